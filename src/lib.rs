@@ -1,0 +1,1 @@
+//! Sessions without cookies for REST services.
