@@ -1,0 +1,148 @@
+//! [`Event`]: what happened to a session, told by its key, never its token.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::broadcast;
+
+use crate::token::Key;
+
+/// How many events a slow subscriber may lag behind before it loses the oldest.
+const BACKLOG: usize = 1024;
+
+/// What happened. Events of this process only: another application server tells its own.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use token_session::{Event, TokenSession};
+///
+/// let sessions = TokenSession::<u32>::in_memory();
+/// let mut events = sessions.subscribe();
+/// sessions.create(&1).await?;
+/// assert!(matches!(events.next().await, Some(Event::Created { .. })));
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A session began.
+    Created {
+        /// Its key.
+        key: Key,
+    },
+    /// A session's idle timeout was restarted. A touch that the touch interval saved is not told.
+    Touched {
+        /// Its key.
+        key: Key,
+    },
+    /// A session has a new token.
+    Regenerated {
+        /// The key that is dead.
+        old: Key,
+        /// The key that took its place.
+        new: Key,
+    },
+    /// A session was ended.
+    Destroyed {
+        /// Its key.
+        key: Key,
+    },
+    /// All sessions of an owner were ended, but perhaps the one that asked for it.
+    OwnerDestroyed {
+        /// The owner's id.
+        owner: crate::record::Owner,
+        /// The session that was spared.
+        kept: Option<Key>,
+    },
+    /// A session reached the end of its lifetime. Told by stores that can, once it is swept.
+    Expired {
+        /// Its key.
+        key: Key,
+    },
+    /// The store is within reach, again or for the first time.
+    Connected,
+    /// The store is out of reach.
+    Disconnected,
+}
+
+/// Where events are told: a manager's, and its store's.
+///
+/// ```
+/// use token_session::{Event, Events};
+///
+/// let events = Events::default();
+/// let mut subscription = events.subscribe();
+/// events.tell(|| Event::Connected);
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// assert_eq!(subscription.next().await, Some(Event::Connected));
+/// # });
+/// ```
+#[derive(Clone, Debug)]
+pub struct Events(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    sender: broadcast::Sender<Event>,
+    /// Counted here because the channel's own count takes a lock, and every touch asks.
+    subscribers: AtomicUsize,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        let (sender, _) = broadcast::channel(BACKLOG);
+        Self(Arc::new(Inner {
+            sender,
+            subscribers: AtomicUsize::new(0),
+        }))
+    }
+}
+
+impl Events {
+    /// Tells all subscribers; costs one load where there are none.
+    pub fn tell(&self, event: impl FnOnce() -> Event) {
+        if self.0.subscribers.load(Ordering::Relaxed) > 0 {
+            // Only fails when the last subscriber has just gone.
+            let _ = self.0.sender.send(event());
+        }
+    }
+
+    /// Everything that is told from now on.
+    pub fn subscribe(&self) -> Subscription {
+        self.0.subscribers.fetch_add(1, Ordering::Relaxed);
+        Subscription {
+            receiver: self.0.sender.subscribe(),
+            events: Arc::downgrade(&self.0),
+        }
+    }
+}
+
+/// Receives [`Event`]s, in order.
+///
+/// A subscriber that lags 1024 events behind loses the oldest; see [`missed`](Self::missed).
+#[derive(Debug)]
+pub struct Subscription {
+    receiver: broadcast::Receiver<Event>,
+    events: std::sync::Weak<Inner>,
+}
+
+impl Subscription {
+    /// The next event; `None` when nothing is left that could tell one.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            match self.receiver.recv().await {
+                Ok(event) => return Some(event),
+                Err(broadcast::error::RecvError::Closed) => return None,
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+            }
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if let Some(events) = self.events.upgrade() {
+            events.subscribers.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}

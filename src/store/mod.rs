@@ -1,0 +1,393 @@
+//! The contract between [`TokenSession`](crate::TokenSession) and what keeps its sessions.
+//!
+//! A store knows no token, no type and no policy: just keys, bytes and times. These sentences hold
+//! for each of its operations:
+//!
+//! * **An expired record does not exist**, whether it was swept or not. The store judges by its own
+//!   clock, or its server's.
+//! * **An operation is atomic**: all of it takes place or nothing, nobody sees half of it, and of
+//!   callers that race for one record exactly one wins.
+//! * **An operation is one round trip**; a store that needs more says so in its docs.
+//! * **When it returns `Err`, it says whether to retry.** After
+//!   [`Unavailable`](StoreErrorKind::Unavailable) the operation may have taken place, as with any
+//!   answer that is lost on the way.
+//! * **A dropped future** leaves the operation done or not done, never half done.
+//!
+//! [`conformance`] (feature `conformance`) holds a test for each sentence here and below, for
+//! stores of your own too.
+
+mod any;
+
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+pub use self::any::AnyStore;
+
+pub use crate::error::{StoreError, StoreErrorKind};
+use crate::event::Events;
+use crate::record::{Label, Lifetime, Meta, Owner, Record, Version};
+use crate::token::Key;
+
+/// What a store operation answers.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// Keeps records under keys; see the [module](self) for what holds throughout.
+///
+/// Implement the methods as `async fn`. An `Arc<S>` of a store is a store, and so is [`AnyStore`],
+/// for a service that picks its store at run time.
+///
+/// ```
+/// use token_session::store::{Inserted, Memory, NewRecord, Store, Touch};
+/// use token_session::{Key, Lifetime};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (store, key) = (Memory::new(), Key::from_bytes([7; 32]));
+/// let record = NewRecord::new("data", Lifetime::idle_secs(60)?);
+/// assert!(matches!(store.insert(&key, &record).await?, Inserted::Done { .. }));
+/// assert!(matches!(store.insert(&key, &record).await?, Inserted::KeyTaken));
+/// assert!(store.take(&key).await?.is_some());
+/// assert!(store.load(&key, Touch::No).await?.is_none());
+/// # Ok(()) }
+/// ```
+pub trait Store: Send + Sync + 'static {
+    /// Puts a new record under `key`, with [`Version::FIRST`], created and last seen now.
+    ///
+    /// * The key holds a live record: [`KeyTaken`](Inserted::KeyTaken), and nothing changes. An
+    ///   expired record there is no hindrance.
+    /// * The owner has as many live sessions as [`NewRecord::limit`] allows: by its policy the
+    ///   oldest go, and their keys are returned, or
+    ///   [`OwnerFull`](Inserted::OwnerFull), and nothing changes. Of any number of racing inserts
+    ///   no more than the limit live on.
+    /// * The store is full: an error of kind [`Full`](StoreErrorKind::Full).
+    fn insert(
+        &self,
+        key: &Key,
+        record: &NewRecord<'_>,
+    ) -> impl Future<Output = Result<Inserted>> + Send;
+
+    /// The live record under `key`, last seen now where `touch` asks for it and it is due
+    /// ([`Lifetime::touch_due`]). [`Record::meta`] is as the touch left it.
+    ///
+    /// * A touch moves [`last_seen`](Meta::last_seen) forward only, whatever the order in which
+    ///   racing touches end, and the end of the session never past its deadline.
+    /// * Missing, expired, or of an owner whose sessions were removed: `None`.
+    fn load(&self, key: &Key, touch: Touch) -> impl Future<Output = Result<Option<Record>>> + Send;
+
+    /// As [`load`](Self::load), without the data.
+    fn touch(&self, key: &Key, touch: Touch) -> impl Future<Output = Result<Option<Meta>>> + Send;
+
+    /// Writes new data, and what else [`Write`] says, over the live record under `key`.
+    ///
+    /// * Missing or expired: [`Missing`](Replaced::Missing), and nothing is written, so that no
+    ///   write brings a removed record back.
+    /// * Of another version than [`Write::expected`]: [`Conflict`](Replaced::Conflict), and nothing
+    ///   is written. Of writers that expect the same version, one wins.
+    fn replace(
+        &self,
+        key: &Key,
+        write: &Write<'_>,
+    ) -> impl Future<Output = Result<Replaced>> + Send;
+
+    /// Moves the live record from one key to another, seen now: the data, the lifetime, the owner,
+    /// the beginning and the deadline stay, unless [`Renewal`] says otherwise. The version is one
+    /// more.
+    ///
+    /// * At no moment, not even in a crash, are both keys alive. A store that cannot move in one
+    ///   step removes first.
+    /// * `from` is missing or expired: [`Missing`](Renamed::Missing).
+    /// * `to` holds a live record: [`KeyTaken`](Renamed::KeyTaken), and nothing changes.
+    /// * Both keys fall into one partition, where the store has several.
+    fn rename(
+        &self,
+        from: &Key,
+        to: &Key,
+        renewal: Renewal,
+    ) -> impl Future<Output = Result<Renamed>> + Send;
+
+    /// Removes the live record under `key` and hands it out, to one caller only.
+    fn take(&self, key: &Key) -> impl Future<Output = Result<Option<Record>>> + Send;
+
+    /// Removes the live record under `key` if the condition holds. Only one of racing callers gets
+    /// [`Done`](Removed::Done).
+    fn remove(
+        &self,
+        key: &Key,
+        condition: Condition<'_>,
+    ) -> impl Future<Output = Result<Removed>> + Send;
+
+    /// Up to `limit` live sessions of an owner, the youngest first.
+    fn owned(
+        &self,
+        owner: &Owner,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<(Key, Meta)>>> + Send;
+
+    /// Ends all sessions of an owner, but the one under `keep` if that is a live one of this owner.
+    ///
+    /// When it has returned, no session that the owner had when it was called can be loaded,
+    /// whatever raced with it: an insert, a rename, a write. An owner without sessions is no error.
+    fn remove_owned(
+        &self,
+        owner: &Owner,
+        keep: Option<&Key>,
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// A page of all live records, in no order. `after` is the [`Page::next`] of the page before.
+    ///
+    /// A record that lives from the first page to the last is on one of them, and only a store that
+    /// says so lists one twice; a record that comes or goes meanwhile may be missing. `limit` is a
+    /// hint: a page may hold a few more, or be empty with more to come.
+    fn scan(
+        &self,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Page>> + Send;
+
+    /// How many live records there are. May look at each of them.
+    fn len(&self) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Removes every record of this store, and nothing else that its server may hold.
+    fn clear(&self) -> impl Future<Output = Result<()>> + Send;
+
+    /// Frees the space of up to `limit` expired records, and says of how many. Nothing but space
+    /// depends on it. Where the server expires records by itself it does nothing.
+    fn sweep(&self, limit: usize) -> impl Future<Output = Result<usize>> + Send;
+
+    /// In how many partitions the store keeps its records, where a key's place matters: all
+    /// sessions of an owner, and both keys of a rename, fall into the same one
+    /// ([`Key::partition`], [`Owner::partition`]). The manager draws tokens until that is so. 1 to
+    /// 1024.
+    fn partitions(&self) -> u16 {
+        1
+    }
+
+    /// Hands the store a way to tell what only it knows: an expired record, a connection that came
+    /// or went. A store with nothing to tell leaves it.
+    fn attach(&self, events: &Events) {
+        let _ = events;
+    }
+}
+
+/// A record to [insert](Store::insert).
+///
+/// ```
+/// use token_session::store::NewRecord;
+/// use token_session::{Lifetime, Owner};
+///
+/// let owner = Owner::new("user-17")?;
+/// let record = NewRecord { owner: Some(&owner), ..NewRecord::new("data", Lifetime::idle_secs(60)?) };
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct NewRecord<'a> {
+    /// The user's data, encoded.
+    pub data: Bytes,
+    /// How long it lives.
+    pub lifetime: Lifetime,
+    /// The account that it belongs to.
+    pub owner: Option<&'a Owner>,
+    /// What a person knows it by.
+    pub label: Option<&'a Label>,
+    /// Whether the person has just proved who they are.
+    pub authenticated: bool,
+    /// How many sessions its owner may have with it.
+    pub limit: Option<OwnerLimit>,
+}
+
+impl NewRecord<'_> {
+    /// A record of no owner.
+    pub fn new(data: impl Into<Bytes>, lifetime: Lifetime) -> Self {
+        Self {
+            data: data.into(),
+            lifetime,
+            owner: None,
+            label: None,
+            authenticated: false,
+            limit: None,
+        }
+    }
+}
+
+/// How many live sessions an owner may have, and what happens to one more (OWASP ASVS 5.0, 7.1.2).
+///
+/// ```
+/// use token_session::store::OwnerLimit;
+///
+/// let three = OwnerLimit::evict_oldest(3.try_into()?);
+/// assert_eq!(three.max().get(), 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnerLimit {
+    max: NonZeroU32,
+    evicts: bool,
+}
+
+impl OwnerLimit {
+    /// One more login is refused.
+    pub const fn reject(max: NonZeroU32) -> Self {
+        Self { max, evicts: false }
+    }
+
+    /// One more login ends the session that began first.
+    pub const fn evict_oldest(max: NonZeroU32) -> Self {
+        Self { max, evicts: true }
+    }
+
+    /// How many there may be.
+    pub const fn max(self) -> NonZeroU32 {
+        self.max
+    }
+
+    /// Whether the oldest goes, rather than the newcomer.
+    pub const fn evicts(self) -> bool {
+        self.evicts
+    }
+}
+
+/// What became of an [insert](Store::insert).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// The record is there.
+    Done {
+        /// The owner's sessions that went for it.
+        evicted: Vec<Key>,
+    },
+    /// Another live record has the key.
+    KeyTaken,
+    /// The owner has as many sessions as the limit allows.
+    OwnerFull,
+}
+
+/// Whether to restart a record's idle timeout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touch {
+    /// Leave it.
+    No,
+    /// Restart it if the last touch is so long ago, or a tenth of the idle timeout where that is
+    /// shorter. Zero: always.
+    After(Duration),
+}
+
+/// What to [write](Store::replace) over a record.
+///
+/// ```
+/// use token_session::Version;
+/// use token_session::store::Write;
+///
+/// let write = Write { expected: Some(Version::FIRST), ..Write::new("new data") };
+/// ```
+#[derive(Clone, Debug)]
+pub struct Write<'a> {
+    /// The user's data, encoded.
+    pub data: Bytes,
+    /// Write only over this version; `None`: over any.
+    pub expected: Option<Version>,
+    /// Restart the idle timeout, with no regard to the touch interval.
+    pub touch: bool,
+    /// A new lifetime, which begins now: the record is seen now, and its deadline is counted from
+    /// now.
+    pub lifetime: Option<&'a Lifetime>,
+}
+
+impl Write<'_> {
+    /// Writes the data over any version, and changes nothing else.
+    pub fn new(data: impl Into<Bytes>) -> Self {
+        Self {
+            data: data.into(),
+            expected: None,
+            touch: false,
+            lifetime: None,
+        }
+    }
+}
+
+/// What became of a [write](Store::replace).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaced {
+    /// It is written; the record has this version now.
+    Done(Version),
+    /// The record has another version than expected.
+    Conflict,
+    /// There is no live record.
+    Missing,
+}
+
+/// What a [rename](Store::rename) renews besides the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// The key alone: the deadline stays.
+    Key,
+    /// The person has just proved who they are: [`Meta::authenticated_at`] is now, and the absolute
+    /// timeout starts anew (NIST SP 800-63B-4, section 5.2).
+    Authentication,
+}
+
+/// What became of a [rename](Store::rename).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Renamed {
+    /// The record is under the new key, and like this.
+    Done(Meta),
+    /// Another live record has the new key.
+    KeyTaken,
+    /// There is no live record under the old key.
+    Missing,
+}
+
+/// When to [remove](Store::remove).
+#[derive(Clone, Copy, Debug)]
+pub enum Condition<'a> {
+    /// In any case.
+    Always,
+    /// If the record has this version.
+    Version(Version),
+    /// If the record is this owner's.
+    Owner(&'a Owner),
+}
+
+/// What became of a [removal](Store::remove).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// The record is gone, by this call.
+    Done,
+    /// There is a live record, and the condition does not hold for it.
+    Conflict,
+    /// There is no live record.
+    Missing,
+}
+
+/// Where a [scan](Store::scan) goes on. Its bytes mean something to the store that made it alone.
+///
+/// ```
+/// use token_session::store::Cursor;
+///
+/// let cursor = Cursor::new(*b"17");
+/// assert_eq!(cursor.as_bytes(), b"17");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor(Bytes);
+
+impl Cursor {
+    /// A place that the store finds again by these bytes.
+    pub fn new(bytes: impl AsRef<[u8]>) -> Self {
+        Self(Bytes::copy_from_slice(bytes.as_ref()))
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A part of all records.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The records.
+    pub records: Vec<(Key, Record)>,
+    /// Where to go on; `None` when this was the last page.
+    pub next: Option<Cursor>,
+}
