@@ -45,7 +45,7 @@ impl Token {
         // Sized at once: a growing string would leave copies of the secret behind.
         let mut text = Zeroizing::new(String::with_capacity(prefix.len() + 4 * RANDOM_BYTES / 3));
         text.push_str(prefix);
-        URL_SAFE_NO_PAD.encode_string(&*bytes, &mut text);
+        URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
         check(&text)?;
         Ok(Self(text))
     }

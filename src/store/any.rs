@@ -59,7 +59,7 @@ trait DynStore: Send + Sync {
     fn owned<'a>(&'a self, owner: &'a Owner, limit: usize) -> Boxed<'a, Vec<(Key, Meta)>>;
     fn remove_owned<'a>(&'a self, owner: &'a Owner, keep: Option<&'a Key>) -> Boxed<'a, ()>;
     fn scan<'a>(&'a self, after: Option<&'a Cursor>, limit: usize) -> Boxed<'a, Page>;
-    fn len<'a>(&'a self) -> Boxed<'a, u64>;
+    fn count<'a>(&'a self) -> Boxed<'a, u64>;
     fn clear<'a>(&'a self) -> Boxed<'a, ()>;
     fn sweep<'a>(&'a self, limit: usize) -> Boxed<'a, usize>;
     fn partitions(&self) -> u16;
@@ -97,8 +97,8 @@ impl<S: Store> DynStore for S {
     fn scan<'a>(&'a self, after: Option<&'a Cursor>, limit: usize) -> Boxed<'a, Page> {
         Box::pin(Store::scan(self, after, limit))
     }
-    fn len<'a>(&'a self) -> Boxed<'a, u64> {
-        Box::pin(Store::len(self))
+    fn count<'a>(&'a self) -> Boxed<'a, u64> {
+        Box::pin(Store::count(self))
     }
     fn clear<'a>(&'a self) -> Boxed<'a, ()> {
         Box::pin(Store::clear(self))
@@ -147,8 +147,8 @@ macro_rules! forward_to_inner {
         async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
             self.$inner().scan(after, limit).await
         }
-        async fn len(&self) -> Result<u64> {
-            self.$inner().len().await
+        async fn count(&self) -> Result<u64> {
+            self.$inner().count().await
         }
         async fn clear(&self) -> Result<()> {
             self.$inner().clear().await

@@ -148,7 +148,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Page>> + Send;
 
     /// How many live records there are. May look at each of them.
-    fn len(&self) -> impl Future<Output = Result<u64>> + Send;
+    fn count(&self) -> impl Future<Output = Result<u64>> + Send;
 
     /// Removes every record of this store, and nothing else that its server may hold.
     fn clear(&self) -> impl Future<Output = Result<()>> + Send;
