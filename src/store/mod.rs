@@ -17,6 +17,10 @@
 //! stores of your own too.
 
 mod any;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+mod sql;
 
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -25,6 +29,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use self::any::AnyStore;
+#[cfg(feature = "postgres")]
+pub use self::postgres::{Postgres, PostgresBuilder};
 
 pub use crate::error::{StoreError, StoreErrorKind};
 use crate::event::Events;

@@ -1,0 +1,11 @@
+//! What the SQL stores share: names in statements, rows, and how a statement is run.
+
+mod call;
+mod name;
+mod row;
+mod telling;
+
+pub(super) use self::call::{Call, Client, Failure, Server, Verdict, store_error};
+pub(super) use self::name::{Quotes, fill, quoted};
+pub(super) use self::row::{key, meta, record, row_limit, ten_intervals, timeouts, version};
+pub(super) use self::telling::Telling;
