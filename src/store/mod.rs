@@ -17,6 +17,8 @@
 //! stores of your own too.
 
 mod any;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 
 use std::future::Future;
 use std::num::NonZeroU32;
