@@ -17,6 +17,8 @@
 //! stores of your own too.
 
 mod any;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
