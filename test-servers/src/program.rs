@@ -1,7 +1,6 @@
 use std::env;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -9,8 +8,19 @@ use crate::account::is_root;
 use crate::directory;
 use crate::error::{Error, Result};
 
-/// Asked by every package that starts a service; 101 forbids it.
-const POLICY: &str = "/usr/sbin/policy-rc.d";
+/// Every package that starts a service asks the policy file first, and 101 forbids it. A policy
+/// that the machine has is left as it is.
+const INSTALL: &str = "
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+    trap 'rm -f $policy' EXIT
+    printf '#!/bin/sh\\nexit 101\\n' > $policy
+    chmod 755 $policy
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get -q update
+apt-get -q install -y --no-install-recommends -o DPkg::Lock::Timeout=300 \"$@\"
+";
 
 /// Finds a program on the `PATH` and where Debian keeps servers.
 pub(crate) fn find(name: &str) -> Result<PathBuf> {
@@ -28,10 +38,10 @@ pub(crate) fn find(name: &str) -> Result<PathBuf> {
 /// Finds a program, and installs the Debian package that has it when it is missing.
 pub(crate) fn find_or_install(name: &str, package: &str) -> Result<PathBuf> {
     find(name).or_else(|_| {
-        // Whoever waited for the lock finds the program that the other one has installed.
-        let _turn = directory::lock(&directory::base()?.join("install.lock"))?;
+        let _turn = turn()?;
+        // Whoever waited finds the program that the other one has installed.
         find(name).or_else(|_| {
-            install(&[package])?;
+            apt(&[package])?;
             find(name)
         })
     })
@@ -39,70 +49,36 @@ pub(crate) fn find_or_install(name: &str, package: &str) -> Result<PathBuf> {
 
 /// Installs Debian packages, as root or through `sudo`, and lets none of them start a service.
 pub fn install(packages: &[&str]) -> Result<()> {
-    let _no_services = if is_root() {
-        NoServices::declare()
-    } else {
-        None
-    };
-    apt(&["update"], packages)?;
-    let mut arguments = vec!["install", "-y", "--no-install-recommends"];
-    arguments.extend(["-o", "DPkg::Lock::Timeout=300"]);
-    arguments.extend(packages);
-    apt(&arguments, packages)
+    let _turn = turn()?;
+    apt(packages)
 }
 
-fn apt(arguments: &[&str], packages: &[&str]) -> Result<()> {
+/// One process installs at a time: the policy against services must last as long as each needs it.
+fn turn() -> Result<fs::File> {
+    directory::lock(&directory::base()?.join("install.lock"))
+}
+
+fn apt(packages: &[&str]) -> Result<()> {
     let mut command = if is_root() {
-        Command::new("env")
+        Command::new("sh")
     } else {
         let mut sudo = Command::new("sudo");
-        sudo.args(["--non-interactive", "env"]);
+        sudo.args(["--non-interactive", "sh"]);
         sudo
     };
-    // Run level 1 is where no service starts, for a user who may not write the policy file.
-    command.args([
-        "DEBIAN_FRONTEND=noninteractive",
-        "RUNLEVEL=1",
-        "apt-get",
-        "-q",
-    ]);
-    let output = command.args(arguments).stdin(Stdio::null()).output();
-    let cause = match output {
+    command
+        .args(["-ec", INSTALL, "sh"])
+        .args(packages)
+        .stdin(Stdio::null());
+    let cause = match command.output() {
         Ok(output) if output.status.success() => return Ok(()),
         Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
         Err(error) => error.to_string(),
     };
     Err(Error::new(format!(
-        "apt-get {} failed; install {} yourself and run the tests again: {cause}",
-        arguments[0],
+        "apt-get could not install {0}; install {0} yourself and try again: {cause}",
         packages.join(" and ")
     )))
-}
-
-/// A policy that forbids services, for as long as it lives. A policy of the machine's own is left
-/// as it is.
-struct NoServices;
-
-impl NoServices {
-    fn declare() -> Option<Self> {
-        let options = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o755)
-            .open(POLICY);
-        options
-            .and_then(|mut file| file.write_all(b"#!/bin/sh\nexit 101\n"))
-            .ok()
-            .map(|()| Self)
-    }
-}
-
-impl Drop for NoServices {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(POLICY) {
-            eprintln!("{POLICY}, which forbids services, could not be removed: {error}");
-        }
-    }
 }
 
 fn newest_postgres() -> Option<PathBuf> {
@@ -118,6 +94,6 @@ fn newest_postgres() -> Option<PathBuf> {
 }
 
 fn is_executable(file: &Path) -> bool {
-    let metadata: io::Result<fs::Metadata> = fs::metadata(file);
-    metadata.is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    fs::metadata(file)
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
