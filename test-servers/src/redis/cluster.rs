@@ -46,27 +46,24 @@ impl RedisCluster {
         &self.nodes[index]
     }
 
-    /// The nodes that are masters now, by their index, as the nodes that run see it.
+    /// The nodes that run and serve slots now, by their index.
     pub fn masters(&self) -> Result<Vec<usize>> {
-        let list = self.ask(&["CLUSTER", "NODES"])?.concat();
-        let masters = list.lines().filter(|line| {
-            let flags = line.split(' ').nth(2).unwrap_or_default();
-            flags.contains("master") && !flags.contains("fail")
-        });
-        Ok(masters.filter_map(|line| self.index_of(line)).collect())
+        Ok(serving(&self.nodes_seen()?)
+            .filter_map(|(line, _)| self.index_of(line))
+            .filter(|&index| self.runs(index))
+            .collect())
     }
 
-    /// The index of the master that serves a hash slot now.
+    /// The index of the master that serves a hash slot, as the nodes that run see it.
     pub fn master_of_slot(&self, slot: u16) -> Result<usize> {
-        let list = self.ask(&["CLUSTER", "NODES"])?.concat();
-        let serves = |range: &str| {
+        let holds = |range: &str| {
             let (first, last) = range.split_once('-').unwrap_or((range, range));
             let bounds = first.parse::<u16>().ok().zip(last.parse::<u16>().ok());
             bounds.is_some_and(|(first, last)| (first..=last).contains(&slot))
         };
-        list.lines()
-            .find(|line| line.split(' ').skip(8).any(serves))
-            .and_then(|line| self.index_of(line))
+        serving(&self.nodes_seen()?)
+            .find(|(_, slots)| slots.split(' ').any(holds))
+            .and_then(|(line, _)| self.index_of(line))
             .ok_or_else(|| Error::new(format!("no node of the cluster serves slot {slot}")))
     }
 
@@ -84,13 +81,19 @@ impl RedisCluster {
         Ok(index)
     }
 
-    /// Waits until every node that runs sees a master for each slot again, as after a failover.
+    /// Waits until every node that runs sees a running master for each slot, as after a failover.
     pub fn wait_until_ok(&self) -> Result<()> {
         self.wait("sees the whole cluster", |node| {
-            let info = resp::ask(node.port(), &["CLUSTER", "INFO"])
-                .unwrap_or_default()
-                .concat();
-            info.contains("cluster_state:ok") && info.contains("cluster_slots_ok:16384")
+            let ask = |words: &[&str]| resp::ask(node.port(), words).unwrap_or_default().concat();
+            let info = ask(&["CLUSTER", "INFO"]);
+            // A node that has not noticed yet that a master is gone calls the cluster whole.
+            let runs = |line: &str| {
+                self.index_of(line)
+                    .is_some_and(|index| self.nodes[index].pid().is_some())
+            };
+            info.contains("cluster_state:ok")
+                && info.contains("cluster_slots_ok:16384")
+                && serving(&ask(&["CLUSTER", "NODES"])).all(|(line, _)| runs(line))
         })
     }
 
@@ -133,12 +136,17 @@ impl RedisCluster {
         Ok(())
     }
 
-    fn ask(&self, words: &[&str]) -> Result<Vec<String>> {
+    fn nodes_seen(&self) -> Result<String> {
         let running = self.nodes.iter().filter(|node| node.pid().is_some());
         running
-            .map(|node| resp::ask(node.port(), words))
-            .find_map(|answer| answer.ok())
-            .ok_or_else(|| Error::new(format!("no node of the cluster answers {words:?}")))
+            .filter_map(|node| resp::ask(node.port(), &["CLUSTER", "NODES"]).ok())
+            .map(|answer| answer.concat())
+            .next()
+            .ok_or_else(|| Error::new("no node of the cluster answers"))
+    }
+
+    fn runs(&self, index: usize) -> bool {
+        self.nodes[index].pid().is_some()
     }
 
     fn index_of(&self, line: &str) -> Option<usize> {
@@ -146,4 +154,11 @@ impl RedisCluster {
         let port = address.rsplit_once(':')?.1.parse().ok()?;
         self.nodes.iter().position(|node| node.port() == port)
     }
+}
+
+/// The lines of `CLUSTER NODES` that end in slots, and those slots.
+fn serving(nodes: &str) -> impl Iterator<Item = (&str, &str)> {
+    nodes
+        .lines()
+        .filter_map(|line| Some((line, line.splitn(9, ' ').nth(8)?)))
 }
