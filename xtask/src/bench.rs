@@ -11,7 +11,10 @@ pub fn run() -> Result<()> {
         .flat_map(|server| server.variables.iter().cloned());
     let variables: Vec<(&str, String)> = variables.collect();
 
-    let mut runs = vec![cargo(&["bench", "--workspace", "--benches"])];
+    let mut runs = Vec::new();
+    if root().join("benches").exists() {
+        runs.push(cargo(&["bench", "--bench", "*"]));
+    }
     if root().join("bench/Cargo.toml").exists() {
         runs.push(cargo(&[
             "run",

@@ -91,8 +91,10 @@ fn cargo_deny() -> Result<PathBuf> {
         // Built for one short run: the time that optimizing takes never comes back.
         install.args(["--debug", "--quiet", "--root"]).arg(&tools);
         install
-            .env("CARGO_TARGET_DIR", tools.join("build"))
-            .env("CARGO_PROFILE_DEV_DEBUG", "0");
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            .env("CARGO_PROFILE_DEV_STRIP", "symbols");
+        // Without it cargo builds in a temporary directory and leaves nothing but the program.
+        install.env_remove("CARGO_TARGET_DIR");
         if !succeeds(&mut install)? {
             return Err("cargo-deny could not be built; install it and try again".into());
         }
