@@ -23,6 +23,8 @@ pub mod conformance;
 mod postgres;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -33,6 +35,8 @@ use bytes::Bytes;
 pub use self::any::AnyStore;
 #[cfg(feature = "postgres")]
 pub use self::postgres::{Postgres, PostgresBuilder};
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::{Sqlite, SqliteBuilder};
 
 pub use crate::error::{StoreError, StoreErrorKind};
 use crate::event::Events;

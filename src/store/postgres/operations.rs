@@ -22,7 +22,7 @@ use super::Postgres;
 use crate::event::Events;
 use crate::record::{Label, Meta, Owner, Record};
 use crate::store::sql::{
-    Call, Failure, fill, key, meta, record, row_limit, ten_intervals, timeouts, version,
+    Call, Failure, fill, key, list, meta, page, record, row_limit, ten_intervals, timeouts, version,
 };
 use crate::store::{
     Condition, Cursor, Inserted, NewRecord, OwnerLimit, Page, Removed, Renamed, Renewal, Replaced,
@@ -553,12 +553,7 @@ impl Store for Postgres {
                     .bind(row_limit(limit))
             })
             .await?;
-        rows.iter()
-            .map(|row| {
-                let key = key(row, 0)?;
-                Ok((key, meta(row, 1, &key)?))
-            })
-            .collect()
+        list(&rows)
     }
 
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
@@ -580,18 +575,7 @@ impl Store for Postgres {
         let rows = call
             .rows(|| query(&self.sql.scan).bind(after).bind(row_limit(limit)))
             .await?;
-        let records = rows
-            .iter()
-            .map(|row| {
-                let key = key(row, 0)?;
-                Ok((key, record(row, 1, &key)?))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let next = records
-            .last()
-            .filter(|_| records.len() == limit)
-            .map(|(key, _)| Cursor::new(key.as_bytes()));
-        Ok(Page { records, next })
+        page(&rows, limit)
     }
 
     async fn count(&self) -> Result<u64> {

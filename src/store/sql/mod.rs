@@ -7,5 +7,7 @@ mod telling;
 
 pub(super) use self::call::{Call, Client, Failure, Server, Verdict, store_error};
 pub(super) use self::name::{Quotes, fill, quoted};
-pub(super) use self::row::{key, meta, record, row_limit, ten_intervals, timeouts, version};
+pub(super) use self::row::{
+    key, list, meta, page, record, row_limit, ten_intervals, timeouts, version,
+};
 pub(super) use self::telling::Telling;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use crate::record::{Label, Lifetime, Meta, Owner, Record, Timestamp, Version};
-use crate::store::{Result, StoreError, StoreErrorKind};
+use crate::store::{Cursor, Page, Result, StoreError, StoreErrorKind};
 use crate::token::Key;
 
 /// The columns of a row, in the few types that a record has.
@@ -96,6 +96,33 @@ pub(in crate::store) fn record(row: &impl Columns, first: usize, key: &Key) -> R
         data: Bytes::from(data),
         meta,
     })
+}
+
+/// A page of a scan in the order of the keys, from rows of a key, and a [`record`]. Fewer rows than
+/// were asked for are the last ones.
+pub(in crate::store) fn page(rows: &[impl Columns], limit: usize) -> Result<Page> {
+    let records = rows
+        .iter()
+        .map(|row| {
+            let key = key(row, 0)?;
+            Ok((key, record(row, 1, &key)?))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let next = records
+        .last()
+        .filter(|_| records.len() == limit)
+        .map(|(key, _)| Cursor::new(key.as_bytes()));
+    Ok(Page { records, next })
+}
+
+/// A list of an owner's sessions, from rows of a key and a [`meta`].
+pub(in crate::store) fn list(rows: &[impl Columns]) -> Result<Vec<(Key, Meta)>> {
+    rows.iter()
+        .map(|row| {
+            let key = key(row, 0)?;
+            Ok((key, meta(row, 1, &key)?))
+        })
+        .collect()
 }
 
 const META_COLUMNS: usize = 10;
