@@ -19,6 +19,8 @@
 mod any;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "mysql")]
+mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
@@ -33,6 +35,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use self::any::AnyStore;
+#[cfg(feature = "mysql")]
+pub use self::mysql::{MySql, MySqlBuilder};
 #[cfg(feature = "postgres")]
 pub use self::postgres::{Postgres, PostgresBuilder};
 #[cfg(feature = "sqlite")]

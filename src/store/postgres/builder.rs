@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{Connection, Executor};
+use sqlx::{AssertSqlSafe, Connection, Executor, raw_sql};
 
 use super::Postgres;
 use super::operations::Statements;
-use crate::store::sql::{Client, Quotes, Telling, quoted, store_error};
+use crate::store::sql::{Client, Quotes, Telling, UNTESTED, quoted, store_error};
 use crate::store::{Result, StoreError, StoreErrorKind};
 
 /// An identifier of PostgreSQL has 63 bytes, and the longest name that is made of the table's adds
@@ -119,7 +119,7 @@ impl PostgresBuilder {
             .max_connections(self.max_connections)
             .acquire_timeout(self.timeout)
             .after_connect(move |connection, _| {
-                let limit = sqlx::raw_sql(sqlx::AssertSqlSafe(Arc::clone(&limit)));
+                let limit = raw_sql(AssertSqlSafe(Arc::clone(&limit)));
                 Box::pin(async move { connection.execute(limit).await.map(drop) })
             })
             // The pool's own test would double the round trips of every operation.
@@ -145,7 +145,11 @@ impl PostgresBuilder {
     pub fn pool(self, pool: PgPool) -> Result<Postgres> {
         let table = quoted(&self.table, QUOTES)?;
         let qualified = match &self.schema {
-            Some(schema) => format!("{}.{table}", quoted(schema, QUOTES)?),
+            Some(schema) => {
+                let longest = 63;
+                let schema = quoted(schema, Quotes { longest, ..QUOTES })?;
+                format!("{schema}.{table}")
+            }
             None => table,
         };
         let index = |suffix| {
@@ -171,7 +175,3 @@ impl PostgresBuilder {
         })
     }
 }
-
-/// A connection that lay idle for less is used without a test: a server that went away meanwhile
-/// costs an error, and a test costs each operation a round trip.
-const UNTESTED: Duration = Duration::from_secs(1);

@@ -606,7 +606,7 @@ impl Store for Postgres {
                 .iter()
                 .map(|row| key(row, 0))
                 .collect::<Result<Vec<_>>>()?;
-            self.telling.expired(&keys);
+            self.telling.expired(keys.iter().copied());
             swept += keys.len();
             if keys.len() < batch {
                 break;

@@ -15,6 +15,10 @@ use crate::store::{Result, StoreError, StoreErrorKind};
 /// How often a statement is run again that lost a deadlock.
 const ATTEMPTS: u32 = 20;
 
+/// A connection that lay idle for less is used without a test: a server that went away meanwhile
+/// costs an error, and a test costs each operation a round trip.
+pub(in crate::store) const UNTESTED: Duration = Duration::from_secs(1);
+
 /// A database, and what its errors mean.
 pub(in crate::store) trait Server: Database {
     /// As its makers write it.

@@ -5,9 +5,9 @@ mod name;
 mod row;
 mod telling;
 
-pub(super) use self::call::{Call, Client, Failure, Server, Verdict, store_error};
+pub(super) use self::call::{Call, Client, Failure, Server, UNTESTED, Verdict, store_error};
 pub(super) use self::name::{Quotes, fill, quoted};
 pub(super) use self::row::{
-    key, list, meta, page, record, row_limit, ten_intervals, timeouts, version,
+    key, list, meta, number, page, record, row_limit, ten_intervals, text, timeouts, version,
 };
 pub(super) use self::telling::Telling;

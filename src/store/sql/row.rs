@@ -84,8 +84,17 @@ pub(in crate::store) fn key(row: &impl Columns, column: usize) -> Result<Key> {
 
 /// The version in a column: through the bits as which it was written.
 pub(in crate::store) fn version(row: &impl Columns, column: usize) -> Result<Version> {
-    let number = row.number(column).map_err(not_ours)?;
-    Ok(Version::from_u64(number.cast_unsigned()))
+    Ok(Version::from_u64(number(row, column)?.cast_unsigned()))
+}
+
+/// The number in a column.
+pub(in crate::store) fn number(row: &impl Columns, column: usize) -> Result<i64> {
+    row.number(column).map_err(not_ours)
+}
+
+/// The text in a column.
+pub(in crate::store) fn text(row: &impl Columns, column: usize) -> Result<Option<String>> {
+    row.text(column).map_err(not_ours)
 }
 
 /// The record in the columns from `first`: those of [`meta`], then the data.
@@ -131,7 +140,7 @@ const META_COLUMNS: usize = 10;
 /// last_seen, deadline, authenticated_at, owner, label, and the server's clock.
 pub(in crate::store) fn meta(row: &impl Columns, first: usize, key: &Key) -> Result<Meta> {
     let damaged = |what: &dyn fmt::Display| StoreError::corrupt(key, what);
-    let number = |column| row.number(first + column).map_err(not_ours);
+    let number = |column| number(row, first + column);
     let optional = |column| row.optional_number(first + column).map_err(not_ours);
     let time = |millis: i64| {
         u64::try_from(millis)
@@ -159,15 +168,11 @@ pub(in crate::store) fn meta(row: &impl Columns, first: usize, key: &Key) -> Res
         last_seen: time(number(4)?)?,
         deadline: optional(5)?.map(time).transpose()?,
         authenticated_at: optional(6)?.map(time).transpose()?,
-        owner: row
-            .text(first + 7)
-            .map_err(not_ours)?
+        owner: text(row, first + 7)?
             .map(Owner::new)
             .transpose()
             .map_err(|error| damaged(&error))?,
-        label: row
-            .text(first + 8)
-            .map_err(not_ours)?
+        label: text(row, first + 8)?
             .map(Label::new)
             .transpose()
             .map_err(|error| damaged(&error))?,

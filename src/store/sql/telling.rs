@@ -15,9 +15,9 @@ impl Telling {
         let _ = self.0.set(events.clone());
     }
 
-    pub fn expired(&self, keys: &[Key]) {
+    pub fn expired(&self, keys: impl IntoIterator<Item = Key>) {
         if let Some(events) = self.0.get() {
-            for &key in keys {
+            for key in keys {
                 events.tell(|| Event::Expired { key });
             }
         }

@@ -196,7 +196,7 @@ impl Store for Sqlite {
         while swept < limit {
             let batch = BATCH.min(limit - swept);
             let keys = self.write(writes::Sweep(batch)).await??;
-            self.telling.expired(&keys);
+            self.telling.expired(keys.iter().copied());
             swept += keys.len();
             if keys.len() < batch {
                 break;
