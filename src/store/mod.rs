@@ -19,6 +19,7 @@
 mod any;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod memory;
 
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use self::any::AnyStore;
+pub use self::memory::{Clock, ManualClock, Memory, MemoryBuilder, SystemClock, WhenFull};
 
 pub use crate::error::{StoreError, StoreErrorKind};
 use crate::event::Events;
