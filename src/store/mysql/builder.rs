@@ -13,10 +13,7 @@ use crate::store::sql::{Client, Quotes, Telling, UNTESTED, quoted, store_error};
 use crate::store::{Result, StoreError, StoreErrorKind};
 
 /// An identifier of MySQL has 64 characters, and a second table adds `_locks` to the name.
-const QUOTES: Quotes = Quotes {
-    mark: '`',
-    longest: 64 - "_locks".len(),
-};
+const QUOTES: Quotes = Quotes { mark: '`', longest: 64 - "_locks".len() };
 
 /// Settings of a [`MySql`] store.
 ///
@@ -130,10 +127,7 @@ impl MySqlBuilder {
     pub fn pool(self, pool: MySqlPool) -> Result<MySql> {
         let table = quoted(&self.table, QUOTES)?;
         let longest = 64;
-        let locks = quoted(
-            &format!("{}_locks", self.table),
-            Quotes { longest, ..QUOTES },
-        )?;
+        let locks = quoted(&format!("{}_locks", self.table), Quotes { longest, ..QUOTES })?;
         let qualified = match &self.schema {
             Some(schema) => {
                 let schema = quoted(schema, Quotes { longest, ..QUOTES })?;
@@ -142,10 +136,7 @@ impl MySqlBuilder {
             None => [table, locks],
         };
         Ok(MySql {
-            client: Client {
-                pool,
-                timeout: self.timeout,
-            },
+            client: Client { pool, timeout: self.timeout },
             sql: Arc::new(Statements::new(&qualified[0], &qualified[1])),
             telling: Telling::default(),
         })

@@ -100,9 +100,7 @@ impl MySql {
 
     /// Keeps sessions in the table `token_sessions`, over a pool that is there already.
     pub fn new(pool: MySqlPool) -> Self {
-        Self::builder()
-            .pool(pool)
-            .unwrap_or_else(|_| unreachable!("the default name is a name"))
+        Self::builder().pool(pool).unwrap_or_else(|_| unreachable!("the default name is a name"))
     }
 
     /// Opens a pool for a URL, with the default settings; see [`MySqlBuilder::connect`].
@@ -129,9 +127,8 @@ impl Server for sqlx::MySql {
     /// By the numbers of <https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html>
     /// and <https://mariadb.com/kb/en/mariadb-error-code-reference/>.
     fn verdict(error: &dyn DatabaseError) -> Verdict {
-        let number = error
-            .try_downcast_ref::<MySqlDatabaseError>()
-            .map_or(0, MySqlDatabaseError::number);
+        let number =
+            error.try_downcast_ref::<MySqlDatabaseError>().map_or(0, MySqlDatabaseError::number);
         let (kind, what) = match number {
             // A deadlock, and a row that changed after MariaDB's snapshot of it.
             1213 | 1020 => return Verdict::Again,
@@ -152,10 +149,9 @@ impl Server for sqlx::MySql {
                 StoreErrorKind::Unavailable,
                 "is not at work, or has ended the connection; try later",
             ),
-            1021 | 1037 | 1038 | 1041 | 1114 | 1030 => (
-                StoreErrorKind::Full,
-                "is out of disk or memory; make room on its host",
-            ),
+            1021 | 1037 | 1038 | 1041 | 1114 | 1030 => {
+                (StoreErrorKind::Full, "is out of disk or memory; make room on its host")
+            }
             1290 | 1792 | 1836 => (
                 StoreErrorKind::Refused,
                 "does not write here: it is a replica, or read-only; connect to the primary",

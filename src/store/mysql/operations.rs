@@ -19,8 +19,8 @@ use crate::store::sql::{
     Call, Failure, fill, key, list, meta, number, page, record, row_limit, text, timeouts, version,
 };
 use crate::store::{
-    Condition, Cursor, Inserted, NewRecord, OwnerLimit, Page, Removed, Renamed, Renewal, Replaced,
-    Result, Store, Touch, Write,
+    AtomicStore, Condition, Cursor, Inserted, NewRecord, OwnerLimit, Page, Removed, Renamed,
+    Renewal, Replaced, Result, Store, Touch, Write,
 };
 use crate::token::Key;
 
@@ -76,10 +76,7 @@ impl Statements {
         Self {
             migrate: fill(
                 include_str!("../../../migrations/mysql/0001_sessions.sql"),
-                &[
-                    ("`token_sessions_locks`", locks),
-                    ("`token_sessions`", table),
-                ],
+                &[("`token_sessions_locks`", locks), ("`token_sessions`", table)],
             ),
             lives: sql(LIVES),
             insert: sql(INSERT),
@@ -203,9 +200,7 @@ fn query(sql: &Arc<str>) -> MySqlQuery {
 type Place = (i64, Key);
 
 fn places(rows: &[MySqlRow]) -> Result<Vec<Place>> {
-    rows.iter()
-        .map(|row| Ok((number(row, 0)?, key(row, 1)?)))
-        .collect()
+    rows.iter().map(|row| Ok((number(row, 0)?, key(row, 1)?))).collect()
 }
 
 fn insertion(sql: &Arc<str>, key: &Key, record: &NewRecord<'_>) -> MySqlQuery {
@@ -234,8 +229,7 @@ impl MySql {
 
     /// The version and the owner of the live record under a key.
     async fn lives(&self, call: &mut MySqlCall<'_>, key: &Key) -> Result<Option<MySqlRow>> {
-        call.row(|| query(&self.sql.lives).bind(key.as_bytes().as_slice()))
-            .await
+        call.row(|| query(&self.sql.lives).bind(key.as_bytes().as_slice())).await
     }
 
     /// After a statement that found a row under `key`: removes it if it is expired. Whether a live
@@ -256,9 +250,7 @@ impl MySql {
         limit: OwnerLimit,
     ) -> Result<Result<Option<Inserted>>, Failure> {
         let mut transaction = call.begin(BEGIN).await?;
-        transaction
-            .done(query(&self.sql.lock_owner).bind(slot(owner)))
-            .await?;
+        transaction.done(query(&self.sql.lock_owner).bind(slot(owner))).await?;
         let surplus = query(&self.sql.surplus)
             .bind(owner.as_str().as_bytes())
             .bind(i64::from(limit.max().get()) - 1);
@@ -271,24 +263,15 @@ impl MySql {
                 let lives = query(&self.sql.lives).bind(key.as_bytes().as_slice());
                 let taken = !transaction.rows(lives).await?.is_empty();
                 transaction.end("ROLLBACK").await?;
-                return Ok(Ok(Some(if taken {
-                    Inserted::KeyTaken
-                } else {
-                    Inserted::OwnerFull
-                })));
+                return Ok(Ok(Some(if taken { Inserted::KeyTaken } else { Inserted::OwnerFull })));
             }
-            let gone = transaction
-                .run(self.deletion(&surplus))
-                .await?
-                .rows_affected();
+            let gone = transaction.run(self.deletion(&surplus)).await?.rows_affected();
             if gone != surplus.len() as u64 {
                 transaction.end("ROLLBACK").await?;
                 return Ok(Ok(None));
             }
         }
-        transaction
-            .done(insertion(&self.sql.insert, key, record))
-            .await?;
+        transaction.done(insertion(&self.sql.insert, key, record)).await?;
         transaction.end("COMMIT").await?;
         let evicted = surplus.into_iter().map(|(_, key)| key).collect();
         Ok(Ok(Some(Inserted::Done { evicted })))
@@ -308,9 +291,7 @@ impl MySql {
         touch: Touch,
     ) -> Result<Option<(MySqlRow, Meta)>> {
         let mut call = self.client.call();
-        let row = call
-            .row(|| query(sql).bind(key.as_bytes().as_slice()))
-            .await?;
+        let row = call.row(|| query(sql).bind(key.as_bytes().as_slice())).await?;
         let Some(row) = row else {
             return Ok(None);
         };
@@ -361,10 +342,7 @@ impl Store for MySql {
         loop {
             let inserted = match (record.owner, record.limit) {
                 (Some(owner), Some(limit)) => {
-                    match self
-                        .try_insert_limited(&call, key, record, owner, limit)
-                        .await
-                    {
+                    match self.try_insert_limited(&call, key, record, owner, limit).await {
                         Ok(inserted) => Ok(inserted?),
                         Err(failure) => Err(failure),
                     }
@@ -372,11 +350,7 @@ impl Store for MySql {
                 _ => call
                     .try_done(insertion(&self.sql.insert, key, record))
                     .await
-                    .map(|_| {
-                        Some(Inserted::Done {
-                            evicted: Vec::new(),
-                        })
-                    }),
+                    .map(|_| Some(Inserted::Done { evicted: Vec::new() })),
             };
             match inserted {
                 Ok(Some(inserted)) => return Ok(inserted),
@@ -445,9 +419,8 @@ impl Store for MySql {
         let authenticated = renewal == Renewal::Authentication;
         let mut call = self.client.call();
         loop {
-            let row = call
-                .row(|| query(&self.sql.load_meta).bind(from.as_bytes().as_slice()))
-                .await?;
+            let row =
+                call.row(|| query(&self.sql.load_meta).bind(from.as_bytes().as_slice())).await?;
             let Some(row) = row else {
                 return Ok(Renamed::Missing);
             };
@@ -455,10 +428,8 @@ impl Store for MySql {
                 return Ok(Renamed::KeyTaken);
             }
             let mut meta = meta(&row, 1, to)?;
-            let (seen, now) = (
-                meta.version.get().cast_signed(),
-                meta.now.as_millis().cast_signed(),
-            );
+            let (seen, now) =
+                (meta.version.get().cast_signed(), meta.now.as_millis().cast_signed());
             let rename = query(&self.sql.rename)
                 .bind(to.as_bytes().as_slice())
                 .bind(now)
@@ -494,9 +465,7 @@ impl Store for MySql {
     async fn take(&self, key: &Key) -> Result<Option<Record>> {
         let mut call = self.client.call();
         loop {
-            let row = call
-                .row(|| query(&self.sql.load).bind(key.as_bytes().as_slice()))
-                .await?;
+            let row = call.row(|| query(&self.sql.load).bind(key.as_bytes().as_slice())).await?;
             let Some(row) = row else {
                 return Ok(None);
             };
@@ -552,9 +521,7 @@ impl Store for MySql {
     async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
         let owner = owner.as_str().as_bytes();
         let mut call = self.client.call();
-        let rows = call
-            .rows(|| query(&self.sql.owned).bind(owner).bind(row_limit(limit)))
-            .await?;
+        let rows = call.rows(|| query(&self.sql.owned).bind(owner).bind(row_limit(limit))).await?;
         list(&rows)
     }
 
@@ -562,18 +529,14 @@ impl Store for MySql {
         let owner = owner.as_str().as_bytes();
         let keep = keep.map(|key| key.as_bytes().as_slice());
         let mut call = self.client.call();
-        call.done(|| query(&self.sql.remove_owned).bind(owner).bind(keep))
-            .await
-            .map(drop)
+        call.done(|| query(&self.sql.remove_owned).bind(owner).bind(keep)).await.map(drop)
     }
 
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         let after = after.map_or(&[][..], Cursor::as_bytes);
         let limit = limit.max(1);
         let mut call = self.client.call();
-        let rows = call
-            .rows(|| query(&self.sql.scan).bind(after).bind(row_limit(limit)))
-            .await?;
+        let rows = call.rows(|| query(&self.sql.scan).bind(after).bind(row_limit(limit))).await?;
         page(&rows, limit)
     }
 
@@ -612,3 +575,5 @@ impl Store for MySql {
         self.telling.attach(events);
     }
 }
+
+impl AtomicStore for MySql {}

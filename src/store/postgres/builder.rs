@@ -14,10 +14,7 @@ use crate::store::{Result, StoreError, StoreErrorKind};
 
 /// An identifier of PostgreSQL has 63 bytes, and the longest name that is made of the table's adds
 /// `_expires_at`. The server would cut a longer one off in silence.
-const QUOTES: Quotes = Quotes {
-    mark: '"',
-    longest: 63 - "_expires_at".len(),
-};
+const QUOTES: Quotes = Quotes { mark: '"', longest: 63 - "_expires_at".len() };
 
 /// Settings of a [`Postgres`] store.
 ///
@@ -152,20 +149,10 @@ impl PostgresBuilder {
             }
             None => table,
         };
-        let index = |suffix| {
-            quoted(
-                &format!("{}{suffix}", self.table),
-                Quotes {
-                    longest: 63,
-                    ..QUOTES
-                },
-            )
-        };
+        let index =
+            |suffix| quoted(&format!("{}{suffix}", self.table), Quotes { longest: 63, ..QUOTES });
         Ok(Postgres {
-            client: Client {
-                pool,
-                timeout: self.timeout,
-            },
+            client: Client { pool, timeout: self.timeout },
             sql: Arc::new(Statements::new(
                 &qualified,
                 [&index("_expires_at")?, &index("_owner")?],

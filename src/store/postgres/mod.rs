@@ -100,9 +100,7 @@ impl Postgres {
 
     /// Keeps sessions in the table `token_sessions`, over a pool that is there already.
     pub fn new(pool: PgPool) -> Self {
-        Self::builder()
-            .pool(pool)
-            .unwrap_or_else(|_| unreachable!("the default name is a name"))
+        Self::builder().pool(pool).unwrap_or_else(|_| unreachable!("the default name is a name"))
     }
 
     /// Opens a pool for a URL, with the default settings; see [`PostgresBuilder::connect`].
@@ -141,10 +139,9 @@ impl Server for sqlx::Postgres {
                 StoreErrorKind::Unavailable,
                 "has too many connections; make the pool smaller, or raise max_connections",
             ),
-            (_, "53100" | "53200") => (
-                StoreErrorKind::Full,
-                "is out of disk or memory; make room on its host",
-            ),
+            (_, "53100" | "53200") => {
+                (StoreErrorKind::Full, "is out of disk or memory; make room on its host")
+            }
             (_, "25006") => (
                 StoreErrorKind::Refused,
                 "does not write here: it is a standby, or read-only; connect to the primary",

@@ -25,8 +25,8 @@ use crate::store::sql::{
     Call, Failure, fill, key, list, meta, page, record, row_limit, ten_intervals, timeouts, version,
 };
 use crate::store::{
-    Condition, Cursor, Inserted, NewRecord, OwnerLimit, Page, Removed, Renamed, Renewal, Replaced,
-    Result, Store, Touch, Write,
+    AtomicStore, Condition, Cursor, Inserted, NewRecord, OwnerLimit, Page, Removed, Renamed,
+    Renewal, Replaced, Result, Store, Touch, Write,
 };
 use crate::token::Key;
 
@@ -65,10 +65,7 @@ pub(super) struct Statements {
 impl Statements {
     pub fn new(table: &str, [expires_at, owner]: [&str; 2], unlogged: bool) -> Self {
         let sql = |template: &str| {
-            fill(
-                template,
-                &[("{meta}", META), ("{now}", NOW), ("{sessions}", table)],
-            )
+            fill(template, &[("{meta}", META), ("{now}", NOW), ("{sessions}", table)])
         };
         let with_data = |template: &str| sql(&template.replace("{columns}", "{meta}, data"));
         let without_data = |template: &str| sql(&template.replace("{columns}", "{meta}"));
@@ -97,11 +94,7 @@ impl Statements {
 /// The shipped file with the configured names. Servers that start at once go one by one: `IF NOT
 /// EXISTS` alone lets two of them collide in the catalog.
 fn migration(table: &str, [expires_at, owner]: [&str; 2], unlogged: bool) -> Arc<str> {
-    let create = if unlogged {
-        "CREATE UNLOGGED TABLE"
-    } else {
-        "CREATE TABLE"
-    };
+    let create = if unlogged { "CREATE UNLOGGED TABLE" } else { "CREATE TABLE" };
     let ddl = fill(
         include_str!("../../../migrations/postgres/0001_sessions.sql"),
         &[
@@ -334,12 +327,8 @@ impl Postgres {
         // One of the oldest may have moved to another key, and so have escaped.
         if inserted && i64::try_from(evicted.len()) == Ok(surplus) {
             transaction.end("COMMIT").await?;
-            let evicted = evicted
-                .iter()
-                .filter_map(|bytes| bytes.as_slice().try_into().ok());
-            return Ok(Some(Inserted::Done {
-                evicted: evicted.map(Key::from_bytes).collect(),
-            }));
+            let evicted = evicted.iter().filter_map(|bytes| bytes.as_slice().try_into().ok());
+            return Ok(Some(Inserted::Done { evicted: evicted.map(Key::from_bytes).collect() }));
         }
         transaction.end("ROLLBACK").await?;
         Ok(if key_taken {
@@ -368,17 +357,13 @@ impl Postgres {
     ) -> Result<Option<(PgRow, usize)>> {
         let mut call = self.client.call();
         let Touch::After(interval) = touch else {
-            let row = call
-                .row(|| query(plain).bind(key.as_bytes().as_slice()))
-                .await?;
+            let row = call.row(|| query(plain).bind(key.as_bytes().as_slice())).await?;
             return Ok(row.map(|row| (row, 0)));
         };
         loop {
             let row = call
                 .row(|| {
-                    query(touching)
-                        .bind(key.as_bytes().as_slice())
-                        .bind(ten_intervals(interval))
+                    query(touching).bind(key.as_bytes().as_slice()).bind(ten_intervals(interval))
                 })
                 .await?;
             match row {
@@ -392,35 +377,23 @@ impl Postgres {
 /// What stands for an owner among the server's advisory locks. Two owners that share a number wait
 /// for each other, and no more.
 fn owner_lock(owner: &Owner) -> i64 {
-    let digest = Sha256::new()
-        .chain_update("token-session owner ")
-        .chain_update(owner.as_str())
-        .finalize();
-    digest
-        .iter()
-        .take(8)
-        .fold(0, |number, &byte| number << 8 | i64::from(byte))
+    let digest =
+        Sha256::new().chain_update("token-session owner ").chain_update(owner.as_str()).finalize();
+    digest.iter().take(8).fold(0, |number, &byte| number << 8 | i64::from(byte))
 }
 
 impl Store for Postgres {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         let mut call = self.client.call();
         let (Some(owner), Some(limit)) = (record.owner, record.limit) else {
-            let done = call
-                .done(|| insertion(&self.sql.insert, key, record))
-                .await?;
+            let done = call.done(|| insertion(&self.sql.insert, key, record)).await?;
             return Ok(match done.rows_affected() {
                 0 => Inserted::KeyTaken,
-                _ => Inserted::Done {
-                    evicted: Vec::new(),
-                },
+                _ => Inserted::Done { evicted: Vec::new() },
             });
         };
         loop {
-            match self
-                .try_insert_limited(&call, key, record, owner, limit)
-                .await
-            {
+            match self.try_insert_limited(&call, key, record, owner, limit).await {
                 Ok(Some(inserted)) => return Ok(inserted),
                 Ok(None) => call.outrun().await?,
                 Err(failure) => call.recover(failure).await?,
@@ -430,17 +403,13 @@ impl Store for Postgres {
 
     async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
         let sql = &self.sql;
-        let row = self
-            .load_row(key, touch, &sql.load, &sql.load_touching)
-            .await?;
+        let row = self.load_row(key, touch, &sql.load, &sql.load_touching).await?;
         row.map(|(row, first)| record(&row, first, key)).transpose()
     }
 
     async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>> {
         let sql = &self.sql;
-        let row = self
-            .load_row(key, touch, &sql.touch, &sql.touch_touching)
-            .await?;
+        let row = self.load_row(key, touch, &sql.touch, &sql.touch_touching).await?;
         row.map(|(row, first)| meta(&row, first, key)).transpose()
     }
 
@@ -513,9 +482,7 @@ impl Store for Postgres {
 
     async fn take(&self, key: &Key) -> Result<Option<Record>> {
         let mut call = self.client.call();
-        let row = call
-            .row(|| query(&self.sql.take).bind(key.as_bytes().as_slice()))
-            .await?;
+        let row = call.row(|| query(&self.sql.take).bind(key.as_bytes().as_slice())).await?;
         row.map(|row| record(&row, 0, key)).transpose()
     }
 
@@ -547,11 +514,7 @@ impl Store for Postgres {
     async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
         let mut call = self.client.call();
         let rows = call
-            .rows(|| {
-                query(&self.sql.owned)
-                    .bind(owner.as_str())
-                    .bind(row_limit(limit))
-            })
+            .rows(|| query(&self.sql.owned).bind(owner.as_str()).bind(row_limit(limit)))
             .await?;
         list(&rows)
     }
@@ -559,22 +522,14 @@ impl Store for Postgres {
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
         let keep = keep.map(|key| key.as_bytes().as_slice());
         let mut call = self.client.call();
-        call.done(|| {
-            query(&self.sql.remove_owned)
-                .bind(owner.as_str())
-                .bind(keep)
-        })
-        .await
-        .map(drop)
+        call.done(|| query(&self.sql.remove_owned).bind(owner.as_str()).bind(keep)).await.map(drop)
     }
 
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         let after = after.map_or(&[][..], Cursor::as_bytes);
         let limit = limit.max(1);
         let mut call = self.client.call();
-        let rows = call
-            .rows(|| query(&self.sql.scan).bind(after).bind(row_limit(limit)))
-            .await?;
+        let rows = call.rows(|| query(&self.sql.scan).bind(after).bind(row_limit(limit))).await?;
         page(&rows, limit)
     }
 
@@ -599,13 +554,8 @@ impl Store for Postgres {
         while swept < limit {
             let batch = BATCH.min(limit - swept);
             let mut call = self.client.call();
-            let rows = call
-                .rows(|| query(&self.sql.sweep).bind(row_limit(batch)))
-                .await?;
-            let keys = rows
-                .iter()
-                .map(|row| key(row, 0))
-                .collect::<Result<Vec<_>>>()?;
+            let rows = call.rows(|| query(&self.sql.sweep).bind(row_limit(batch))).await?;
+            let keys = rows.iter().map(|row| key(row, 0)).collect::<Result<Vec<_>>>()?;
             self.telling.expired(keys.iter().copied());
             swept += keys.len();
             if keys.len() < batch {
@@ -619,3 +569,5 @@ impl Store for Postgres {
         self.telling.attach(events);
     }
 }
+
+impl AtomicStore for Postgres {}

@@ -45,29 +45,19 @@ pub(in crate::store) struct Client<DB: Database> {
 
 impl<DB: Database> Clone for Client<DB> {
     fn clone(&self) -> Self {
-        Self {
-            pool: self.pool.clone(),
-            timeout: self.timeout,
-        }
+        Self { pool: self.pool.clone(), timeout: self.timeout }
     }
 }
 
 impl<DB: Server> Client<DB> {
     /// Begins an operation.
     pub fn call(&self) -> Call<'_, DB> {
-        Call {
-            client: self,
-            deadline: Some(Instant::now() + self.timeout),
-            attempts: 0,
-        }
+        Call { client: self, deadline: Some(Instant::now() + self.timeout), attempts: 0 }
     }
 
     /// Begins an operation that takes as long as its table is large.
     pub fn unhurried(&self) -> Call<'_, DB> {
-        Call {
-            deadline: None,
-            ..self.call()
-        }
+        Call { deadline: None, ..self.call() }
     }
 }
 
@@ -191,11 +181,7 @@ where
         match failure {
             Failure::Late => StoreError::new(
                 StoreErrorKind::Unavailable,
-                format!(
-                    "{} did not answer within {:?}",
-                    DB::TITLE,
-                    self.client.timeout
-                ),
+                format!("{} did not answer within {:?}", DB::TITLE, self.client.timeout),
             ),
             Failure::Driver(error) => store_error::<DB>(error),
         }

@@ -31,10 +31,5 @@ pub(in crate::store) fn quoted(name: &str, quotes: Quotes) -> Result<String> {
 /// Puts texts in the place of words in a statement, in their order. What was put is not looked at
 /// again if its word comes last: so the table, which may have any name, does.
 pub(in crate::store) fn fill(template: &str, words: &[(&str, &str)]) -> Arc<str> {
-    words
-        .iter()
-        .fold(template.to_owned(), |sql, (word, text)| {
-            sql.replace(word, text)
-        })
-        .into()
+    words.iter().fold(template.to_owned(), |sql, (word, text)| sql.replace(word, text)).into()
 }

@@ -46,10 +46,7 @@ where
 
 /// The idle and the absolute timeout, in the milliseconds of their columns.
 pub(in crate::store) fn timeouts(lifetime: &Lifetime) -> (Option<i64>, Option<i64>) {
-    (
-        lifetime.idle_timeout().map(millis),
-        lifetime.absolute_timeout().map(millis),
-    )
+    (lifetime.idle_timeout().map(millis), lifetime.absolute_timeout().map(millis))
 }
 
 /// Ten times a touch interval in milliseconds: against it, and the idle timeout, ten times the
@@ -73,10 +70,7 @@ pub(in crate::store) fn key(row: &impl Columns, column: usize) -> Result<Key> {
     let bytes = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| {
         StoreError::new(
             StoreErrorKind::Corrupt,
-            format!(
-                "the sessions table has a key of {} bytes; a key has 32",
-                bytes.len()
-            ),
+            format!("the sessions table has a key of {} bytes; a key has 32", bytes.len()),
         )
     })?;
     Ok(Key::from_bytes(bytes))
@@ -101,10 +95,7 @@ pub(in crate::store) fn text(row: &impl Columns, column: usize) -> Result<Option
 pub(in crate::store) fn record(row: &impl Columns, first: usize, key: &Key) -> Result<Record> {
     let meta = meta(row, first, key)?;
     let data = row.bytes(first + META_COLUMNS).map_err(not_ours)?;
-    Ok(Record {
-        data: Bytes::from(data),
-        meta,
-    })
+    Ok(Record { data: Bytes::from(data), meta })
 }
 
 /// A page of a scan in the order of the keys, from rows of a key, and a [`record`]. Fewer rows than

@@ -1,23 +1,25 @@
 //! What a SQL store tells of: rows that it swept.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::event::{Event, Events};
 use crate::token::Key;
 
-/// Where a store tells its events, once a manager has said where.
+/// The managers that a store tells its events.
 #[derive(Clone, Debug, Default)]
-pub(in crate::store) struct Telling(Arc<OnceLock<Events>>);
+pub(in crate::store) struct Telling(Arc<Mutex<Vec<Events>>>);
 
 impl Telling {
-    /// The first manager hears of them: a store is one manager's.
     pub fn attach(&self, events: &Events) {
-        let _ = self.0.set(events.clone());
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(events.clone());
     }
 
     pub fn expired(&self, keys: impl IntoIterator<Item = Key>) {
-        if let Some(events) = self.0.get() {
-            for key in keys {
+        // Without the lock: telling wakes whoever waits.
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for key in keys {
+            for events in &all {
                 events.tell(|| Event::Expired { key });
             }
         }

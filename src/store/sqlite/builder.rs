@@ -16,10 +16,7 @@ use crate::store::sql::{Client, Quotes, Telling, quoted, store_error};
 use crate::store::{Result, StoreError, StoreErrorKind};
 
 /// SQLite sets no bound to a name; this one is for the reader of a message.
-const QUOTES: Quotes = Quotes {
-    mark: '"',
-    longest: 200,
-};
+const QUOTES: Quotes = Quotes { mark: '"', longest: 200 };
 
 /// Settings of a [`Sqlite`] store.
 ///
@@ -102,14 +99,10 @@ impl SqliteBuilder {
             refused("the file of SQLite cannot be created; see its path and its folder's rights")
                 .with_source(error)
         })?;
-        let options = options
-            .busy_timeout(self.timeout)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(if self.full_sync {
-                SqliteSynchronous::Full
-            } else {
-                SqliteSynchronous::Normal
-            });
+        let options =
+            options.busy_timeout(self.timeout).journal_mode(SqliteJournalMode::Wal).synchronous(
+                if self.full_sync { SqliteSynchronous::Full } else { SqliteSynchronous::Normal },
+            );
         let pool = SqlitePoolOptions::new()
             .max_connections(self.readers)
             .acquire_timeout(self.timeout)
@@ -128,17 +121,11 @@ impl SqliteBuilder {
     /// [`Refused`](StoreErrorKind::Refused) for a table name that cannot be used.
     pub fn pool(self, pool: SqlitePool) -> Result<Sqlite> {
         let name = |suffix| quoted(&format!("{}{suffix}", self.table), QUOTES);
-        let sql = Arc::new(Statements::new(
-            &name("")?,
-            [&name("_expires_at")?, &name("_owner")?],
-        ));
+        let sql = Arc::new(Statements::new(&name("")?, [&name("_expires_at")?, &name("_owner")?]));
         let options = SqliteConnectOptions::clone(&pool.connect_options());
         Ok(Sqlite {
             writer: Writer::start(options, Arc::clone(&sql)),
-            readers: Client {
-                pool,
-                timeout: self.timeout,
-            },
+            readers: Client { pool, timeout: self.timeout },
             sql,
             telling: Telling::default(),
         })

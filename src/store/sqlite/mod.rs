@@ -84,9 +84,7 @@ impl Sqlite {
     /// Keeps sessions in the table `token_sessions` of a file whose pool is there already; see
     /// [`SqliteBuilder::pool`].
     pub fn new(pool: SqlitePool) -> Self {
-        Self::builder()
-            .pool(pool)
-            .unwrap_or_else(|_| unreachable!("the default name is a name"))
+        Self::builder().pool(pool).unwrap_or_else(|_| unreachable!("the default name is a name"))
     }
 
     /// Opens a file by a URL such as `sqlite:sessions.db`, with the default settings; see
@@ -113,16 +111,12 @@ impl Server for sqlx::Sqlite {
 
     /// By the codes of <https://www.sqlite.org/rescode.html>.
     fn verdict(error: &dyn DatabaseError) -> Verdict {
-        let code: u32 = error
-            .code()
-            .and_then(|code| code.parse().ok())
-            .unwrap_or_default();
+        let code: u32 = error.code().and_then(|code| code.parse().ok()).unwrap_or_default();
         // The low byte is the primary code, the rest says more of it.
         let (kind, what) = match code & 0xff {
-            5 | 6 => (
-                StoreErrorKind::Unavailable,
-                "finds the file locked by another process; try later",
-            ),
+            5 | 6 => {
+                (StoreErrorKind::Unavailable, "finds the file locked by another process; try later")
+            }
             7 | 9 | 10 => (
                 StoreErrorKind::Unavailable,
                 "could not read or write the file; see the host's log",

@@ -16,8 +16,8 @@ use crate::event::Events;
 use crate::record::{Meta, Owner, Record};
 use crate::store::sql::{fill, list, meta, page, record, row_limit};
 use crate::store::{
-    Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
-    Store, Touch, Write,
+    AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
+    Result, Store, Touch, Write,
 };
 use crate::token::Key;
 
@@ -157,11 +157,7 @@ impl Store for Sqlite {
     async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
         let mut call = self.readers.call();
         let rows = call
-            .rows(|| {
-                query(&self.sql.owned)
-                    .bind(owner.as_str())
-                    .bind(row_limit(limit))
-            })
+            .rows(|| query(&self.sql.owned).bind(owner.as_str()).bind(row_limit(limit)))
             .await?;
         list(&rows)
     }
@@ -175,9 +171,7 @@ impl Store for Sqlite {
         let after = after.map_or(&[][..], Cursor::as_bytes);
         let limit = limit.max(1);
         let mut call = self.readers.call();
-        let rows = call
-            .rows(|| query(&self.sql.scan).bind(after).bind(row_limit(limit)))
-            .await?;
+        let rows = call.rows(|| query(&self.sql.scan).bind(after).bind(row_limit(limit))).await?;
         page(&rows, limit)
     }
 
@@ -209,3 +203,5 @@ impl Store for Sqlite {
         self.telling.attach(events);
     }
 }
+
+impl AtomicStore for Sqlite {}

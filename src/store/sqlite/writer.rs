@@ -52,11 +52,7 @@ impl Writer {
     pub async fn run<W: Work>(&self, work: W, deadline: Option<Instant>) -> Result<W::Answer> {
         let answer = async {
             let (reply, answer) = oneshot::channel();
-            let job = Errand {
-                work,
-                answer: None,
-                reply,
-            };
+            let job = Errand { work, answer: None, reply };
             self.0.send(Box::new(job)).await.map_err(|_| ended())?;
             answer.await.map_err(|_| ended())?
         };
@@ -136,11 +132,7 @@ async fn serve(
     options: SqliteConnectOptions,
     sql: Arc<super::Statements>,
 ) {
-    let mut file = File {
-        options,
-        sql,
-        connection: None,
-    };
+    let mut file = File { options, sql, connection: None };
     let mut batch = Vec::with_capacity(BATCH);
     while waiting.recv_many(&mut batch, BATCH).await > 0 {
         batch.retain(|job| !job.is_given_up());

@@ -77,10 +77,7 @@ async fn lives(
     connection: &mut SqliteConnection,
     key: &Key,
 ) -> Outcome<Option<SqliteRow>> {
-    query(&sql.lives)
-        .bind(key.as_bytes().as_slice())
-        .fetch_optional(connection)
-        .await
+    query(&sql.lives).bind(key.as_bytes().as_slice()).fetch_optional(connection).await
 }
 
 pub(super) struct Migrate;
@@ -89,10 +86,7 @@ impl Work for Migrate {
     type Answer = ();
 
     async fn run(&self, sql: &Statements, connection: &mut SqliteConnection) -> Outcome<()> {
-        raw_sql(AssertSqlSafe(Arc::clone(&sql.migrate)))
-            .execute(connection)
-            .await
-            .map(drop)
+        raw_sql(AssertSqlSafe(Arc::clone(&sql.migrate))).execute(connection).await.map(drop)
     }
 }
 
@@ -172,10 +166,7 @@ impl Work for Insert {
                 return Ok(Inserted::OwnerFull);
             }
             for bytes in surplus {
-                query(&sql.delete)
-                    .bind(bytes.as_slice())
-                    .execute(&mut *connection)
-                    .await?;
+                query(&sql.delete).bind(bytes.as_slice()).execute(&mut *connection).await?;
                 evicted.extend(bytes.as_slice().try_into().ok().map(Key::from_bytes));
             }
         }
@@ -213,10 +204,8 @@ impl Work for Touch {
         sql: &Statements,
         connection: &mut SqliteConnection,
     ) -> Outcome<Self::Answer> {
-        let rows = query(&sql.touch)
-            .bind(self.0.as_bytes().as_slice())
-            .fetch_all(connection)
-            .await?;
+        let rows =
+            query(&sql.touch).bind(self.0.as_bytes().as_slice()).fetch_all(connection).await?;
         Ok(rows.first().map(|row| record(row, 0, &self.0)).transpose())
     }
 }
@@ -340,10 +329,8 @@ impl Work for Take {
         sql: &Statements,
         connection: &mut SqliteConnection,
     ) -> Outcome<Self::Answer> {
-        let rows = query(&sql.take)
-            .bind(self.0.as_bytes().as_slice())
-            .fetch_all(connection)
-            .await?;
+        let rows =
+            query(&sql.take).bind(self.0.as_bytes().as_slice()).fetch_all(connection).await?;
         Ok(rows.first().map(|row| record(row, 0, &self.0)).transpose())
     }
 }
@@ -361,11 +348,7 @@ impl Remove {
             Condition::Version(version) => (Some(version), None),
             Condition::Owner(owner) => (None, Some(owner.clone())),
         };
-        Self {
-            key: *key,
-            version,
-            owner,
-        }
+        Self { key: *key, version, owner }
     }
 }
 
@@ -423,10 +406,7 @@ impl Work for Clear {
     type Answer = ();
 
     async fn run(&self, sql: &Statements, connection: &mut SqliteConnection) -> Outcome<()> {
-        raw_sql(AssertSqlSafe(Arc::clone(&sql.clear)))
-            .execute(connection)
-            .await
-            .map(drop)
+        raw_sql(AssertSqlSafe(Arc::clone(&sql.clear))).execute(connection).await.map(drop)
     }
 }
 
@@ -447,10 +427,7 @@ impl Work for Sweep {
         sql: &Statements,
         connection: &mut SqliteConnection,
     ) -> Outcome<Self::Answer> {
-        let rows = query(&sql.sweep)
-            .bind(row_limit(self.0))
-            .fetch_all(connection)
-            .await?;
+        let rows = query(&sql.sweep).bind(row_limit(self.0)).fetch_all(connection).await?;
         Ok(rows.iter().map(|row| key(row, 0)).collect())
     }
 }
