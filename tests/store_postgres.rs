@@ -9,6 +9,8 @@ use token_session::store::conformance::Harness;
 mod costs;
 #[path = "store_postgres/faults.rs"]
 mod faults;
+#[path = "store_postgres/isolation.rs"]
+mod isolation;
 #[path = "store_postgres/least_privilege.rs"]
 mod least_privilege;
 #[path = "store_postgres/protocol.rs"]

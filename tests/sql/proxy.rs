@@ -50,7 +50,7 @@ impl Proxy {
                 let server = TcpStream::connect(("127.0.0.1", server_port)).await.unwrap();
                 let (mut from_server, to_server) = server.into_split();
                 let (from_client, mut to_client) = client.into_split();
-                tokio::spawn(count(from_client, to_server, protocol, Arc::clone(&counted)));
+                tokio::spawn(count::<P>(from_client, to_server, Arc::clone(&counted)));
                 tokio::spawn(async move {
                     // Either side may go at any time.
                     let _ = copy(&mut from_server, &mut to_client).await;
