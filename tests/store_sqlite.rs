@@ -2,32 +2,25 @@
 
 use std::time::Duration;
 
-use tempfile::TempDir;
 use token_session::store::Sqlite;
 use token_session::store::conformance::Harness;
 
-/// A folder of the test's own, for the files of its stores.
-struct InFolder(TempDir);
+#[path = "store_sqlite/faults.rs"]
+mod faults;
+#[path = "store_sqlite/folder.rs"]
+mod folder;
+#[path = "store_sqlite/tables.rs"]
+mod tables;
+#[path = "store_sqlite/writing.rs"]
+mod writing;
 
-impl InFolder {
-    fn new() -> Self {
-        Self(TempDir::new().expect("there is a temporary folder"))
-    }
-}
-
-impl Harness for InFolder {
+impl Harness for folder::Folder {
     type Store = Sqlite;
 
     async fn store(&self) -> Sqlite {
-        let mut name = [0; 8];
-        getrandom::fill(&mut name).expect("the operating system gives random bytes");
-        let name = u64::from_ne_bytes(name);
-        let url = format!("sqlite:{}/{name:016x}.db", self.0.path().display());
-        let timeout = Duration::from_secs(60);
-        let store = Sqlite::builder().timeout(timeout).connect(&url).await;
-        let store = store.expect("the file can be made");
-        store.migrate().await.expect("the table can be made");
-        store
+        let name = format!("{}.db", folder::random_key());
+        let builder = Sqlite::builder().timeout(Duration::from_secs(60));
+        folder::Folder::store(self, &name, builder).await
     }
 
     async fn pass(&self, time: Duration) {
@@ -35,4 +28,4 @@ impl Harness for InFolder {
     }
 }
 
-token_session::conformance_suite!(InFolder::new());
+token_session::conformance_suite!(folder::Folder::new());

@@ -73,7 +73,7 @@ pub use self::builder::MySqlBuilder;
 ///
 /// ```sql
 /// GRANT SELECT, INSERT, UPDATE, DELETE ON shop.token_sessions TO app;
-/// GRANT INSERT, UPDATE ON shop.token_sessions_locks TO app;
+/// GRANT SELECT, INSERT, UPDATE ON shop.token_sessions_locks TO app;
 /// ```
 ///
 /// The tables are also there as plain SQL, for those who run their own migrations:
@@ -163,7 +163,7 @@ impl Server for sqlx::MySql {
             1142 | 1143 | 1227 => (
                 StoreErrorKind::Refused,
                 "denies permission; grant the account SELECT, INSERT, UPDATE and DELETE on the \
-                 table, and INSERT and UPDATE on its _locks table (migrate() needs CREATE)",
+                 table and on its _locks table (migrate() needs CREATE)",
             ),
             1044 | 1045 | 1698 | 1251 => (
                 StoreErrorKind::Refused,

@@ -85,7 +85,22 @@ impl SqliteBuilder {
     /// [`Refused`](StoreErrorKind::Refused) for a name, a URL or a path that cannot be used, or for a
     /// database in memory, which each connection would have another one of.
     pub async fn connect(self, url: &str) -> Result<Sqlite> {
-        let refused = |what: &str| StoreError::new(StoreErrorKind::Refused, what);
+        let options = self.options(url)?;
+        create_private(options.get_filename()).map_err(|error| {
+            refused("the file of SQLite cannot be created; see its path and its folder's rights")
+                .with_source(error)
+        })?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(self.readers)
+            .acquire_timeout(self.timeout)
+            .test_before_acquire(false)
+            .connect_with(options)
+            .await
+            .map_err(store_error::<sqlx::Sqlite>)?;
+        self.pool(pool)
+    }
+
+    fn options(&self, url: &str) -> Result<SqliteConnectOptions> {
         if url.contains(":memory:") || url.contains("mode=memory") {
             return Err(refused(
                 "sessions cannot be kept in an SQLite database in memory; use the memory store",
@@ -95,22 +110,9 @@ impl SqliteBuilder {
             refused("the URL of SQLite cannot be read; write sqlite:path/to/sessions.db")
                 .with_source(error)
         })?;
-        create_private(options.get_filename()).map_err(|error| {
-            refused("the file of SQLite cannot be created; see its path and its folder's rights")
-                .with_source(error)
-        })?;
-        let options =
-            options.busy_timeout(self.timeout).journal_mode(SqliteJournalMode::Wal).synchronous(
-                if self.full_sync { SqliteSynchronous::Full } else { SqliteSynchronous::Normal },
-            );
-        let pool = SqlitePoolOptions::new()
-            .max_connections(self.readers)
-            .acquire_timeout(self.timeout)
-            .test_before_acquire(false)
-            .connect_with(options)
-            .await
-            .map_err(store_error::<sqlx::Sqlite>)?;
-        self.pool(pool)
+        Ok(options.busy_timeout(self.timeout).journal_mode(SqliteJournalMode::Wal).synchronous(
+            if self.full_sync { SqliteSynchronous::Full } else { SqliteSynchronous::Normal },
+        ))
     }
 
     /// Uses a file whose pool is there already, for reading. Writes go over one connection more, with
@@ -142,5 +144,38 @@ fn create_private(path: &Path) -> std::io::Result<()> {
     match options.open(path) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
+    }
+}
+
+fn refused(what: &str) -> StoreError {
+    StoreError::new(StoreErrorKind::Refused, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::ConnectOptions;
+
+    use super::*;
+
+    async fn pragma(builder: SqliteBuilder, pragma: &'static str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}/sessions.db", folder.path().display());
+        let options = builder.options(&url).unwrap().create_if_missing(true);
+        let mut connection = options.connect().await.unwrap();
+        let value = sqlx::query(pragma).fetch_one(&mut connection).await.unwrap();
+        crate::store::sql::text(&value, 0).unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_commit_waits_for_the_disk_when_asked_to() {
+        let level = "SELECT CAST(synchronous AS TEXT) FROM pragma_synchronous";
+        assert_eq!(pragma(Sqlite::builder(), level).await, "1");
+        assert_eq!(pragma(Sqlite::builder().full_sync(true), level).await, "2");
+    }
+
+    #[tokio::test]
+    async fn reads_and_writes_do_not_wait_for_each_other() {
+        let mode = "SELECT journal_mode FROM pragma_journal_mode";
+        assert_eq!(pragma(Sqlite::builder(), mode).await, "wal");
     }
 }
