@@ -196,7 +196,7 @@ pub async fn a_dropped_rename_is_done_or_not_done<H: Harness>(harness: &H) {
 /// Lets a future run for as short a time as it pleases chance, then drops it. Every eighth task
 /// lets it end, so that both outcomes are seen.
 async fn drop_after<T>(task: usize, future: impl Future<Output = T>) {
-    if task % 8 == 0 {
+    if task.is_multiple_of(8) {
         future.await;
     } else {
         let micros = random_below(2_000) as u64;
