@@ -37,7 +37,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::sync::Barrier;
+use tokio::task::{JoinSet, yield_now};
 
 use super::{Inserted, NewRecord, Store, Touch};
 use crate::record::{Label, Lifetime, Meta, Owner, Record};
@@ -347,14 +348,23 @@ fn data_of_every_kind() -> [Vec<u8>; 3] {
     [vec![], every_byte.clone(), every_byte.repeat(4_096)]
 }
 
-/// Runs so many tasks at once, and returns what they answered.
+/// Runs so many tasks at once, and returns what they answered. They start when all are there, and
+/// wait for a few turns of the scheduler then, so that its order does not decide who comes first.
 async fn race<T, F>(tasks: usize, task: impl Fn(usize) -> F) -> Vec<T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
 {
+    let start = Arc::new(Barrier::new(tasks));
+    let with_a_handicap = async |start: Arc<Barrier>, future: F| {
+        start.wait().await;
+        for _ in 0..random_below(4) {
+            yield_now().await;
+        }
+        future.await
+    };
     (0..tasks)
-        .map(task)
+        .map(|number| with_a_handicap(start.clone(), task(number)))
         .collect::<JoinSet<T>>()
         .join_all()
         .await
