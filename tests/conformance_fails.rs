@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use token_session::store::conformance::{self, Harness};
 use token_session::store::{
     Condition, Cursor, Inserted, ManualClock, Memory, NewRecord, Page, Removed, Renamed, Renewal,
@@ -16,6 +17,9 @@ enum Fault {
     ClockStandsStill,
     OneStoreForAll,
     // insert
+    InsertWritesTwice,
+    InsertOverwrites,
+    InsertListsLater,
     InsertLooksThenWrites,
     InsertCountsThenWrites,
     InsertEvictsTheYoungest,
@@ -27,6 +31,7 @@ enum Fault {
     InsertKeepsText,
     InsertCapsTheLifetime,
     // load, touch
+    LoadMakesRecords,
     LoadAlwaysTouches,
     LoadNeverTouches,
     LoadShowsTheRecordBeforeTheTouch,
@@ -43,8 +48,10 @@ enum Fault {
     ReplaceKeepsTheLifetime,
     ReplaceIgnoresTheVersion,
     ReplaceWritesDataLast,
+    ReplaceKeepsText,
     // rename
     RenameCopiesFirst,
+    RenameRemovesFirst,
     RenameOverwrites,
     RenameKeepsTheDeadline,
     RenameRenewsTheDeadline,
@@ -59,6 +66,7 @@ enum Fault {
     // owners
     OwnedIsOldestFirst,
     OwnedIgnoresTheLimit,
+    OwnedHidesTheLabel,
     OwnersAreCaseInsensitive,
     RemoveOwnedListsThenRemoves,
     RemoveOwnedKeepsNothing,
@@ -138,6 +146,10 @@ impl FaultyStore {
         }
     }
 
+    fn as_text(data: &[u8]) -> Bytes {
+        String::from_utf8_lossy(data).into_owned().into()
+    }
+
     /// A record like this one: the contract has no way to put back what was read.
     fn like<'a>(record: &'a Record) -> NewRecord<'a> {
         NewRecord {
@@ -167,6 +179,24 @@ impl Store for FaultyStore {
             _ => false,
         };
         match (self.fault, &owner) {
+            (InsertWritesTwice, _) => {
+                let answer = self.inner.insert(key, &record).await?;
+                let write = Write::new(record.data.clone());
+                self.inner.replace(key, &write).await?;
+                return Ok(answer);
+            }
+            (InsertOverwrites, _) => {
+                self.inner.take(key).await?;
+            }
+            (InsertListsLater, Some(_)) => {
+                let unlisted = NewRecord {
+                    owner: None,
+                    ..record.clone()
+                };
+                self.inner.insert(key, &unlisted).await?;
+                round_trip().await;
+                self.inner.take(key).await?;
+            }
             (InsertLooksThenWrites, _) => {
                 if self.inner.load(key, Touch::No).await?.is_some() {
                     return Ok(Inserted::KeyTaken);
@@ -208,8 +238,7 @@ impl Store for FaultyStore {
             (InsertForgetsTheLabel, _) => record.label = None,
             (InsertForgetsTheOwner, _) => record.owner = None,
             (InsertKeepsText, _) => {
-                let text = String::from_utf8_lossy(&record.data).into_owned();
-                record.data = text.into();
+                record.data = Self::as_text(&record.data);
             }
             (InsertCapsTheLifetime, _) if record.lifetime.first() > a_day().first() => {
                 record.lifetime = a_day();
@@ -235,6 +264,10 @@ impl Store for FaultyStore {
         };
         let found = self.inner.load(key, touch).await?;
         match (self.fault, touch, &found) {
+            (LoadMakesRecords, _, None) => {
+                let record = NewRecord::new("", a_day());
+                self.inner.insert(key, &record).await?;
+            }
             (LoadShowsTheRecordBeforeTheTouch, ..) => return Ok(before),
             (LoadIsStale, ..) => {
                 let mut replica = self.replica.lock().await;
@@ -291,6 +324,7 @@ impl Store for FaultyStore {
                 self.inner.insert(key, &record).await?;
                 return Ok(Replaced::Missing);
             }
+            (ReplaceKeepsText, _) => write.data = Self::as_text(&write.data),
             (ReplaceTouches, _) => write.touch = true,
             (ReplaceNeverTouches, _) => write.touch = false,
             (ReplaceKeepsTheLifetime, _) => write.lifetime = None,
@@ -324,6 +358,12 @@ impl Store for FaultyStore {
                 self.inner.insert(to, &Self::like(&before)).await?;
                 round_trip().await;
                 self.inner.take(from).await?;
+                return Ok(Renamed::Done(before.meta));
+            }
+            (RenameRemovesFirst, Some(before)) => {
+                self.inner.take(from).await?;
+                round_trip().await;
+                self.inner.insert(to, &Self::like(&before)).await?;
                 return Ok(Renamed::Done(before.meta));
             }
             (RenameOverwrites, _) => {
@@ -382,8 +422,10 @@ impl Store for FaultyStore {
             _ => limit,
         };
         let mut owned = self.inner.owned(&self.owner(owner), limit).await?;
-        if self.fault == OwnedIsOldestFirst {
-            owned.reverse();
+        match self.fault {
+            OwnedIsOldestFirst => owned.reverse(),
+            OwnedHidesTheLabel => owned.iter_mut().for_each(|(_, meta)| meta.label = None),
+            _ => {}
         }
         Ok(owned)
     }
@@ -491,6 +533,13 @@ found! {
     a_namespace_that_is_shared_is_found: OneStoreForAll =>
         administration::stores_do_not_see_each_other;
 
+    an_insert_that_is_two_writes_is_found: InsertWritesTwice =>
+        insert::a_new_record_is_of_the_first_version_created_and_seen_now;
+    an_insert_over_another_is_found: InsertOverwrites =>
+        insert::a_taken_key_is_refused_and_nothing_changes,
+        insert::of_racing_inserts_of_one_key_one_is_done;
+    an_insert_in_two_steps_is_found: InsertListsLater =>
+        throughout::a_dropped_insert_is_done_or_not_done;
     an_insert_that_looks_then_writes_is_found: InsertLooksThenWrites =>
         insert::of_racing_inserts_of_one_key_one_is_done;
     a_limit_that_is_counted_then_written_is_found: InsertCountsThenWrites =>
@@ -517,6 +566,8 @@ found! {
     a_lifetime_that_is_cut_is_found: InsertCapsTheLifetime =>
         insert::timeouts_from_a_millisecond_to_the_longest_are_kept;
 
+    a_load_that_makes_a_record_is_found: LoadMakesRecords =>
+        load::a_missing_record_is_none;
     a_load_that_touches_unasked_is_found: LoadAlwaysTouches =>
         load::a_load_without_a_touch_leaves_the_record;
     a_load_that_does_not_touch_is_found: LoadNeverTouches =>
@@ -564,12 +615,17 @@ found! {
         replace::another_version_is_a_conflict_and_nothing_is_written,
         replace::of_racing_writes_that_expect_one_version_one_is_done;
     a_write_in_two_steps_is_found: ReplaceWritesDataLast =>
-        throughout::nobody_sees_half_of_a_write;
+        throughout::nobody_sees_half_of_a_write,
+        throughout::a_dropped_write_is_done_or_not_done;
+    a_write_that_is_kept_as_text_is_found: ReplaceKeepsText =>
+        replace::data_of_every_size_and_byte_is_written;
 
     a_rename_that_copies_first_is_found: RenameCopiesFirst =>
         rename::at_no_moment_are_both_keys_alive,
         rename::of_racing_renames_of_one_key_one_is_done,
         rename::a_rename_that_races_a_removal_does_not_undo_it;
+    a_rename_in_two_steps_is_found: RenameRemovesFirst =>
+        throughout::a_dropped_rename_is_done_or_not_done;
     a_rename_over_another_is_found: RenameOverwrites =>
         rename::a_taken_key_is_refused_and_nothing_changes,
         rename::of_racing_renames_to_one_key_one_is_done;
@@ -603,6 +659,8 @@ found! {
         owners::what_has_ended_is_not_listed;
     a_list_without_a_limit_is_found: OwnedIgnoresTheLimit =>
         owners::a_list_holds_no_more_than_its_limit;
+    a_list_without_labels_is_found: OwnedHidesTheLabel =>
+        owners::a_list_shows_what_a_load_shows;
     a_collation_of_owners_is_found: OwnersAreCaseInsensitive =>
         owners::owners_are_told_apart_by_every_byte;
     an_end_that_lists_then_removes_is_found: RemoveOwnedListsThenRemoves =>
