@@ -234,16 +234,12 @@ fn lifetime<E: std::fmt::Debug>(checked: Result<Lifetime, E>) -> Lifetime {
 
 /// Lets so much time pass that what lives for a [`moment`] is dead.
 async fn outlive_moment<H: Harness>(harness: &H) {
-    harness
-        .pass(moment_of(harness) + 2 * harness.resolution() + Duration::from_millis(50))
-        .await;
+    harness.pass(moment_of(harness) + 2 * harness.resolution() + Duration::from_millis(50)).await;
 }
 
 /// Lets so much time pass that the store's clock shows it.
 async fn tick<H: Harness>(harness: &H) {
-    harness
-        .pass(Duration::from_millis(20).max(2 * harness.resolution()))
-        .await;
+    harness.pass(Duration::from_millis(20).max(2 * harness.resolution())).await;
 }
 
 async fn fresh<H: Harness>(harness: &H) -> Arc<H::Store> {
@@ -284,18 +280,12 @@ fn random_below(end: usize) -> usize {
 }
 
 fn record_of<'a>(owner: &'a Owner) -> NewRecord<'a> {
-    NewRecord {
-        owner: Some(owner),
-        ..NewRecord::new("data", hour())
-    }
+    NewRecord { owner: Some(owner), ..NewRecord::new("data", hour()) }
 }
 
 /// Inserts a record that nothing hinders.
 async fn put(store: &impl Store, key: &Key, record: &NewRecord<'_>) {
-    assert_eq!(
-        store.insert(key, record).await.unwrap(),
-        Inserted::Done { evicted: vec![] }
-    );
+    assert_eq!(store.insert(key, record).await.unwrap(), Inserted::Done { evicted: vec![] });
 }
 
 /// Inserts a record of no owner that lives an hour.
@@ -329,10 +319,7 @@ async fn listed(store: &impl Store, owner: &Owner) -> Vec<Key> {
 
 /// A session's facts, without the time at which they were asked for.
 fn facts(meta: &Meta) -> Meta {
-    Meta {
-        now: meta.created_at,
-        ..meta.clone()
-    }
+    Meta { now: meta.created_at, ..meta.clone() }
 }
 
 /// The record is as it was, data and facts.
@@ -384,19 +371,13 @@ fn long_label() -> Label {
 mod tests {
     /// What stands between two marks.
     fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
-        let (_, rest) = text
-            .split_once(from)
-            .unwrap_or_else(|| panic!("no {from:?}"));
+        let (_, rest) = text.split_once(from).unwrap_or_else(|| panic!("no {from:?}"));
         rest.split_once(to).map_or(rest, |(inside, _)| inside)
     }
 
     #[test]
     fn the_suite_has_every_test_in_its_order() {
-        let suite = between(
-            include_str!("mod.rs"),
-            "@modules $harness;\n",
-            "        }\n    };",
-        );
+        let suite = between(include_str!("mod.rs"), "@modules $harness;\n", "        }\n    };");
         for (module, source) in [
             ("throughout", include_str!("throughout.rs")),
             ("insert", include_str!("insert.rs")),
