@@ -34,12 +34,14 @@ pub(super) struct Records {
     told: Told,
 }
 
-/// Why an operation has to be tried again.
+/// Why an insert did not come about, and what it can try.
 enum Obstacle {
-    /// A record under this key that is dead, or was changed by another.
-    Record(Key),
-    /// No space.
+    /// Dead records: to be discarded.
+    Dead(Vec<Key>),
+    /// No space: to be made.
     Full,
+    /// The owner's limit.
+    OwnerFull,
 }
 
 /// The store takes no further record.
@@ -133,9 +135,8 @@ impl Records {
         loop {
             match self.try_insert(key, record, now) {
                 Ok(answer) => return Ok(answer),
-                Err(Obstacle::Record(key)) => {
-                    self.discard(&key, now);
-                }
+                Err(Obstacle::OwnerFull) => return Ok(Inserted::OwnerFull),
+                Err(Obstacle::Dead(keys)) => self.discard_all(&keys, now),
                 Err(Obstacle::Full) => make_room(self)?,
             }
         }
@@ -148,16 +149,14 @@ impl Records {
         now: Timestamp,
     ) -> Result<Inserted, Obstacle> {
         let mut owned = record.owner.map(|owner| self.owners.lock(owner));
-        let Some(victims) = self.victims(record, owned.as_ref(), now) else {
-            return Ok(Inserted::OwnerFull);
-        };
+        let victims = self.victims(record, owned.as_ref(), now)?;
         let mut queue = self.queue.lock(key);
         let map = self.map.pin();
         if let Some(found) = map.get(key) {
             return if found.is_live(now) {
                 Ok(Inserted::KeyTaken)
             } else {
-                Err(Obstacle::Record(*key))
+                Err(Obstacle::Dead(vec![*key]))
             };
         }
         // A victim makes room for the newcomer.
@@ -184,29 +183,32 @@ impl Records {
         Ok(Inserted::Done { evicted: victims })
     }
 
-    /// The sessions that end so that the owner's limit allows one more; `None` if it does not.
+    /// The sessions that end so that the owner's limit allows one more.
     fn victims(
         &self,
         record: &NewRecord<'_>,
         owned: Option<&Owned<'_>>,
         now: Timestamp,
-    ) -> Option<Vec<Key>> {
+    ) -> Result<Vec<Key>, Obstacle> {
         let (Some(limit), Some(owned)) = (record.limit, owned) else {
-            return Some(Vec::new());
+            return Ok(Vec::new());
         };
         let max = usize::try_from(limit.max().get()).unwrap_or(usize::MAX);
         if owned.keys().len() < max {
-            return Some(Vec::new());
+            return Ok(Vec::new());
         }
         let map = self.map.pin();
-        let is_live = |key: &&Key| map.get(*key).is_some_and(|entry| entry.is_live(now));
-        let mut live: Vec<Key> = owned.keys().filter(is_live).copied().collect();
+        let is_live = |key: &Key| map.get(key).is_some_and(|entry| entry.is_live(now));
+        let (mut live, dead): (Vec<Key>, Vec<Key>) = owned.keys().copied().partition(is_live);
+        if !dead.is_empty() {
+            return Err(Obstacle::Dead(dead));
+        }
         let too_many = (live.len() + 1).saturating_sub(max);
         if too_many > 0 && !limit.evicts() {
-            return None;
+            return Err(Obstacle::OwnerFull);
         }
         live.truncate(too_many);
-        Some(live)
+        Ok(live)
     }
 
     fn reserve(&self, in_any_case: bool) -> bool {
@@ -294,12 +296,24 @@ impl Records {
         view: impl Fn(&Key, &Entry) -> T,
     ) -> Vec<T> {
         let map = self.map.pin();
-        let owned = self.owners.lock(owner);
-        let live = owned.keys().rev().filter_map(|key| {
-            let entry = map.get(key).filter(|entry| entry.is_live(now))?;
-            Some(view(key, entry))
-        });
-        live.take(limit).collect()
+        loop {
+            let (mut live, mut dead) = (Vec::new(), Vec::new());
+            let owned = self.owners.lock(owner);
+            for key in owned.keys().rev() {
+                if live.len() == limit {
+                    break;
+                }
+                match map.get(key).filter(|entry| entry.is_live(now)) {
+                    Some(entry) => live.push(view(key, entry)),
+                    None => dead.push(*key),
+                }
+            }
+            drop(owned);
+            if dead.is_empty() {
+                return live;
+            }
+            self.discard_all(&dead, now);
+        }
     }
 
     pub(super) fn remove_owned(&self, owner: &Owner, keep: Option<&Key>, now: Timestamp) {
@@ -398,6 +412,12 @@ impl Records {
         let removed =
             self.remove_if(key, |entry| if entry.is_live(now) { Err(()) } else { Ok(()) });
         matches!(removed, Ok(Some(entry)) if !self.was_live(key, &entry, now))
+    }
+
+    fn discard_all(&self, keys: &[Key], now: Timestamp) {
+        for key in keys {
+            self.discard(key, now);
+        }
     }
 
     /// Whether a record that was just removed was live, and if it had expired, tells so.
