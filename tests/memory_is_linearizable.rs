@@ -23,7 +23,7 @@ use token_session::store::{
 };
 use token_session::{Key, Lifetime, Owner, Record, Timestamp, Version};
 
-const HISTORIES: u64 = 3_000;
+const HISTORIES: u64 = 5_000;
 const KEYS: usize = 3;
 const TICK: u64 = 10;
 /// What some records live for. The others outlive the test.
