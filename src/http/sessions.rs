@@ -147,7 +147,7 @@ pub(super) struct Edge<T> {
 pub(super) struct RequestState<T> {
     pub(super) edge: Arc<Edge<T>>,
     pub(super) presented: Presented,
-    pub(super) origin: Option<Parts>,
+    pub(super) origin: Option<Box<Parts>>,
     progress: Mutex<Progress<T>>,
 }
 
@@ -178,7 +178,7 @@ impl<T> Current<T> {
 }
 
 impl<T> RequestState<T> {
-    pub(super) fn new(edge: Arc<Edge<T>>, presented: Presented, origin: Option<Parts>) -> Self {
+    pub(super) fn new(edge: Arc<Edge<T>>, presented: Presented, origin: Option<Box<Parts>>) -> Self {
         let progress = Progress { current: Current::Unasked, outgoing: None };
         Self { edge, presented, origin, progress: Mutex::new(progress) }
     }
@@ -189,7 +189,7 @@ impl<T> RequestState<T> {
     }
 
     pub(super) fn origin(&self) -> Origin<'_> {
-        self.origin.as_ref().map_or(Origin::unknown(), |parts| Origin::new(parts))
+        self.origin.as_ref().map_or(Origin::unknown(), |parts| Origin::new(&**parts))
     }
 
     /// Has the response carry this token.
