@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use http::Response;
-use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
+use http::header::{CACHE_CONTROL, HeaderValue};
 use pin_project_lite::pin_project;
 
 use super::rejection::Rejection;
@@ -17,15 +17,14 @@ pin_project! {
         #[pin]
         inner: Inner,
         sessions: Sessions<T>,
-        header: HeaderName,
         // There only while a changed session is written, so that no other request costs a box.
         commit: Option<(Boxed<'static, ()>, Response<Body>)>,
     }
 }
 
 impl<Inner, Body, T> ResponseFuture<Inner, Body, T> {
-    pub(super) fn new(inner: Inner, sessions: Sessions<T>, header: HeaderName) -> Self {
-        Self { inner, sessions, header, commit: None }
+    pub(super) fn new(inner: Inner, sessions: Sessions<T>) -> Self {
+        Self { inner, sessions, commit: None }
     }
 }
 
@@ -50,7 +49,7 @@ where
             None => {
                 let response = ready!(this.inner.poll(context))?;
                 if response.status().is_server_error() || !this.sessions.has_changes() {
-                    return Poll::Ready(Ok(with_token(response, this.sessions, this.header)));
+                    return Poll::Ready(Ok(with_token(response, this.sessions)));
                 }
                 let commit: Boxed<'static, ()> = Box::pin(this.sessions.clone().commit());
                 (commit, response)
@@ -64,19 +63,15 @@ where
             Poll::Ready(Ok(())) => response,
             Poll::Ready(Err(error)) => Rejection::from(error).to_response(),
         };
-        Poll::Ready(Ok(with_token(response, this.sessions, this.header)))
+        Poll::Ready(Ok(with_token(response, this.sessions)))
     }
 }
 
 /// A new token goes out whatever the answer is, since the old one may be dead.
-fn with_token<Body, T>(
-    mut response: Response<Body>,
-    sessions: &Sessions<T>,
-    header: &HeaderName,
-) -> Response<Body> {
+fn with_token<Body, T>(mut response: Response<Body>, sessions: &Sessions<T>) -> Response<Body> {
     if let Some(token) = sessions.request.progress().outgoing.take() {
         let headers = response.headers_mut();
-        headers.insert(header.clone(), token);
+        headers.insert(sessions.request.edge.transport.header.clone(), token);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response

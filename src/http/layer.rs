@@ -6,14 +6,11 @@ use http::header::HeaderName;
 use tower_layer::Layer;
 
 use super::service::SessionService;
-use super::sessions::Manager;
+use super::sessions::{Edge, Manager};
 use super::transport::Transport;
 use crate::codec::Codec;
 use crate::manager::TokenSession;
 use crate::store::Store;
-
-/// The header of the Node module, in both directions.
-const DEFAULT_HEADER: HeaderName = HeaderName::from_static("token-session");
 
 /// A [tower layer](tower_layer::Layer) that gives the requests that pass it their sessions.
 ///
@@ -41,12 +38,12 @@ const DEFAULT_HEADER: HeaderName = HeaderName::from_static("token-session");
 /// ```
 pub struct SessionLayer<T> {
     manager: Arc<dyn Manager<T>>,
-    transport: Arc<Transport>,
+    transport: Transport,
 }
 
 impl<T> Clone for SessionLayer<T> {
     fn clone(&self) -> Self {
-        Self { manager: Arc::clone(&self.manager), transport: Arc::clone(&self.transport) }
+        Self { manager: Arc::clone(&self.manager), transport: self.transport.clone() }
     }
 }
 
@@ -59,13 +56,11 @@ impl<T> std::fmt::Debug for SessionLayer<T> {
 impl<T: Send + Sync + 'static> SessionLayer<T> {
     /// Serves this manager's sessions.
     pub fn new<S: Store, C: Codec<T>>(sessions: TokenSession<T, S, C>) -> Self {
-        let transport =
-            Transport { bearer: true, header: Some(DEFAULT_HEADER), cookie: None, query: None };
-        Self { manager: Arc::new(sessions), transport: Arc::new(transport) }
+        Self { manager: Arc::new(sessions), transport: Transport::default() }
     }
 
     fn with(mut self, change: impl FnOnce(&mut Transport)) -> Self {
-        change(Arc::make_mut(&mut self.transport));
+        change(&mut self.transport);
         self
     }
 
@@ -78,14 +73,17 @@ impl<T: Send + Sync + 'static> SessionLayer<T> {
     /// Reads the token from this header, and sends new ones in it. Default: `token-session`.
     #[must_use]
     pub fn header(self, name: HeaderName) -> Self {
-        self.with(|transport| transport.header = Some(name))
+        self.with(|transport| {
+            transport.header = name;
+            transport.reads_header = true;
+        })
     }
 
-    /// Reads the token from no header but `Authorization`; new ones go out in `token-session` all
-    /// the same.
+    /// Reads the token from no header but `Authorization`; new ones go out in
+    /// [`header`](Self::header) all the same.
     #[must_use]
     pub fn without_header(self) -> Self {
-        self.with(|transport| transport.header = None)
+        self.with(|transport| transport.reads_header = false)
     }
 
     /// Reads the token from this cookie too.
@@ -105,12 +103,7 @@ impl<Inner, T> Layer<Inner> for SessionLayer<T> {
     type Service = SessionService<Inner, T>;
 
     fn layer(&self, inner: Inner) -> Self::Service {
-        let response_header = self.transport.header.clone().unwrap_or(DEFAULT_HEADER);
-        SessionService {
-            inner,
-            manager: Arc::clone(&self.manager),
-            transport: Arc::clone(&self.transport),
-            response_header,
-        }
+        let (manager, transport) = (Arc::clone(&self.manager), self.transport.clone());
+        SessionService { inner, edge: Arc::new(Edge { manager, transport }) }
     }
 }

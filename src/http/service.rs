@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::HeaderName;
 use http::{Request, Response};
 use tower_service::Service;
 
 use super::future::ResponseFuture;
-use super::sessions::{Manager, RequestState, Sessions};
-use super::transport::Transport;
+use super::sessions::{Edge, RequestState, Sessions};
 
 /// A service whose requests have [`Sessions`] in their extensions. Made by
 /// [`SessionLayer`](super::SessionLayer).
@@ -34,19 +32,12 @@ use super::transport::Transport;
 /// ```
 pub struct SessionService<Inner, T> {
     pub(super) inner: Inner,
-    pub(super) manager: Arc<dyn Manager<T>>,
-    pub(super) transport: Arc<Transport>,
-    pub(super) response_header: HeaderName,
+    pub(super) edge: Arc<Edge<T>>,
 }
 
 impl<Inner: Clone, T> Clone for SessionService<Inner, T> {
     fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            manager: Arc::clone(&self.manager),
-            transport: Arc::clone(&self.transport),
-            response_header: self.response_header.clone(),
-        }
+        Self { inner: self.inner.clone(), edge: Arc::clone(&self.edge) }
     }
 }
 
@@ -70,14 +61,17 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (mut parts, body) = request.into_parts();
-        let presented = self.transport.find(&parts.headers, &mut parts.uri);
-        let origin = self.manager.needs_origin().then(|| parts.clone());
-        let state = RequestState::new(Arc::clone(&self.manager), presented, origin);
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let presented = self.edge.transport.find(&mut request);
+        let mut origin = None;
+        if self.edge.manager.needs_origin() {
+            let (parts, body) = request.into_parts();
+            origin = Some(Box::new(parts.clone()));
+            request = Request::from_parts(parts, body);
+        }
+        let state = RequestState::new(Arc::clone(&self.edge), presented, origin);
         let sessions = Sessions { request: Arc::new(state) };
-        parts.extensions.insert(sessions.clone());
-        let inner = self.inner.call(Request::from_parts(parts, body));
-        ResponseFuture::new(inner, sessions, self.response_header.clone())
+        request.extensions_mut().insert(sessions.clone());
+        ResponseFuture::new(self.inner.call(request), sessions)
     }
 }

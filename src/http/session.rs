@@ -135,7 +135,7 @@ impl<T: Send + Sync + 'static> Session<T> {
         let mut result = None;
         let mut change = |data: &mut T| result = Some(change(data));
         let sessions = self.sessions.clone();
-        sessions.request.manager.update(self.loaded_mut(), &mut change).await?;
+        sessions.request.edge.manager.update(self.loaded_mut(), &mut change).await?;
         self.settle();
         result.ok_or(Rejection::Conflict)
     }
@@ -149,7 +149,7 @@ impl<T: Send + Sync + 'static> Session<T> {
     pub async fn save(&mut self) -> Result<(), Rejection> {
         if self.changed {
             let sessions = self.sessions.clone();
-            sessions.request.manager.write_back(self.loaded_mut()).await?;
+            sessions.request.edge.manager.write_back(self.loaded_mut()).await?;
             self.changed = false;
             self.settle();
         }
@@ -182,7 +182,8 @@ impl<T: Send + Sync + 'static> Session<T> {
     async fn rename(&mut self, renewal: Renewal) -> Result<Issued, Rejection> {
         let request = self.sessions.request.clone();
         let version = self.meta().version;
-        let (issued, meta) = request.manager.rename(*self.key(), renewal, request.origin()).await?;
+        let (issued, meta) =
+            request.edge.manager.rename(*self.key(), renewal, request.origin()).await?;
         request.send(&issued.token);
         let moved = meta.version;
         let loaded = self.loaded_mut();
@@ -202,7 +203,7 @@ impl<T: Send + Sync + 'static> Session<T> {
     /// What the store says: the session may live on, and the client keeps its token.
     pub async fn destroy(mut self) -> Result<bool, Rejection> {
         let request = self.sessions.request.clone();
-        let done = request.manager.destroy(*self.key()).await?;
+        let done = request.edge.manager.destroy(*self.key()).await?;
         self.changed = false;
         request.progress().current = Current::Gone;
         Ok(done)
@@ -215,7 +216,7 @@ impl<T: Send + Sync + 'static> Session<T> {
     /// What the store says.
     pub async fn destroy_others(&self) -> Result<(), Rejection> {
         if let Some(owner) = &self.meta().owner {
-            self.sessions.request.manager.destroy_all(owner, Some(self.key())).await?;
+            self.sessions.request.edge.manager.destroy_all(owner, Some(self.key())).await?;
         }
         Ok(())
     }
@@ -235,7 +236,9 @@ impl<T: Send + Sync + 'static> Sessions<T> {
         let request = &self.request;
         let current = std::mem::replace(&mut request.progress().current, Current::Gone);
         match current {
-            Current::Changed(mut loaded) => request.manager.write_back(&mut loaded).await.map(drop),
+            Current::Changed(mut loaded) => {
+                request.edge.manager.write_back(&mut loaded).await.map(drop)
+            }
             Current::Contended => Err(Error::Conflict { attempts: 1 }),
             Current::Clean { .. } | Current::Gone | Current::Unasked => Ok(()),
         }

@@ -8,7 +8,7 @@ use http::request::Parts;
 
 use super::rejection::Rejection;
 use super::session::Session;
-use super::transport::Presented;
+use super::transport::{Presented, Transport};
 use crate::codec::Codec;
 use crate::error::Error;
 use crate::generator::Origin;
@@ -138,10 +138,16 @@ impl<T> std::fmt::Debug for Sessions<T> {
     }
 }
 
-pub(super) struct RequestState<T> {
+/// What all requests share.
+pub(super) struct Edge<T> {
     pub(super) manager: Arc<dyn Manager<T>>,
+    pub(super) transport: Transport,
+}
+
+pub(super) struct RequestState<T> {
+    pub(super) edge: Arc<Edge<T>>,
     pub(super) presented: Presented,
-    pub(super) origin: Option<Parts>,
+    pub(super) origin: Option<Box<Parts>>,
     progress: Mutex<Progress<T>>,
 }
 
@@ -172,13 +178,9 @@ impl<T> Current<T> {
 }
 
 impl<T> RequestState<T> {
-    pub(super) fn new(
-        manager: Arc<dyn Manager<T>>,
-        presented: Presented,
-        origin: Option<Parts>,
-    ) -> Self {
+    pub(super) fn new(edge: Arc<Edge<T>>, presented: Presented, origin: Option<Box<Parts>>) -> Self {
         let progress = Progress { current: Current::Unasked, outgoing: None };
-        Self { manager, presented, origin, progress: Mutex::new(progress) }
+        Self { edge, presented, origin, progress: Mutex::new(progress) }
     }
 
     /// Nothing panics while it is held, so a poisoned lock is as good as any.
@@ -187,7 +189,7 @@ impl<T> RequestState<T> {
     }
 
     pub(super) fn origin(&self) -> Origin<'_> {
-        self.origin.as_ref().map_or(Origin::unknown(), |parts| Origin::new(parts))
+        self.origin.as_ref().map_or(Origin::unknown(), |parts| Origin::new(&**parts))
     }
 
     /// Has the response carry this token.
@@ -216,7 +218,7 @@ impl<T: Send + Sync + 'static> Sessions<T> {
     /// As [`TokenSession::create_with`].
     pub async fn create_with(&self, data: &T, new: NewSession<'_>) -> Result<Issued, Rejection> {
         let new = new.origin(self.request.origin());
-        let issued = self.request.manager.create(data, &new).await?;
+        let issued = self.request.edge.manager.create(data, &new).await?;
         self.request.send(&issued.token);
         Ok(issued)
     }
@@ -243,7 +245,7 @@ impl<T: Send + Sync + 'static> Sessions<T> {
                 Current::Clean { key, encoded, meta } => {
                     progress.current =
                         Current::Clean { key, encoded: encoded.clone(), meta: meta.clone() };
-                    Some((request.manager.decode(key, encoded, meta)?, false))
+                    Some((request.edge.manager.decode(key, encoded, meta)?, false))
                 }
                 Current::Changed(loaded) => {
                     progress.current = Current::of(&loaded);
@@ -259,8 +261,8 @@ impl<T: Send + Sync + 'static> Sessions<T> {
         if let Some((loaded, changed)) = known {
             return Ok(Session::new(loaded, changed, self.clone()));
         }
-        let found = match request.manager.key(token) {
-            Some(key) => request.manager.load(key).await,
+        let found = match request.edge.manager.key(token) {
+            Some(key) => request.edge.manager.load(key).await,
             None => Ok(None),
         };
         let Some(loaded) = found? else {
@@ -290,7 +292,7 @@ impl<T: Send + Sync + 'static> Sessions<T> {
     /// # Errors
     /// What the store says.
     pub async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>, Rejection> {
-        Ok(self.request.manager.owned(owner, limit).await?)
+        Ok(self.request.edge.manager.owned(owner, limit).await?)
     }
 
     /// As [`TokenSession::destroy_owned`].
@@ -298,7 +300,7 @@ impl<T: Send + Sync + 'static> Sessions<T> {
     /// # Errors
     /// What the store says.
     pub async fn destroy_owned(&self, owner: &Owner, key: &Key) -> Result<bool, Rejection> {
-        Ok(self.request.manager.destroy_owned(owner, key).await?)
+        Ok(self.request.edge.manager.destroy_owned(owner, key).await?)
     }
 
     /// As [`TokenSession::destroy_all`].
@@ -306,6 +308,6 @@ impl<T: Send + Sync + 'static> Sessions<T> {
     /// # Errors
     /// What the store says.
     pub async fn destroy_all(&self, owner: &Owner) -> Result<(), Rejection> {
-        Ok(self.request.manager.destroy_all(owner, None).await?)
+        Ok(self.request.edge.manager.destroy_all(owner, None).await?)
     }
 }

@@ -1,6 +1,7 @@
 //! Where in a request the token is.
 
-use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue};
+use http::Request;
+use http::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use percent_encoding::percent_decode_str;
 
@@ -10,7 +11,9 @@ use crate::token::{Token, TokenError};
 #[derive(Clone, Debug)]
 pub(super) struct Transport {
     pub(super) bearer: bool,
-    pub(super) header: Option<HeaderName>,
+    /// New tokens go out in it, whether it is read or not.
+    pub(super) header: HeaderName,
+    pub(super) reads_header: bool,
     pub(super) cookie: Option<String>,
     pub(super) query: Option<String>,
 }
@@ -42,17 +45,25 @@ impl Presented {
     }
 }
 
+impl Default for Transport {
+    fn default() -> Self {
+        let header = HeaderName::from_static("token-session");
+        Self { bearer: true, header, reads_header: true, cookie: None, query: None }
+    }
+}
+
 impl Transport {
     /// Finds the token, and takes it out of the URI where it stood there.
-    pub(super) fn find(&self, headers: &HeaderMap, uri: &mut Uri) -> Presented {
+    pub(super) fn find<B>(&self, request: &mut Request<B>) -> Presented {
         let mut presented = Presented::Nothing;
+        let headers = request.headers();
         if self.bearer {
             for credentials in headers.get_all(AUTHORIZATION).iter().filter_map(bearer) {
                 presented.add_bytes(credentials);
             }
         }
-        if let Some(name) = &self.header {
-            for value in headers.get_all(name) {
+        if self.reads_header {
+            for value in headers.get_all(&self.header) {
                 presented.add_bytes(value.as_bytes());
             }
         }
@@ -62,7 +73,10 @@ impl Transport {
             }
         }
         if let Some(name) = &self.query {
-            *uri = without_parameter(uri, name, |text| presented.add(text)).unwrap_or(uri.clone());
+            let rest = without_parameter(request.uri(), name, |text| presented.add(text));
+            if let Some(uri) = rest {
+                *request.uri_mut() = uri;
+            }
         }
         presented
     }
@@ -113,26 +127,20 @@ mod tests {
     use super::*;
 
     fn find(headers: &[(&str, &str)], uri: &str) -> (String, String) {
-        let transport = Transport {
-            bearer: true,
-            header: Some(HeaderName::from_static("token-session")),
-            cookie: Some("tks".to_owned()),
-            query: Some("token".to_owned()),
-        };
-        let headers = headers
-            .iter()
-            .map(|(name, value)| {
-                (name.parse().unwrap(), HeaderValue::from_bytes(value.as_bytes()).unwrap())
-            })
-            .collect();
-        let mut uri = uri.parse().unwrap();
-        let presented = match transport.find(&headers, &mut uri) {
+        let (cookie, query) = (Some("tks".to_owned()), Some("token".to_owned()));
+        let transport = Transport { cookie, query, ..Transport::default() };
+        let mut request = Request::builder().uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, value.as_bytes());
+        }
+        let mut request = request.body(()).unwrap();
+        let presented = match transport.find(&mut request) {
             Presented::Nothing => "nothing".to_owned(),
             Presented::Token(token) => token.reveal().to_owned(),
             Presented::Malformed(error) => error.to_string(),
             Presented::Ambiguous => "ambiguous".to_owned(),
         };
-        (presented, uri.to_string())
+        (presented, request.uri().to_string())
     }
 
     fn found(headers: &[(&str, &str)]) -> String {

@@ -1,6 +1,8 @@
 //! The example service, as its users see it.
 
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -98,4 +100,56 @@ async fn bad_input_is_400_and_says_why() {
     let body = json!({ "user": "", "device": "phone" }).to_string();
     let answer = send(service, "POST /login", "", &body).await;
     assert_eq!((answer.status, answer.body.contains("the owner has 0 bytes")), (400, true));
+}
+
+/// The example as a newcomer runs it; killed when the test ends, however it ends.
+struct Program(Child);
+
+impl Program {
+    fn start(arguments: &[&str]) -> Self {
+        let tests = std::env::current_exe().unwrap();
+        let program = tests.ancestors().nth(2).unwrap().join("examples/accounts");
+        let mut command = Command::new(&program);
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn();
+        Self(child.unwrap_or_else(|error| panic!("{}: {error}", program.display())))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn the_program_serves_until_ctrl_c() {
+    let mut program = Program::start(&["--listen", "127.0.0.1:0", "--ttl", "60"]);
+    let mut lines = BufReader::new(program.0.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    let address = first.strip_prefix("listening on http://").unwrap().parse().unwrap();
+    let body = json!({ "user": "anna", "device": "phone" }).to_string();
+    let answer = send(address, "POST /login", "", &body).await;
+    assert_eq!((answer.status, &answer.json()["expires_in"]), (201, &json!(60)));
+
+    let pid = program.0.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert!(program.0.wait().unwrap().success());
+    assert_eq!(lines.last().unwrap().unwrap(), "stopped");
+}
+
+#[test]
+fn the_program_says_what_is_wrong_with_its_options() {
+    for (arguments, complaint) in [
+        (["--ttl", "0"], "a timeout of zero would end every session at once"),
+        (["--ttl", "-5"], "a timeout of -5 seconds is negative"),
+        (["--ttl", "9223372036854775807"], "is too long; give at most 100 years"),
+        (["--store", "cassette:"], "no store of this build answers to `cassette:`"),
+    ] {
+        let mut program = Program::start(&arguments);
+        let complaints: Vec<_> = BufReader::new(program.0.stderr.take().unwrap()).lines().collect();
+        assert!(!program.0.wait().unwrap().success());
+        assert!(complaints[0].as_ref().unwrap().contains(complaint), "{complaints:?}");
+    }
 }
