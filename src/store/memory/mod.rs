@@ -5,6 +5,8 @@ mod entry;
 mod owners;
 mod queue;
 mod records;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -120,3 +120,21 @@ impl Sessions {
         offset.map(|offset| first + offset)
     }
 }
+
+#[cfg(test)]
+impl Owners {
+    /// Every session on a list, with the epoch of the list. No list is empty.
+    pub(super) fn listed(&self) -> Vec<(Key, Arc<Epoch>)> {
+        let mut listed = Vec::new();
+        for shard in self.lock_all() {
+            for sessions in shard.values() {
+                assert!(
+                    !sessions.keys.is_empty()
+                        && sessions.keys.iter().is_sorted_by_key(|(at, _)| at)
+                );
+                listed.extend(sessions.keys.iter().map(|(_, key)| (*key, sessions.epoch.clone())));
+            }
+        }
+        listed
+    }
+}

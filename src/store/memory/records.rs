@@ -501,3 +501,38 @@ impl Records {
         owners.iter_mut().for_each(|owners| owners.clear());
     }
 }
+
+#[cfg(test)]
+impl Records {
+    /// How many records the map, the queue and the owners' lists have.
+    pub(super) fn sizes(&self) -> (usize, usize, usize) {
+        let queued = self.queue.lock_all().iter().map(|queue| queue.len()).sum();
+        let listed = self.owners.listed().len();
+        (self.map.len(), queued, listed)
+    }
+
+    /// Takes every lock that there is.
+    pub(super) fn lock_everything(&self) -> impl Sized {
+        (self.owners.lock_all(), self.queue.lock_all())
+    }
+
+    /// What the map holds is queued once and listed once, and nothing else is.
+    pub(super) fn assert_whole(&self) {
+        let map = self.map.pin();
+        let mut queued = 0;
+        for (at, key) in self.queue.lock_all().iter().flat_map(|queue| queue.iter()) {
+            let entry = map.get(key).expect("what is queued is in the map");
+            assert_eq!(entry.queued, *at);
+            assert!(*at <= entry.expires_at(), "it is queued too late");
+            queued += 1;
+        }
+        assert_eq!(queued, map.iter().count());
+        assert_eq!(queued, self.held());
+        let listed = self.owners.listed();
+        for (key, epoch) in &listed {
+            let entry = map.get(key).expect("what is listed is in the map");
+            assert!(entry.is_in(epoch) && !entry.has_ended());
+        }
+        assert_eq!(listed.len(), map.values().filter(|entry| entry.owner().is_some()).count());
+    }
+}
