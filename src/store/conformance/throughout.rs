@@ -86,7 +86,7 @@ pub async fn nobody_sees_half_of_a_write<H: Harness>(harness: &H) {
     let first = data(Version::FIRST);
     put(&store, &key, &NewRecord::new(first, hour())).await;
     race(harness.races().min(200), |task| {
-        let store = store.clone();
+        let (store, key) = (store.clone(), key.clone());
         async move {
             for _ in 0..5 {
                 let record = look(&store, &key).await;
