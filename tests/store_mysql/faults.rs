@@ -79,7 +79,7 @@ async fn a_server_that_hangs_is_an_error_in_time() {
     server.pause().unwrap();
     let calls: JoinSet<_> = (0..20)
         .map(|_| {
-            let store = store.clone();
+            let (store, key) = (store.clone(), key.clone());
             async move { timeout(BOUND, store.load(&key, Touch::No)).await }
         })
         .collect();

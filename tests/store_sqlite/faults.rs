@@ -53,8 +53,8 @@ async fn a_full_disk_takes_nothing_more_and_loses_nothing() {
     // Logouts are served all the same, also in one commit with logins that find no room.
     let both: JoinSet<_> = stored
         .iter()
-        .copied()
         .take(10)
+        .cloned()
         .map(|key| {
             let store = store.clone();
             async move {

@@ -5,6 +5,8 @@ mod entry;
 mod owners;
 mod queue;
 mod records;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -228,7 +230,7 @@ impl Store for Memory {
 
     async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
         let now = self.0.clock.now();
-        let view = |key: &Key, entry: &entry::Entry| (*key, entry.meta(now));
+        let view = |key: &Key, entry: &entry::Entry| (key.clone(), entry.meta(now));
         Ok(self.0.records.owned(owner, limit, now, view))
     }
 
@@ -240,7 +242,7 @@ impl Store for Memory {
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         let after = after.map(key_of).transpose()?;
         let now = self.0.clock.now();
-        let view = |key: &Key, entry: &entry::Entry| (*key, entry.record(now));
+        let view = |key: &Key, entry: &entry::Entry| (key.clone(), entry.record(now));
         let (records, last) = self.0.records.scan(after, limit.max(1), now, view);
         let next = last.map(|key| Cursor::new(key.as_bytes()));
         Ok(Page { records, next })
@@ -282,11 +284,11 @@ impl Told {
     }
 
     fn expired(&self, key: &Key) {
-        self.tell(|| Event::Expired { key: *key });
+        self.tell(|| Event::Expired { key: key.clone() });
     }
 
     fn evicted(&self, key: &Key) {
-        self.tell(|| Event::Destroyed { key: *key });
+        self.tell(|| Event::Destroyed { key: key.clone() });
     }
 
     fn tell(&self, event: impl Fn() -> Event) {

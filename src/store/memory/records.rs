@@ -34,12 +34,14 @@ pub(super) struct Records {
     told: Told,
 }
 
-/// Why an operation has to be tried again.
+/// Why an insert did not come about, and what it can try.
 enum Obstacle {
-    /// A record under this key that is dead, or was changed by another.
-    Record(Key),
-    /// No space.
+    /// Dead records: to be discarded.
+    Dead(Vec<Key>),
+    /// No space: to be made.
     Full,
+    /// The owner's limit.
+    OwnerFull,
 }
 
 /// The store takes no further record.
@@ -83,7 +85,7 @@ impl Records {
             if !entry.is_due(touch, now) {
                 return Some(view(entry));
             }
-            let touched = map.compute(*key, |found| match found {
+            let touched = map.compute(key.clone(), |found| match found {
                 Some((_, entry)) if entry.is_live(now) && entry.is_due(touch, now) => {
                     Operation::Insert(entry.seen(now))
                 }
@@ -99,7 +101,7 @@ impl Records {
         let data = own(&write.data);
         let map = self.map.pin();
         loop {
-            let written = map.compute(*key, |found| match found {
+            let written = map.compute(key.clone(), |found| match found {
                 None => Operation::Abort(Some(Replaced::Missing)),
                 Some((_, entry)) if !entry.is_live(now) => Operation::Abort(None),
                 Some((_, entry))
@@ -133,9 +135,8 @@ impl Records {
         loop {
             match self.try_insert(key, record, now) {
                 Ok(answer) => return Ok(answer),
-                Err(Obstacle::Record(key)) => {
-                    self.discard(&key, now);
-                }
+                Err(Obstacle::OwnerFull) => return Ok(Inserted::OwnerFull),
+                Err(Obstacle::Dead(keys)) => self.discard_all(&keys, now),
                 Err(Obstacle::Full) => make_room(self)?,
             }
         }
@@ -148,16 +149,14 @@ impl Records {
         now: Timestamp,
     ) -> Result<Inserted, Obstacle> {
         let mut owned = record.owner.map(|owner| self.owners.lock(owner));
-        let Some(victims) = self.victims(record, owned.as_ref(), now) else {
-            return Ok(Inserted::OwnerFull);
-        };
+        let victims = self.victims(record, owned.as_ref(), now)?;
         let mut queue = self.queue.lock(key);
         let map = self.map.pin();
         if let Some(found) = map.get(key) {
             return if found.is_live(now) {
                 Ok(Inserted::KeyTaken)
             } else {
-                Err(Obstacle::Record(*key))
+                Err(Obstacle::Dead(vec![key.clone()]))
             };
         }
         // A victim makes room for the newcomer.
@@ -172,8 +171,8 @@ impl Records {
             None => (None, now),
         };
         let entry = Entry::new(record, epoch, created_at);
-        queue.insert((entry.queued, *key));
-        map.insert(*key, entry);
+        queue.insert((entry.queued, key.clone()));
+        map.insert(key.clone(), entry);
         drop(queue);
         for victim in &victims {
             let removed = self.unmap(victim, |_| Ok::<(), ()>(()));
@@ -184,29 +183,32 @@ impl Records {
         Ok(Inserted::Done { evicted: victims })
     }
 
-    /// The sessions that end so that the owner's limit allows one more; `None` if it does not.
+    /// The sessions that end so that the owner's limit allows one more.
     fn victims(
         &self,
         record: &NewRecord<'_>,
         owned: Option<&Owned<'_>>,
         now: Timestamp,
-    ) -> Option<Vec<Key>> {
+    ) -> Result<Vec<Key>, Obstacle> {
         let (Some(limit), Some(owned)) = (record.limit, owned) else {
-            return Some(Vec::new());
+            return Ok(Vec::new());
         };
         let max = usize::try_from(limit.max().get()).unwrap_or(usize::MAX);
         if owned.keys().len() < max {
-            return Some(Vec::new());
+            return Ok(Vec::new());
         }
         let map = self.map.pin();
-        let is_live = |key: &&Key| map.get(*key).is_some_and(|entry| entry.is_live(now));
-        let mut live: Vec<Key> = owned.keys().filter(is_live).copied().collect();
+        let is_live = |key: &Key| map.get(key).is_some_and(|entry| entry.is_live(now));
+        let (mut live, dead): (Vec<Key>, Vec<Key>) = owned.keys().cloned().partition(is_live);
+        if !dead.is_empty() {
+            return Err(Obstacle::Dead(dead));
+        }
         let too_many = (live.len() + 1).saturating_sub(max);
         if too_many > 0 && !limit.evicts() {
-            return None;
+            return Err(Obstacle::OwnerFull);
         }
         live.truncate(too_many);
-        Some(live)
+        Ok(live)
     }
 
     fn reserve(&self, in_any_case: bool) -> bool {
@@ -238,25 +240,25 @@ impl Records {
         let mut owned = owner.as_ref().map(|owner| self.owners.lock(owner));
         let mut queues = self.queue.lock_both(from, to);
         if !map.get(from).is_some_and(|entry| entry.is_live(now)) {
-            return Err(*from);
+            return Err(from.clone());
         }
         if let Some(other) = map.get(to) {
-            return if other.is_live(now) { Ok(Renamed::KeyTaken) } else { Err(*to) };
+            return if other.is_live(now) { Ok(Renamed::KeyTaken) } else { Err(to.clone()) };
         }
-        let removed = map.compute(*from, |found| match found {
+        let removed = map.compute(from.clone(), |found| match found {
             Some((_, entry)) if entry.is_live(now) && entry.owner() == owner.as_ref() => {
                 Operation::Remove
             }
             _ => Operation::Abort(()),
         });
         let Compute::Removed(_, old) = removed else {
-            return Err(*from);
+            return Err(from.clone());
         };
         let new = old.renamed(renewal, now);
         let meta = new.meta(now);
-        queues.of(from).remove(&(old.queued, *from));
-        queues.of(to).insert((new.queued, *to));
-        map.insert(*to, new);
+        queues.of(from).remove(&(old.queued, from.clone()));
+        queues.of(to).insert((new.queued, to.clone()));
+        map.insert(to.clone(), new);
         if let Some(owned) = &mut owned {
             owned.rename(from, to, old);
         }
@@ -294,12 +296,24 @@ impl Records {
         view: impl Fn(&Key, &Entry) -> T,
     ) -> Vec<T> {
         let map = self.map.pin();
-        let owned = self.owners.lock(owner);
-        let live = owned.keys().rev().filter_map(|key| {
-            let entry = map.get(key).filter(|entry| entry.is_live(now))?;
-            Some(view(key, entry))
-        });
-        live.take(limit).collect()
+        loop {
+            let (mut live, mut dead) = (Vec::new(), Vec::new());
+            let owned = self.owners.lock(owner);
+            for key in owned.keys().rev() {
+                if live.len() == limit {
+                    break;
+                }
+                match map.get(key).filter(|entry| entry.is_live(now)) {
+                    Some(entry) => live.push(view(key, entry)),
+                    None => dead.push(key.clone()),
+                }
+            }
+            drop(owned);
+            if dead.is_empty() {
+                return live;
+            }
+            self.discard_all(&dead, now);
+        }
     }
 
     pub(super) fn remove_owned(&self, owner: &Owner, keep: Option<&Key>, now: Timestamp) {
@@ -324,7 +338,7 @@ impl Records {
         // Moved first: it is alive in either epoch, so it is at no moment dead.
         let next = super::entry::Epoch::new(owner.clone());
         let kept = keep.map(|key| {
-            let moved = map.compute(*key, |found| match found {
+            let moved = map.compute(key.clone(), |found| match found {
                 Some((_, entry)) if entry.is_live(now) && entry.is_in(epoch) => {
                     Operation::Insert(entry.in_epoch(&next))
                 }
@@ -376,14 +390,15 @@ impl Records {
     ) -> Result<Option<Entry>, E> {
         let mut queue = self.queue.lock(key);
         let map = self.map.pin();
-        let removed = map.compute(*key, |found| match found.map(|(_, entry)| check(entry)) {
-            None => Operation::Abort(None),
-            Some(Err(refusal)) => Operation::Abort(Some(refusal)),
-            Some(Ok(())) => Operation::Remove,
-        });
+        let removed =
+            map.compute(key.clone(), |found| match found.map(|(_, entry)| check(entry)) {
+                None => Operation::Abort(None),
+                Some(Err(refusal)) => Operation::Abort(Some(refusal)),
+                Some(Ok(())) => Operation::Remove,
+            });
         match removed {
             Compute::Removed(_, entry) => {
-                queue.remove(&(entry.queued, *key));
+                queue.remove(&(entry.queued, key.clone()));
                 self.held.fetch_sub(1, Ordering::Relaxed);
                 Ok(Some(entry.clone()))
             }
@@ -400,6 +415,12 @@ impl Records {
         matches!(removed, Ok(Some(entry)) if !self.was_live(key, &entry, now))
     }
 
+    fn discard_all(&self, keys: &[Key], now: Timestamp) {
+        for key in keys {
+            self.discard(key, now);
+        }
+    }
+
     /// Whether a record that was just removed was live, and if it had expired, tells so.
     fn was_live(&self, key: &Key, entry: &Entry, now: Timestamp) -> bool {
         let has_ended = entry.has_ended();
@@ -414,15 +435,15 @@ impl Records {
     fn requeue(&self, key: &Key) {
         let mut queue = self.queue.lock(key);
         let map = self.map.pin();
-        let requeued = map.compute(*key, |found| match found {
+        let requeued = map.compute(key.clone(), |found| match found {
             Some((_, entry)) if entry.queued != entry.expires_at() => {
                 Operation::Insert(entry.clone().requeued())
             }
             _ => Operation::Abort(()),
         });
         if let Compute::Updated { old: (_, old), new: (_, new) } = requeued {
-            queue.remove(&(old.queued, *key));
-            queue.insert((new.queued, *key));
+            queue.remove(&(old.queued, key.clone()));
+            queue.insert((new.queued, key.clone()));
         }
     }
 
@@ -499,5 +520,40 @@ impl Records {
         self.held.store(0, Ordering::Relaxed);
         queues.iter_mut().for_each(|queue| queue.clear());
         owners.iter_mut().for_each(|owners| owners.clear());
+    }
+}
+
+#[cfg(test)]
+impl Records {
+    /// How many records the map, the queue and the owners' lists have.
+    pub(super) fn sizes(&self) -> (usize, usize, usize) {
+        let queued = self.queue.lock_all().iter().map(|queue| queue.len()).sum();
+        let listed = self.owners.listed().len();
+        (self.map.len(), queued, listed)
+    }
+
+    /// Takes every lock that there is.
+    pub(super) fn lock_everything(&self) -> impl Sized {
+        (self.owners.lock_all(), self.queue.lock_all())
+    }
+
+    /// What the map holds is queued once and listed once, and nothing else is.
+    pub(super) fn assert_whole(&self) {
+        let map = self.map.pin();
+        let mut queued = 0;
+        for (at, key) in self.queue.lock_all().iter().flat_map(|queue| queue.iter()) {
+            let entry = map.get(key).expect("what is queued is in the map");
+            assert_eq!(entry.queued, *at);
+            assert!(*at <= entry.expires_at(), "it is queued too late");
+            queued += 1;
+        }
+        assert_eq!(queued, map.iter().count());
+        assert_eq!(queued, self.held());
+        let listed = self.owners.listed();
+        for (key, epoch) in &listed {
+            let entry = map.get(key).expect("what is listed is in the map");
+            assert!(entry.is_in(epoch) && !entry.has_ended());
+        }
+        assert_eq!(listed.len(), map.values().filter(|entry| entry.owner().is_some()).count());
     }
 }

@@ -566,7 +566,7 @@ impl Store for MySql {
                     Err(failure) => call.recover(failure).await?,
                 }
             };
-            self.telling.expired(places.iter().map(|(_, key)| *key));
+            self.telling.expired(places.iter().map(|(_, key)| key));
             swept += places.len();
             if places.len() < batch {
                 break;

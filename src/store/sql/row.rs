@@ -105,7 +105,8 @@ pub(in crate::store) fn page(rows: &[impl Columns], limit: usize) -> Result<Page
         .iter()
         .map(|row| {
             let key = key(row, 0)?;
-            Ok((key, record(row, 1, &key)?))
+            let record = record(row, 1, &key)?;
+            Ok((key, record))
         })
         .collect::<Result<Vec<_>>>()?;
     let next = records
@@ -120,7 +121,8 @@ pub(in crate::store) fn list(rows: &[impl Columns]) -> Result<Vec<(Key, Meta)>> 
     rows.iter()
         .map(|row| {
             let key = key(row, 0)?;
-            Ok((key, meta(row, 1, &key)?))
+            let meta = meta(row, 1, &key)?;
+            Ok((key, meta))
         })
         .collect()
 }

@@ -15,12 +15,12 @@ impl Telling {
         all.push(events.clone());
     }
 
-    pub fn expired(&self, keys: impl IntoIterator<Item = Key>) {
+    pub fn expired<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) {
         // Without the lock: telling wakes whoever waits.
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for key in keys {
             for events in &all {
-                events.tell(|| Event::Expired { key });
+                events.tell(|| Event::Expired { key: key.clone() });
             }
         }
     }

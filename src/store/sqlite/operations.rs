@@ -118,7 +118,7 @@ impl Store for Sqlite {
         };
         let found = record(&row, 0, key)?;
         if is_due(&found.meta, touch) {
-            self.write(writes::Touch(*key)).await?
+            self.write(writes::Touch(key.clone())).await?
         } else {
             Ok(Some(found))
         }
@@ -130,7 +130,7 @@ impl Store for Sqlite {
         };
         let found = meta(&row, 0, key)?;
         if is_due(&found, touch) {
-            let touched = self.write(writes::Touch(*key)).await??;
+            let touched = self.write(writes::Touch(key.clone())).await??;
             Ok(touched.map(|record| record.meta))
         } else {
             Ok(Some(found))
@@ -142,12 +142,12 @@ impl Store for Sqlite {
     }
 
     async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
-        let (from, to) = (*from, *to);
+        let (from, to) = (from.clone(), to.clone());
         self.write(writes::Rename { from, to, renewal }).await?
     }
 
     async fn take(&self, key: &Key) -> Result<Option<Record>> {
-        self.write(writes::Take(*key)).await?
+        self.write(writes::Take(key.clone())).await?
     }
 
     async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
@@ -163,7 +163,7 @@ impl Store for Sqlite {
     }
 
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
-        let (owner, keep) = (owner.clone(), keep.copied());
+        let (owner, keep) = (owner.clone(), keep.cloned());
         self.write(writes::RemoveOwned { owner, keep }).await
     }
 
@@ -190,7 +190,7 @@ impl Store for Sqlite {
         while swept < limit {
             let batch = BATCH.min(limit - swept);
             let keys = self.write(writes::Sweep(batch)).await??;
-            self.telling.expired(keys.iter().copied());
+            self.telling.expired(&keys);
             swept += keys.len();
             if keys.len() < batch {
                 break;

@@ -103,7 +103,7 @@ pub(super) struct Insert {
 impl Insert {
     pub fn new(key: &Key, record: &NewRecord<'_>) -> Self {
         Self {
-            key: *key,
+            key: key.clone(),
             data: record.data.clone(),
             lifetime: record.lifetime,
             owner: record.owner.cloned(),
@@ -221,7 +221,7 @@ pub(super) struct Replace {
 impl Replace {
     pub fn new(key: &Key, write: &Write<'_>) -> Self {
         Self {
-            key: *key,
+            key: key.clone(),
             data: write.data.clone(),
             expected: write.expected,
             touch: write.touch,
@@ -348,7 +348,7 @@ impl Remove {
             Condition::Version(version) => (Some(version), None),
             Condition::Owner(owner) => (None, Some(owner.clone())),
         };
-        Self { key: *key, version, owner }
+        Self { key: key.clone(), version, owner }
     }
 }
 
