@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::{
-    Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
-    Store, Touch, Write,
+    AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
+    Result, Store, Touch, Write,
 };
 use crate::event::Events;
 use crate::record::{Meta, Owner, Record};
@@ -32,7 +32,7 @@ pub struct AnyStore(Arc<dyn DynStore>);
 
 impl AnyStore {
     /// Hides which store it is.
-    pub fn new(store: impl Store) -> Self {
+    pub fn new(store: impl AtomicStore) -> Self {
         Self(Arc::new(store))
     }
 
@@ -169,6 +169,10 @@ impl Store for AnyStore {
     forward_to_inner!(inner);
 }
 
+impl AtomicStore for AnyStore {}
+
 impl<S: Store> Store for Arc<S> {
     forward_to_inner!(as_ref);
 }
+
+impl<S: AtomicStore> AtomicStore for Arc<S> {}

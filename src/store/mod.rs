@@ -6,7 +6,8 @@
 //! * **An expired record does not exist**, whether it was swept or not. The store judges by its own
 //!   clock, or its server's.
 //! * **An operation is atomic**: all of it takes place or nothing, nobody sees half of it, and of
-//!   callers that race for one record exactly one wins.
+//!   callers that race for one record exactly one wins. Stores that cannot promise it lack the trait
+//!   [`AtomicStore`].
 //! * **An operation is one round trip**; a store that needs more says so in its docs.
 //! * **When it returns `Err`, it says whether to retry.** After
 //!   [`Unavailable`](StoreErrorKind::Unavailable) the operation may have taken place, as with any
@@ -171,6 +172,22 @@ pub trait Store: Send + Sync + 'static {
         let _ = events;
     }
 }
+
+/// A store that keeps every sentence of [`Store`], those on racing callers included: of callers that
+/// race for one record exactly one wins, no write is lost, nothing that was removed comes back, and
+/// an owner's limit and [`remove_owned`](Store::remove_owned) hold whatever happens at the same time.
+///
+/// Stores that keep somebody else's format, which has no version, implement [`Store`] alone: their
+/// docs say what is lost. What depends on exactly one winner, such as one-time codes, asks for this
+/// trait, so that it does not compile on such a store.
+///
+/// ```
+/// use token_session::store::{AtomicStore, Memory};
+///
+/// fn needs_one_winner(_: impl AtomicStore) {}
+/// needs_one_winner(Memory::new());
+/// ```
+pub trait AtomicStore: Store {}
 
 /// A record to [insert](Store::insert).
 ///
