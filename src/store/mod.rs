@@ -18,6 +18,8 @@
 //! stores of your own too.
 
 mod any;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -26,6 +28,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use self::any::AnyStore;
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
 
 pub use crate::error::{StoreError, StoreErrorKind};
 use crate::event::Events;
