@@ -18,6 +18,9 @@
 //! stores of your own too.
 
 mod any;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;
 
@@ -28,6 +31,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use self::any::AnyStore;
+pub use self::memory::{Clock, ManualClock, Memory, MemoryBuilder, SystemClock, WhenFull};
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
 
@@ -318,12 +322,7 @@ pub struct Write<'a> {
 impl Write<'_> {
     /// Writes the data over any version, and changes nothing else.
     pub fn new(data: impl Into<Bytes>) -> Self {
-        Self {
-            data: data.into(),
-            expected: None,
-            touch: false,
-            lifetime: None,
-        }
+        Self { data: data.into(), expected: None, touch: false, lifetime: None }
     }
 }
 
