@@ -46,6 +46,10 @@ impl AnyStore {
     pub async fn connect(url: &str) -> Result<Self> {
         match url.split_once(':').map_or(url, |(scheme, _)| scheme) {
             "memory" => Ok(Self::new(Memory::new())),
+            #[cfg(feature = "redis")]
+            scheme if super::redis::answers_to(scheme) => {
+                Ok(Self::new(super::RedisStore::connect(url).await?))
+            }
             scheme => Err(StoreError::new(
                 StoreErrorKind::Refused,
                 format!("no store of this build answers to `{scheme}:`; is its feature on?"),

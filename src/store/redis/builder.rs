@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "redis-rustls")]
+use redis::ConnectionAddr;
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::{ConnectionInfo, ProtocolVersion, RedisResult};
@@ -170,10 +172,7 @@ impl RedisBuilder {
         let presence = Arc::<Presence>::default();
         let (connection, source) = self.open(Place::parse(url)?, &presence).await?;
         let names = Arc::new(self.names(&connection)?);
-        connection
-            .reach(Instant::now() + self.connect_timeout)
-            .await
-            .map_err(store_error)?;
+        connection.reach(Instant::now() + self.connect_timeout).await.map_err(store_error)?;
         let listener = self
             .hears_endings
             .then(|| notifications::listen(source, Arc::clone(&names), Arc::clone(&presence)));
@@ -191,11 +190,7 @@ impl RedisBuilder {
                 let client = dialer(info).client().map_err(store_error)?;
                 one(Target::Server(client))
             }
-            Place::Sentinel {
-                sentinels,
-                master,
-                node,
-            } => {
+            Place::Sentinel { sentinels, master, node } => {
                 let sentinels = sentinels
                     .into_iter()
                     .map(|info| dialer(self.with_sentinel_login(info)).client())
@@ -210,15 +205,14 @@ impl RedisBuilder {
                 let detours =
                     Detours::new(dialer.clone(), self.connect_timeout, Arc::clone(presence));
                 let cluster = Cluster::new(connection, Some(detours));
-                Ok((
-                    Connection::Cluster(cluster.clone()),
-                    Source::Cluster(cluster, dialer),
-                ))
+                Ok((Connection::Cluster(cluster.clone()), Source::Cluster(cluster, dialer)))
             }
         }
     }
 
     async fn open_cluster(&self, nodes: Vec<ConnectionInfo>) -> RedisResult<ClusterConnection> {
+        #[cfg(feature = "redis-rustls")]
+        let is_tls = nodes.iter().any(|node| matches!(node.addr(), ConnectionAddr::TcpTls { .. }));
         let builder = ClusterClientBuilder::new(nodes)
             // It would send a command again whose answer was lost.
             .retries(0)
@@ -228,8 +222,9 @@ impl RedisBuilder {
             // Each call has its deadline here.
             .overall_response_timeout(None)
             .tcp_settings(tcp_settings());
+        // Certificates alone would switch TLS on.
         #[cfg(feature = "redis-rustls")]
-        let builder = builder.certs(self.certificates.for_driver());
+        let builder = if is_tls { builder.certs(self.certificates.for_driver()) } else { builder };
         let client = builder.build()?;
         timeout(self.response_timeout, client.get_async_connection())
             .await
@@ -246,9 +241,7 @@ impl RedisBuilder {
     }
 
     fn names(&self, connection: &Connection) -> Result<Names> {
-        let Self {
-            prefix, partitions, ..
-        } = self;
+        let Self { prefix, partitions, .. } = self;
         if prefix.len() > 128 || prefix.chars().any(|c| c.is_control() || "{}".contains(c)) {
             return Err(refused(
                 "the prefix of the Redis keys has more than 128 bytes, a brace or a control \

@@ -45,10 +45,7 @@ pub(super) struct Node {
 
 impl Cluster {
     pub(super) fn new(connection: ClusterConnection, detours: Option<Detours>) -> Self {
-        Self {
-            connection,
-            detours: detours.map(Arc::new),
-        }
+        Self { connection, detours: detours.map(Arc::new) }
     }
 
     /// Sends a command to the master that has the slot. While the Cluster is looking for one, it is
@@ -94,9 +91,7 @@ impl Cluster {
     pub(super) async fn masters(&self, deadline: Instant) -> RedisResult<Vec<Node>> {
         let mut command = redis::cmd("CLUSTER");
         command.arg("SLOTS");
-        let ranges = self
-            .route(&command, SingleNodeRoutingInfo::RandomPrimary, deadline)
-            .await?;
+        let ranges = self.route(&command, SingleNodeRoutingInfo::RandomPrimary, deadline).await?;
         let ranges: Vec<Vec<Value>> = redis::from_redis_value(ranges)?;
         let mut masters: Vec<Node> = Vec::new();
         let mut found: Vec<Node> = ranges.iter().filter_map(|range| node(range)).collect();
@@ -128,12 +123,7 @@ fn node(range: &[Value]) -> Option<Node> {
 
 impl Detours {
     pub(super) fn new(dialer: Dialer, connect_timeout: Duration, presence: Arc<Presence>) -> Self {
-        Self {
-            dialer,
-            connect_timeout,
-            presence,
-            links: Mutex::default(),
-        }
+        Self { dialer, connect_timeout, presence, links: Mutex::default() }
     }
 
     /// Sends a command where `ASK` points to.
@@ -155,11 +145,7 @@ impl Detours {
             return Ok(Arc::clone(link));
         }
         let target = Target::Server(self.dialer.client_at(address)?);
-        let link = Arc::new(Link::new(
-            target,
-            self.connect_timeout,
-            Arc::clone(&self.presence),
-        ));
+        let link = Arc::new(Link::new(target, self.connect_timeout, Arc::clone(&self.presence)));
         links.insert(address.to_owned(), Arc::clone(&link));
         Ok(link)
     }

@@ -67,10 +67,9 @@ fn classify(error: &RedisError) -> (StoreErrorKind, String) {
         | ErrorKind::MasterNameNotFoundBySentinel => {
             (Unavailable, "Redis is out of reach".to_owned())
         }
-        ErrorKind::AuthenticationFailed => (
-            Refused,
-            "Redis refuses the login; check the user and the password".to_owned(),
-        ),
+        ErrorKind::AuthenticationFailed => {
+            (Refused, "Redis refuses the login; check the user and the password".to_owned())
+        }
         ErrorKind::Server(kind) => of_server(kind, detail),
         ErrorKind::Extension => of_code(error.code().unwrap_or_default(), detail),
         _ => (Refused, format!("Redis cannot be used: {error}")),
@@ -80,24 +79,21 @@ fn classify(error: &RedisError) -> (StoreErrorKind, String) {
 fn of_server(kind: ServerErrorKind, detail: &str) -> (StoreErrorKind, String) {
     use StoreErrorKind::{Refused, Unavailable};
     match kind {
-        ServerErrorKind::BusyLoading => (
-            Unavailable,
-            "Redis is still loading its data after a start".to_owned(),
-        ),
+        ServerErrorKind::BusyLoading => {
+            (Unavailable, "Redis is still loading its data after a start".to_owned())
+        }
         ServerErrorKind::Moved
         | ServerErrorKind::Ask
         | ServerErrorKind::TryAgain
         | ServerErrorKind::ClusterDown
         | ServerErrorKind::MasterDown
-        | ServerErrorKind::ReadOnly => (
-            Unavailable,
-            format!("no Redis master takes the command now ({detail})"),
-        ),
+        | ServerErrorKind::ReadOnly => {
+            (Unavailable, format!("no Redis master takes the command now ({detail})"))
+        }
         ServerErrorKind::NoPerm => (Refused, lacks_right(detail)),
-        ServerErrorKind::CrossSlot => (
-            Refused,
-            "Redis is a Cluster; give the store a cluster connection".to_owned(),
-        ),
+        ServerErrorKind::CrossSlot => {
+            (Refused, "Redis is a Cluster; give the store a cluster connection".to_owned())
+        }
         _ => of_words(detail),
     }
 }
@@ -113,14 +109,12 @@ fn of_code(code: &str, detail: &str) -> (StoreErrorKind, String) {
                  ({detail})"
             ),
         ),
-        "NOREPLICAS" | "BUSY" | "UNKILLABLE" | "INPROG" | "NOGOODSLAVE" => (
-            Unavailable,
-            format!("Redis does not take the command now ({detail})"),
-        ),
-        "NOAUTH" | "WRONGPASS" => (
-            Refused,
-            "Redis refuses the login; check the user and the password".to_owned(),
-        ),
+        "NOREPLICAS" | "BUSY" | "UNKILLABLE" | "INPROG" | "NOGOODSLAVE" => {
+            (Unavailable, format!("Redis does not take the command now ({detail})"))
+        }
+        "NOAUTH" | "WRONGPASS" => {
+            (Refused, "Redis refuses the login; check the user and the password".to_owned())
+        }
         "WRONGTYPE" => (
             Refused,
             "something else than a session lies under one of the store's names in Redis; give the \
@@ -139,10 +133,7 @@ fn of_words(detail: &str) -> (StoreErrorKind, String) {
         (Full, out_of_memory())
     } else if says("non local key") || says("max number of clients") {
         // The first is from a Cluster that is moving the slot.
-        (
-            Unavailable,
-            format!("Redis does not take the command now ({detail})"),
-        )
+        (Unavailable, format!("Redis does not take the command now ({detail})"))
     } else if says("ACL failure") || says("permission") {
         (Refused, lacks_right(detail))
     } else {

@@ -120,10 +120,7 @@ impl Link {
                 Ok(connection)
             }
             Err(error) => {
-                *last_failure = Some(Failure {
-                    at: Instant::now(),
-                    error: error.clone(),
-                });
+                *last_failure = Some(Failure { at: Instant::now(), error: error.clone() });
                 Err(error)
             }
         }
@@ -137,9 +134,7 @@ impl Link {
             .set_response_timeout(None)
             .set_push_sender(move |push: PushInfo| disconnected(&link, id, &push));
         let client = self.target.client().await?;
-        let mut multiplexed = client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await?;
+        let mut multiplexed = client.get_multiplexed_async_connection_with_config(&config).await?;
         if let Target::Master(_) = self.target {
             check_master(&mut multiplexed).await?;
         }

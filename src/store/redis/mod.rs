@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 pub use self::builder::RedisBuilder;
 pub use self::connection::RedisConnection;
+pub(super) use self::target::answers_to;
 
 use self::connection::Connection;
 use self::error::{is_unknown_script, refused, store_error, unexpected};
@@ -53,9 +54,7 @@ struct Inner {
 
 impl std::fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RedisStore")
-            .field("names", &self.0.names)
-            .finish_non_exhaustive()
+        f.debug_struct("RedisStore").field("names", &self.0.names).finish_non_exhaustive()
     }
 }
 
@@ -85,17 +84,9 @@ impl RedisStore {
         keys: &[&[u8]],
         args: &[&[u8]],
     ) -> Result<Value> {
-        let Inner {
-            connection,
-            names,
-            presence,
-            timeout,
-            ..
-        } = &*self.0;
+        let Inner { connection, names, presence, timeout, .. } = &*self.0;
         let (slot, deadline) = (names.slot(partition), Instant::now() + *timeout);
-        let mut result = connection
-            .send(&script.call(keys, args), slot, deadline)
-            .await;
+        let mut result = connection.send(&script.call(keys, args), slot, deadline).await;
         if let Err(error) = &result
             && is_unknown_script(error)
         {
@@ -121,9 +112,7 @@ impl RedisStore {
     async fn run_on(&self, script: &Script, key: &Key, args: &[&[u8]]) -> Result<Option<Value>> {
         let partition = key.partition(self.partitions());
         let name = self.0.names.session(key);
-        let mut value = self
-            .run(script, partition, &[name.as_bytes()], args)
-            .await?;
+        let mut value = self.run(script, partition, &[name.as_bytes()], args).await?;
         if let Value::Array(parts) = &value
             && let [Value::BulkString(index)] = parts.as_slice()
         {
@@ -175,20 +164,12 @@ fn record_from(key: &Key, value: Value) -> Result<Record> {
     let Value::Array(parts) = value else {
         return Err(unexpected());
     };
-    let Ok(
-        [
-            Value::BulkString(bytes),
-            Value::Int(now),
-            Value::Int(last_seen),
-        ],
-    ) = <[Value; 3]>::try_from(parts)
+    let Ok([Value::BulkString(bytes), Value::Int(now), Value::Int(last_seen)]) =
+        <[Value; 3]>::try_from(parts)
     else {
         return Err(unexpected());
     };
-    let seen = Seen {
-        now: timestamp(now),
-        last_seen: timestamp(last_seen),
-    };
+    let seen = Seen { now: timestamp(now), last_seen: timestamp(last_seen) };
     record::decode(bytes, seen).map_err(|what| StoreError::corrupt(key, what))
 }
 
@@ -307,9 +288,7 @@ impl Store for RedisStore {
 
     async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
         let limit = limit.to_string();
-        let found = self
-            .run_on_owner(&script::OWNED, owner, &[limit.as_bytes()])
-            .await?;
+        let found = self.run_on_owner(&script::OWNED, owner, &[limit.as_bytes()]).await?;
         let Value::Array(found) = found else {
             return Err(unexpected());
         };
@@ -318,8 +297,7 @@ impl Store for RedisStore {
 
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
         let keep = keep.map_or(String::new(), Key::to_string);
-        self.run_on_owner(&script::REMOVE_OWNED, owner, &[keep.as_bytes()])
-            .await?;
+        self.run_on_owner(&script::REMOVE_OWNED, owner, &[keep.as_bytes()]).await?;
         Ok(())
     }
 
@@ -356,9 +334,7 @@ fn key_from(value: Value) -> Result<Key> {
     let Value::BulkString(text) = value else {
         return Err(unexpected());
     };
-    let key = std::str::from_utf8(&text)
-        .ok()
-        .and_then(|text| text.parse().ok());
+    let key = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
     key.ok_or_else(unexpected)
 }
 

@@ -81,16 +81,14 @@ impl Ear {
                     is_master && !listener.0.is_finished()
                 });
                 for master in masters {
-                    listeners
-                        .entry(master.address)
-                        .or_insert_with_key(|address| {
-                            let (ear, client) = (self.clone(), dialer.client_at(address));
-                            Listener(tokio::spawn(async move {
-                                if let Ok(client) = client {
-                                    let _ = ear.hear(&client).await;
-                                }
-                            }))
-                        });
+                    listeners.entry(master.address).or_insert_with_key(|address| {
+                        let (ear, client) = (self.clone(), dialer.client_at(address));
+                        Listener(tokio::spawn(async move {
+                            if let Ok(client) = client {
+                                let _ = ear.hear(&client).await;
+                            }
+                        }))
+                    });
                 }
             }
             sleep(PAUSE).await;
@@ -107,9 +105,8 @@ impl Ear {
             }
             Ok(subscriber)
         };
-        let mut subscriber = timeout(PATIENCE, subscribe)
-            .await
-            .unwrap_or_else(|_| Err(timed_out()))?;
+        let mut subscriber =
+            timeout(PATIENCE, subscribe).await.unwrap_or_else(|_| Err(timed_out()))?;
         let mut messages = subscriber.on_message();
         while let Some(message) = messages.next().await {
             let name = message.get_channel_name();

@@ -20,10 +20,7 @@ pub(super) struct Presence {
 
 impl Presence {
     pub(super) fn attach(&self, events: &Events) {
-        let mut listeners = self
-            .listeners
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut listeners = self.listeners.write().unwrap_or_else(PoisonError::into_inner);
         listeners.push(events.clone());
     }
 
@@ -32,10 +29,7 @@ impl Presence {
         if self.is_up.load(Ordering::Relaxed) {
             return;
         }
-        let last_failure = self
-            .last_failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let last_failure = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
         if last_failure.is_none_or(|at| at.elapsed() > SETTLED)
             && !self.is_up.swap(true, Ordering::Relaxed)
         {
@@ -45,10 +39,7 @@ impl Presence {
 
     /// A call has failed for want of a connection.
     pub(super) fn failed(&self) {
-        let mut last_failure = self
-            .last_failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut last_failure = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
         *last_failure = Some(Instant::now());
         if self.is_up.swap(false, Ordering::Relaxed) {
             self.tell(&Event::Disconnected);
@@ -56,10 +47,7 @@ impl Presence {
     }
 
     pub(super) fn tell(&self, event: &Event) {
-        let listeners = self
-            .listeners
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
         for events in listeners.iter() {
             events.tell(|| event.clone());
         }

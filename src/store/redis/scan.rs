@@ -27,9 +27,7 @@ struct Walk {
 impl RedisStore {
     pub(super) async fn page(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         let mut walk = self.walk(after).await?;
-        let names = walk
-            .step(self, &self.0.names.session_pattern(), limit)
-            .await?;
+        let names = walk.step(self, &self.0.names.session_pattern(), limit).await?;
         let keys = self.keys(&names);
         let loads = keys.iter().map(|key| self.load(key, Touch::No));
         let records = try_join_all(loads).await?;
@@ -64,18 +62,12 @@ impl RedisStore {
         while !walk.is_over() {
             let mut by_slot = BTreeMap::<u16, Vec<Vec<u8>>>::new();
             for name in walk.step(self, &pattern, STEP).await? {
-                by_slot
-                    .entry(self.0.names.slot_of(&name))
-                    .or_default()
-                    .push(name);
+                by_slot.entry(self.0.names.slot_of(&name)).or_default().push(name);
             }
             let unlinks = by_slot.iter().map(|(&slot, names)| async move {
                 let mut command = redis::cmd("UNLINK");
                 command.arg(names);
-                self.0
-                    .connection
-                    .send(&command, slot, self.deadline())
-                    .await
+                self.0.connection.send(&command, slot, self.deadline()).await
             });
             try_join_all(unlinks).await.map_err(store_error)?;
         }
@@ -99,11 +91,7 @@ impl RedisStore {
         let nodes = self.0.connection.nodes(self.deadline()).await;
         let nodes = nodes.map_err(store_error)?;
         match after {
-            None => Ok(Walk {
-                nodes,
-                at: 0,
-                cursor: 0,
-            }),
+            None => Ok(Walk { nodes, at: 0, cursor: 0 }),
             Some(place) => Walk::resume(nodes, place),
         }
     }
@@ -148,14 +136,8 @@ impl Walk {
     /// Where the walk goes on: `<first slot> <cursor> <address>`.
     fn place(&self) -> Option<Cursor> {
         let node = self.nodes.get(self.at)?;
-        let Node {
-            first_slot,
-            address,
-        } = node;
-        Some(Cursor::new(format!(
-            "{first_slot} {} {address}",
-            self.cursor
-        )))
+        let Node { first_slot, address } = node;
+        Some(Cursor::new(format!("{first_slot} {} {address}", self.cursor)))
     }
 
     /// Goes on where another walk was, as far as the Cluster is still the same. The cursors of a
@@ -165,24 +147,13 @@ impl Walk {
             let text = std::str::from_utf8(place.as_bytes()).ok()?;
             let (first_slot, rest) = text.split_once(' ')?;
             let (cursor, address) = rest.split_once(' ')?;
-            Some((
-                first_slot.parse::<u16>().ok()?,
-                cursor.parse::<u64>().ok()?,
-                address,
-            ))
+            Some((first_slot.parse::<u16>().ok()?, cursor.parse::<u64>().ok()?, address))
         };
         let Some((first_slot, cursor, address)) = parse() else {
             return Err(refused("the cursor is not one of a Redis store"));
         };
-        let at = nodes
-            .iter()
-            .take_while(|node| node.first_slot < first_slot)
-            .count();
+        let at = nodes.iter().take_while(|node| node.first_slot < first_slot).count();
         let is_same = nodes.get(at).is_some_and(|node| node.address == address);
-        Ok(Self {
-            nodes,
-            at,
-            cursor: if is_same { cursor } else { 0 },
-        })
+        Ok(Self { nodes, at, cursor: if is_same { cursor } else { 0 } })
     }
 }

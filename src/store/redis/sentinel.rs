@@ -16,32 +16,22 @@ pub(super) struct Sentinels {
 
 impl Sentinels {
     pub(super) fn new(clients: Vec<Client>, master: String, dialer: Dialer) -> Self {
-        Self {
-            clients,
-            master,
-            dialer,
-        }
+        Self { clients, master, dialer }
     }
 
     /// The master as the first Sentinel that answers names it. All are asked at once, as one that
     /// has gone silent would hold up those after it.
     pub(super) async fn master(&self) -> RedisResult<Client> {
-        let answers = self
-            .clients
-            .iter()
-            .map(|client| Box::pin(ask(client, &self.master)));
+        let answers = self.clients.iter().map(|client| Box::pin(ask(client, &self.master)));
         let ((host, port), _) = select_ok(answers).await?;
         self.dialer.client_at(&format!("{host}:{port}"))
     }
 }
 
 async fn ask(sentinel: &Client, master: &str) -> RedisResult<(String, u16)> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(None)
-        .set_response_timeout(None);
-    let mut connection = sentinel
-        .get_multiplexed_async_connection_with_config(&config)
-        .await?;
+    let config =
+        AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    let mut connection = sentinel.get_multiplexed_async_connection_with_config(&config).await?;
     redis::cmd("SENTINEL")
         .arg("get-master-addr-by-name")
         .arg(master)

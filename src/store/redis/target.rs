@@ -16,6 +16,13 @@ use crate::store::{Result, StoreError};
 /// server for lost that is stopped for a snapshot of its machine.
 const SILENCE: Duration = Duration::from_secs(15);
 
+/// Whether a URL with this scheme leads here.
+pub(in crate::store) fn answers_to(scheme: &str) -> bool {
+    let scheme = scheme.strip_suffix("-cluster").unwrap_or(scheme);
+    let scheme = scheme.strip_suffix("-sentinel").unwrap_or(scheme);
+    matches!(scheme, "redis" | "rediss" | "valkey" | "valkeys")
+}
+
 /// The servers that a URL names.
 pub(super) enum Place {
     /// One server.
@@ -85,9 +92,7 @@ fn info(url: &str) -> Result<ConnectionInfo> {
         .set_protocol(ProtocolVersion::RESP3)
         // Spares the user one right.
         .set_skip_set_lib_name();
-    Ok(info
-        .set_redis_settings(settings)
-        .set_tcp_settings(tcp_settings()))
+    Ok(info.set_redis_settings(settings).set_tcp_settings(tcp_settings()))
 }
 
 fn not_a_url() -> StoreError {
@@ -99,12 +104,8 @@ fn not_a_url() -> StoreError {
 
 /// How a connection is made to last, and its loss to be noticed.
 pub(super) fn tcp_settings() -> TcpSettings {
-    let keepalive = TcpKeepalive::new()
-        .with_time(SILENCE / 3)
-        .with_interval(SILENCE / 3);
-    let settings = TcpSettings::default()
-        .set_nodelay(true)
-        .set_keepalive(keepalive);
+    let keepalive = TcpKeepalive::new().with_time(SILENCE / 3).with_interval(SILENCE / 3);
+    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
     #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
     let settings = settings.set_user_timeout(SILENCE);
     settings
@@ -132,17 +133,11 @@ impl Dialer {
         let (host, port) = address
             .rsplit_once(':')
             .and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)))
-            .ok_or((
-                ErrorKind::Client,
-                "Redis names a server that has no address",
-            ))?;
+            .ok_or((ErrorKind::Client, "Redis names a server that has no address"))?;
         let addr = match self.info.addr() {
-            ConnectionAddr::TcpTls { .. } => ConnectionAddr::TcpTls {
-                host,
-                port,
-                insecure: false,
-                tls_params: None,
-            },
+            ConnectionAddr::TcpTls { .. } => {
+                ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+            }
             _ => ConnectionAddr::Tcp(host, port),
         };
         self.certificates.client(self.info.clone().set_addr(addr))

@@ -10,9 +10,7 @@ use crate::store::Result;
 /// Whether connections with TLS can be made at all.
 #[cfg(not(feature = "redis-rustls"))]
 pub(super) fn check() -> Result<()> {
-    Err(refused(
-        "TLS to Redis needs the feature redis-rustls-ring or redis-rustls-aws-lc-rs",
-    ))
+    Err(refused("TLS to Redis needs the feature redis-rustls-ring or redis-rustls-aws-lc-rs"))
 }
 
 /// Whether connections with TLS can be made at all: the library panics when it was given no
@@ -64,16 +62,10 @@ impl Certificates {
 
     #[cfg(feature = "redis-rustls")]
     pub(super) fn for_driver(&self) -> redis::TlsCertificates {
-        let client_tls =
-            self.client
-                .clone()
-                .map(|(client_cert, client_key)| redis::ClientTlsConfig {
-                    client_cert,
-                    client_key,
-                });
-        redis::TlsCertificates {
-            client_tls,
-            root_cert: self.authority.clone(),
-        }
+        let client_tls = self
+            .client
+            .clone()
+            .map(|(client_cert, client_key)| redis::ClientTlsConfig { client_cert, client_key });
+        redis::TlsCertificates { client_tls, root_cert: self.authority.clone() }
     }
 }
