@@ -8,3 +8,4 @@ mod http;
 mod manager;
 mod service;
 mod spy;
+mod story;

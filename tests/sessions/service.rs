@@ -10,8 +10,9 @@ use token_session::TokenSession;
 use token_session::store::{AnyStore, Memory};
 
 use crate::accounts;
-use crate::client::{Answer, send, serve};
+use crate::client::{send, serve};
 use crate::spy::Spy;
+use crate::story::{self, ask, login};
 
 async fn service() -> (SocketAddr, Arc<Spy<Memory>>) {
     let store = Arc::new(Spy::new(Memory::new()));
@@ -20,63 +21,14 @@ async fn service() -> (SocketAddr, Arc<Spy<Memory>>) {
     (serve(accounts::app(sessions)).await, store)
 }
 
-async fn login(service: SocketAddr, device: &str) -> String {
-    let body = json!({ "user": "anna", "device": device }).to_string();
-    let answer = send(service, "POST /login", "", &body).await;
-    assert_eq!(answer.status, 201, "{answer:?}");
-    assert_eq!(answer.json()["expires_in"], 1800);
-    answer.json()["token"].as_str().unwrap().to_owned()
-}
-
-async fn ask(service: SocketAddr, line: &str, token: &str) -> Answer {
-    send(service, line, token, "").await
-}
-
 #[tokio::test]
 async fn a_session_from_login_to_logout() {
-    let (service, _) = service().await;
-    assert_eq!(ask(service, "GET /me", "").await.status, 401);
-    let token = login(service, "phone").await;
-    let me = ask(service, "GET /me", &token).await.json();
-    assert_eq!(me, json!({ "user": "anna", "visits": 0, "device": "phone" }));
-    for visits in 1..=3 {
-        assert_eq!(ask(service, "POST /visits", &token).await.json(), json!({ "visits": visits }));
-    }
-    let new = ask(service, "POST /regenerate", &token).await.json();
-    let new = new["token"].as_str().unwrap();
-    assert_eq!(ask(service, "GET /me", &token).await.status, 401);
-    assert_eq!(ask(service, "GET /me", new).await.json()["visits"], 3);
-    assert_eq!(ask(service, "POST /logout", new).await.status, 204);
-    assert_eq!(ask(service, "GET /me", new).await.status, 401);
+    story::a_session_from_login_to_logout(service().await.0).await;
 }
 
 #[tokio::test]
 async fn a_person_sees_and_ends_their_sessions_by_ids_that_are_no_tokens() {
-    let (service, _) = service().await;
-    let phone = login(service, "phone").await;
-    let laptop = login(service, "laptop").await;
-    let tablet = login(service, "tablet").await;
-    let answer = ask(service, "GET /sessions", &phone).await;
-    for token in [&phone, &laptop, &tablet] {
-        assert!(!answer.body.contains(token.as_str()));
-    }
-    let listed = answer.json();
-    let listed = listed.as_array().unwrap();
-    let id = |device: &str| {
-        let session = listed.iter().find(|session| session["device"] == device).unwrap();
-        assert_eq!(session["current"], device == "phone");
-        session["id"].as_str().unwrap().to_owned()
-    };
-    assert_eq!(ask(service, "GET /me", &id("laptop")).await.status, 401);
-
-    let end = format!("DELETE /sessions/{}", id("laptop"));
-    assert_eq!(ask(service, &end, &phone).await.status, 204);
-    assert_eq!(ask(service, &end, &phone).await.status, 404);
-    assert_eq!(ask(service, "GET /me", &laptop).await.status, 401);
-
-    assert_eq!(ask(service, "POST /logout-others", &phone).await.status, 204);
-    assert_eq!(ask(service, "GET /me", &tablet).await.status, 401);
-    assert_eq!(ask(service, "GET /me", &phone).await.status, 200);
+    story::a_person_sees_and_ends_their_sessions(service().await.0).await;
 }
 
 #[tokio::test]
