@@ -7,6 +7,9 @@ mod accounts;
 #[path = "../sessions/client.rs"]
 mod client;
 mod commands;
+mod crash;
+#[path = "../sessions/program.rs"]
+mod program;
 #[path = "../sessions/story.rs"]
 mod story;
 

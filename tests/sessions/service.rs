@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -11,6 +11,7 @@ use token_session::store::{AnyStore, Memory};
 
 use crate::accounts;
 use crate::client::{send, serve};
+use crate::program::Program;
 use crate::spy::Spy;
 use crate::story::{self, ask, login};
 
@@ -54,33 +55,10 @@ async fn bad_input_is_400_and_says_why() {
     assert_eq!((answer.status, answer.body.contains("the owner has 0 bytes")), (400, true));
 }
 
-/// The example as a newcomer runs it; killed when the test ends, however it ends.
-struct Program(Child);
-
-impl Program {
-    fn start(arguments: &[&str]) -> Self {
-        let tests = std::env::current_exe().unwrap();
-        let program = tests.ancestors().nth(2).unwrap().join("examples/accounts");
-        let mut command = Command::new(&program);
-        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = command.spawn();
-        Self(child.unwrap_or_else(|error| panic!("{}: {error}", program.display())))
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[tokio::test]
 async fn the_program_serves_until_ctrl_c() {
     let mut program = Program::start(&["--listen", "127.0.0.1:0", "--ttl", "60"]);
-    let mut lines = BufReader::new(program.0.stdout.take().unwrap()).lines();
-    let first = lines.next().unwrap().unwrap();
-    let address = first.strip_prefix("listening on http://").unwrap().parse().unwrap();
+    let (address, lines) = program.listening();
     let body = json!({ "user": "anna", "device": "phone" }).to_string();
     let answer = send(address, "POST /login", "", &body).await;
     assert_eq!((answer.status, &answer.json()["expires_in"]), (201, &json!(60)));
