@@ -37,8 +37,9 @@ impl AnyStore {
         Self(Arc::new(store))
     }
 
-    /// Opens the store that a URL names: `memory:`, and one for each feature that is on. Waits until
-    /// the store answers.
+    /// Opens the store that a URL names: `memory:`, and one for each feature that is on, such as
+    /// `redis://…`, `postgres://…`, `mysql://…` or `sqlite:FILE`. Waits until the store answers, and
+    /// creates the tables of a database that has none yet.
     ///
     /// # Errors
     /// [`Refused`](super::StoreErrorKind::Refused) for a URL that names no store here; else what the
@@ -46,6 +47,28 @@ impl AnyStore {
     pub async fn connect(url: &str) -> Result<Self> {
         match url.split_once(':').map_or(url, |(scheme, _)| scheme) {
             "memory" => Ok(Self::new(Memory::new())),
+            #[cfg(feature = "redis")]
+            scheme if super::redis::answers_to(scheme) => {
+                Ok(Self::new(super::RedisStore::connect(url).await?))
+            }
+            #[cfg(feature = "postgres")]
+            "postgres" | "postgresql" => {
+                let store = super::Postgres::connect(url).await?;
+                store.migrate().await?;
+                Ok(Self::new(store))
+            }
+            #[cfg(feature = "mysql")]
+            "mysql" | "mariadb" => {
+                let store = super::MySql::connect(url).await?;
+                store.migrate().await?;
+                Ok(Self::new(store))
+            }
+            #[cfg(feature = "sqlite")]
+            "sqlite" => {
+                let store = super::Sqlite::connect(url).await?;
+                store.migrate().await?;
+                Ok(Self::new(store))
+            }
             scheme => Err(StoreError::new(
                 StoreErrorKind::Refused,
                 format!("no store of this build answers to `{scheme}:`; is its feature on?"),

@@ -25,6 +25,8 @@ mod memory;
 mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod sql;
 #[cfg(feature = "sqlite")]
@@ -42,6 +44,8 @@ pub use self::memory::{Clock, ManualClock, Memory, MemoryBuilder, SystemClock, W
 pub use self::mysql::{MySql, MySqlBuilder};
 #[cfg(feature = "postgres")]
 pub use self::postgres::{Postgres, PostgresBuilder};
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{Sqlite, SqliteBuilder};
 
