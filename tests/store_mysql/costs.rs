@@ -7,7 +7,7 @@ use token_session::{Lifetime, Owner, Version};
 
 use crate::protocol::Client;
 use crate::proxy::Proxy;
-use crate::server::{admin, fresh_name, put, random_key, run, url_of};
+use crate::server::{admin, fresh_name, login, put, random_key, run};
 
 const ALWAYS: Touch = Touch::After(Duration::ZERO);
 const NOT_DUE: Touch = Touch::After(Duration::from_secs(3_600));
@@ -90,13 +90,13 @@ async fn an_operation_takes_the_round_trips_that_the_docs_name() {
 async fn an_account_that_may_only_read_may_load_what_is_not_due() {
     let admin = admin().await;
     let (account, table) = (fresh_name(), fresh_name());
-    let writer = MySql::builder().table(&table).pool(admin.clone()).unwrap();
+    let writer = MySql::builder().table(&table).build(admin.clone()).unwrap();
     writer.migrate().await.unwrap();
     let key = put(&writer).await;
-    let rights = format!("CREATE USER {account}; GRANT SELECT ON test.{table} TO {account}");
-    run(&admin, rights).await;
+    let url = login(&admin, &account).await;
+    run(&admin, format!("GRANT SELECT ON {table} TO {account}")).await;
     let reader = MySql::builder().table(&table);
-    let reader = reader.connect(&url_of(&account)).await.unwrap();
+    let reader = reader.connect(&url).await.unwrap();
     assert!(reader.load(&key, Touch::No).await.unwrap().is_some());
     assert!(reader.load(&key, NOT_DUE).await.unwrap().is_some());
     assert!(reader.touch(&key, ALWAYS).await.is_err());

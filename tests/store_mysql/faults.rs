@@ -10,7 +10,7 @@ use token_session::{Key, Lifetime, Owner};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::server::{admin, fresh_name, fresh_store, put, random_key, run, url_of};
+use crate::server::{admin, fresh_name, fresh_store, login, put, random_key, run};
 
 /// Far longer than anything here takes, and short enough to end a test that hangs.
 const BOUND: Duration = Duration::from_secs(60);
@@ -112,7 +112,7 @@ async fn an_exhausted_pool_is_unavailable_and_recovers() {
     let pool = MySqlPoolOptions::new().max_connections(1);
     let pool = pool.connect(test_servers::mysql_url()).await.unwrap();
     let builder = MySql::builder().table(fresh_name()).timeout(Duration::from_millis(200));
-    let store = builder.pool(pool.clone()).unwrap();
+    let store = builder.build(pool.clone()).unwrap();
     store.migrate().await.unwrap();
     let held = pool.acquire().await.unwrap();
     let error = timeout(BOUND, store.count()).await.unwrap().unwrap_err();
@@ -143,17 +143,13 @@ async fn a_login_that_is_given_up_leaves_its_owner_unlocked() {
 async fn a_full_server_is_unavailable() {
     let admin = admin().await;
     let account = fresh_name();
-    run(
-        &admin,
-        format!(
-            "CREATE USER {account} WITH MAX_USER_CONNECTIONS 1; GRANT SELECT ON test.* TO {account}"
-        ),
-    )
-    .await;
+    let url = login(&admin, &account).await;
+    let limit = format!("ALTER USER {account} WITH MAX_USER_CONNECTIONS 1");
+    run(&admin, format!("{limit}; GRANT SELECT ON * TO {account}")).await;
     let store = MySql::builder().max_connections(1);
-    let _first = store.connect(&url_of(&account)).await.unwrap();
+    let _first = store.connect(&url).await.unwrap();
     let second = MySql::builder().timeout(Duration::from_millis(500));
-    let error = second.connect(&url_of(&account)).await.unwrap_err();
+    let error = second.connect(&url).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
 }
 
@@ -169,7 +165,7 @@ async fn a_statement_that_waits_too_long_is_ended_by_the_server() {
     });
     let pool = pool.connect(test_servers::mysql_url()).await.unwrap();
     // The store's own patience would end later than the server's.
-    let store = MySql::builder().table(&table).timeout(BOUND).pool(pool).unwrap();
+    let store = MySql::builder().table(&table).timeout(BOUND).build(pool).unwrap();
     store.migrate().await.unwrap();
     let key = put(&store).await;
     let mut holder = admin.begin().await.unwrap();
@@ -188,7 +184,7 @@ async fn a_statement_that_waits_too_long_is_ended_by_the_server() {
 async fn a_damaged_row_is_an_error_that_names_it() {
     let admin = admin().await;
     let table = fresh_name();
-    let store = MySql::builder().table(&table).pool(admin.clone()).unwrap();
+    let store = MySql::builder().table(&table).build(admin.clone()).unwrap();
     store.migrate().await.unwrap();
     for damage in ["owner = '\\n'", "label = ''", "idle_ms = 9000000000000000", "created_at = -1"] {
         let key = put(&store).await;

@@ -22,7 +22,7 @@ impl Harness for With {
             });
         let pool = pool.connect(test_servers::mysql_url()).await.unwrap();
         let builder = MySql::builder().table(fresh_name());
-        let store = builder.timeout(Duration::from_secs(60)).pool(pool).unwrap();
+        let store = builder.timeout(Duration::from_secs(60)).build(pool).unwrap();
         store.migrate().await.unwrap();
         store
     }

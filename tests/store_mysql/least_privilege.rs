@@ -5,7 +5,7 @@ use std::time::Duration;
 use token_session::store::MySql;
 use token_session::store::conformance::Harness;
 
-use crate::server::{admin, fresh_name, run, url_of};
+use crate::server::{admin, fresh_name, login, run};
 
 struct AsLeastPrivileged;
 
@@ -15,8 +15,9 @@ impl Harness for AsLeastPrivileged {
     async fn store(&self) -> MySql {
         let admin = admin().await;
         let (account, schema) = (fresh_name(), fresh_name());
-        run(&admin, format!("CREATE DATABASE {schema}; CREATE USER {account}")).await;
-        let owner = MySql::builder().schema(&schema).pool(admin.clone());
+        run(&admin, format!("CREATE DATABASE {schema}")).await;
+        let url = login(&admin, &account).await;
+        let owner = MySql::builder().schema(&schema).build(admin.clone());
         owner.unwrap().migrate().await.unwrap();
         let grants = format!(
             "GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.token_sessions TO {account};
@@ -24,10 +25,9 @@ impl Harness for AsLeastPrivileged {
         );
         run(&admin, grants).await;
         admin.close().await;
-        let (url, _) =
-            url_of(&account).rsplit_once('/').map(|(url, _)| (url.to_owned(), ())).unwrap();
+        let (server, _) = url.rsplit_once('/').unwrap();
         let builder = MySql::builder().timeout(Duration::from_secs(60));
-        let store = builder.connect(&format!("{url}/{schema}")).await;
+        let store = builder.connect(&format!("{server}/{schema}")).await;
         store.expect("the account may log in")
     }
 

@@ -38,10 +38,16 @@ pub async fn admin() -> MySqlPool {
     MySqlPool::connect(test_servers::mysql_url()).await.expect("the server is there")
 }
 
-/// The shared server's URL for another account, which needs no password.
+/// The shared server's URL for another account.
 pub fn url_of(account: &str) -> String {
     let (_, place) = test_servers::mysql_url().split_once('@').unwrap();
-    format!("mysql://{account}@{place}")
+    format!("mysql://{account}:{account}@{place}")
+}
+
+/// Creates an account that may log in, and nothing else. Its URL.
+pub async fn login(admin: &MySqlPool, account: &str) -> String {
+    run(admin, format!("CREATE USER {account} IDENTIFIED BY '{account}'")).await;
+    url_of(account)
 }
 
 /// Runs statements as the administrator.

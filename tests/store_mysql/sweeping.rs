@@ -17,7 +17,7 @@ async fn with_expired(rows: usize) -> (MySql, MySqlPool, String) {
     let table = fresh_name();
     let pool = MySqlPoolOptions::new().max_connections(10);
     let pool = pool.connect(test_servers::mysql_url()).await.unwrap();
-    let store = MySql::builder().table(&table).pool(pool.clone()).unwrap();
+    let store = MySql::builder().table(&table).build(pool.clone()).unwrap();
     store.migrate().await.unwrap();
     // A recursion ends at a thousand rows by default.
     for first in (1..=rows).step_by(500) {

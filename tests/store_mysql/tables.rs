@@ -5,7 +5,7 @@ use token_session::store::{MySql, NewRecord, OwnerLimit, Store, StoreErrorKind, 
 use token_session::{Lifetime, Owner};
 use tokio::task::JoinSet;
 
-use crate::server::{admin, fresh_name, number, put, random_key, run, url_of};
+use crate::server::{admin, fresh_name, login, number, put, random_key, run, url_of};
 
 #[tokio::test]
 async fn any_name_will_do() {
@@ -15,7 +15,7 @@ async fn any_name_will_do() {
         let quoted = schema.replace('`', "``");
         run(&admin, format!("CREATE DATABASE `{quoted}`")).await;
         let builder = MySql::builder().schema(&schema).table(name);
-        let store = builder.pool(admin.clone()).unwrap();
+        let store = builder.build(admin.clone()).unwrap();
         store.migrate().await.unwrap();
         store.migrate().await.unwrap();
         let key = put(&store).await;
@@ -40,10 +40,10 @@ async fn any_name_will_do() {
 async fn a_name_that_is_too_long_is_refused() {
     let admin = admin().await;
     let longest = "x".repeat(58);
-    let store = MySql::builder().table(&longest).pool(admin.clone()).unwrap();
+    let store = MySql::builder().table(&longest).build(admin.clone()).unwrap();
     store.migrate().await.unwrap();
     for name in ["", "a\0b", &format!("{longest}x")] {
-        let error = MySql::builder().table(name).pool(admin.clone()).unwrap_err();
+        let error = MySql::builder().table(name).build(admin.clone()).unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Refused);
     }
 }
@@ -52,7 +52,7 @@ async fn a_name_that_is_too_long_is_refused() {
 async fn servers_that_start_at_once_may_all_migrate() {
     let pool = MySqlPoolOptions::new().max_connections(10);
     let pool = pool.connect(test_servers::mysql_url()).await.unwrap();
-    let store = MySql::builder().table(fresh_name()).pool(pool).unwrap();
+    let store = MySql::builder().table(fresh_name()).build(pool).unwrap();
     let migrations: JoinSet<_> = (0..10)
         .map(|_| {
             let store = store.clone();
@@ -67,7 +67,7 @@ async fn servers_that_start_at_once_may_all_migrate() {
 
 #[tokio::test]
 async fn a_missing_table_says_to_migrate() {
-    let store = MySql::builder().table(fresh_name()).pool(admin().await).unwrap();
+    let store = MySql::builder().table(fresh_name()).build(admin().await).unwrap();
     let error = store.load(&random_key(), Touch::No).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused);
     assert!(error.to_string().contains("migrate()"), "{error}");
@@ -77,12 +77,12 @@ async fn a_missing_table_says_to_migrate() {
 async fn a_missing_right_says_what_to_grant() {
     let admin = admin().await;
     let (account, table) = (fresh_name(), fresh_name());
-    let owner = MySql::builder().table(&table).pool(admin.clone()).unwrap();
+    let owner = MySql::builder().table(&table).build(admin.clone()).unwrap();
     owner.migrate().await.unwrap();
-    let rights = format!("CREATE USER {account}; GRANT SELECT ON test.{table} TO {account}");
-    run(&admin, rights).await;
+    let url = login(&admin, &account).await;
+    run(&admin, format!("GRANT SELECT ON {table} TO {account}")).await;
     let store = MySql::builder().table(&table);
-    let store = store.connect(&url_of(&account)).await.unwrap();
+    let store = store.connect(&url).await.unwrap();
     let record = NewRecord::new("data", Lifetime::idle_secs(60).unwrap());
     let error = store.insert(&random_key(), &record).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused);
@@ -91,6 +91,6 @@ async fn a_missing_right_says_what_to_grant() {
 
 #[tokio::test]
 async fn an_account_that_may_not_log_in_is_refused() {
-    let error = MySql::connect(&url_of("nobody:nothing")).await.unwrap_err();
+    let error = MySql::connect(&url_of("nobody")).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused, "{error}");
 }

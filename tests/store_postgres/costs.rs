@@ -9,7 +9,7 @@ use token_session::{Lifetime, Owner};
 
 use crate::protocol::Frontend;
 use crate::proxy::Proxy;
-use crate::server::{admin, fresh_name, number, put, random_key, run};
+use crate::server::{admin, fresh_name, login, number, put, random_key, run};
 
 const ALWAYS: Touch = Touch::After(Duration::ZERO);
 const NOT_DUE: Touch = Touch::After(Duration::from_secs(3_600));
@@ -121,12 +121,12 @@ async fn a_load_whose_touch_is_not_due_writes_nothing() {
 async fn a_read_only_role_may_load_without_a_touch() {
     let admin = admin().await;
     let (role, table) = (fresh_name(), fresh_name());
-    let writer = Postgres::builder().table(&table).pool(admin.clone()).unwrap();
+    let writer = Postgres::builder().table(&table).build(admin.clone()).unwrap();
     writer.migrate().await.unwrap();
     let key = put(&writer).await;
-    run(&admin, format!("CREATE ROLE {role} LOGIN; GRANT SELECT ON {table} TO {role}")).await;
+    let url = login(&admin, &role).await;
+    run(&admin, format!("GRANT SELECT ON {table} TO {role}")).await;
     run(&admin, format!("ALTER ROLE {role} SET default_transaction_read_only = on")).await;
-    let url = test_servers::postgres_url().replacen("postgres@", &format!("{role}@"), 1);
     let reader = Postgres::builder().table(&table).connect(&url).await.unwrap();
     assert!(reader.load(&key, Touch::No).await.unwrap().is_some());
 }

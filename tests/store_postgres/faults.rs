@@ -10,7 +10,7 @@ use token_session::{Key, Lifetime, Owner};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::server::{admin, fresh_name, fresh_store, put, random_key, run};
+use crate::server::{admin, fresh_name, fresh_store, login, put, random_key, run};
 
 /// Far longer than anything here takes, and short enough to end a test that hangs.
 const BOUND: Duration = Duration::from_secs(60);
@@ -112,7 +112,7 @@ async fn an_exhausted_pool_is_unavailable_and_recovers() {
     let pool = PgPoolOptions::new().max_connections(1);
     let pool = pool.connect(test_servers::postgres_url()).await.unwrap();
     let builder = Postgres::builder().table(fresh_name()).timeout(Duration::from_millis(200));
-    let store = builder.pool(pool.clone()).unwrap();
+    let store = builder.build(pool.clone()).unwrap();
     store.migrate().await.unwrap();
     let held = pool.acquire().await.unwrap();
     let error = timeout(BOUND, store.count()).await.unwrap().unwrap_err();
@@ -125,8 +125,8 @@ async fn an_exhausted_pool_is_unavailable_and_recovers() {
 async fn a_full_server_is_unavailable() {
     let admin = admin().await;
     let role = fresh_name();
-    run(&admin, format!("CREATE ROLE {role} LOGIN CONNECTION LIMIT 0")).await;
-    let url = test_servers::postgres_url().replacen("postgres@", &format!("{role}@"), 1);
+    let url = login(&admin, &role).await;
+    run(&admin, format!("ALTER ROLE {role} CONNECTION LIMIT 0")).await;
     let builder = Postgres::builder().timeout(Duration::from_millis(500));
     let error = builder.connect(&url).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
@@ -148,7 +148,7 @@ async fn a_statement_that_waits_too_long_is_ended_by_the_server() {
         })
     });
     let pool = pool.connect(test_servers::postgres_url()).await.unwrap();
-    let store = Postgres::builder().table(&table).timeout(BOUND).pool(pool).unwrap();
+    let store = Postgres::builder().table(&table).timeout(BOUND).build(pool).unwrap();
     let mut holder = admin.begin().await.unwrap();
     let hold = format!("SELECT key FROM {table} FOR UPDATE");
     let hold = sqlx::query(sqlx::AssertSqlSafe(hold));
@@ -211,7 +211,7 @@ async fn a_login_that_is_given_up_leaves_its_owner_unlocked() {
 async fn a_damaged_row_is_an_error_that_names_it() {
     let admin = admin().await;
     let table = fresh_name();
-    let store = Postgres::builder().table(&table).pool(admin.clone()).unwrap();
+    let store = Postgres::builder().table(&table).build(admin.clone()).unwrap();
     store.migrate().await.unwrap();
     for damage in ["owner = E'\\n'", "label = ''", "idle_ms = 9000000000000000", "created_at = -1"]
     {
@@ -228,7 +228,7 @@ async fn a_damaged_row_is_an_error_that_names_it() {
 async fn a_table_of_other_columns_is_refused() {
     let admin = admin().await;
     let table = fresh_name();
-    let store = Postgres::builder().table(&table).pool(admin.clone()).unwrap();
+    let store = Postgres::builder().table(&table).build(admin.clone()).unwrap();
     store.migrate().await.unwrap();
     let key = put(&store).await;
     run(&admin, format!("ALTER TABLE {table} ALTER version TYPE integer")).await;

@@ -21,7 +21,7 @@ impl Harness for With {
         });
         let pool = pool.connect(test_servers::postgres_url()).await.unwrap();
         let builder = Postgres::builder().table(fresh_name());
-        let store = builder.timeout(Duration::from_secs(60)).pool(pool).unwrap();
+        let store = builder.timeout(Duration::from_secs(60)).build(pool).unwrap();
         store.migrate().await.unwrap();
         store
     }

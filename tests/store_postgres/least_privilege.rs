@@ -5,7 +5,7 @@ use std::time::Duration;
 use token_session::store::Postgres;
 use token_session::store::conformance::Harness;
 
-use crate::server::{admin, fresh_name, run};
+use crate::server::{admin, fresh_name, login, run};
 
 struct AsLeastPrivileged;
 
@@ -15,8 +15,9 @@ impl Harness for AsLeastPrivileged {
     async fn store(&self) -> Postgres {
         let admin = admin().await;
         let (role, schema) = (fresh_name(), fresh_name());
-        run(&admin, format!("CREATE SCHEMA {schema}; CREATE ROLE {role} LOGIN")).await;
-        let owner = Postgres::builder().schema(&schema).pool(admin.clone());
+        run(&admin, format!("CREATE SCHEMA {schema}")).await;
+        let url = login(&admin, &role).await;
+        let owner = Postgres::builder().schema(&schema).build(admin.clone());
         owner.unwrap().migrate().await.unwrap();
         let grants = format!(
             "GRANT USAGE ON SCHEMA {schema} TO {role};
@@ -24,7 +25,6 @@ impl Harness for AsLeastPrivileged {
         );
         run(&admin, grants).await;
         admin.close().await;
-        let url = test_servers::postgres_url().replacen("postgres@", &format!("{role}@"), 1);
         let builder = Postgres::builder().schema(schema);
         let builder = builder.timeout(Duration::from_secs(60));
         builder.connect(&url).await.expect("the role may log in")

@@ -38,6 +38,13 @@ pub async fn admin() -> PgPool {
     PgPool::connect(test_servers::postgres_url()).await.expect("the server is there")
 }
 
+/// Creates a role that may log in, and nothing else. Its URL.
+pub async fn login(admin: &PgPool, role: &str) -> String {
+    run(admin, format!("CREATE ROLE {role} LOGIN PASSWORD '{role}'")).await;
+    let (_, place) = test_servers::postgres_url().split_once('@').unwrap();
+    format!("postgres://{role}:{role}@{place}")
+}
+
 /// Runs statements as the superuser.
 pub async fn run(admin: &PgPool, sql: impl Into<String>) {
     let sql = sqlx::raw_sql(AssertSqlSafe(sql.into()));

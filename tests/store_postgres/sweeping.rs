@@ -17,7 +17,7 @@ async fn with_expired(rows: usize) -> (Postgres, PgPool, String) {
     let table = fresh_name();
     let pool = PgPoolOptions::new().max_connections(10);
     let pool = pool.connect(test_servers::postgres_url()).await.unwrap();
-    let store = Postgres::builder().table(&table).pool(pool.clone()).unwrap();
+    let store = Postgres::builder().table(&table).build(pool.clone()).unwrap();
     store.migrate().await.unwrap();
     let fill = format!(
         "INSERT INTO {table} (key, data, version, idle_ms, created_at, last_seen)

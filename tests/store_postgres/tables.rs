@@ -4,7 +4,7 @@ use sqlx::postgres::PgPoolOptions;
 use token_session::store::{NewRecord, Postgres, Store, StoreErrorKind, Touch};
 use tokio::task::JoinSet;
 
-use crate::server::{admin, fresh_name, number, put, random_key, run};
+use crate::server::{admin, fresh_name, login, number, put, random_key, run};
 
 #[tokio::test]
 async fn any_name_will_do() {
@@ -14,7 +14,7 @@ async fn any_name_will_do() {
         let quoted = schema.replace('"', "\"\"");
         run(&admin, format!("CREATE SCHEMA \"{quoted}\"")).await;
         let builder = Postgres::builder().schema(&schema).table(name);
-        let store = builder.pool(admin.clone()).unwrap();
+        let store = builder.build(admin.clone()).unwrap();
         store.migrate().await.unwrap();
         store.migrate().await.unwrap();
         let key = put(&store).await;
@@ -30,12 +30,12 @@ async fn any_name_will_do() {
 async fn a_name_that_the_server_would_cut_off_is_refused() {
     let admin = admin().await;
     let longest = "ä".repeat(26);
-    let store = Postgres::builder().table(&longest).pool(admin.clone()).unwrap();
+    let store = Postgres::builder().table(&longest).build(admin.clone()).unwrap();
     store.migrate().await.unwrap();
     let indexes = format!("SELECT count(*) FROM pg_indexes WHERE tablename = '{longest}'");
     assert_eq!(number(&admin, indexes).await, 3);
     for name in ["", "a\0b", &format!("{longest}x")] {
-        let error = Postgres::builder().table(name).pool(admin.clone()).unwrap_err();
+        let error = Postgres::builder().table(name).build(admin.clone()).unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Refused);
     }
 }
@@ -45,7 +45,7 @@ async fn servers_that_start_at_once_may_all_migrate() {
     let table = fresh_name();
     let pool = PgPoolOptions::new().max_connections(10);
     let pool = pool.connect(test_servers::postgres_url()).await.unwrap();
-    let store = Postgres::builder().table(&table).pool(pool).unwrap();
+    let store = Postgres::builder().table(&table).build(pool).unwrap();
     let migrations: JoinSet<_> = (0..10)
         .map(|_| {
             let store = store.clone();
@@ -74,10 +74,10 @@ async fn the_shipped_file_makes_the_same_table() {
         format!("CREATE SCHEMA {schema}; SET search_path = {schema}; {file} RESET search_path"),
     )
     .await;
-    Postgres::builder().table(&table).pool(admin.clone()).unwrap().migrate().await.unwrap();
+    Postgres::builder().table(&table).build(admin.clone()).unwrap().migrate().await.unwrap();
     let shipped = number(&admin, columns(&schema, "token_sessions")).await;
     assert_eq!(shipped, number(&admin, columns("public", &table)).await);
-    let store = Postgres::builder().schema(&schema).pool(admin).unwrap();
+    let store = Postgres::builder().schema(&schema).build(admin).unwrap();
     put(&store).await;
 }
 
@@ -86,7 +86,7 @@ async fn an_unlogged_table_is_one() {
     let admin = admin().await;
     let table = fresh_name();
     let builder = Postgres::builder().table(&table).unlogged(true);
-    let store = builder.pool(admin.clone()).unwrap();
+    let store = builder.build(admin.clone()).unwrap();
     store.migrate().await.unwrap();
     put(&store).await;
     let unlogged =
@@ -96,7 +96,7 @@ async fn an_unlogged_table_is_one() {
 
 #[tokio::test]
 async fn a_missing_table_says_to_migrate() {
-    let store = Postgres::builder().table(fresh_name()).pool(admin().await).unwrap();
+    let store = Postgres::builder().table(fresh_name()).build(admin().await).unwrap();
     let error = store.load(&random_key(), Touch::No).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused);
     assert!(error.to_string().contains("migrate()"), "{error}");
@@ -106,10 +106,9 @@ async fn a_missing_table_says_to_migrate() {
 async fn a_missing_right_says_what_to_grant() {
     let admin = admin().await;
     let (role, table) = (fresh_name(), fresh_name());
-    let owner = Postgres::builder().table(&table).pool(admin.clone()).unwrap();
+    let owner = Postgres::builder().table(&table).build(admin.clone()).unwrap();
     owner.migrate().await.unwrap();
-    run(&admin, format!("CREATE ROLE {role} LOGIN")).await;
-    let url = test_servers::postgres_url().replacen("postgres@", &format!("{role}@"), 1);
+    let url = login(&admin, &role).await;
     let store = Postgres::builder().table(&table).connect(&url).await.unwrap();
     let record = NewRecord::new("data", token_session::Lifetime::idle_secs(60).unwrap());
     let error = store.insert(&random_key(), &record).await.unwrap_err();

@@ -31,7 +31,7 @@ async fn operations_that_come_together_share_a_commit() {
         // The log keeps all commits.
         .pragma("wal_autocheckpoint", "0");
     let pool = SqlitePool::connect_with(options).await.unwrap();
-    let store = Sqlite::builder().timeout(BOUND).pool(pool).unwrap();
+    let store = Sqlite::builder().timeout(BOUND).build(pool).unwrap();
     store.migrate().await.unwrap();
     let log = || std::fs::read(folder.file("sessions.db-wal")).unwrap();
     let before = commits(&log());

@@ -117,14 +117,14 @@ impl MySqlBuilder {
             .connect_with(options)
             .await
             .map_err(store_error::<sqlx::MySql>)?;
-        self.pool(pool)
+        self.build(pool)
     }
 
     /// Uses a pool that is there already.
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) for a table or schema name that cannot be used.
-    pub fn pool(self, pool: MySqlPool) -> Result<MySql> {
+    pub fn build(self, pool: MySqlPool) -> Result<MySql> {
         let table = quoted(&self.table, QUOTES)?;
         let longest = 64;
         let locks = quoted(&format!("{}_locks", self.table), Quotes { longest, ..QUOTES })?;

@@ -29,7 +29,7 @@ pub use self::builder::MySqlBuilder;
 /// # Ok(()) }
 /// ```
 ///
-/// A service that has a pool hands it over with [`new`](Self::new) or [`MySqlBuilder::pool`].
+/// A service that has a pool hands it over with [`new`](Self::new) or [`MySqlBuilder::build`].
 ///
 /// # What does an operation cost?
 /// MySQL cannot return what an `UPDATE` or a `DELETE` changed, so some operations look first, and
@@ -100,7 +100,7 @@ impl MySql {
 
     /// Keeps sessions in the table `token_sessions`, over a pool that is there already.
     pub fn new(pool: MySqlPool) -> Self {
-        Self::builder().pool(pool).unwrap_or_else(|_| unreachable!("the default name is a name"))
+        Self::builder().build(pool).unwrap_or_else(|_| unreachable!("the default name is a name"))
     }
 
     /// Opens a pool for a URL, with the default settings; see [`MySqlBuilder::connect`].

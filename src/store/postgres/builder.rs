@@ -81,8 +81,8 @@ impl PostgresBuilder {
 
     /// How long an operation may take, the wait for a free connection included: 5 seconds by
     /// default. Past that it fails as [`Unavailable`](StoreErrorKind::Unavailable), so that no
-    /// request hangs. [`connect`](Self::connect) tells the server too, as `statement_timeout`, so
-    /// that it gives up by itself.
+    /// request hangs. [`connect`](Self::connect) tells the server too, as `statement_timeout` and
+    /// `idle_in_transaction_session_timeout`, so that it gives up by itself.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -109,15 +109,19 @@ impl PostgresBuilder {
             )
             .with_source(error)
         })?;
-        // Not in the start-up packet, which PgBouncer refuses to have settings in.
-        let limit: Arc<str> =
-            format!("SET statement_timeout = {}", self.timeout.as_millis()).into();
+        // Zero would mean for ever. Not in the start-up packet, where PgBouncer allows no settings.
+        let patience = self.timeout.as_millis().max(1);
+        let limits: Arc<str> = format!(
+            "SET statement_timeout = {patience}; \
+             SET idle_in_transaction_session_timeout = {patience}"
+        )
+        .into();
         let pool = PgPoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(self.timeout)
             .after_connect(move |connection, _| {
-                let limit = raw_sql(AssertSqlSafe(Arc::clone(&limit)));
-                Box::pin(async move { connection.execute(limit).await.map(drop) })
+                let limits = raw_sql(AssertSqlSafe(Arc::clone(&limits)));
+                Box::pin(async move { connection.execute(limits).await.map(drop) })
             })
             // The pool's own test would double the round trips of every operation.
             .test_before_acquire(false)
@@ -132,14 +136,14 @@ impl PostgresBuilder {
             .connect_with(options)
             .await
             .map_err(store_error::<sqlx::Postgres>)?;
-        self.pool(pool)
+        self.build(pool)
     }
 
     /// Uses a pool that is there already.
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) for a table or schema name that cannot be used.
-    pub fn pool(self, pool: PgPool) -> Result<Postgres> {
+    pub fn build(self, pool: PgPool) -> Result<Postgres> {
         let table = quoted(&self.table, QUOTES)?;
         let qualified = match &self.schema {
             Some(schema) => {

@@ -28,7 +28,7 @@ pub use self::builder::PostgresBuilder;
 /// ```
 ///
 /// A service that has a pool hands it over with [`new`](Self::new) or
-/// [`PostgresBuilder::pool`].
+/// [`PostgresBuilder::build`].
 ///
 /// # What does an operation cost?
 /// One round trip, of one statement that commits by itself, prepared once on each connection. Two
@@ -80,9 +80,10 @@ pub use self::builder::PostgresBuilder;
 ///
 /// # Does it work behind PgBouncer?
 /// In session mode as it is. In transaction mode the statements are fit for it, as none relies on
-/// what an earlier one left on its connection, but the driver's prepared statements need PgBouncer
-/// 1.21 or later with `max_prepared_statements` set. Give the store a pool of your own then, and set
-/// `statement_timeout` on the role: [`connect`](Self::connect) sets it on the connection.
+/// what an earlier transaction left on its connection, but the driver's prepared statements need
+/// PgBouncer 1.21 or later with `max_prepared_statements` set. Give the store a pool of your own
+/// then, and set `statement_timeout` on the role, for [`connect`](Self::connect) sets it on the
+/// connection. Neither mode is among the tests.
 ///
 /// [`test_before_acquire(false)`]: sqlx::pool::PoolOptions::test_before_acquire
 #[derive(Clone, Debug)]
@@ -100,7 +101,7 @@ impl Postgres {
 
     /// Keeps sessions in the table `token_sessions`, over a pool that is there already.
     pub fn new(pool: PgPool) -> Self {
-        Self::builder().pool(pool).unwrap_or_else(|_| unreachable!("the default name is a name"))
+        Self::builder().build(pool).unwrap_or_else(|_| unreachable!("the default name is a name"))
     }
 
     /// Opens a pool for a URL, with the default settings; see [`PostgresBuilder::connect`].
@@ -131,7 +132,7 @@ impl Server for sqlx::Postgres {
         let (kind, what) = match (&code[..code.len().min(2)], &*code) {
             // Serialization failure, deadlock.
             (_, "40001" | "40P01") => return Verdict::Again,
-            (_, "57014" | "55P03") => (
+            (_, "57014" | "55P03" | "25P03") => (
                 StoreErrorKind::Unavailable,
                 "ended the statement, which ran too long or was cancelled; try later",
             ),

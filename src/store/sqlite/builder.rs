@@ -97,7 +97,7 @@ impl SqliteBuilder {
             .connect_with(options)
             .await
             .map_err(store_error::<sqlx::Sqlite>)?;
-        self.pool(pool)
+        self.build(pool)
     }
 
     fn options(&self, url: &str) -> Result<SqliteConnectOptions> {
@@ -117,11 +117,14 @@ impl SqliteBuilder {
 
     /// Uses a file whose pool is there already, for reading. Writes go over one connection more, with
     /// the pool's options, which should have the WAL mode on: without it, reads wait for writes. The
-    /// database must be a file. Call it within a `tokio` runtime.
+    /// database must be a file.
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) for a table name that cannot be used.
-    pub fn pool(self, pool: SqlitePool) -> Result<Sqlite> {
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn build(self, pool: SqlitePool) -> Result<Sqlite> {
         let name = |suffix| quoted(&format!("{}{suffix}", self.table), QUOTES);
         let sql = Arc::new(Statements::new(&name("")?, [&name("_expires_at")?, &name("_owner")?]));
         let options = SqliteConnectOptions::clone(&pool.connect_options());

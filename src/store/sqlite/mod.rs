@@ -82,9 +82,12 @@ impl Sqlite {
     }
 
     /// Keeps sessions in the table `token_sessions` of a file whose pool is there already; see
-    /// [`SqliteBuilder::pool`].
+    /// [`SqliteBuilder::build`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn new(pool: SqlitePool) -> Self {
-        Self::builder().pool(pool).unwrap_or_else(|_| unreachable!("the default name is a name"))
+        Self::builder().build(pool).unwrap_or_else(|_| unreachable!("the default name is a name"))
     }
 
     /// Opens a file by a URL such as `sqlite:sessions.db`, with the default settings; see
