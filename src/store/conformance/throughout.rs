@@ -1,8 +1,9 @@
 //! What holds for every operation.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
-
-use tokio::time::timeout;
 
 use super::{
     Harness, assert_unchanged, fresh, hour, is_alive, key_beside, key_of, listed, look, moment,
@@ -119,7 +120,7 @@ pub async fn a_dropped_insert_is_done_or_not_done<H: Harness>(harness: &H) {
         async move {
             let key = key_of(&store, &owner);
             let record = record_of(&owner);
-            drop_after(task, store.insert(&key, &record)).await;
+            drop_midway(task, store.insert(&key, &record)).await;
             // What was sent before the drop may reach the server now. Once two looks agree, the
             // look between them has to agree too.
             for _ in 0..1_000 {
@@ -144,7 +145,7 @@ pub async fn a_dropped_write_is_done_or_not_done<H: Harness>(harness: &H) {
         async move {
             let key = put_any(&store).await;
             let write = Write::new("new data");
-            drop_after(task, store.replace(&key, &write)).await;
+            drop_midway(task, store.replace(&key, &write)).await;
             let record = look(&store, &key).await;
             if record.meta.version == Version::FIRST {
                 assert_eq!(record.data, "data");
@@ -167,7 +168,7 @@ pub async fn a_dropped_rename_is_done_or_not_done<H: Harness>(harness: &H) {
         async move {
             let from = put_any(&store).await;
             let to = key_beside(&store, &from);
-            drop_after(task, store.rename(&from, &to, Renewal::Key)).await;
+            drop_midway(task, store.rename(&from, &to, Renewal::Key)).await;
             for _ in 0..1_000 {
                 let before = is_alive(&store, &to).await;
                 let old = is_alive(&store, &from).await;
@@ -183,13 +184,17 @@ pub async fn a_dropped_rename_is_done_or_not_done<H: Harness>(harness: &H) {
     assert_eq!(store.count().await.unwrap(), tasks as u64);
 }
 
-/// Lets a future run for as short a time as it pleases chance, then drops it. Every eighth task
-/// lets it end, so that both outcomes are seen.
-async fn drop_after<T>(task: usize, future: impl Future<Output = T>) {
-    if task.is_multiple_of(8) {
-        future.await;
-    } else {
-        let micros = random_below(2_000) as u64;
-        let _ = timeout(Duration::from_micros(micros), future).await;
-    }
+/// Polls a future a few times, then drops it, wherever it stands. Every eighth task lets it end, so
+/// that both outcomes are seen.
+async fn drop_midway<T>(task: usize, future: impl Future<Output = T>) {
+    let mut polls = if task.is_multiple_of(8) { usize::MAX } else { random_below(8) };
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        if polls == 0 {
+            return Poll::Ready(());
+        }
+        polls -= 1;
+        future.as_mut().poll(context).map(drop)
+    })
+    .await;
 }

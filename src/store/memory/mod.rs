@@ -87,7 +87,7 @@ impl Memory {
         }
         match self.0.when_full {
             WhenFull::EvictNearestExpiry if self.0.capacity > 0 => {
-                records.evict_nearest_expiry();
+                records.evict_nearest_expiry(now);
                 Ok(())
             }
             _ => Err(Full),
