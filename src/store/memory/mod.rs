@@ -42,7 +42,7 @@ const FREED_AT_ONCE: usize = 64;
 /// * **What if two things happen at once?** It is as if one came after the other. Three operations
 ///   can be seen half done for a moment, and none of them brings back what has ended: a
 ///   [rename](Store::rename), when neither key is alive; an insert beyond its owner's limit, when
-///   the newcomer is alive and the oldest not yet gone; a [`clear`](Store::clear), record by record.
+///   the newcomer is alive and the oldest not yet all gone; a [`clear`](Store::clear), record by record.
 ///
 /// ```
 /// use token_session::store::{Memory, Store};

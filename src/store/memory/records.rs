@@ -2,8 +2,8 @@
 //!
 //! Reads, touches and writes take no lock: they read an entry of the map, or put a changed copy in
 //! its place if nobody else did meanwhile. What makes a record come or go, or changes its key, takes
-//! up to two locks, in this order: its owner's, where it has one, and its key's shard of the expiry
-//! queue.
+//! locks in this order: its owner's, where it has one, then the expiry queue's for its key, or for
+//! both keys.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
