@@ -75,8 +75,8 @@ fn operations(criterion: &mut Criterion) {
         let papaya = papaya::HashMap::new();
         let dashmap = dashmap::DashMap::new();
         for key in &keys {
-            papaya.pin().insert(*key, Bytes::copy_from_slice(DATA));
-            dashmap.insert(*key, Bytes::copy_from_slice(DATA));
+            papaya.pin().insert(key.clone(), Bytes::copy_from_slice(DATA));
+            dashmap.insert(key.clone(), Bytes::copy_from_slice(DATA));
         }
         bench("papaya get", &mut |key| {
             black_box(papaya.pin().get(key).cloned());

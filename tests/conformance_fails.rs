@@ -268,7 +268,7 @@ impl Store for FaultyStore {
                     return Ok(Some(stale.clone()));
                 }
                 if replica.0 % 512 == 1 {
-                    replica.1 = found.clone().map(|found| (*key, found));
+                    replica.1 = found.clone().map(|found| (key.clone(), found));
                 }
             }
             (TouchForgetsTheDeadline, Touch::After(_), Some(record)) => {

@@ -80,6 +80,7 @@ trait DynStore: Send + Sync {
     fn clear<'a>(&'a self) -> Boxed<'a, ()>;
     fn sweep<'a>(&'a self, limit: usize) -> Boxed<'a, usize>;
     fn partitions(&self) -> u16;
+    fn keeps_plain_ids(&self) -> bool;
     fn attach(&self, events: &Events);
 }
 
@@ -125,6 +126,9 @@ impl<S: Store> DynStore for S {
     }
     fn partitions(&self) -> u16 {
         Store::partitions(self)
+    }
+    fn keeps_plain_ids(&self) -> bool {
+        Store::keeps_plain_ids(self)
     }
     fn attach(&self, events: &Events) {
         Store::attach(self, events);
@@ -175,6 +179,9 @@ macro_rules! forward_to_inner {
         }
         fn partitions(&self) -> u16 {
             self.$inner().partitions()
+        }
+        fn keeps_plain_ids(&self) -> bool {
+            self.$inner().keeps_plain_ids()
         }
         fn attach(&self, events: &Events) {
             self.$inner().attach(events);

@@ -170,6 +170,14 @@ pub trait Store: Send + Sync + 'static {
         1
     }
 
+    /// Whether the store's format keeps the token itself, rather than its digest. The manager then
+    /// hands it keys that hold the token, and a [`KeyScheme`](crate::KeyScheme) has no effect. Only
+    /// the stores of this crate that share another program's sessions do; nobody else gets at the
+    /// token in a key.
+    fn keeps_plain_ids(&self) -> bool {
+        false
+    }
+
     /// Hands the store a way to tell what only it knows: an expired record, a connection that came
     /// or went. A store with nothing to tell leaves it.
     fn attach(&self, events: &Events) {

@@ -139,7 +139,7 @@ pub async fn racing_touches_move_forward_only<H: Harness>(harness: &H) {
     let store = fresh(harness).await;
     let key = put_any(&store).await;
     let tasks = race(harness.races().min(200), |task| {
-        let store = store.clone();
+        let (store, key) = (store.clone(), key.clone());
         async move {
             let mut seen = Timestamp::from_millis(0);
             for turn in 0..10 {
@@ -170,7 +170,7 @@ pub async fn racing_touches_and_writes_lose_neither<H: Harness>(harness: &H) {
     tick(harness).await;
     let races = harness.races();
     let seen = race(races, |task| {
-        let store = store.clone();
+        let (store, key) = (store.clone(), key.clone());
         async move {
             if task % 2 == 0 {
                 let write = Write::new(task.to_string());

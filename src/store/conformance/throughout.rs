@@ -5,6 +5,8 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::{
     Harness, assert_unchanged, fresh, hour, is_alive, key_beside, key_of, listed, look, moment,
     outlive_moment, owner_named, put, put_any, put_owned, race, random_below, random_key,
@@ -87,7 +89,7 @@ pub async fn nobody_sees_half_of_a_write<H: Harness>(harness: &H) {
     let first = data(Version::FIRST);
     put(&store, &key, &NewRecord::new(first, hour())).await;
     race(harness.races().min(200), |task| {
-        let store = store.clone();
+        let (store, key) = (store.clone(), key.clone());
         async move {
             for _ in 0..5 {
                 let record = look(&store, &key).await;
@@ -120,7 +122,7 @@ pub async fn a_dropped_insert_is_done_or_not_done<H: Harness>(harness: &H) {
         async move {
             let key = key_of(&store, &owner);
             let record = record_of(&owner);
-            drop_midway(task, store.insert(&key, &record)).await;
+            drop_after(task, store.insert(&key, &record)).await;
             // What was sent before the drop may reach the server now. Once two looks agree, the
             // look between them has to agree too.
             for _ in 0..1_000 {
@@ -145,7 +147,7 @@ pub async fn a_dropped_write_is_done_or_not_done<H: Harness>(harness: &H) {
         async move {
             let key = put_any(&store).await;
             let write = Write::new("new data");
-            drop_midway(task, store.replace(&key, &write)).await;
+            drop_after(task, store.replace(&key, &write)).await;
             let record = look(&store, &key).await;
             if record.meta.version == Version::FIRST {
                 assert_eq!(record.data, "data");
@@ -168,7 +170,7 @@ pub async fn a_dropped_rename_is_done_or_not_done<H: Harness>(harness: &H) {
         async move {
             let from = put_any(&store).await;
             let to = key_beside(&store, &from);
-            drop_midway(task, store.rename(&from, &to, Renewal::Key)).await;
+            drop_after(task, store.rename(&from, &to, Renewal::Key)).await;
             for _ in 0..1_000 {
                 let before = is_alive(&store, &to).await;
                 let old = is_alive(&store, &from).await;
@@ -184,17 +186,27 @@ pub async fn a_dropped_rename_is_done_or_not_done<H: Harness>(harness: &H) {
     assert_eq!(store.count().await.unwrap(), tasks as u64);
 }
 
-/// Polls a future a few times, then drops it, wherever it stands. Every eighth task lets it end, so
-/// that both outcomes are seen.
-async fn drop_midway<T>(task: usize, future: impl Future<Output = T>) {
-    let mut polls = if task.is_multiple_of(8) { usize::MAX } else { random_below(8) };
-    let mut future = pin!(future);
-    poll_fn(|context| {
-        if polls == 0 {
-            return Poll::Ready(());
+/// Lets a future run a little, then drops it: after a few polls, so that one which stops between two
+/// steps is surely met there, or after a time that chance chooses, in which a server gets further.
+/// Every eighth task lets it end, so that both outcomes are seen.
+async fn drop_after<T>(task: usize, future: impl Future<Output = T>) {
+    match task % 8 {
+        0 => drop(future.await),
+        1 | 3 | 5 | 7 => {
+            let mut future = pin!(future);
+            let mut polls = 1 + random_below(4);
+            poll_fn(|context| {
+                polls -= 1;
+                match future.as_mut().poll(context) {
+                    Poll::Pending if polls > 0 => Poll::Pending,
+                    _ => Poll::Ready(()),
+                }
+            })
+            .await;
         }
-        polls -= 1;
-        future.as_mut().poll(context).map(drop)
-    })
-    .await;
+        _ => {
+            let micros = random_below(2_000) as u64;
+            let _ = timeout(Duration::from_micros(micros), future).await;
+        }
+    }
 }

@@ -42,7 +42,8 @@ const FREED_AT_ONCE: usize = 64;
 /// * **What if two things happen at once?** It is as if one came after the other. Three operations
 ///   can be seen half done for a moment, and none of them brings back what has ended: a
 ///   [rename](Store::rename), when neither key is alive; an insert beyond its owner's limit, when
-///   the newcomer is alive and the oldest not yet all gone; a [`clear`](Store::clear), record by record.
+///   the newcomer is alive and the oldest not yet all gone; a [`clear`](Store::clear), record by
+///   record.
 ///
 /// ```
 /// use token_session::store::{Memory, Store};
@@ -233,7 +234,7 @@ impl Store for Memory {
 
     async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
         let now = self.0.clock.now();
-        let view = |key: &Key, entry: &entry::Entry| (*key, entry.meta(now));
+        let view = |key: &Key, entry: &entry::Entry| (key.clone(), entry.meta(now));
         Ok(self.0.records.owned(owner, limit, now, view))
     }
 
@@ -245,7 +246,7 @@ impl Store for Memory {
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         let after = after.map(key_of).transpose()?;
         let now = self.0.clock.now();
-        let view = |key: &Key, entry: &entry::Entry| (*key, entry.record(now));
+        let view = |key: &Key, entry: &entry::Entry| (key.clone(), entry.record(now));
         let (records, last) = self.0.records.scan(after, limit.max(1), now, view);
         let next = last.map(|key| Cursor::new(key.as_bytes()));
         Ok(Page { records, next })
@@ -287,11 +288,11 @@ impl Told {
     }
 
     fn expired(&self, key: &Key) {
-        self.tell(|| Event::Expired { key: *key });
+        self.tell(|| Event::Expired { key: key.clone() });
     }
 
     fn evicted(&self, key: &Key) {
-        self.tell(|| Event::Destroyed { key: *key });
+        self.tell(|| Event::Destroyed { key: key.clone() });
     }
 
     fn tell(&self, event: impl Fn() -> Event) {

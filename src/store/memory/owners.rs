@@ -67,7 +67,7 @@ impl Owned<'_> {
             keys: VecDeque::with_capacity(1),
         });
         let created_at = sessions.keys.back().map_or(now, |(at, _)| now.max(*at));
-        sessions.keys.push_back((created_at, *key));
+        sessions.keys.push_back((created_at, key.clone()));
         (sessions.epoch.clone(), created_at)
     }
 
@@ -88,7 +88,7 @@ impl Owned<'_> {
         if let Some(sessions) = self.shard.get_mut(self.owner)
             && let Some(at) = sessions.find(from, entry.created_at)
         {
-            sessions.keys[at].1 = *to;
+            sessions.keys[at].1 = to.clone();
         }
     }
 
@@ -98,7 +98,7 @@ impl Owned<'_> {
         let followed_by = kept.and_then(|(key, entry)| {
             Some(Sessions {
                 epoch: entry.epoch.clone()?,
-                keys: VecDeque::from([(entry.created_at, *key)]),
+                keys: VecDeque::from([(entry.created_at, key.clone())]),
             })
         });
         let ended = match followed_by {
@@ -132,7 +132,9 @@ impl Owners {
                     !sessions.keys.is_empty()
                         && sessions.keys.iter().is_sorted_by_key(|(at, _)| at)
                 );
-                listed.extend(sessions.keys.iter().map(|(_, key)| (*key, sessions.epoch.clone())));
+                listed.extend(
+                    sessions.keys.iter().map(|(_, key)| (key.clone(), sessions.epoch.clone())),
+                );
             }
         }
         listed

@@ -93,7 +93,7 @@ impl Records {
             if !entry.is_due(touch, now) {
                 return Some(view(entry));
             }
-            let touched = map.compute(*key, |found| match found {
+            let touched = map.compute(key.clone(), |found| match found {
                 Some((_, entry)) if entry.is_live(now) && entry.is_due(touch, now) => {
                     Operation::Insert(entry.seen(now))
                 }
@@ -109,7 +109,7 @@ impl Records {
         let data = own(&write.data);
         let map = self.map.pin();
         loop {
-            let written = map.compute(*key, |found| match found {
+            let written = map.compute(key.clone(), |found| match found {
                 None => Operation::Abort(Some(Replaced::Missing)),
                 Some((_, entry)) if !entry.is_live(now) => Operation::Abort(None),
                 Some((_, entry))
@@ -164,7 +164,7 @@ impl Records {
             return if found.is_live(now) {
                 Ok(Inserted::KeyTaken)
             } else {
-                Err(Obstacle::Dead(vec![*key]))
+                Err(Obstacle::Dead(vec![key.clone()]))
             };
         }
         // A victim makes room for the newcomer.
@@ -179,8 +179,8 @@ impl Records {
             None => (None, now),
         };
         let entry = Entry::new(record, epoch, created_at);
-        queue.insert((entry.queued, *key));
-        map.insert(*key, entry);
+        queue.insert((entry.queued, key.clone()));
+        map.insert(key.clone(), entry);
         drop(queue);
         for victim in &victims {
             let removed = self.unmap(victim, |_| Ok::<(), ()>(()));
@@ -207,7 +207,7 @@ impl Records {
         }
         let map = self.map.pin();
         let is_live = |key: &Key| map.get(key).is_some_and(|entry| entry.is_live(now));
-        let (mut live, dead): (Vec<Key>, Vec<Key>) = owned.keys().copied().partition(is_live);
+        let (mut live, dead): (Vec<Key>, Vec<Key>) = owned.keys().cloned().partition(is_live);
         if !dead.is_empty() {
             return Err(Obstacle::Dead(dead));
         }
@@ -248,25 +248,25 @@ impl Records {
         let mut owned = owner.as_ref().map(|owner| self.owners.lock(owner));
         let mut queues = self.queue.lock_both(from, to);
         if !map.get(from).is_some_and(|entry| entry.is_live(now)) {
-            return Err(*from);
+            return Err(from.clone());
         }
         if let Some(other) = map.get(to) {
-            return if other.is_live(now) { Ok(Renamed::KeyTaken) } else { Err(*to) };
+            return if other.is_live(now) { Ok(Renamed::KeyTaken) } else { Err(to.clone()) };
         }
-        let removed = map.compute(*from, |found| match found {
+        let removed = map.compute(from.clone(), |found| match found {
             Some((_, entry)) if entry.is_live(now) && entry.owner() == owner.as_ref() => {
                 Operation::Remove
             }
             _ => Operation::Abort(()),
         });
         let Compute::Removed(_, old) = removed else {
-            return Err(*from);
+            return Err(from.clone());
         };
         let new = old.renamed(renewal, now);
         let meta = new.meta(now);
-        queues.of(from).remove(&(old.queued, *from));
-        queues.of(to).insert((new.queued, *to));
-        map.insert(*to, new);
+        queues.of(from).remove(&(old.queued, from.clone()));
+        queues.of(to).insert((new.queued, to.clone()));
+        map.insert(to.clone(), new);
         if let Some(owned) = &mut owned {
             owned.rename(from, to, old);
         }
@@ -313,7 +313,7 @@ impl Records {
                 }
                 match map.get(key).filter(|entry| entry.is_live(now)) {
                     Some(entry) => live.push(view(key, entry)),
-                    None => dead.push(*key),
+                    None => dead.push(key.clone()),
                 }
             }
             drop(owned);
@@ -346,7 +346,7 @@ impl Records {
         // Moved first: it is alive in either epoch, so it is at no moment dead.
         let next = super::entry::Epoch::new(owner.clone());
         let kept = keep.map(|key| {
-            let moved = map.compute(*key, |found| match found {
+            let moved = map.compute(key.clone(), |found| match found {
                 Some((_, entry)) if entry.is_live(now) && entry.is_in(epoch) => {
                     Operation::Insert(entry.in_epoch(&next))
                 }
@@ -381,9 +381,9 @@ impl Records {
                     if let Some(owned) = &mut owned {
                         owned.remove(key, &entry);
                     }
-                    // Asked while its owner is locked: its epoch may end as soon as he is not.
+                    // Asked under the owner's lock: as soon as that is gone, its epoch may end.
                     let had_ended = entry.has_ended();
-                    return Ok(Some(Gone { key: *key, entry, had_ended }));
+                    return Ok(Some(Gone { key: key.clone(), entry, had_ended }));
                 }
                 Err(Some(refusal)) => return Err(refusal),
                 // The key went to another owner's record before its lock was held.
@@ -401,14 +401,15 @@ impl Records {
     ) -> Result<Option<Entry>, E> {
         let mut queue = self.queue.lock(key);
         let map = self.map.pin();
-        let removed = map.compute(*key, |found| match found.map(|(_, entry)| check(entry)) {
-            None => Operation::Abort(None),
-            Some(Err(refusal)) => Operation::Abort(Some(refusal)),
-            Some(Ok(())) => Operation::Remove,
-        });
+        let removed =
+            map.compute(key.clone(), |found| match found.map(|(_, entry)| check(entry)) {
+                None => Operation::Abort(None),
+                Some(Err(refusal)) => Operation::Abort(Some(refusal)),
+                Some(Ok(())) => Operation::Remove,
+            });
         match removed {
             Compute::Removed(_, entry) => {
-                queue.remove(&(entry.queued, *key));
+                queue.remove(&(entry.queued, key.clone()));
                 self.held.fetch_sub(1, Ordering::Relaxed);
                 Ok(Some(entry.clone()))
             }
@@ -444,15 +445,15 @@ impl Records {
     fn requeue(&self, key: &Key) {
         let mut queue = self.queue.lock(key);
         let map = self.map.pin();
-        let requeued = map.compute(*key, |found| match found {
+        let requeued = map.compute(key.clone(), |found| match found {
             Some((_, entry)) if entry.queued != entry.expires_at() => {
                 Operation::Insert(entry.clone().requeued())
             }
             _ => Operation::Abort(()),
         });
         if let Compute::Updated { old: (_, old), new: (_, new) } = requeued {
-            queue.remove(&(old.queued, *key));
-            queue.insert((new.queued, *key));
+            queue.remove(&(old.queued, key.clone()));
+            queue.insert((new.queued, key.clone()));
         }
     }
 
