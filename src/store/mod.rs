@@ -21,6 +21,14 @@ mod any;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod memory;
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -30,6 +38,12 @@ use bytes::Bytes;
 
 pub use self::any::AnyStore;
 pub use self::memory::{Clock, ManualClock, Memory, MemoryBuilder, SystemClock, WhenFull};
+#[cfg(feature = "mysql")]
+pub use self::mysql::{MySql, MySqlBuilder};
+#[cfg(feature = "postgres")]
+pub use self::postgres::{Postgres, PostgresBuilder};
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::{Sqlite, SqliteBuilder};
 
 pub use crate::error::{StoreError, StoreErrorKind};
 use crate::event::Events;
