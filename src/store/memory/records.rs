@@ -1,9 +1,9 @@
 //! [`Records`]: the map, and how records come to it, move in it and leave it.
 //!
 //! Reads, touches and writes take no lock: they read an entry of the map, or put a changed copy in
-//! its place if nobody else did meanwhile. What makes a record come or go, or changes its key, takes
-//! locks in this order: its owner's, where it has one, then the expiry queue's for its key, or for
-//! both keys.
+//! its place if nobody else did meanwhile. What makes a record come or go, or changes its key,
+//! takes locks in this order: its owner's, where it has one, then the expiry queue's for its key,
+//! or for both keys.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -392,8 +392,8 @@ impl Records {
         }
     }
 
-    /// Removes the record from the map and the queue. Its owner's lock is held, or it has ended with
-    /// its epoch.
+    /// Removes the record from the map and the queue. Its owner's lock is held, or it has ended
+    /// with its epoch.
     fn unmap<E>(
         &self,
         key: &Key,
