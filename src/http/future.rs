@@ -4,12 +4,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http::Response;
-use http::header::{CACHE_CONTROL, HeaderValue};
+use http::{HeaderValue, Response};
 use pin_project_lite::pin_project;
 
 use super::rejection::Rejection;
-use super::sessions::{Boxed, Current, Sessions};
+use super::sessions::{Boxed, Sessions};
 
 pin_project! {
     /// The response of a [`SessionService`](super::SessionService).
@@ -48,7 +47,7 @@ where
             Some(pending) => pending,
             None => {
                 let response = ready!(this.inner.poll(context))?;
-                if response.status().is_server_error() || !this.sessions.has_changes() {
+                if !this.sessions.has_changes() || failed(&response) {
                     return Poll::Ready(Ok(with_token(response, this.sessions)));
                 }
                 let commit: Boxed<'static, ()> = Box::pin(this.sessions.clone().commit());
@@ -67,18 +66,21 @@ where
     }
 }
 
-/// A new token goes out whatever the answer is, since the old one may be dead.
-fn with_token<Body, T>(mut response: Response<Body>, sessions: &Sessions<T>) -> Response<Body> {
-    if let Some(token) = sessions.request.progress().outgoing.take() {
-        let headers = response.headers_mut();
-        headers.insert(sessions.request.edge.transport.header.clone(), token);
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-    response
+/// Whether the handler failed, so that what it changed is not written.
+fn failed<Body>(response: &Response<Body>) -> bool {
+    // gRPC fails with a 200. These codes are 5xx by the comments of google/rpc/code.proto: UNKNOWN,
+    // DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE and DATA_LOSS.
+    let grpc = response.headers().get("grpc-status").map(HeaderValue::as_bytes);
+    response.status().is_server_error()
+        || matches!(grpc, Some(b"2" | b"4" | b"12" | b"13" | b"14" | b"15"))
 }
 
-impl<T> Sessions<T> {
-    fn has_changes(&self) -> bool {
-        matches!(self.request.progress().current, Current::Changed(_) | Current::Contended)
+fn with_token<Body, T>(mut response: Response<Body>, sessions: &Sessions<T>) -> Response<Body>
+where
+    T: Send + Sync + 'static,
+{
+    for (name, value) in sessions.outgoing().into_iter().flatten() {
+        response.headers_mut().insert(name, value);
     }
+    response
 }

@@ -59,6 +59,12 @@ impl<T: Send + Sync + 'static> SessionLayer<T> {
         Self { manager: Arc::new(sessions), transport: Transport::default() }
     }
 
+    /// What all requests that pass one copy of the layer share.
+    pub(super) fn edge(&self) -> Arc<Edge<T>> {
+        let (manager, transport) = (Arc::clone(&self.manager), self.transport.clone());
+        Arc::new(Edge { manager, transport })
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Transport)) -> Self {
         change(&mut self.transport);
         self
@@ -99,11 +105,10 @@ impl<T: Send + Sync + 'static> SessionLayer<T> {
     }
 }
 
-impl<Inner, T> Layer<Inner> for SessionLayer<T> {
+impl<Inner, T: Send + Sync + 'static> Layer<Inner> for SessionLayer<T> {
     type Service = SessionService<Inner, T>;
 
     fn layer(&self, inner: Inner) -> Self::Service {
-        let (manager, transport) = (Arc::clone(&self.manager), self.transport.clone());
-        SessionService { inner, edge: Arc::new(Edge { manager, transport }) }
+        SessionService { inner, edge: self.edge() }
     }
 }

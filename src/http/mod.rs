@@ -53,8 +53,11 @@
 //! A session that is still held when the response leaves, such as by a streaming body, is not
 //! written: call [`Session::save`] before.
 
+#[cfg(feature = "actix")]
+mod actix;
 #[cfg(feature = "axum")]
 mod axum;
+mod commit;
 mod future;
 mod layer;
 mod rejection;
@@ -63,6 +66,8 @@ mod session;
 mod sessions;
 mod transport;
 
+#[cfg(feature = "actix")]
+pub use self::actix::{OptionalSession, SessionMiddleware};
 pub use self::future::ResponseFuture;
 pub use self::layer::SessionLayer;
 pub use self::rejection::Rejection;

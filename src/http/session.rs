@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::rejection::Rejection;
 use super::sessions::{Current, Sessions};
-use crate::error::Error;
 use crate::manager::{Issued, Loaded};
 use crate::record::Meta;
 use crate::store::Renewal;
@@ -226,21 +225,6 @@ impl<T: Send + Sync + 'static> Session<T> {
         let mut progress = self.sessions.request.progress();
         if let Current::Clean { .. } = progress.current {
             progress.current = Current::of(self.loaded());
-        }
-    }
-}
-
-impl<T: Send + Sync + 'static> Sessions<T> {
-    /// Writes what the handlers changed, for the layer.
-    pub(super) async fn commit(self) -> Result<(), Error> {
-        let request = &self.request;
-        let current = std::mem::replace(&mut request.progress().current, Current::Gone);
-        match current {
-            Current::Changed(mut loaded) => {
-                request.edge.manager.write_back(&mut loaded).await.map(drop)
-            }
-            Current::Contended => Err(Error::Conflict { attempts: 1 }),
-            Current::Clean { .. } | Current::Gone | Current::Unasked => Ok(()),
         }
     }
 }
