@@ -4,9 +4,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http::{HeaderValue, Response};
+use http::Response;
 use pin_project_lite::pin_project;
 
+use super::grpc;
 use super::rejection::Rejection;
 use super::sessions::{Boxed, Sessions};
 
@@ -60,6 +61,9 @@ where
                 return Poll::Pending;
             }
             Poll::Ready(Ok(())) => response,
+            Poll::Ready(Err(error)) if grpc::is_grpc(response.headers()) => {
+                Rejection::from(error).to_grpc_response()
+            }
             Poll::Ready(Err(error)) => Rejection::from(error).to_response(),
         };
         Poll::Ready(Ok(with_token(response, this.sessions)))
@@ -68,11 +72,7 @@ where
 
 /// Whether the handler failed, so that what it changed is not written.
 fn failed<Body>(response: &Response<Body>) -> bool {
-    // gRPC fails with a 200. These codes are 5xx by the comments of google/rpc/code.proto: UNKNOWN,
-    // DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE and DATA_LOSS.
-    let grpc = response.headers().get("grpc-status").map(HeaderValue::as_bytes);
-    response.status().is_server_error()
-        || matches!(grpc, Some(b"2" | b"4" | b"12" | b"13" | b"14" | b"15"))
+    response.status().is_server_error() || grpc::is_server_error(response.headers())
 }
 
 fn with_token<Body, T>(mut response: Response<Body>, sessions: &Sessions<T>) -> Response<Body>

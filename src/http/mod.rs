@@ -59,6 +59,7 @@ mod actix;
 mod axum;
 mod commit;
 mod future;
+mod grpc;
 mod layer;
 mod rejection;
 mod service;
