@@ -12,7 +12,8 @@ use crate::codec::Codec;
 use crate::manager::TokenSession;
 use crate::store::Store;
 
-/// A [tower layer](tower_layer::Layer) that gives the requests that pass it their sessions.
+/// A [tower layer](tower_layer::Layer), and with the feature `actix` a middleware of actix-web, that
+/// gives the requests that pass it their sessions.
 ///
 /// It looks for the token in these places, of which all that are on must agree:
 ///
@@ -27,9 +28,8 @@ use crate::store::Store;
 /// (`Access-Control-Expose-Headers: token-session`).
 ///
 /// ```
-/// use http::header::HeaderName;
 /// use token_session::TokenSession;
-/// use token_session::http::SessionLayer;
+/// use token_session::http::{HeaderName, SessionLayer};
 ///
 /// let layer = SessionLayer::new(TokenSession::<u32>::in_memory())
 ///     .header(HeaderName::from_static("x-auth-token"))

@@ -13,7 +13,8 @@ use crate::token::Key;
 /// The request's live session, typed. It derefs to its data; what is changed through `&mut` is
 /// written once, before the response leaves; see the [module's docs](super) for when.
 ///
-/// With axum it is an extractor, and so is `Option<Session<T>>`.
+/// With axum it is an extractor, and so is `Option<Session<T>>`; with actix-web it is one too, and
+/// `OptionalSession<T>`.
 ///
 /// ```
 /// use std::time::Duration;
