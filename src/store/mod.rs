@@ -22,7 +22,7 @@ mod any;
 pub mod conformance;
 mod memory;
 #[cfg(feature = "redis")]
-pub mod redis;
+mod redis;
 
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -33,7 +33,7 @@ use bytes::Bytes;
 pub use self::any::AnyStore;
 pub use self::memory::{Clock, ManualClock, Memory, MemoryBuilder, SystemClock, WhenFull};
 #[cfg(feature = "redis")]
-pub use self::redis::RedisStore;
+pub use self::redis::{RedisBuilder, RedisConnection, RedisStore};
 
 pub use crate::error::{StoreError, StoreErrorKind};
 use crate::event::Events;

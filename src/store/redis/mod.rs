@@ -30,14 +30,13 @@ use self::error::{is_unknown_script, refused, store_error, unexpected};
 use self::names::Names;
 use self::notifications::Listener;
 use self::presence::Presence;
-use self::record::Seen;
 use self::script::Script;
 use super::{
     AtomicStore, Condition, Cursor, Inserted, NewRecord, OwnerLimit, Page, Removed, Renamed,
     Renewal, Replaced, Result, Store, StoreError, Touch, Write,
 };
 use crate::event::Events;
-use crate::record::{Meta, Owner, Record, Timestamp, Version};
+use crate::record::{Meta, Owner, Record, Version};
 use crate::token::Key;
 
 /// Keeps sessions in Redis or Valkey; see the [module](self). A clone is the same store.
@@ -159,22 +158,12 @@ impl RedisStore {
     }
 }
 
-/// A record as a script hands it out: its bytes, the clock, when it was last seen.
+/// A record as a script hands it out.
 fn record_from(key: &Key, value: Value) -> Result<Record> {
-    let Value::Array(parts) = value else {
+    let Value::BulkString(bytes) = value else {
         return Err(unexpected());
     };
-    let Ok([Value::BulkString(bytes), Value::Int(now), Value::Int(last_seen)]) =
-        <[Value; 3]>::try_from(parts)
-    else {
-        return Err(unexpected());
-    };
-    let seen = Seen { now: timestamp(now), last_seen: timestamp(last_seen) };
-    record::decode(bytes, seen).map_err(|what| StoreError::corrupt(key, what))
-}
-
-fn timestamp(millis: i64) -> Timestamp {
-    Timestamp::from_millis(millis.try_into().unwrap_or_default())
+    record::decode(bytes).map_err(|what| StoreError::corrupt(key, what))
 }
 
 /// An argument that is on or off.
@@ -206,8 +195,8 @@ impl Store for RedisStore {
         ];
         match self.run(&script::INSERT, partition, &keys, &args).await? {
             Value::SimpleString(what) => Err(StoreError::corrupt(key, what)),
-            Value::BulkString(word) if word == b"taken" => Ok(Inserted::KeyTaken),
-            Value::BulkString(word) if word == b"full" => Ok(Inserted::OwnerFull),
+            Value::Int(0) => Ok(Inserted::KeyTaken),
+            Value::Int(1) => Ok(Inserted::OwnerFull),
             Value::Array(evicted) => {
                 let keys = evicted.into_iter().map(key_from);
                 let evicted = keys.collect::<Result<_>>()?;
@@ -239,7 +228,7 @@ impl Store for RedisStore {
         ];
         match self.run_on(&script::REPLACE, key, &args).await? {
             None => Ok(Replaced::Missing),
-            Some(Value::BulkString(word)) if word == b"conflict" => Ok(Replaced::Conflict),
+            Some(Value::Int(0)) => Ok(Replaced::Conflict),
             Some(Value::Int(version)) => {
                 let version = version.try_into().map_err(|_| unexpected())?;
                 Ok(Replaced::Done(Version::from_u64(version)))
@@ -256,7 +245,7 @@ impl Store for RedisStore {
         match self.run(&script::RENAME, partition, &keys, &args).await? {
             Value::Nil => Ok(Renamed::Missing),
             Value::SimpleString(what) => Err(StoreError::corrupt(from, what)),
-            Value::BulkString(word) if word == b"taken" => Ok(Renamed::KeyTaken),
+            Value::Int(0) => Ok(Renamed::KeyTaken),
             value => Ok(Renamed::Done(record_from(to, value)?.meta)),
         }
     }
@@ -280,8 +269,8 @@ impl Store for RedisStore {
         let args = [name, value, flag(false)];
         match self.run_on(&script::REMOVE, key, &args).await? {
             None => Ok(Removed::Missing),
-            Some(Value::BulkString(word)) if word == b"conflict" => Ok(Removed::Conflict),
-            Some(Value::BulkString(word)) if word == b"removed" => Ok(Removed::Done),
+            Some(Value::Int(0)) => Ok(Removed::Conflict),
+            Some(Value::Int(1)) => Ok(Removed::Done),
             Some(_) => Err(unexpected()),
         }
     }
@@ -341,15 +330,15 @@ fn key_from(value: Value) -> Result<Key> {
 /// A session as a list of an owner's has it: its key, and its record without the data, or what is
 /// wrong with that.
 fn owned_from(value: Value) -> Result<(Key, Meta)> {
-    let Value::Array(mut parts) = value else {
+    let Value::Array(parts) = value else {
         return Err(unexpected());
     };
-    if parts.is_empty() {
+    let Ok([key, record]) = <[Value; 2]>::try_from(parts) else {
         return Err(unexpected());
-    }
-    let key = key_from(parts.remove(0))?;
-    if let [Value::SimpleString(what)] = parts.as_slice() {
+    };
+    let key = key_from(key)?;
+    if let Value::SimpleString(what) = record {
         return Err(StoreError::corrupt(&key, what));
     }
-    Ok((key, record_from(&key, Value::Array(parts))?.meta))
+    Ok((key, record_from(&key, record)?.meta))
 }

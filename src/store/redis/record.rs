@@ -34,19 +34,16 @@ const FORMAT: u8 = 1;
 /// What precedes owner, label and data.
 const HEADER_LEN: usize = 59;
 
-/// What the server says beside a record.
-#[derive(Clone, Copy)]
-pub(super) struct Seen {
-    /// The clock of the server.
-    pub(super) now: Timestamp,
-    /// When the record was last seen.
-    pub(super) last_seen: Timestamp,
-}
-
-/// A record from its bytes, or what is wrong with them.
-pub(super) fn decode(bytes: Vec<u8>, seen: Seen) -> Result<Record, &'static str> {
+/// A record from the bytes that a script hands out, the server's clock and the time of the last
+/// touch before those of the record; or what is wrong with them.
+pub(super) fn decode(bytes: Vec<u8>) -> Result<Record, &'static str> {
     let mut bytes = Bytes::from(bytes);
-    if bytes.len() < HEADER_LEN || bytes.get_u8() != FORMAT {
+    if bytes.len() < 16 + HEADER_LEN {
+        return Err("it is shorter than a record");
+    }
+    let now = Timestamp::from_millis(bytes.get_u64());
+    let last_seen = Timestamp::from_millis(bytes.get_u64());
+    if bytes.get_u8() != FORMAT {
         return Err("it does not begin like a record of this version");
     }
     let version = Version::from_u64(bytes.get_u64());
@@ -55,7 +52,7 @@ pub(super) fn decode(bytes: Vec<u8>, seen: Seen) -> Result<Record, &'static str>
     let authenticated_at = timestamp(bytes.get_u64());
     let lifetime = lifetime(bytes.get_u64(), absolute)?;
     let deadline = timestamp(bytes.get_u64());
-    // The server has made the time that counts from this one and the expiry.
+    // The script has made the time that counts from this one and the expiry.
     bytes.advance(8);
     let (owner_len, label_len) = (usize::from(bytes.get_u8()), usize::from(bytes.get_u8()));
     let owner = match text(&mut bytes, owner_len)? {
@@ -70,12 +67,12 @@ pub(super) fn decode(bytes: Vec<u8>, seen: Seen) -> Result<Record, &'static str>
         version,
         lifetime,
         created_at,
-        last_seen: seen.last_seen,
+        last_seen,
         deadline,
         authenticated_at,
         owner,
         label,
-        now: seen.now,
+        now,
     };
     Ok(Record { data: bytes, meta })
 }

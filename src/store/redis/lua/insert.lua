@@ -4,7 +4,7 @@
 local key, index = KEYS[1], KEYS[2]
 local taken, answer = read(key, true)
 if taken then
-  return 'taken'
+  return 0
 end
 if answer then
   return answer
@@ -29,7 +29,7 @@ if index then
     end
     if #live >= limit then
       if ARGV[7] == '' then
-        return 'full'
+        return 1
       end
       for i = 1, #live - limit + 1 do
         evicted[i] = live[i]

@@ -9,7 +9,7 @@ if not record then
 end
 local taken, answer = read(to, true)
 if taken then
-  return 'taken'
+  return 0
 end
 if answer then
   return answer
@@ -37,4 +37,4 @@ if index then
   extend(index, ends)
 end
 local owner, label = string.byte(record, 58, 59)
-return {string.sub(renamed, 1, 59 + owner + label), now, seen}
+return struct.pack('>I8I8', now, seen) .. string.sub(renamed, 1, 59 + owner + label)

@@ -8,7 +8,7 @@ if not record then
 end
 -- Compared as bytes: Lua's numbers do not hold 64 bits.
 if ARGV[2] ~= '' and string.sub(record, 2, 9) ~= ARGV[2] then
-  return 'conflict'
+  return 0
 end
 
 local absolute = string.sub(record, 10, 17)
