@@ -39,7 +39,9 @@ impl Harness for At {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("ts:{}-{number}:", std::process::id());
-        RedisStore::builder().prefix(prefix).connect(&self.0).await.unwrap()
+        // Patience, so that no verdict hangs on how busy the machine is.
+        let builder = RedisStore::builder().response_timeout(Duration::from_secs(60));
+        builder.prefix(prefix).connect(&self.0).await.unwrap()
     }
 
     async fn pass(&self, time: Duration) {

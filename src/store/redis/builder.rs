@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis::ConnectionAddr;
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
-use redis::{ConnectionInfo, ProtocolVersion, RedisResult};
+use redis::{ConnectionInfo, ProtocolVersion, RedisError, RedisResult};
 use tokio::time::{Instant, timeout};
 
 use super::cluster::{Cluster, Detours};
@@ -21,7 +21,7 @@ use super::sentinel::Sentinels;
 use super::target::{Dialer, Place, tcp_settings};
 use super::tls::Certificates;
 use super::{Inner, RedisConnection, RedisStore};
-use crate::store::Result;
+use crate::store::{Result, StoreError};
 
 /// How many partitions a store on a Cluster has. They lie evenly over the slots, so a dozen masters
 /// are still loaded alike, and to draw a token for one costs some 256 digests: 0.05 ms.
@@ -187,7 +187,7 @@ impl RedisBuilder {
         };
         match place {
             Place::Server(info) => {
-                let client = dialer(info).client().map_err(store_error)?;
+                let client = dialer(info).client().map_err(bad_settings)?;
                 one(Target::Server(client))
             }
             Place::Sentinel { sentinels, master, node } => {
@@ -195,13 +195,13 @@ impl RedisBuilder {
                     .into_iter()
                     .map(|info| dialer(self.with_sentinel_login(info)).client())
                     .collect::<RedisResult<_>>()
-                    .map_err(store_error)?;
+                    .map_err(bad_settings)?;
                 let sentinels = Sentinels::new(sentinels, master, dialer(node));
                 one(Target::Master(Arc::new(sentinels)))
             }
             Place::Cluster(nodes) => {
                 let dialer = dialer(nodes[0].clone());
-                let connection = self.open_cluster(nodes).await.map_err(store_error)?;
+                let connection = self.open_cluster(nodes).await?;
                 let detours =
                     Detours::new(dialer.clone(), self.connect_timeout, Arc::clone(presence));
                 let cluster = Cluster::new(connection, Some(detours));
@@ -210,7 +210,7 @@ impl RedisBuilder {
         }
     }
 
-    async fn open_cluster(&self, nodes: Vec<ConnectionInfo>) -> RedisResult<ClusterConnection> {
+    async fn open_cluster(&self, nodes: Vec<ConnectionInfo>) -> Result<ClusterConnection> {
         #[cfg(feature = "redis-rustls")]
         let is_tls = nodes.iter().any(|node| matches!(node.addr(), ConnectionAddr::TcpTls { .. }));
         let builder = ClusterClientBuilder::new(nodes)
@@ -225,10 +225,11 @@ impl RedisBuilder {
         // Certificates alone would switch TLS on.
         #[cfg(feature = "redis-rustls")]
         let builder = if is_tls { builder.certs(self.certificates.for_driver()) } else { builder };
-        let client = builder.build()?;
+        let client = builder.build().map_err(bad_settings)?;
         timeout(self.response_timeout, client.get_async_connection())
             .await
             .unwrap_or_else(|_| Err(timed_out()))
+            .map_err(store_error)
     }
 
     fn with_sentinel_login(&self, info: ConnectionInfo) -> ConnectionInfo {
@@ -275,4 +276,9 @@ impl RedisBuilder {
             _listener: listener,
         }))
     }
+}
+
+/// What the driver says before it has tried to connect.
+fn bad_settings(error: RedisError) -> StoreError {
+    refused("the certificates or addresses for Redis cannot be used").with_source(error)
 }

@@ -184,10 +184,9 @@ impl Store for RedisStore {
         }
         let limit = record.limit.filter(|_| record.owner.is_some());
         let max = limit.map_or(String::new(), |limit| limit.max().to_string());
-        let args: [&[u8]; 7] = [
-            &record::head(record),
-            &record::idle(&record.lifetime),
-            &record::names(record),
+        let args: [&[u8]; 6] = [
+            &record::encode_lifetime(&record.lifetime),
+            &record::encode_names(record),
             &record.data,
             flag(record.authenticated),
             max.as_bytes(),
@@ -217,14 +216,12 @@ impl Store for RedisStore {
 
     async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
         let expected = write.expected.map(|version| version.get().to_be_bytes());
-        let lifetime = write
-            .lifetime
-            .map(|lifetime| [record::absolute(lifetime), record::idle(lifetime)].concat());
+        let lifetime = write.lifetime.map(record::encode_lifetime);
         let args: [&[u8]; 4] = [
             &write.data,
             expected.as_ref().map_or(b"", |version| version),
             flag(write.touch),
-            lifetime.as_deref().unwrap_or_default(),
+            lifetime.as_ref().map_or(b"", |lifetime| lifetime),
         ];
         match self.run_on(&script::REPLACE, key, &args).await? {
             None => Ok(Replaced::Missing),

@@ -39,7 +39,7 @@ async fn ask(sentinel: &Client, master: &str) -> RedisResult<(String, u16)> {
         .await?
         .ok_or_else(|| {
             let what = "the Sentinels know no master of this name";
-            RedisError::from((ErrorKind::MasterNameNotFoundBySentinel, what))
+            RedisError::from((ErrorKind::InvalidClientConfig, what))
         })
 }
 

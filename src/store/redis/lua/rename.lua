@@ -15,18 +15,17 @@ if answer then
   return answer
 end
 
-local created, authenticated = struct.unpack('>I8I8', record, 18)
+local created, authenticated, absolute = struct.unpack('>I8I8I8', record, 10)
 if ARGV[1] ~= '' then
   authenticated = now
-  local absolute = struct.unpack('>I8', record, 10)
   deadline = absolute > 0 and now + absolute or 0
 end
 seen = math.max(seen, now)
 local ends = ending(seen, idle, deadline)
 local version = struct.pack('>I8', struct.unpack('>I8', record, 2) + 1)
 local renamed = table.concat({
-  string.sub(record, 1, 1), version, string.sub(record, 10, 17),
-  struct.pack('>I8I8I8I8I8', created, authenticated, idle, deadline, seen),
+  string.sub(record, 1, 1), version,
+  struct.pack('>I8I8I8I8I8I8', created, authenticated, absolute, idle, deadline, seen),
   string.sub(record, 58)
 })
 call('SET', to, renamed, 'PXAT', ends - 1)
