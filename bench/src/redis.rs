@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use redis::aio::ConnectionManager;
 use sha2::{Digest, Sha256};
 use token_session::http::{Session, SessionLayer};
-use token_session::store::RedisStore;
+use token_session::store::Redis;
 use token_session::{Lifetime, NewSession, Owner, TokenSession};
 
 use crate::candidate::Running;
@@ -71,7 +71,7 @@ async fn ours(url: String, new: NewSession<'static>) -> (Router, String) {
     async fn handler(session: Session<Me>) -> Json<Me> {
         Json(session.clone())
     }
-    let store = RedisStore::connect(&url).await.expect("the server runs");
+    let store = Redis::connect(&url).await.expect("the server runs");
     let lifetime = Lifetime::idle(TTL).expect("it is long enough");
     let sessions = TokenSession::<Me>::builder().store(store).lifetime(lifetime).build();
     let sessions = sessions.expect("the settings are right");

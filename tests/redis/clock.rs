@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use token_session::store::{NewRecord, RedisStore, Store, Touch};
+use token_session::store::{NewRecord, Redis, Store, Touch};
 use token_session::{Key, Lifetime};
 
 use crate::{ask, fresh_key, hour};
@@ -27,7 +27,7 @@ async fn application_servers_whose_clocks_are_an_hour_apart_agree_on_every_expir
         return application_server(&url, &keys).await;
     }
     let server = test_servers::Redis::start().unwrap();
-    let store = RedisStore::connect(server.url()).await.unwrap();
+    let store = Redis::connect(server.url()).await.unwrap();
     if Command::new("faketime").arg("--version").output().is_err() {
         test_servers::install(&["faketime"]).unwrap();
     }
@@ -65,7 +65,7 @@ async fn application_servers_whose_clocks_are_an_hour_apart_agree_on_every_expir
 
 async fn application_server(url: &str, keys: &str) {
     let keys: Vec<Key> = keys.split(' ').map(|key| key.parse().unwrap()).collect();
-    let store = RedisStore::connect(url).await.unwrap();
+    let store = Redis::connect(url).await.unwrap();
     println!("clock {}", now());
     let live = store.load(&keys[0], Touch::After(Duration::ZERO)).await.unwrap();
     assert!(live.expect("it lives ten minutes").meta.expires_in() <= Duration::from_secs(600));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::cluster_routing::Slot;
 use test_servers::RedisCluster;
-use token_session::store::{RedisStore, Store, StoreErrorKind, Touch, Write};
+use token_session::store::{Redis, Store, StoreErrorKind, Touch, Write};
 use tokio::task::block_in_place;
 
 use crate::outage::Load;
@@ -24,7 +24,7 @@ fn slot_of(name: &str) -> u16 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_that_is_killed_is_replaced_by_its_replica() {
     let cluster = block_in_place(RedisCluster::start).unwrap();
-    let store = RedisStore::connect(&url(&cluster)).await.unwrap();
+    let store = Redis::connect(&url(&cluster)).await.unwrap();
     let mut keys = Vec::new();
     for number in 0..60 {
         keys.push(log_in(&store, &owner(&format!("user-{number}"))).await);
@@ -66,7 +66,7 @@ async fn a_master_that_is_killed_is_replaced_by_its_replica() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slots_that_move_under_load_lose_no_session() {
     let cluster = block_in_place(RedisCluster::start).unwrap();
-    let builder = RedisStore::builder().partitions(4).response_timeout(Duration::from_secs(30));
+    let builder = Redis::builder().partitions(4).timeout(Duration::from_secs(30));
     let store = builder.connect(&url(&cluster)).await.unwrap();
     let mut logins = Vec::new();
     for number in 0..200 {
@@ -132,7 +132,7 @@ fn migrate(cluster: &RedisCluster, slot: u16) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_whose_connection_breaks_is_not_sent_again() {
     let cluster = block_in_place(RedisCluster::start).unwrap();
-    let store = RedisStore::connect(&url(&cluster)).await.unwrap();
+    let store = Redis::connect(&url(&cluster)).await.unwrap();
     let key = fresh_key();
     store.insert(&key, &hour("data")).await.unwrap();
     store.replace(&key, &Write::new("first")).await.unwrap();
@@ -170,7 +170,7 @@ async fn a_write_whose_connection_breaks_is_not_sent_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_server_kept_in_256_partitions_moves_to_a_cluster_as_it_is() {
     let server = test_servers::Redis::start().unwrap();
-    let builder = RedisStore::builder().prefix("moved:");
+    let builder = Redis::builder().prefix("moved:");
     let store = builder.clone().partitions(256).connect(server.url()).await.unwrap();
     let mut logins = Vec::new();
     for number in 0..20 {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use token_session::Key;
 use token_session::store::{
-    Inserted, NewRecord, OwnerLimit, RedisStore, Renamed, Renewal, Store, Touch,
+    Inserted, NewRecord, OwnerLimit, Redis, Renamed, Renewal, Store, Touch,
 };
 use tokio::task::{JoinSet, block_in_place};
 
@@ -18,7 +18,7 @@ struct Trail {
     perhaps: Option<Key>,
 }
 
-async fn rename_until_the_server_is_gone(store: RedisStore, user: String) -> Trail {
+async fn rename_until_the_server_is_gone(store: Redis, user: String) -> Trail {
     let user = owner(&user);
     let limit = OwnerLimit::evict_oldest(3.try_into().unwrap());
     let mut known = key_of(&store, &user);
@@ -44,7 +44,7 @@ async fn rename_until_the_server_is_gone(store: RedisStore, user: String) -> Tra
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_has_each_operation_whole_or_not_at_all() {
     let server = test_servers::Redis::durable().unwrap();
-    let store = RedisStore::connect(server.url()).await.unwrap();
+    let store = Redis::connect(server.url()).await.unwrap();
     for round in 0..5 {
         let mut callers = JoinSet::new();
         for caller in 0..8 {

@@ -16,7 +16,7 @@ mod tls;
 
 use std::time::Duration;
 
-use token_session::store::{Inserted, NewRecord, RedisStore, Store, StoreErrorKind};
+use token_session::store::{Inserted, NewRecord, Redis, Store, StoreErrorKind};
 use token_session::{Key, KeyScheme, Lifetime, Owner, Token};
 
 /// A key that nobody has had.
@@ -25,7 +25,7 @@ fn fresh_key() -> Key {
 }
 
 /// A key in the partition of an owner.
-fn key_of(store: &RedisStore, owner: &Owner) -> Key {
+fn key_of(store: &Redis, owner: &Owner) -> Key {
     let partitions = store.partitions();
     let wanted = owner.partition(partitions);
     std::iter::repeat_with(fresh_key).find(|key| key.partition(partitions) == wanted).unwrap()
@@ -42,7 +42,7 @@ fn hour(data: &str) -> NewRecord<'static> {
 }
 
 /// Puts a record of the owner under a new key.
-async fn log_in(store: &RedisStore, owner: &Owner) -> Key {
+async fn log_in(store: &Redis, owner: &Owner) -> Key {
     let key = key_of(store, owner);
     let record = NewRecord { owner: Some(owner), ..hour("data") };
     let inserted = store.insert(&key, &record).await.unwrap();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use token_session::store::{
-    Condition, RedisStore, Removed, Replaced, Store, StoreErrorKind, Touch, Write,
+    Condition, Redis, Removed, Replaced, Store, StoreErrorKind, Touch, Write,
 };
 use token_session::{Event, Events, Key, Version};
 use tokio::task::JoinSet;
@@ -25,7 +25,7 @@ pub struct Load {
 }
 
 impl Load {
-    pub fn on(store: &RedisStore) -> Self {
+    pub fn on(store: &Redis) -> Self {
         let mut load =
             Self { stop: Arc::default(), successes: Arc::default(), tasks: JoinSet::new() };
         for caller in 0..8 {
@@ -71,7 +71,7 @@ macro_rules! answered {
 }
 
 /// One session from its beginning to its end.
-async fn visit(store: &RedisStore, owned: bool, successes: &AtomicU64) {
+async fn visit(store: &Redis, owned: bool, successes: &AtomicU64) {
     let key = if owned {
         let anna = owner(&format!("anna-{}", fresh_key()));
         let key = crate::key_of(store, &anna);
@@ -127,7 +127,7 @@ async fn visit(store: &RedisStore, owned: bool, successes: &AtomicU64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_killed_and_restarted_under_load_loses_nothing_that_it_has_acknowledged() {
     let server = test_servers::Redis::durable().unwrap();
-    let store = RedisStore::connect(server.url()).await.unwrap();
+    let store = Redis::connect(server.url()).await.unwrap();
     let load = Load::on(&store);
     for _ in 0..3 {
         load.succeeds().await;
@@ -142,7 +142,7 @@ async fn a_server_that_is_killed_and_restarted_under_load_loses_nothing_that_it_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_forgets_its_scripts_under_load_learns_them_again() {
     let server = test_servers::Redis::start().unwrap();
-    let store = RedisStore::connect(server.url()).await.unwrap();
+    let store = Redis::connect(server.url()).await.unwrap();
     let load = Load::on(&store);
     for _ in 0..20 {
         load.succeeds().await;
@@ -157,7 +157,7 @@ async fn a_server_that_forgets_its_scripts_under_load_learns_them_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_to_a_server_that_is_away_fail_at_once_and_the_first_after_its_return_succeeds() {
     let server = test_servers::Redis::durable().unwrap();
-    let store = RedisStore::connect(server.url()).await.unwrap();
+    let store = Redis::connect(server.url()).await.unwrap();
     let key = fresh_key();
     store.insert(&key, &hour("data")).await.unwrap();
     tokio::task::block_in_place(|| server.kill()).unwrap();
@@ -177,7 +177,7 @@ async fn calls_to_a_server_that_is_away_fail_at_once_and_the_first_after_its_ret
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_between_two_calls_is_not_noticed() {
     let server = test_servers::Redis::durable().unwrap();
-    let store = RedisStore::connect(server.url()).await.unwrap();
+    let store = Redis::connect(server.url()).await.unwrap();
     let key = fresh_key();
     store.insert(&key, &hour("data")).await.unwrap();
     for _ in 0..3 {
@@ -189,7 +189,7 @@ async fn a_restart_between_two_calls_is_not_noticed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_server_is_an_error_in_time_and_brings_no_session_back() {
     let server = test_servers::Redis::start().unwrap();
-    let builder = RedisStore::builder().response_timeout(Duration::from_millis(300));
+    let builder = Redis::builder().timeout(Duration::from_millis(300));
     let store = builder.connect(server.url()).await.unwrap();
     let anna = owner("anna");
     let (ended, kept) = (log_in(&store, &anna).await, log_in(&store, &anna).await);
@@ -230,7 +230,7 @@ async fn a_stalled_server_is_an_error_in_time_and_brings_no_session_back() {
 async fn an_answer_that_is_cut_off_is_an_error_and_the_next_call_has_a_new_connection() {
     let server = test_servers::Redis::start().unwrap();
     let proxy = Proxy::to(server.port()).await;
-    let store = RedisStore::connect(&proxy.url()).await.unwrap();
+    let store = Redis::connect(&proxy.url()).await.unwrap();
     let key = fresh_key();
     store
         .insert(&key, &hour("a piece of data that is longer than an answer's beginning"))
@@ -251,7 +251,7 @@ async fn an_answer_that_is_cut_off_is_an_error_and_the_next_call_has_a_new_conne
 async fn a_write_whose_answer_is_cut_off_is_not_sent_again() {
     let server = test_servers::Redis::start().unwrap();
     let proxy = Proxy::to(server.port()).await;
-    let store = RedisStore::connect(&proxy.url()).await.unwrap();
+    let store = Redis::connect(&proxy.url()).await.unwrap();
     let key = fresh_key();
     store.insert(&key, &hour("data")).await.unwrap();
     store.replace(&key, &Write::new("first")).await.unwrap();
@@ -265,7 +265,7 @@ async fn a_write_whose_answer_is_cut_off_is_not_sent_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_connection_that_comes_and_goes_is_told() {
     let server = test_servers::Redis::start().unwrap();
-    let store = RedisStore::connect(server.url()).await.unwrap();
+    let store = Redis::connect(server.url()).await.unwrap();
     let events = Events::default();
     let mut told = events.subscribe();
     store.attach(&events);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use token_session::store::{
-    Condition, Inserted, NewRecord, OwnerLimit, RedisStore, Removed, Renamed, Renewal, Replaced,
-    Store, Touch, Write,
+    Condition, Inserted, NewRecord, OwnerLimit, Redis, Removed, Renamed, Renewal, Replaced, Store,
+    Touch, Write,
 };
 use token_session::{Lifetime, Owner};
 
@@ -12,12 +12,12 @@ use crate::{ask, eventually, fresh_key, hour, key_of, log_in, owner};
 
 struct Server {
     server: test_servers::Redis,
-    store: RedisStore,
+    store: Redis,
 }
 
 async fn start() -> Server {
     let server = test_servers::Redis::start().unwrap();
-    let store = RedisStore::connect(server.url()).await.unwrap();
+    let store = Redis::connect(server.url()).await.unwrap();
     Server { server, store }
 }
 
@@ -152,7 +152,7 @@ async fn all_sessions_of_an_owner_end_however_many_they_are() {
 #[tokio::test]
 async fn a_key_in_another_partition_than_its_owner_is_refused() {
     let server = test_servers::Redis::start().unwrap();
-    let builder = RedisStore::builder().partitions(8);
+    let builder = Redis::builder().partitions(8);
     let store = builder.connect(server.url()).await.unwrap();
     let anna = owner("anna");
     let stray = std::iter::repeat_with(fresh_key)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use token_session::Key;
 use token_session::store::{
-    Condition, RedisStore, Removed, Renewal, Store, StoreError, StoreErrorKind, Touch, Write,
+    Condition, Redis, Removed, Renewal, Store, StoreError, StoreErrorKind, Touch, Write,
 };
 
 use crate::{ask, fresh_key, hour, log_in, owner};
@@ -21,7 +21,7 @@ fn assert_says(error: &StoreError, kind: StoreErrorKind, words: &str) {
 #[tokio::test]
 async fn a_full_server_refuses_new_sessions_and_keeps_the_others() {
     let server = test_servers::Redis::start().unwrap();
-    let store = RedisStore::connect(server.url()).await.unwrap();
+    let store = Redis::connect(server.url()).await.unwrap();
     let anna = owner("anna");
     let (key, other) = (log_in(&store, &anna).await, log_in(&store, &anna).await);
     let before = store.load(&key, Touch::No).await.unwrap().unwrap();
@@ -50,7 +50,7 @@ async fn a_full_server_refuses_new_sessions_and_keeps_the_others() {
 #[tokio::test]
 async fn a_full_server_still_lets_a_session_near_its_deadline_live() {
     let server = test_servers::Redis::start().unwrap();
-    let store = RedisStore::connect(server.url()).await.unwrap();
+    let store = Redis::connect(server.url()).await.unwrap();
     let key = fresh_key();
     let mut record = hour("data");
     record.lifetime = record.lifetime.and_absolute(Duration::from_secs(600)).unwrap();
@@ -64,7 +64,7 @@ async fn a_full_server_still_lets_a_session_near_its_deadline_live() {
 async fn a_right_that_is_missing_is_refused() {
     let rights = include_str!("../../src/store/redis/rights.acl").replace("+zscore", "-zscore");
     let server = test_servers::Redis::with_user("service", "secret", &rights).unwrap();
-    let store = RedisStore::connect(&server.url_as("service", "secret")).await.unwrap();
+    let store = Redis::connect(&server.url_as("service", "secret")).await.unwrap();
     let anna = owner("anna");
     let key = log_in(&store, &anna).await;
     let error = store.load(&key, Touch::No).await.unwrap_err();
@@ -75,7 +75,7 @@ async fn a_right_that_is_missing_is_refused() {
 async fn a_prefix_outside_the_users_rights_is_refused() {
     let rights = include_str!("../../src/store/redis/rights.acl");
     let server = test_servers::Redis::with_user("service", "secret", rights).unwrap();
-    let builder = RedisStore::builder().prefix("other:");
+    let builder = Redis::builder().prefix("other:");
     let store = builder.connect(&server.url_as("service", "secret")).await.unwrap();
     let error = store.load(&fresh_key(), Touch::No).await.unwrap_err();
     assert_says(&error, StoreErrorKind::Refused, "lacks a right");
@@ -84,7 +84,7 @@ async fn a_prefix_outside_the_users_rights_is_refused() {
 #[tokio::test]
 async fn a_wrong_password_is_refused() {
     let server = test_servers::Redis::with_user("service", "secret", "~*").unwrap();
-    let error = RedisStore::connect(&server.url_as("service", "wrong")).await.unwrap_err();
+    let error = Redis::connect(&server.url_as("service", "wrong")).await.unwrap_err();
     assert_says(&error, StoreErrorKind::Refused, "check the user and the password");
     let shown = format!("{error:?}");
     assert!(!shown.contains("wrong"), "{shown}");
@@ -94,7 +94,7 @@ async fn a_wrong_password_is_refused() {
 async fn a_login_that_is_missing_is_refused() {
     let server = test_servers::Redis::start().unwrap();
     let _: String = ask(server.url(), &["CONFIG", "SET", "requirepass", "secret"]);
-    let error = RedisStore::connect(server.url()).await;
+    let error = Redis::connect(server.url()).await;
     let error = match error {
         Err(error) => error,
         Ok(store) => store.load(&fresh_key(), Touch::No).await.unwrap_err(),
@@ -105,7 +105,7 @@ async fn a_login_that_is_missing_is_refused() {
 #[tokio::test]
 async fn something_else_under_a_sessions_name_is_refused() {
     let server = test_servers::Redis::start().unwrap();
-    let store = RedisStore::connect(server.url()).await.unwrap();
+    let store = Redis::connect(server.url()).await.unwrap();
     let key = fresh_key();
     let _: usize = ask(server.url(), &["RPUSH", &name(&key), "item"]);
     let error = store.load(&key, Touch::No).await.unwrap_err();
@@ -115,7 +115,7 @@ async fn something_else_under_a_sessions_name_is_refused() {
 #[tokio::test]
 async fn damaged_bytes_are_an_error_that_names_the_session_and_can_be_removed() {
     let server = test_servers::Redis::start().unwrap();
-    let store = RedisStore::connect(server.url()).await.unwrap();
+    let store = Redis::connect(server.url()).await.unwrap();
     let anna = owner("anna");
     let key = log_in(&store, &anna).await;
     let whole: Vec<u8> = ask(server.url(), &["GET", &name(&key)]);
@@ -151,7 +151,7 @@ async fn damaged_bytes_are_an_error_that_names_the_session_and_can_be_removed() 
 #[tokio::test]
 async fn a_record_without_an_end_is_damaged() {
     let server = test_servers::Redis::start().unwrap();
-    let store = RedisStore::connect(server.url()).await.unwrap();
+    let store = Redis::connect(server.url()).await.unwrap();
     let key = fresh_key();
     store.insert(&key, &hour("data")).await.unwrap();
     let _: usize = ask(server.url(), &["PERSIST", &name(&key)]);
@@ -170,17 +170,17 @@ async fn a_url_or_a_setting_that_cannot_be_is_refused_without_being_repeated() {
         "redis-sentinel://secret@127.0.0.1",
         "redis-cluster://secret@127.0.0.1:port",
     ] {
-        let error = RedisStore::connect(url).await.unwrap_err();
+        let error = Redis::connect(url).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Refused, "{url}");
         assert!(!format!("{error:?}").contains("secret"), "{error:?}");
     }
     let url = test_servers::redis_url();
     for builder in [
-        RedisStore::builder().prefix("a{b"),
-        RedisStore::builder().prefix("a\nb"),
-        RedisStore::builder().prefix("a".repeat(129)),
-        RedisStore::builder().partitions(0),
-        RedisStore::builder().partitions(1025),
+        Redis::builder().prefix("a{b"),
+        Redis::builder().prefix("a\nb"),
+        Redis::builder().prefix("a".repeat(129)),
+        Redis::builder().partitions(0),
+        Redis::builder().partitions(1025),
     ] {
         let error = builder.clone().connect(url).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Refused, "{builder:?}");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use test_servers::Sentinel;
-use token_session::store::{RedisStore, Store, StoreErrorKind, Touch, Write};
+use token_session::store::{Redis, Store, StoreErrorKind, Touch, Write};
 use tokio::task::block_in_place;
 
 use crate::{ask, eventually, log_in, or_unavailable, owner};
@@ -17,7 +17,7 @@ fn url(sentinel: &Sentinel, master: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_follows_a_failover() {
     let sentinel = block_in_place(Sentinel::start).unwrap();
-    let store = RedisStore::connect(&url(&sentinel, Sentinel::MASTER_NAME)).await.unwrap();
+    let store = Redis::connect(&url(&sentinel, Sentinel::MASTER_NAME)).await.unwrap();
     let key = log_in(&store, &owner("anna")).await;
     // Replication is not part of the answer, so it is waited for before the master dies.
     let master = block_in_place(|| sentinel.master()).unwrap();
@@ -36,7 +36,7 @@ async fn the_store_follows_a_failover() {
 
     // The old master comes back as a replica, and nobody is led to it.
     block_in_place(|| old.restart()).unwrap();
-    let again = RedisStore::connect(&url(&sentinel, Sentinel::MASTER_NAME)).await.unwrap();
+    let again = Redis::connect(&url(&sentinel, Sentinel::MASTER_NAME)).await.unwrap();
     assert_eq!(again.load(&key, Touch::No).await.unwrap().unwrap().data, "new");
 }
 
@@ -44,7 +44,7 @@ async fn the_store_follows_a_failover() {
 async fn a_sentinel_that_is_silent_holds_nobody_up() {
     let sentinel = block_in_place(Sentinel::start).unwrap();
     sentinel.sentinel(0).pause().unwrap();
-    let store = RedisStore::connect(&url(&sentinel, Sentinel::MASTER_NAME)).await.unwrap();
+    let store = Redis::connect(&url(&sentinel, Sentinel::MASTER_NAME)).await.unwrap();
     log_in(&store, &owner("anna")).await;
     sentinel.sentinel(0).resume().unwrap();
 }
@@ -54,6 +54,6 @@ async fn a_master_that_no_sentinel_knows_is_refused() {
     let urls = test_servers::redis_sentinel_urls();
     let hosts: Vec<_> = urls.iter().map(|url| url.trim_start_matches("redis://")).collect();
     let url = format!("redis-sentinel://{}/unknown", hosts.join(","));
-    let error = RedisStore::connect(&url).await.unwrap_err();
+    let error = Redis::connect(&url).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused, "{error:?}");
 }

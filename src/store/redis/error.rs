@@ -154,7 +154,7 @@ fn out_of_memory() -> String {
 
 fn lacks_right(detail: &str) -> String {
     format!(
-        "the Redis user lacks a right that the store needs; the docs of RedisStore list them, and \
+        "the Redis user lacks a right that the store needs; the docs of Redis list them, and \
          ACL LOG says which it was ({detail})"
     )
 }

@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// What a link leads to.
 #[derive(Clone)]
 pub(super) enum Target {
-    Server(Client),
+    Server(Box<Client>),
     /// The master that the Sentinels name.
     Master(Arc<Sentinels>),
 }
@@ -29,7 +29,7 @@ pub(super) enum Target {
 impl Target {
     pub(super) async fn client(&self) -> RedisResult<Client> {
         match self {
-            Self::Server(client) => Ok(client.clone()),
+            Self::Server(client) => Ok((**client).clone()),
             Self::Master(sentinels) => sentinels.master().await,
         }
     }
