@@ -11,6 +11,7 @@ mod outage;
 mod owners;
 mod proxy;
 mod refusals;
+mod rights;
 mod sentinel;
 mod tls;
 

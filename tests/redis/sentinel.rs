@@ -40,6 +40,25 @@ async fn the_store_follows_a_failover() {
     assert_eq!(again.load(&key, Touch::No).await.unwrap().unwrap().data, "new");
 }
 
+/// Its connections stay open, and nobody says that it is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_goes_silent_is_left_for_its_successor() {
+    let sentinel = block_in_place(Sentinel::start).unwrap();
+    let builder = Redis::builder().timeout(Duration::from_millis(500));
+    let url = url(&sentinel, Sentinel::MASTER_NAME);
+    let store = builder.connect(&url).await.unwrap();
+    let key = log_in(&store, &owner("anna")).await;
+    let master = block_in_place(|| sentinel.master()).unwrap();
+    let _: usize = ask(master.url(), &["WAIT", "1", "30000"]);
+    master.pause().unwrap();
+    let record = eventually("an answer of the new master", async || {
+        or_unavailable(store.load(&key, Touch::No).await)
+    })
+    .await;
+    assert!(record.is_some(), "a session is gone that nobody ended");
+    assert!(or_unavailable(store.replace(&key, &Write::new("new")).await).is_some());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sentinel_that_is_silent_holds_nobody_up() {
     let sentinel = block_in_place(Sentinel::start).unwrap();
