@@ -45,6 +45,7 @@ use crate::record::{Label, Lifetime, Meta, Owner, Record};
 use crate::token::Key;
 
 pub mod administration;
+pub mod codes;
 pub mod insert;
 pub mod load;
 pub mod owners;
@@ -70,6 +71,11 @@ pub trait Harness: Send + Sync + 'static {
     /// How many callers race for one record, and how many rounds the randomised tests take.
     fn races(&self) -> usize {
         1_000
+    }
+
+    /// How many rounds the races for one-time codes take. Raise it where a round is cheap.
+    fn rounds(&self) -> usize {
+        10
     }
 
     /// The store's clock moves in steps of so much, and may end a record so much late or early.
@@ -191,6 +197,18 @@ macro_rules! conformance_suite {
                 stores_do_not_see_each_other
                 a_sweep_frees_no_more_than_its_limit_and_nothing_live
                 there_are_1_to_1024_partitions
+            }
+            codes {
+                of_racing_right_codes_one_is_redeemed
+                no_more_racing_guesses_are_compared_than_there_are
+                a_right_code_amid_wrong_guesses_is_redeemed
+                racing_challenges_keep_no_more_than_a_day
+                a_racing_double_submit_gets_one_answer_twice
+                of_racing_leases_one_is_taken
+                a_code_ends_with_its_lifetime
+                all_codes_of_a_subject_are_revoked
+                of_racing_recovery_codes_one_is_used
+                a_link_is_used_as_often_as_it_has_uses
             }
         }
     };
@@ -387,6 +405,7 @@ mod tests {
             ("remove", include_str!("remove.rs")),
             ("owners", include_str!("owners.rs")),
             ("administration", include_str!("administration.rs")),
+            ("codes", include_str!("codes.rs")),
         ] {
             let in_suite = between(suite, &format!(" {module} {{"), "}");
             let in_suite: Vec<&str> = in_suite.split_whitespace().collect();
