@@ -32,6 +32,27 @@ mod conformance {
     token_session::conformance_suite!(InMemory::default());
 }
 
+/// On the clock that a service has, where time passes by itself.
+struct InRealTime;
+
+impl Harness for InRealTime {
+    type Store = Memory;
+
+    async fn store(&self) -> Memory {
+        Memory::new()
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
+mod conformance_in_real_time {
+    use super::InRealTime;
+
+    token_session::conformance_suite!(InRealTime);
+}
+
 const ALWAYS: Touch = Touch::After(Duration::ZERO);
 
 fn seconds(seconds: i64) -> Lifetime {

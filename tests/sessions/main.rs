@@ -6,5 +6,7 @@ mod accounts;
 mod client;
 mod http;
 mod manager;
+mod program;
 mod service;
 mod spy;
+mod story;

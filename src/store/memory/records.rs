@@ -1,9 +1,9 @@
 //! [`Records`]: the map, and how records come to it, move in it and leave it.
 //!
 //! Reads, touches and writes take no lock: they read an entry of the map, or put a changed copy in
-//! its place if nobody else did meanwhile. What makes a record come or go, or changes its key, takes
-//! up to two locks, in this order: its owner's, where it has one, and its key's shard of the expiry
-//! queue.
+//! its place if nobody else did meanwhile. What makes a record come or go, or changes its key,
+//! takes locks in this order: its owner's, where it has one, then the expiry queue's for its key,
+//! or for both keys.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,6 +42,14 @@ enum Obstacle {
     Full,
     /// The owner's limit.
     OwnerFull,
+}
+
+/// A record that was removed.
+struct Gone {
+    key: Key,
+    entry: Entry,
+    /// Whether its epoch had ended before.
+    had_ended: bool,
 }
 
 /// The store takes no further record.
@@ -268,7 +276,7 @@ impl Records {
     /// Removes the record under `key` if it is live, and hands it out.
     pub(super) fn take(&self, key: &Key, now: Timestamp) -> Option<Entry> {
         let taken = self.remove_if(key, |_| Ok::<(), ()>(()));
-        taken.ok().flatten().filter(|entry| self.was_live(key, entry, now))
+        taken.ok().flatten().filter(|gone| self.was_live(gone, now)).map(|gone| gone.entry)
     }
 
     pub(super) fn remove(&self, key: &Key, condition: Condition<'_>, now: Timestamp) -> Removed {
@@ -281,7 +289,7 @@ impl Records {
             if holds || !entry.is_live(now) { Ok(()) } else { Err(()) }
         });
         match removed {
-            Ok(Some(entry)) if self.was_live(key, &entry, now) => Removed::Done,
+            Ok(Some(gone)) if self.was_live(&gone, now) => Removed::Done,
             Ok(_) => Removed::Missing,
             Err(()) => Removed::Conflict,
         }
@@ -357,7 +365,7 @@ impl Records {
         &self,
         key: &Key,
         check: impl Fn(&Entry) -> Result<(), E>,
-    ) -> Result<Option<Entry>, E> {
+    ) -> Result<Option<Gone>, E> {
         loop {
             let owner = self.map.pin().get(key).map(|entry| entry.owner().cloned());
             let Some(owner) = owner else {
@@ -368,11 +376,14 @@ impl Records {
                 if entry.owner() == owner.as_ref() { check(entry).map_err(Some) } else { Err(None) }
             });
             match removed {
-                Ok(entry) => {
-                    if let (Some(owned), Some(entry)) = (&mut owned, &entry) {
-                        owned.remove(key, entry);
+                Ok(None) => return Ok(None),
+                Ok(Some(entry)) => {
+                    if let Some(owned) = &mut owned {
+                        owned.remove(key, &entry);
                     }
-                    return Ok(entry);
+                    // Asked under the owner's lock: as soon as that is gone, its epoch may end.
+                    let had_ended = entry.has_ended();
+                    return Ok(Some(Gone { key: key.clone(), entry, had_ended }));
                 }
                 Err(Some(refusal)) => return Err(refusal),
                 // The key went to another owner's record before its lock was held.
@@ -381,8 +392,8 @@ impl Records {
         }
     }
 
-    /// Removes the record from the map and the queue. Its owner's lock is held, or it has ended with
-    /// its epoch.
+    /// Removes the record from the map and the queue. Its owner's lock is held, or it has ended
+    /// with its epoch.
     fn unmap<E>(
         &self,
         key: &Key,
@@ -412,7 +423,7 @@ impl Records {
     fn discard(&self, key: &Key, now: Timestamp) -> bool {
         let removed =
             self.remove_if(key, |entry| if entry.is_live(now) { Err(()) } else { Ok(()) });
-        matches!(removed, Ok(Some(entry)) if !self.was_live(key, &entry, now))
+        removed.is_ok_and(|gone| gone.is_some_and(|gone| !self.was_live(&gone, now)))
     }
 
     fn discard_all(&self, keys: &[Key], now: Timestamp) {
@@ -421,14 +432,13 @@ impl Records {
         }
     }
 
-    /// Whether a record that was just removed was live, and if it had expired, tells so.
-    fn was_live(&self, key: &Key, entry: &Entry, now: Timestamp) -> bool {
-        let has_ended = entry.has_ended();
-        let has_expired = entry.expires_at() <= now;
-        if has_expired && !has_ended {
-            self.told.expired(key);
+    /// Whether it was live, and if it had expired, tells so.
+    fn was_live(&self, gone: &Gone, now: Timestamp) -> bool {
+        let had_expired = gone.entry.expires_at() <= now;
+        if had_expired && !gone.had_ended {
+            self.told.expired(&gone.key);
         }
-        !has_expired && !has_ended
+        !had_expired && !gone.had_ended
     }
 
     /// Puts the record under the time when it expires by now.
@@ -472,15 +482,15 @@ impl Records {
     }
 
     /// Ends the session that expires next, if there is one.
-    pub(super) fn evict_nearest_expiry(&self) {
+    pub(super) fn evict_nearest_expiry(&self, now: Timestamp) {
         let Some((queued, key)) = self.queue.first() else {
             return;
         };
         let removed = self
             .remove_if(&key, |entry| if entry.expires_at() > queued { Err(()) } else { Ok(()) });
         match removed {
-            Ok(Some(_)) => self.told.evicted(&key),
-            Ok(None) => {}
+            Ok(Some(gone)) if self.was_live(&gone, now) => self.told.evicted(&key),
+            Ok(_) => {}
             Err(()) => self.requeue(&key),
         }
     }
