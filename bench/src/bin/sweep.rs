@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgPool;
-use tokio::task::JoinSet;
-use tokio::time::{interval, sleep};
 use token_session::Key;
 use token_session::store::{Postgres, Store, Touch};
+use tokio::task::JoinSet;
+use tokio::time::{interval, sleep};
 
 const LIVE: usize = 100_000;
 const EXPIRED: usize = 1_000_000;
