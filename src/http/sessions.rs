@@ -109,8 +109,8 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Manager<T> for TokenSessio
 
 /// The sessions as one request sees them: its own, those that it makes, and those of an owner.
 ///
-/// The [`SessionLayer`](super::SessionLayer) puts it into the request's extensions; with axum it is
-/// an extractor, for handlers that log in. Clones are one handle. Whatever it makes, the response
+/// The [`SessionLayer`](super::SessionLayer) puts it into the request's extensions; with axum and
+/// actix-web it is an extractor, for handlers that log in. Clones are one handle. Whatever it makes, the response
 /// carries the token in its header, with `Cache-Control: no-store`.
 ///
 /// ```
