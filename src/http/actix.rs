@@ -106,7 +106,7 @@ fn begin<T: Send + Sync + 'static>(
         request.match_info_mut().get_mut().update(&uri);
         request.head_mut().uri = uri;
     }
-    let origin = if edge.manager.needs_origin() { parts(request) } else { None };
+    let origin = if edge.manager.needs_origin() { parts(request).map(Box::new) } else { None };
     let state = RequestState::new(Arc::clone(edge), presented, origin);
     let sessions = Sessions { request: Arc::new(state) };
     request.extensions_mut().insert(sessions.clone());

@@ -74,7 +74,7 @@ where
         let mut origin = None;
         if self.edge.manager.needs_origin() {
             let (parts, body) = request.into_parts();
-            origin = Some(parts.clone());
+            origin = Some(Box::new(parts.clone()));
             request = Request::from_parts(parts, body);
         }
         let state = RequestState::new(Arc::clone(&self.edge), presented, origin);

@@ -183,11 +183,11 @@ impl<T: Send + Sync + 'static> Session<T> {
         let request = self.sessions.request.clone();
         let version = self.meta().version;
         let (issued, meta) =
-            request.edge.manager.rename(*self.key(), renewal, request.origin()).await?;
+            request.edge.manager.rename(self.key(), renewal, request.origin()).await?;
         request.send(&issued.token);
         let moved = meta.version;
         let loaded = self.loaded_mut();
-        loaded.key = issued.key;
+        loaded.key = issued.key.clone();
         loaded.meta = meta;
         if moved != version.next() {
             // Another request wrote before the move: what is changed here must still meet it.
@@ -203,7 +203,7 @@ impl<T: Send + Sync + 'static> Session<T> {
     /// What the store says: the session may live on, and the client keeps its token.
     pub async fn destroy(mut self) -> Result<bool, Rejection> {
         let request = self.sessions.request.clone();
-        let done = request.edge.manager.destroy(*self.key()).await?;
+        let done = request.edge.manager.destroy(self.key()).await?;
         self.changed = false;
         request.progress().current = Current::Gone;
         Ok(done)

@@ -24,7 +24,7 @@ pub(super) type Boxed<'a, R> = Pin<Box<dyn Future<Output = Result<R, Error>> + S
 pub(super) trait Manager<T>: Send + Sync {
     fn needs_origin(&self) -> bool;
     fn key(&self, token: &Token) -> Option<Key>;
-    fn load(&self, key: Key) -> Boxed<'_, Option<Loaded<T>>>;
+    fn load<'a>(&'a self, key: &'a Key) -> Boxed<'a, Option<Loaded<T>>>;
     fn decode(&self, key: Key, encoded: bytes::Bytes, meta: Meta) -> Result<Loaded<T>, Error>;
     fn create<'a>(&'a self, data: &'a T, new: &'a NewSession<'a>) -> Boxed<'a, Issued>;
     fn write_back<'a>(&'a self, loaded: &'a mut Loaded<T>) -> Boxed<'a, bool>;
@@ -35,11 +35,11 @@ pub(super) trait Manager<T>: Send + Sync {
     ) -> Boxed<'a, ()>;
     fn rename<'a>(
         &'a self,
-        key: Key,
+        key: &'a Key,
         renewal: Renewal,
         origin: Origin<'a>,
     ) -> Boxed<'a, (Issued, Meta)>;
-    fn destroy(&self, key: Key) -> Boxed<'_, bool>;
+    fn destroy<'a>(&'a self, key: &'a Key) -> Boxed<'a, bool>;
     fn owned<'a>(&'a self, owner: &'a Owner, limit: usize) -> Boxed<'a, Vec<(Key, Meta)>>;
     fn destroy_owned<'a>(&'a self, owner: &'a Owner, key: &'a Key) -> Boxed<'a, bool>;
     fn destroy_all<'a>(&'a self, owner: &'a Owner, keep: Option<&'a Key>) -> Boxed<'a, ()>;
@@ -52,9 +52,9 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Manager<T> for TokenSessio
     fn key(&self, token: &Token) -> Option<Key> {
         self.key(token)
     }
-    fn load(&self, key: Key) -> Boxed<'_, Option<Loaded<T>>> {
+    fn load<'a>(&'a self, key: &'a Key) -> Boxed<'a, Option<Loaded<T>>> {
         Box::pin(
-            async move { observe("get", Some(&key), self.load_key(key, self.auto_touch())).await },
+            async move { observe("get", Some(key), self.load_key(key, self.auto_touch())).await },
         )
     }
     fn decode(&self, key: Key, encoded: bytes::Bytes, meta: Meta) -> Result<Loaded<T>, Error> {
@@ -64,7 +64,7 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Manager<T> for TokenSessio
         Box::pin(self.create_with(data, new))
     }
     fn write_back<'a>(&'a self, loaded: &'a mut Loaded<T>) -> Boxed<'a, bool> {
-        let key = loaded.key;
+        let key = loaded.key.clone();
         Box::pin(async move { observe("set", Some(&key), self.write_back(loaded)).await })
     }
     fn update<'a>(
@@ -72,14 +72,14 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Manager<T> for TokenSessio
         loaded: &'a mut Loaded<T>,
         change: &'a mut (dyn FnMut(&mut T) + Send),
     ) -> Boxed<'a, ()> {
-        let key = loaded.key;
+        let key = loaded.key.clone();
         Box::pin(
             async move { observe("update", Some(&key), self.update_loaded(loaded, change)).await },
         )
     }
     fn rename<'a>(
         &'a self,
-        key: Key,
+        key: &'a Key,
         renewal: Renewal,
         origin: Origin<'a>,
     ) -> Boxed<'a, (Issued, Meta)> {
@@ -88,13 +88,13 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Manager<T> for TokenSessio
             Renewal::Authentication => "reauthenticate",
         };
         Box::pin(
-            async move { observe(operation, Some(&key), self.rename(key, renewal, origin)).await },
+            async move { observe(operation, Some(key), self.rename(key, renewal, origin)).await },
         )
     }
-    fn destroy(&self, key: Key) -> Boxed<'_, bool> {
-        Box::pin(async move {
-            observe("destroy", Some(&key), self.remove(&key, Condition::Always)).await
-        })
+    fn destroy<'a>(&'a self, key: &'a Key) -> Boxed<'a, bool> {
+        Box::pin(
+            async move { observe("destroy", Some(key), self.remove(key, Condition::Always)).await },
+        )
     }
     fn owned<'a>(&'a self, owner: &'a Owner, limit: usize) -> Boxed<'a, Vec<(Key, Meta)>> {
         Box::pin(self.owned(owner, limit))
@@ -147,7 +147,7 @@ pub(super) struct Edge<T> {
 pub(super) struct RequestState<T> {
     pub(super) edge: Arc<Edge<T>>,
     pub(super) presented: Presented,
-    pub(super) origin: Option<Parts>,
+    pub(super) origin: Option<Box<Parts>>,
     progress: Mutex<Progress<T>>,
 }
 
@@ -173,12 +173,20 @@ pub(super) enum Current<T> {
 
 impl<T> Current<T> {
     pub(super) fn of(loaded: &Loaded<T>) -> Self {
-        Self::Clean { key: loaded.key, encoded: loaded.encoded.clone(), meta: loaded.meta.clone() }
+        Self::Clean {
+            key: loaded.key.clone(),
+            encoded: loaded.encoded.clone(),
+            meta: loaded.meta.clone(),
+        }
     }
 }
 
 impl<T> RequestState<T> {
-    pub(super) fn new(edge: Arc<Edge<T>>, presented: Presented, origin: Option<Parts>) -> Self {
+    pub(super) fn new(
+        edge: Arc<Edge<T>>,
+        presented: Presented,
+        origin: Option<Box<Parts>>,
+    ) -> Self {
         let progress = Progress { current: Current::Unasked, outgoing: None };
         Self { edge, presented, origin, progress: Mutex::new(progress) }
     }
@@ -189,7 +197,7 @@ impl<T> RequestState<T> {
     }
 
     pub(super) fn origin(&self) -> Origin<'_> {
-        self.origin.as_ref().map_or(Origin::unknown(), |parts| Origin::new(parts))
+        self.origin.as_ref().map_or(Origin::unknown(), |parts| Origin::new(&**parts))
     }
 
     /// Has the response carry this token.
@@ -243,8 +251,11 @@ impl<T: Send + Sync + 'static> Sessions<T> {
                     None
                 }
                 Current::Clean { key, encoded, meta } => {
-                    progress.current =
-                        Current::Clean { key, encoded: encoded.clone(), meta: meta.clone() };
+                    progress.current = Current::Clean {
+                        key: key.clone(),
+                        encoded: encoded.clone(),
+                        meta: meta.clone(),
+                    };
                     Some((request.edge.manager.decode(key, encoded, meta)?, false))
                 }
                 Current::Changed(loaded) => {
@@ -262,7 +273,7 @@ impl<T: Send + Sync + 'static> Sessions<T> {
             return Ok(Session::new(loaded, changed, self.clone()));
         }
         let found = match request.edge.manager.key(token) {
-            Some(key) => request.edge.manager.load(key).await,
+            Some(key) => request.edge.manager.load(&key).await,
             None => Ok(None),
         };
         let Some(loaded) = found? else {

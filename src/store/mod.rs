@@ -21,6 +21,16 @@ mod any;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod memory;
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -30,6 +40,14 @@ use bytes::Bytes;
 
 pub use self::any::AnyStore;
 pub use self::memory::{Clock, ManualClock, Memory, MemoryBuilder, SystemClock, WhenFull};
+#[cfg(feature = "mysql")]
+pub use self::mysql::{MySql, MySqlBuilder};
+#[cfg(feature = "postgres")]
+pub use self::postgres::{Postgres, PostgresBuilder};
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::{Sqlite, SqliteBuilder};
 
 pub use crate::error::{StoreError, StoreErrorKind};
 use crate::event::Events;
@@ -168,6 +186,14 @@ pub trait Store: Send + Sync + 'static {
     /// 1024.
     fn partitions(&self) -> u16 {
         1
+    }
+
+    /// Whether the store's format keeps the token itself, rather than its digest. The manager then
+    /// hands it keys that hold the token, and a [`KeyScheme`](crate::KeyScheme) has no effect. Only
+    /// the stores of this crate that share another program's sessions do; nobody else gets at the
+    /// token in a key.
+    fn keeps_plain_ids(&self) -> bool {
+        false
     }
 
     /// Hands the store a way to tell what only it knows: an expired record, a connection that came

@@ -10,5 +10,7 @@ mod actix_example;
 mod client;
 mod http;
 mod manager;
+mod program;
 mod service;
 mod spy;
+mod story;

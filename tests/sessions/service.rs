@@ -1,6 +1,8 @@
 //! The example services, as their users see them.
 
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -8,8 +10,10 @@ use token_session::TokenSession;
 use token_session::store::{AnyStore, Memory};
 
 use crate::accounts;
-use crate::client::{Answer, send, serve};
+use crate::client::{send, serve};
+use crate::program::Program;
 use crate::spy::Spy;
+use crate::story::{self, ask, login};
 
 async fn service() -> (SocketAddr, Arc<Spy<Memory>>) {
     let store = Arc::new(Spy::new(Memory::new()));
@@ -18,63 +22,14 @@ async fn service() -> (SocketAddr, Arc<Spy<Memory>>) {
     (serve(accounts::app(sessions)).await, store)
 }
 
-async fn login(service: SocketAddr, device: &str) -> String {
-    let body = json!({ "user": "anna", "device": device }).to_string();
-    let answer = send(service, "POST /login", "", &body).await;
-    assert_eq!(answer.status, 201, "{answer:?}");
-    assert_eq!(answer.json()["expires_in"], 1800);
-    answer.json()["token"].as_str().unwrap().to_owned()
-}
-
-async fn ask(service: SocketAddr, line: &str, token: &str) -> Answer {
-    send(service, line, token, "").await
-}
-
 #[tokio::test]
 async fn a_session_from_login_to_logout() {
-    let (service, _) = service().await;
-    assert_eq!(ask(service, "GET /me", "").await.status, 401);
-    let token = login(service, "phone").await;
-    let me = ask(service, "GET /me", &token).await.json();
-    assert_eq!(me, json!({ "user": "anna", "visits": 0, "device": "phone" }));
-    for visits in 1..=3 {
-        assert_eq!(ask(service, "POST /visits", &token).await.json(), json!({ "visits": visits }));
-    }
-    let new = ask(service, "POST /regenerate", &token).await.json();
-    let new = new["token"].as_str().unwrap();
-    assert_eq!(ask(service, "GET /me", &token).await.status, 401);
-    assert_eq!(ask(service, "GET /me", new).await.json()["visits"], 3);
-    assert_eq!(ask(service, "POST /logout", new).await.status, 204);
-    assert_eq!(ask(service, "GET /me", new).await.status, 401);
+    story::a_session_from_login_to_logout(service().await.0).await;
 }
 
 #[tokio::test]
 async fn a_person_sees_and_ends_their_sessions_by_ids_that_are_no_tokens() {
-    let (service, _) = service().await;
-    let phone = login(service, "phone").await;
-    let laptop = login(service, "laptop").await;
-    let tablet = login(service, "tablet").await;
-    let answer = ask(service, "GET /sessions", &phone).await;
-    for token in [&phone, &laptop, &tablet] {
-        assert!(!answer.body.contains(token.as_str()));
-    }
-    let listed = answer.json();
-    let listed = listed.as_array().unwrap();
-    let id = |device: &str| {
-        let session = listed.iter().find(|session| session["device"] == device).unwrap();
-        assert_eq!(session["current"], device == "phone");
-        session["id"].as_str().unwrap().to_owned()
-    };
-    assert_eq!(ask(service, "GET /me", &id("laptop")).await.status, 401);
-
-    let end = format!("DELETE /sessions/{}", id("laptop"));
-    assert_eq!(ask(service, &end, &phone).await.status, 204);
-    assert_eq!(ask(service, &end, &phone).await.status, 404);
-    assert_eq!(ask(service, "GET /me", &laptop).await.status, 401);
-
-    assert_eq!(ask(service, "POST /logout-others", &phone).await.status, 204);
-    assert_eq!(ask(service, "GET /me", &tablet).await.status, 401);
-    assert_eq!(ask(service, "GET /me", &phone).await.status, 200);
+    story::a_person_sees_and_ends_their_sessions(service().await.0).await;
 }
 
 #[tokio::test]
@@ -115,4 +70,33 @@ async fn on_actix_too_a_session_goes_from_login_to_logout() {
     assert_eq!(ask(service, "GET /", &token).await.body, "you were here 3 times\n");
     assert_eq!(ask(service, "POST /logout", &token).await.status, 200);
     assert_eq!(ask(service, "POST /visits", &token).await.status, 401);
+}
+
+#[tokio::test]
+async fn the_program_serves_until_ctrl_c() {
+    let mut program = Program::start(&["--listen", "127.0.0.1:0", "--ttl", "60"]);
+    let (address, lines) = program.listening();
+    let body = json!({ "user": "anna", "device": "phone" }).to_string();
+    let answer = send(address, "POST /login", "", &body).await;
+    assert_eq!((answer.status, &answer.json()["expires_in"]), (201, &json!(60)));
+
+    let pid = program.0.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert!(program.0.wait().unwrap().success());
+    assert_eq!(lines.last().unwrap().unwrap(), "stopped");
+}
+
+#[test]
+fn the_program_says_what_is_wrong_with_its_options() {
+    for (arguments, complaint) in [
+        (["--ttl", "0"], "a timeout of zero would end every session at once"),
+        (["--ttl", "-5"], "a timeout of -5 seconds is negative"),
+        (["--ttl", "9223372036854775807"], "is too long; give at most 100 years"),
+        (["--store", "cassette:"], "no store of this build answers to `cassette:`"),
+    ] {
+        let mut program = Program::start(&arguments);
+        let complaints: Vec<_> = BufReader::new(program.0.stderr.take().unwrap()).lines().collect();
+        assert!(!program.0.wait().unwrap().success());
+        assert!(complaints[0].as_ref().unwrap().contains(complaint), "{complaints:?}");
+    }
 }
