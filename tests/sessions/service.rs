@@ -55,23 +55,6 @@ async fn bad_input_is_400_and_says_why() {
     assert_eq!((answer.status, answer.body.contains("the owner has 0 bytes")), (400, true));
 }
 
-#[cfg(feature = "actix")]
-#[tokio::test]
-async fn on_actix_too_a_session_goes_from_login_to_logout() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let service = listener.local_addr().unwrap();
-    tokio::spawn(crate::actix_example::server(TokenSession::in_memory(), listener).unwrap());
-    assert!(ask(service, "GET /", "").await.body.contains("log in"));
-    let token = ask(service, "POST /login", "").await.body;
-    for visits in 1..=3 {
-        let answer = ask(service, "POST /visits", &token).await;
-        assert_eq!(answer.body, format!("visit {visits}\n"));
-    }
-    assert_eq!(ask(service, "GET /", &token).await.body, "you were here 3 times\n");
-    assert_eq!(ask(service, "POST /logout", &token).await.status, 200);
-    assert_eq!(ask(service, "POST /visits", &token).await.status, 401);
-}
-
 #[tokio::test]
 async fn the_program_serves_until_ctrl_c() {
     let mut program = Program::start(&["--listen", "127.0.0.1:0", "--ttl", "60"]);
@@ -99,4 +82,21 @@ fn the_program_says_what_is_wrong_with_its_options() {
         assert!(!program.0.wait().unwrap().success());
         assert!(complaints[0].as_ref().unwrap().contains(complaint), "{complaints:?}");
     }
+}
+
+#[cfg(feature = "actix")]
+#[tokio::test]
+async fn on_actix_too_a_session_goes_from_login_to_logout() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let service = listener.local_addr().unwrap();
+    tokio::spawn(crate::actix_example::server(TokenSession::in_memory(), listener).unwrap());
+    assert!(ask(service, "GET /", "").await.body.contains("log in"));
+    let token = ask(service, "POST /login", "").await.body;
+    for visits in 1..=3 {
+        let answer = ask(service, "POST /visits", &token).await;
+        assert_eq!(answer.body, format!("visit {visits}\n"));
+    }
+    assert_eq!(ask(service, "GET /", &token).await.body, "you were here 3 times\n");
+    assert_eq!(ask(service, "POST /logout", &token).await.status, 200);
+    assert_eq!(ask(service, "POST /visits", &token).await.status, 401);
 }
