@@ -1,5 +1,74 @@
 //! What a contributor can do here: `cargo xtask` lists it.
 
-fn main() {
-    println!("cargo xtask test");
+mod bench;
+mod cargo;
+mod check;
+mod outcome;
+mod stores;
+mod test;
+
+use std::process::ExitCode;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+struct Task {
+    name: &'static str,
+    about: &'static str,
+    run: fn() -> Result<()>,
+}
+
+const TASKS: &[Task] = &[
+    Task {
+        name: "test",
+        about: "every test, with the servers that the stores need",
+        run: test::run,
+    },
+    Task {
+        name: "check",
+        about: "format, lints of every feature, docs, licences and sources",
+        run: check::run,
+    },
+    Task {
+        name: "bench",
+        about: "every benchmark, with the servers that the stores need",
+        run: bench::run,
+    },
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let wanted: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match wanted[..] {
+        [] | ["help" | "--help"] => {
+            print!("{}", list());
+            ExitCode::SUCCESS
+        }
+        [name] => match TASKS.iter().find(|task| task.name == name) {
+            Some(task) => finish((task.run)()),
+            None => fail(&format!("there is no task {name}. There are:\n{}", list())),
+        },
+        _ => fail(&format!(
+            "one task at a time, without arguments. There are:\n{}",
+            list()
+        )),
+    }
+}
+
+fn list() -> String {
+    TASKS
+        .iter()
+        .map(|task| format!("cargo xtask {:<6} {}\n", task.name, task.about))
+        .collect()
+}
+
+fn finish(result: Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+fn fail(sentence: &str) -> ExitCode {
+    eprintln!("xtask: {sentence}");
+    ExitCode::FAILURE
 }

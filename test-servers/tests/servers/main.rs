@@ -1,0 +1,6 @@
+//! Every server starts, answers, dies and comes back, and none outlives its owner.
+
+mod databases;
+mod facts;
+mod owner;
+mod redis;
