@@ -18,6 +18,9 @@
 //! stores of your own too.
 
 mod any;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod memory;
 
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -26,6 +29,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use self::any::AnyStore;
+pub use self::memory::{Clock, ManualClock, Memory, MemoryBuilder, SystemClock, WhenFull};
 
 pub use crate::error::{StoreError, StoreErrorKind};
 use crate::event::Events;

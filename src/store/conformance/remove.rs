@@ -1,0 +1,152 @@
+//! [`Store::take`] and [`Store::remove`].
+
+use super::{
+    Harness, assert_unchanged, fresh, how_many, is_alive, listed, look, owner_named, put_any,
+    put_owned, race, random_key, tick,
+};
+use crate::record::Version;
+use crate::store::{Condition, Removed, Store, Write};
+
+/// *Removes the live record under `key` and hands it out.*
+pub async fn a_take_hands_out_the_record_and_removes_it<H: Harness>(harness: &H) {
+    let store = harness.store().await;
+    let owner = owner_named("Anna");
+    let key = put_owned(&store, &owner).await;
+    store.replace(&key, &Write::new("new data")).await.unwrap();
+    let before = look(&store, &key).await;
+    tick(harness).await;
+    let taken = store.take(&key).await.unwrap().unwrap();
+    assert_eq!(taken.data, before.data);
+    assert_eq!(super::facts(&taken.meta), super::facts(&before.meta));
+    assert!(taken.meta.now > before.meta.now);
+    assert!(!is_alive(&store, &key).await);
+    assert_eq!(store.take(&key).await.unwrap(), None);
+    assert_eq!(store.take(&random_key()).await.unwrap(), None);
+}
+
+/// *To one caller only.*
+pub async fn of_racing_takes_one_gets_the_record<H: Harness>(harness: &H) {
+    let store = fresh(harness).await;
+    let key = put_any(&store).await;
+    let answers = race(harness.races(), |_| {
+        let store = store.clone();
+        async move { store.take(&key).await.unwrap() }
+    })
+    .await;
+    let taken: Vec<_> = answers.into_iter().flatten().collect();
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0].data, "data");
+    assert!(!is_alive(&store, &key).await);
+}
+
+/// *Removes the live record under `key` if the condition holds.*
+pub async fn a_removed_record_is_gone<H: Harness>(harness: &H) {
+    let store = harness.store().await;
+    let owner = owner_named("Anna");
+    let stays = put_owned(&store, &owner).await;
+    for condition in [
+        Condition::Always,
+        Condition::Version(Version::FIRST),
+        Condition::Owner(&owner),
+    ] {
+        let key = put_owned(&store, &owner).await;
+        let answer = store.remove(&key, condition).await;
+        assert_eq!(answer.unwrap(), Removed::Done);
+        assert!(!is_alive(&store, &key).await);
+        let answer = store.remove(&key, condition).await;
+        assert_eq!(answer.unwrap(), Removed::Missing);
+    }
+    assert_eq!(listed(&store, &owner).await, [stays]);
+}
+
+/// *The live record*: there is none, whatever the condition.
+pub async fn a_missing_record_is_not_removed<H: Harness>(harness: &H) {
+    let store = harness.store().await;
+    let owner = owner_named("Anna");
+    put_owned(&store, &owner).await;
+    for condition in [
+        Condition::Always,
+        Condition::Version(Version::FIRST),
+        Condition::Owner(&owner),
+    ] {
+        let answer = store.remove(&random_key(), condition).await;
+        assert_eq!(answer.unwrap(), Removed::Missing);
+    }
+    assert_eq!(store.count().await.unwrap(), 1);
+}
+
+/// *If the condition holds*: the version.
+pub async fn another_version_is_a_conflict_and_nothing_is_removed<H: Harness>(harness: &H) {
+    let store = harness.store().await;
+    let key = put_any(&store).await;
+    store.replace(&key, &Write::new("data 2")).await.unwrap();
+    let before = look(&store, &key).await;
+    for number in [0, 1, 3] {
+        let condition = Condition::Version(Version::from_u64(number));
+        let answer = store.remove(&key, condition).await;
+        assert_eq!(answer.unwrap(), Removed::Conflict);
+    }
+    assert_unchanged(&store, &key, &before).await;
+    let condition = Condition::Version(before.meta.version);
+    let answer = store.remove(&key, condition).await;
+    assert_eq!(answer.unwrap(), Removed::Done);
+}
+
+/// *If the condition holds*: the owner.
+pub async fn another_owner_is_a_conflict_and_nothing_is_removed<H: Harness>(harness: &H) {
+    let store = harness.store().await;
+    let (anna, bert) = (owner_named("Anna"), owner_named("Bert"));
+    let (annas, nobodys) = (put_owned(&store, &anna).await, put_any(&store).await);
+    put_owned(&store, &bert).await;
+    for key in [annas, nobodys] {
+        let before = look(&store, &key).await;
+        let answer = store.remove(&key, Condition::Owner(&bert)).await;
+        assert_eq!(answer.unwrap(), Removed::Conflict);
+        assert_unchanged(&store, &key, &before).await;
+    }
+    assert_eq!(listed(&store, &anna).await, [annas]);
+}
+
+/// *Only one of racing callers gets `Done`.*
+pub async fn of_racing_removals_one_is_done<H: Harness>(harness: &H) {
+    let store = fresh(harness).await;
+    let owner = owner_named("Anna");
+    let key = put_owned(&store, &owner).await;
+    let answers = race(harness.races(), |task| {
+        let (store, owner) = (store.clone(), owner.clone());
+        async move {
+            let condition = match task % 3 {
+                0 => Condition::Always,
+                1 => Condition::Version(Version::FIRST),
+                _ => Condition::Owner(&owner),
+            };
+            store.remove(&key, condition).await.unwrap()
+        }
+    })
+    .await;
+    assert_eq!(how_many(&answers, &Removed::Done), 1);
+    assert_eq!(how_many(&answers, &Removed::Missing), answers.len() - 1);
+    assert!(!is_alive(&store, &key).await);
+}
+
+/// *Of callers that race for one record exactly one wins*, though they ask in different words.
+pub async fn of_a_racing_take_and_removal_one_wins<H: Harness>(harness: &H) {
+    let store = fresh(harness).await;
+    for _ in 0..harness.races().div_ceil(10) {
+        let key = put_any(&store).await;
+        let wins = race(4, |task| {
+            let store = store.clone();
+            async move {
+                if task % 2 == 0 {
+                    store.take(&key).await.unwrap().is_some()
+                } else {
+                    let answer = store.remove(&key, Condition::Always).await;
+                    answer.unwrap() == Removed::Done
+                }
+            }
+        })
+        .await;
+        assert_eq!(how_many(&wins, &true), 1);
+        assert!(!is_alive(&store, &key).await);
+    }
+}

@@ -1,0 +1,325 @@
+//! [`Memory`], the store of a single process.
+
+mod clock;
+mod entry;
+mod owners;
+mod queue;
+mod records;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use self::clock::{Clock, ManualClock, SystemClock};
+use self::records::{Full, Records};
+use super::{
+    Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
+    Store, StoreError, StoreErrorKind, Touch, Write,
+};
+use crate::event::{Event, Events};
+use crate::record::{Meta, Owner, Record};
+use crate::token::Key;
+
+/// How many locks there are for the owners, and as many for the expiry queue: enough that two cores
+/// rarely want the same one.
+const SHARDS: usize = 64;
+
+/// How many dead records are freed at once where space is wanted.
+const FREED_AT_ONCE: usize = 64;
+
+/// Keeps sessions in this process: the default. They end with it, and another process does not see
+/// them. A clone is the same store.
+///
+/// * **What waits?** Loading, touching and writing a session take no lock; readers never wait for
+///   each other, nor for writers. Only what begins, renames or ends sessions waits for others of
+///   its kind, of the same owner or of a 64th of the keys, for a moment.
+/// * **What grows?** Nothing but what lives. Each insert frees the space of a few expired sessions,
+///   a load frees what it finds expired, and [`sweep`](Store::sweep) the rest, without looking at
+///   the live ones; [`Event::Expired`] is told then. Call it now and then, where logins come in
+///   bursts. A cap is [an option](MemoryBuilder::capacity).
+/// * **What if two things happen at once?** Every operation is atomic, but for
+///   [`clear`](Store::clear), during which a load may find one record gone and another not yet.
+///
+/// ```
+/// use token_session::store::{Memory, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Memory::new();
+/// assert_eq!(store.count().await?, 0);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Memory(Arc<Inner>);
+
+struct Inner {
+    records: Records,
+    clock: Box<dyn Clock>,
+    capacity: usize,
+    when_full: WhenFull,
+}
+
+impl Memory {
+    /// A store without a cap, on the system's clock.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// A store with options.
+    pub fn builder() -> MemoryBuilder {
+        MemoryBuilder {
+            capacity: usize::MAX,
+            when_full: WhenFull::Refuse,
+            clock: None,
+        }
+    }
+
+    /// How many records take space now: the live ones, and those that expired and were not swept.
+    /// For a gauge; it costs one load.
+    pub fn held(&self) -> usize {
+        self.0.records.held()
+    }
+
+    /// Looks for space for one more record.
+    fn make_room(&self, records: &Records, now: crate::record::Timestamp) -> Result<(), Full> {
+        if records.sweep(FREED_AT_ONCE, now) > 0 {
+            return Ok(());
+        }
+        match self.0.when_full {
+            WhenFull::EvictNearestExpiry if self.0.capacity > 0 => {
+                records.evict_nearest_expiry();
+                Ok(())
+            }
+            _ => Err(Full),
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory")
+            .field("held", &self.held())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Options of a [`Memory`] store.
+///
+/// ```
+/// use token_session::store::{Memory, WhenFull};
+///
+/// let store = Memory::builder()
+///     .capacity(1_000_000)
+///     .when_full(WhenFull::EvictNearestExpiry)
+///     .build();
+/// ```
+pub struct MemoryBuilder {
+    capacity: usize,
+    when_full: WhenFull,
+    clock: Option<Box<dyn Clock>>,
+}
+
+impl MemoryBuilder {
+    /// How many sessions it holds at most. Default: as many as the machine's memory holds.
+    #[must_use]
+    pub fn capacity(self, sessions: usize) -> Self {
+        Self {
+            capacity: sessions,
+            ..self
+        }
+    }
+
+    /// What becomes of one more. Default: [`WhenFull::Refuse`].
+    #[must_use]
+    pub fn when_full(self, policy: WhenFull) -> Self {
+        Self {
+            when_full: policy,
+            ..self
+        }
+    }
+
+    /// Where it takes the time from. Default: a [`SystemClock`].
+    #[must_use]
+    pub fn clock(self, clock: impl Clock) -> Self {
+        Self {
+            clock: Some(Box::new(clock)),
+            ..self
+        }
+    }
+
+    /// The store.
+    pub fn build(self) -> Memory {
+        Memory(Arc::new(Inner {
+            records: Records::new(self.capacity),
+            clock: self.clock.unwrap_or_else(|| Box::new(SystemClock::new())),
+            capacity: self.capacity,
+            when_full: self.when_full,
+        }))
+    }
+}
+
+impl fmt::Debug for MemoryBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryBuilder")
+            .field("capacity", &self.capacity)
+            .field("when_full", &self.when_full)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What becomes of one session more than the [capacity](MemoryBuilder::capacity), once the expired
+/// ones are gone.
+///
+/// ```
+/// use token_session::store::{Memory, NewRecord, Store, StoreErrorKind};
+/// use token_session::{Key, Lifetime};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Memory::builder().capacity(1).build();
+/// let record = NewRecord::new("data", Lifetime::idle_secs(60)?);
+/// store.insert(&Key::from_bytes([1; 32]), &record).await?;
+/// let refused = store.insert(&Key::from_bytes([2; 32]), &record).await.unwrap_err();
+/// assert_eq!(refused.kind(), StoreErrorKind::Full);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It is refused with an error of kind [`Full`](StoreErrorKind::Full), and nobody is logged out
+    /// by another's login. The default.
+    #[default]
+    Refuse,
+    /// The session that would expire next ends for it, and [`Event::Destroyed`] is told.
+    EvictNearestExpiry,
+}
+
+impl Store for Memory {
+    async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
+        let now = self.0.clock.now();
+        let make_room = |records: &Records| self.make_room(records, now);
+        let inserted = self.0.records.insert(key, record, now, make_room);
+        inserted.map_err(|Full| {
+            let message = format!(
+                "the memory store holds {} sessions, its capacity; \
+                 wait until some end, raise it, or have it evict the nearest expiry",
+                self.0.capacity
+            );
+            StoreError::new(StoreErrorKind::Full, message)
+        })
+    }
+
+    async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
+        let now = self.0.clock.now();
+        Ok(self
+            .0
+            .records
+            .read(key, touch, now, |entry| entry.record(now)))
+    }
+
+    async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>> {
+        let now = self.0.clock.now();
+        Ok(self
+            .0
+            .records
+            .read(key, touch, now, |entry| entry.meta(now)))
+    }
+
+    async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
+        Ok(self.0.records.replace(key, write, self.0.clock.now()))
+    }
+
+    async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
+        Ok(self.0.records.rename(from, to, renewal, self.0.clock.now()))
+    }
+
+    async fn take(&self, key: &Key) -> Result<Option<Record>> {
+        let now = self.0.clock.now();
+        let taken = self.0.records.take(key, now);
+        Ok(taken.map(|entry| entry.record(now)))
+    }
+
+    async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
+        Ok(self.0.records.remove(key, condition, self.0.clock.now()))
+    }
+
+    async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
+        let now = self.0.clock.now();
+        let view = |key: &Key, entry: &entry::Entry| (*key, entry.meta(now));
+        Ok(self.0.records.owned(owner, limit, now, view))
+    }
+
+    async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
+        self.0.records.remove_owned(owner, keep, self.0.clock.now());
+        Ok(())
+    }
+
+    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
+        let after = after.map(key_of).transpose()?;
+        let now = self.0.clock.now();
+        let view = |key: &Key, entry: &entry::Entry| (*key, entry.record(now));
+        let (records, last) = self.0.records.scan(after, limit.max(1), now, view);
+        let next = last.map(|key| Cursor::new(key.as_bytes()));
+        Ok(Page { records, next })
+    }
+
+    async fn count(&self) -> Result<u64> {
+        Ok(self.0.records.count(self.0.clock.now()) as u64)
+    }
+
+    async fn clear(&self) -> Result<()> {
+        self.0.records.clear();
+        Ok(())
+    }
+
+    async fn sweep(&self, limit: usize) -> Result<usize> {
+        Ok(self.0.records.sweep(limit, self.0.clock.now()))
+    }
+
+    fn attach(&self, events: &Events) {
+        self.0.records.told().attach(events);
+    }
+}
+
+fn key_of(cursor: &Cursor) -> Result<Key> {
+    let bytes = cursor.as_bytes().try_into().map_err(|_| {
+        let message = "the cursor is not one of the memory store; begin the scan without one";
+        StoreError::new(StoreErrorKind::Refused, message)
+    })?;
+    Ok(Key::from_bytes(bytes))
+}
+
+/// Those who are told what only the store knows.
+#[derive(Default)]
+struct Told(Mutex<Vec<Events>>);
+
+impl Told {
+    fn attach(&self, events: &Events) {
+        lock(&self.0).push(events.clone());
+    }
+
+    fn expired(&self, key: &Key) {
+        self.tell(|| Event::Expired { key: *key });
+    }
+
+    fn evicted(&self, key: &Key) {
+        self.tell(|| Event::Destroyed { key: *key });
+    }
+
+    fn tell(&self, event: impl Fn() -> Event) {
+        // Without the lock: telling wakes whoever waits.
+        let told = lock(&self.0).clone();
+        for events in told {
+            events.tell(&event);
+        }
+    }
+}
+
+/// No code of a user's runs under a lock, so what a panic leaves behind is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
