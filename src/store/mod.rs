@@ -21,6 +21,8 @@ mod any;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod memory;
+#[cfg(feature = "mongodb")]
+mod mongodb;
 
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -30,6 +32,8 @@ use bytes::Bytes;
 
 pub use self::any::AnyStore;
 pub use self::memory::{Clock, ManualClock, Memory, MemoryBuilder, SystemClock, WhenFull};
+#[cfg(feature = "mongodb")]
+pub use self::mongodb::{MongoDb, MongoDbBuilder};
 
 pub use crate::error::{StoreError, StoreErrorKind};
 use crate::event::Events;
