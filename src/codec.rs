@@ -27,7 +27,8 @@ pub type CodecError = Box<dyn std::error::Error + Send + Sync>;
 ///     }
 /// }
 ///
-/// let sessions = TokenSession::builder().codec(Utf8).build();
+/// let sessions = TokenSession::<String>::builder().codec(Utf8).build()?;
+/// # Ok::<(), token_session::TokenError>(())
 /// ```
 pub trait Codec<T>: Send + Sync + 'static {
     /// The bytes to keep.
@@ -48,7 +49,7 @@ pub trait Codec<T>: Send + Sync + 'static {
 /// ```
 /// use token_session::{Codec, Json};
 ///
-/// assert_eq!(Json.encode(&("Anna", 3)).unwrap(), r#"["Anna",3]"#);
+/// assert_eq!(Json.encode(&("Anna".to_owned(), 3)).unwrap(), r#"["Anna",3]"#);
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json;

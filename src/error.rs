@@ -148,11 +148,7 @@ impl StoreError {
     /// A failure of this kind; the message says what happened, to what, and what to do. It must not
     /// hold a token.
     pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner {
-            kind,
-            message: message.into(),
-            source: None,
-        }))
+        Self(Box::new(Inner { kind, message: message.into(), source: None }))
     }
 
     /// With the driver's error behind it.
@@ -164,10 +160,7 @@ impl StoreError {
 
     /// The store holds bytes under `key` that are no record.
     pub fn corrupt(key: &Key, what: impl fmt::Display) -> Self {
-        Self::new(
-            StoreErrorKind::Corrupt,
-            format!("the store's record {key} is damaged: {what}"),
-        )
+        Self::new(StoreErrorKind::Corrupt, format!("the store's record {key} is damaged: {what}"))
     }
 
     /// What kind of failure it is.

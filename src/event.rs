@@ -91,10 +91,7 @@ struct Inner {
 impl Default for Events {
     fn default() -> Self {
         let (sender, _) = broadcast::channel(BACKLOG);
-        Self(Arc::new(Inner {
-            sender,
-            subscribers: AtomicUsize::new(0),
-        }))
+        Self(Arc::new(Inner { sender, subscribers: AtomicUsize::new(0) }))
     }
 }
 
@@ -110,16 +107,14 @@ impl Events {
     /// Everything that is told from now on.
     pub fn subscribe(&self) -> Subscription {
         self.0.subscribers.fetch_add(1, Ordering::Relaxed);
-        Subscription {
-            receiver: self.0.sender.subscribe(),
-            events: Arc::downgrade(&self.0),
-        }
+        Subscription { receiver: self.0.sender.subscribe(), events: Arc::downgrade(&self.0) }
     }
 }
 
 /// Receives [`Event`]s, in order.
 ///
-/// A subscriber that lags 1024 events behind loses the oldest; see [`missed`](Self::missed).
+/// A subscriber that lags 1024 events behind loses the oldest, and [`next`](Self::next) goes on with
+/// those that are left.
 #[derive(Debug)]
 pub struct Subscription {
     receiver: broadcast::Receiver<Event>,

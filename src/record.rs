@@ -41,10 +41,7 @@ impl std::ops::Add<Duration> for Timestamp {
 
     /// Saturates, and drops what is below a millisecond.
     fn add(self, span: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
     }
 }
 
@@ -65,7 +62,7 @@ impl From<Timestamp> for SystemTime {
 /// use std::time::Duration;
 /// use token_session::Lifetime;
 ///
-/// let minutes = |n| Duration::from_secs(60 * n);
+/// let minutes = |n: u64| Duration::from_secs(60 * n);
 /// let lifetime = Lifetime::idle(minutes(30))?.and_absolute(minutes(24 * 60))?;
 /// assert_eq!(lifetime.first(), minutes(30));
 /// assert!(Lifetime::idle(Duration::ZERO).is_err());
@@ -87,10 +84,7 @@ impl Lifetime {
     /// Less than a millisecond, or more than [`MAX`](Self::MAX).
     pub const fn idle(timeout: Duration) -> Result<Self, LifetimeError> {
         match checked(timeout) {
-            Ok(timeout) => Ok(Self {
-                idle: Some(timeout),
-                absolute: None,
-            }),
+            Ok(timeout) => Ok(Self { idle: Some(timeout), absolute: None }),
             Err(error) => Err(error),
         }
     }
@@ -101,10 +95,7 @@ impl Lifetime {
     /// Less than a millisecond, or more than [`MAX`](Self::MAX).
     pub const fn absolute(timeout: Duration) -> Result<Self, LifetimeError> {
         match checked(timeout) {
-            Ok(timeout) => Ok(Self {
-                idle: None,
-                absolute: Some(timeout),
-            }),
+            Ok(timeout) => Ok(Self { idle: None, absolute: Some(timeout) }),
             Err(error) => Err(error),
         }
     }
@@ -115,10 +106,7 @@ impl Lifetime {
     /// As [`absolute`](Self::absolute).
     pub const fn and_absolute(self, timeout: Duration) -> Result<Self, LifetimeError> {
         match checked(timeout) {
-            Ok(timeout) => Ok(Self {
-                idle: self.idle,
-                absolute: Some(timeout),
-            }),
+            Ok(timeout) => Ok(Self { idle: self.idle, absolute: Some(timeout) }),
             Err(error) => Err(error),
         }
     }
@@ -145,9 +133,7 @@ impl Lifetime {
 
     /// What a session that begins now has before it: the shorter of the two.
     pub fn first(&self) -> Duration {
-        self.idle
-            .unwrap_or(Duration::MAX)
-            .min(self.absolute.unwrap_or(Duration::MAX))
+        self.idle.unwrap_or(Duration::MAX).min(self.absolute.unwrap_or(Duration::MAX))
     }
 
     /// When a session that begins at `start` ends at the latest.
@@ -157,9 +143,7 @@ impl Lifetime {
 
     /// When a session ends that was last seen at `last_seen`, given its deadline.
     pub fn expiry(&self, last_seen: Timestamp, deadline: Option<Timestamp>) -> Timestamp {
-        let idle = self
-            .idle
-            .map_or(Timestamp(u64::MAX), |timeout| last_seen + timeout);
+        let idle = self.idle.map_or(Timestamp(u64::MAX), |timeout| last_seen + timeout);
         deadline.map_or(idle, |deadline| idle.min(deadline))
     }
 
@@ -167,8 +151,7 @@ impl Lifetime {
     /// tenth of the idle timeout where that is shorter. Nothing slides without an idle timeout, so
     /// nothing is written then.
     pub fn touch_due(&self, last_seen: Timestamp, now: Timestamp, interval: Duration) -> bool {
-        self.idle
-            .is_some_and(|idle| now.since(last_seen) >= interval.min(idle / 10))
+        self.idle.is_some_and(|idle| now.since(last_seen) >= interval.min(idle / 10))
     }
 }
 
@@ -311,10 +294,7 @@ impl Label {
 
 fn short_text(what: &'static str, text: Arc<str>) -> Result<Arc<str>, TextError> {
     if text.is_empty() || text.len() > 255 {
-        Err(TextError::Length {
-            what,
-            len: text.len(),
-        })
+        Err(TextError::Length { what, len: text.len() })
     } else if text.chars().any(char::is_control) {
         Err(TextError::Control { what })
     } else {
@@ -402,8 +382,7 @@ impl Meta {
 
     /// Whether the person proved who they are within the last `max_age`.
     pub fn is_fresh(&self, max_age: Duration) -> bool {
-        self.authenticated_at
-            .is_some_and(|at| self.now.since(at) <= max_age)
+        self.authenticated_at.is_some_and(|at| self.now.since(at) <= max_age)
     }
 }
 
@@ -438,41 +417,23 @@ mod tests {
     #[test]
     fn a_timeout_of_nothing_or_of_an_age_is_refused() {
         assert_eq!(Lifetime::idle(Duration::ZERO), Err(LifetimeError::Zero));
-        assert_eq!(
-            Lifetime::absolute(Duration::from_micros(999)),
-            Err(LifetimeError::Zero)
-        );
+        assert_eq!(Lifetime::absolute(Duration::from_micros(999)), Err(LifetimeError::Zero));
         assert_eq!(Lifetime::idle_secs(0), Err(LifetimeError::Zero));
-        assert_eq!(
-            Lifetime::idle_secs(-1),
-            Err(LifetimeError::Negative { seconds: -1 })
-        );
+        assert_eq!(Lifetime::idle_secs(-1), Err(LifetimeError::Negative { seconds: -1 }));
         for timeout in [Duration::MAX, Lifetime::MAX + SECOND] {
-            assert_eq!(
-                Lifetime::idle(timeout),
-                Err(LifetimeError::TooLong { timeout })
-            );
+            assert_eq!(Lifetime::idle(timeout), Err(LifetimeError::TooLong { timeout }));
         }
-        assert!(matches!(
-            Lifetime::idle_secs(i64::MAX),
-            Err(LifetimeError::TooLong { .. })
-        ));
+        assert!(matches!(Lifetime::idle_secs(i64::MAX), Err(LifetimeError::TooLong { .. })));
         assert!(Lifetime::idle(Lifetime::MAX).is_ok());
     }
 
     #[test]
     fn the_deadline_caps_the_idle_timeout() {
-        let lifetime = Lifetime::idle(10 * SECOND)
-            .unwrap()
-            .and_absolute(15 * SECOND)
-            .unwrap();
+        let lifetime = Lifetime::idle(10 * SECOND).unwrap().and_absolute(15 * SECOND).unwrap();
         let start = Timestamp::from_millis(1_000_000);
         let deadline = lifetime.deadline(start);
         assert_eq!(lifetime.expiry(start, deadline), start + 10 * SECOND);
-        assert_eq!(
-            lifetime.expiry(start + 9 * SECOND, deadline),
-            start + 15 * SECOND
-        );
+        assert_eq!(lifetime.expiry(start + 9 * SECOND, deadline), start + 15 * SECOND);
     }
 
     #[test]
@@ -493,17 +454,8 @@ mod tests {
 
     #[test]
     fn owners_and_labels_are_short_and_printable() {
-        assert_eq!(
-            Owner::new("x".repeat(256)),
-            Err(TextError::Length {
-                what: "owner",
-                len: 256
-            })
-        );
-        assert_eq!(
-            Label::new("a\nb"),
-            Err(TextError::Control { what: "label" })
-        );
+        assert_eq!(Owner::new("x".repeat(256)), Err(TextError::Length { what: "owner", len: 256 }));
+        assert_eq!(Label::new("a\nb"), Err(TextError::Control { what: "label" }));
         assert!(Owner::new("ü".repeat(127)).is_ok());
     }
 }

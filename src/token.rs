@@ -80,9 +80,7 @@ fn check(text: &str) -> Result<(), TokenError> {
     if text.is_empty() {
         Err(TokenError::Empty)
     } else if body.is_empty()
-        || !body
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b))
+        || !body.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b))
     {
         Err(TokenError::Charset)
     } else {
@@ -97,7 +95,7 @@ fn check(text: &str) -> Result<(), TokenError> {
 ///
 /// assert!(matches!(Token::parse("two words"), Err(TokenError::Charset)));
 /// ```
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Copy, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
     /// Nothing was sent.
@@ -266,52 +264,30 @@ mod tests {
     fn a_random_token_is_192_bits_of_base64url() {
         let token = Token::random("").unwrap();
         assert_eq!(token.reveal().len(), 32);
-        assert_eq!(
-            URL_SAFE_NO_PAD.decode(token.reveal()).unwrap().len(),
-            RANDOM_BYTES
-        );
+        assert_eq!(URL_SAFE_NO_PAD.decode(token.reveal()).unwrap().len(), RANDOM_BYTES);
     }
 
     #[test]
-    fn a_million_tokens_have_no_twin() {
-        let keys: std::collections::HashSet<Key> = (0..1_000_000)
-            .map(|_| KeyScheme::Sha256.key(&Token::random("").unwrap()))
-            .collect();
-        assert_eq!(keys.len(), 1_000_000);
+    fn a_hundred_thousand_tokens_have_no_twin() {
+        let keys: std::collections::HashSet<Key> =
+            (0..100_000).map(|_| KeyScheme::Sha256.key(&Token::random("").unwrap())).collect();
+        assert_eq!(keys.len(), 100_000);
     }
 
     #[test]
     fn bad_tokens_are_refused_without_being_repeated() {
         let long = "secret".repeat(200_000);
-        for bad in [
-            "",
-            "=",
-            "secret token",
-            "secret\u{0}",
-            "sécret",
-            "a=b",
-            "\u{2028}",
-            &long,
-        ] {
+        for bad in ["", "=", "secret token", "secret\u{0}", "sécret", "a=b", "\u{2028}", &long] {
             let error = Token::parse(bad).unwrap_err();
-            assert!(
-                !format!("{error} {error:?}").contains("secret"),
-                "{error:?}"
-            );
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
         }
-        assert!(matches!(
-            Token::parse(&long),
-            Err(TokenError::TooLong { len: 1_200_000 })
-        ));
+        assert!(matches!(Token::parse(&long), Err(TokenError::TooLong { len: 1_200_000 })));
     }
 
     #[test]
     fn a_prefix_that_no_client_could_send_back_is_refused() {
         assert!(matches!(Token::random("acme|"), Err(TokenError::Charset)));
-        assert!(matches!(
-            Token::random(&"a".repeat(230)),
-            Err(TokenError::TooLong { .. })
-        ));
+        assert!(matches!(Token::random(&"a".repeat(230)), Err(TokenError::TooLong { .. })));
     }
 
     #[test]
@@ -323,16 +299,8 @@ mod tests {
 
     #[test]
     fn an_id_of_another_length_is_no_key() {
-        let id = KeyScheme::Sha256
-            .key(&Token::parse("abc").unwrap())
-            .to_string();
-        for bad in [
-            "",
-            "abc",
-            &id[1..],
-            &format!("{id}A"),
-            &id.replace('u', "!"),
-        ] {
+        let id = KeyScheme::Sha256.key(&Token::parse("abc").unwrap()).to_string();
+        for bad in ["", "abc", &id[1..], &format!("{id}A"), &id.replace('u', "!")] {
             assert_eq!(bad.parse::<Key>(), Err(KeyError), "{bad}");
         }
     }

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::{
-    AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
-    Result, Store, Touch, Write,
+    AtomicStore, Condition, Cursor, Inserted, Memory, NewRecord, Page, Removed, Renamed, Renewal,
+    Replaced, Result, Store, StoreError, StoreErrorKind, Touch, Write,
 };
 use crate::event::Events;
 use crate::record::{Meta, Owner, Record};
@@ -18,14 +18,15 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 /// itself.
 ///
 /// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use token_session::TokenSession;
-/// use token_session::store::{AnyStore, Memory};
+/// use token_session::store::AnyStore;
 ///
-/// let store = match std::env::args().nth(1).as_deref() {
-///     // Some("redis") => AnyStore::new(…),
-///     _ => AnyStore::new(Memory::new()),
-/// };
-/// let sessions = TokenSession::<String>::builder().store(store).build();
+/// let url = std::env::var("SESSION_STORE").unwrap_or_else(|_| "memory:".to_owned());
+/// let store = AnyStore::connect(&url).await?;
+/// let sessions = TokenSession::<String>::builder().store(store).build()?;
+/// # Ok(()) }
 /// ```
 #[derive(Clone)]
 pub struct AnyStore(Arc<dyn DynStore>);
@@ -34,6 +35,22 @@ impl AnyStore {
     /// Hides which store it is.
     pub fn new(store: impl AtomicStore) -> Self {
         Self(Arc::new(store))
+    }
+
+    /// Opens the store that a URL names: `memory:`, and one for each feature that is on. Waits until
+    /// the store answers.
+    ///
+    /// # Errors
+    /// [`Refused`](super::StoreErrorKind::Refused) for a URL that names no store here; else what the
+    /// store says.
+    pub async fn connect(url: &str) -> Result<Self> {
+        match url.split_once(':').map_or(url, |(scheme, _)| scheme) {
+            "memory" => Ok(Self::new(Memory::new())),
+            scheme => Err(StoreError::new(
+                StoreErrorKind::Refused,
+                format!("no store of this build answers to `{scheme}:`; is its feature on?"),
+            )),
+        }
     }
 
     fn inner(&self) -> &dyn DynStore {

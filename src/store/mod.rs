@@ -322,12 +322,7 @@ pub struct Write<'a> {
 impl Write<'_> {
     /// Writes the data over any version, and changes nothing else.
     pub fn new(data: impl Into<Bytes>) -> Self {
-        Self {
-            data: data.into(),
-            expected: None,
-            touch: false,
-            lifetime: None,
-        }
+        Self { data: data.into(), expected: None, touch: false, lifetime: None }
     }
 }
 

@@ -31,9 +31,7 @@ pub(crate) fn is_root() -> bool {
 }
 
 fn find(passwd: &str, name: &str) -> Option<Account> {
-    let line = passwd
-        .lines()
-        .find(|line| line.split(':').next() == Some(name))?;
+    let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
     let mut fields = line.split(':').skip(2);
     let user = fields.next()?.parse().ok()?;
     let group = fields.next()?.parse().ok()?;

@@ -39,11 +39,7 @@ impl Directory {
         })
         .map_err(|error| Error::doing(format!("creating {}", path.display()), error))?;
         drop(turn);
-        Ok(Self {
-            path,
-            lock_path,
-            _lock: lock,
-        })
+        Ok(Self { path, lock_path, _lock: lock })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -84,10 +80,7 @@ fn sweep(base: &Path) {
         return;
     };
     for lock_path in entries.flatten().map(|entry| entry.path()) {
-        if lock_path
-            .extension()
-            .is_none_or(|extension| extension != "lock")
-        {
+        if lock_path.extension().is_none_or(|extension| extension != "lock") {
             continue;
         }
         let Ok(lock) = File::open(&lock_path) else {
@@ -115,13 +108,8 @@ fn release_shared_memory(path: &Path) {
     let Ok(pid_file) = fs::read_to_string(path.join("data/postmaster.pid")) else {
         return;
     };
-    let segment = pid_file
-        .lines()
-        .nth(6)
-        .and_then(|line| line.split_whitespace().nth(1));
+    let segment = pid_file.lines().nth(6).and_then(|line| line.split_whitespace().nth(1));
     if let Some(segment) = segment {
-        let _ = std::process::Command::new("ipcrm")
-            .args(["-m", segment])
-            .output();
+        let _ = std::process::Command::new("ipcrm").args(["-m", segment]).output();
     }
 }

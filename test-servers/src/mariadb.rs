@@ -36,12 +36,7 @@ impl MariaDb {
         let user: &[&str] = if is_root() { &["--user=root"] } else { &[] };
 
         let data = format!("--datadir={}", path("data"));
-        let mut arguments = vec![
-            "--no-defaults",
-            &data,
-            "--skip-test-db",
-            "--skip-name-resolve",
-        ];
+        let mut arguments = vec!["--no-defaults", &data, "--skip-test-db", "--skip-name-resolve"];
         arguments.extend(["--auth-root-authentication-method=normal"]);
         arguments.extend(user);
         run(&install_db, &arguments, None)?;
@@ -55,33 +50,13 @@ impl MariaDb {
         let (socket, pid_file) = (format!("--socket={socket}"), path("mariadb.pid"));
         let (pid_file, init) = (format!("--pid-file={pid_file}"), path("init.sql"));
         let init = format!("--init-file={init}");
-        let mut arguments = vec![
-            "--no-defaults",
-            &data,
-            &port_option,
-            &socket,
-            &pid_file,
-            &init,
-        ];
-        arguments.extend([
-            "--bind-address=127.0.0.1",
-            "--skip-name-resolve",
-            "--skip-log-bin",
-        ]);
-        arguments.extend([
-            "--max-connections=300",
-            "--innodb-buffer-pool-size=64M",
-            setting,
-        ]);
+        let mut arguments = vec!["--no-defaults", &data, &port_option, &socket, &pid_file, &init];
+        arguments.extend(["--bind-address=127.0.0.1", "--skip-name-resolve", "--skip-log-bin"]);
+        arguments.extend(["--max-connections=300", "--innodb-buffer-pool-size=64M", setting]);
         arguments.extend(user);
         let arguments = arguments.into_iter().map(str::to_owned).collect();
         let url = format!("mysql://root@127.0.0.1:{number}/test");
-        let launch = Launch {
-            program,
-            arguments,
-            account: None,
-            end: Signal::KILL,
-        };
+        let launch = Launch { program, arguments, account: None, end: Signal::KILL };
         let answers = Box::new(move || greets(number));
         Server::start("mariadb", url, port, launch, directory, answers).map(Self)
     }
@@ -100,9 +75,5 @@ impl Deref for MariaDb {
 fn greets(port: u16) -> io::Result<()> {
     let mut greeting = [0; 5];
     connect(port)?.read_exact(&mut greeting)?;
-    if greeting[4] == 10 {
-        Ok(())
-    } else {
-        Err(io::Error::other("it sent no greeting"))
-    }
+    if greeting[4] == 10 { Ok(()) } else { Err(io::Error::other("it sent no greeting")) }
 }

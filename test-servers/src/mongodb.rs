@@ -52,12 +52,7 @@ impl MongoDb {
         };
         let arguments = arguments.into_iter().map(str::to_owned).collect();
         let url = format!("mongodb://127.0.0.1:{number}/?directConnection=true");
-        let launch = Launch {
-            program,
-            arguments,
-            account: None,
-            end: Signal::KILL,
-        };
+        let launch = Launch { program, arguments, account: None, end: Signal::KILL };
         let answers = Box::new(move || says_hello(number));
         Server::start("mongodb", url, port, launch, directory, answers).map(Self)
     }
@@ -84,20 +79,9 @@ fn stand_in() -> Result<PathBuf> {
     run(&python, &["-m", "venv", "--clear", &path], None).or_else(|_| {
         // Debian's Python comes without the part that puts pip into the environment.
         install(&["python3-venv"])?;
-        run(
-            Path::new("/usr/bin/python3"),
-            &["-m", "venv", "--clear", &path],
-            None,
-        )
+        run(Path::new("/usr/bin/python3"), &["-m", "venv", "--clear", &path], None)
     })?;
-    let options = [
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        STAND_IN,
-    ];
+    let options = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", STAND_IN];
     run(&home.join("bin/python3"), &options, None)?;
     Ok(program)
 }
@@ -106,14 +90,9 @@ fn stand_in() -> Result<PathBuf> {
 fn target_directory() -> Result<PathBuf> {
     let test = std::env::current_exe()
         .map_err(|error| Error::doing("looking for the running test's file", error))?;
-    let target = test
-        .ancestors()
-        .find(|folder| folder.join("CACHEDIR.TAG").exists());
+    let target = test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
     target.map(Path::to_owned).ok_or_else(|| {
-        Error::new(format!(
-            "{} is not in a target directory of cargo",
-            test.display()
-        ))
+        Error::new(format!("{} is not in a target directory of cargo", test.display()))
     })
 }
 

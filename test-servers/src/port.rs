@@ -38,10 +38,7 @@ impl Port {
                 .open(&path)
                 .map_err(|error| Error::doing(format!("opening {}", path.display()), error))?;
             if reservation.try_lock().is_ok() && is_free(number) && is_free(number + BUS_OFFSET) {
-                return Ok(Self {
-                    number,
-                    _reservation: reservation,
-                });
+                return Ok(Self { number, _reservation: reservation });
             }
         }
         Err(Error::new(format!(

@@ -30,14 +30,7 @@ impl Postgres {
         let account = Account::unless_ordinary()?;
         let directory = Directory::create("postgres", account.as_ref())?;
         let data = directory.path().join("data").display().to_string();
-        let mut arguments = vec![
-            "--pgdata",
-            &data,
-            "--username",
-            "postgres",
-            "--auth",
-            "trust",
-        ];
+        let mut arguments = vec!["--pgdata", &data, "--username", "postgres", "--auth", "trust"];
         arguments.extend(["--encoding", "UTF8", "--locale", "C", "--no-sync"]);
         run(&initdb, &arguments, account.as_ref())?;
 
@@ -61,12 +54,7 @@ impl Postgres {
         }
         let url = format!("postgres://postgres@127.0.0.1:{number}/postgres");
         // An immediate shutdown, which releases the shared memory.
-        let launch = Launch {
-            program,
-            arguments,
-            account,
-            end: Signal::QUIT,
-        };
+        let launch = Launch { program, arguments, account, end: Signal::QUIT };
         let answers = Box::new(move || log_in(number));
         Server::start("postgres", url, port, launch, directory, answers).map(Self)
     }
@@ -93,9 +81,5 @@ fn log_in(port: u16) -> io::Result<()> {
     stream.read_exact(&mut kind)?;
     // The session is closed as a client would, or the log fills with lost connections.
     stream.write_all(b"X\0\0\0\x04")?;
-    if kind == *b"R" {
-        Ok(())
-    } else {
-        Err(io::Error::other("the login was refused"))
-    }
+    if kind == *b"R" { Ok(()) } else { Err(io::Error::other("the login was refused")) }
 }

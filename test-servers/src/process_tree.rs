@@ -22,15 +22,7 @@ pub(crate) fn freeze(pid: u32) -> io::Result<Vec<u32>> {
     let mut done = 0;
     while let Some(&parent) = tree.get(done) {
         send(parent, Signal::STOP)?;
-        wait_until(|| {
-            !matches!(
-                state(parent),
-                Some(Stat {
-                    state: 'R' | 'S' | 'D',
-                    ..
-                })
-            )
-        });
+        wait_until(|| !matches!(state(parent), Some(Stat { state: 'R' | 'S' | 'D', .. })));
         tree.extend(children(parent)?);
         done += 1;
     }
@@ -40,10 +32,7 @@ pub(crate) fn freeze(pid: u32) -> io::Result<Vec<u32>> {
 /// Waits until none of the processes runs any more; a zombie that its parent has not reaped holds
 /// neither ports nor files.
 pub(crate) fn wait_until_gone(pids: &[u32]) {
-    wait_until(|| {
-        pids.iter()
-            .all(|&pid| state(pid).is_none_or(|stat| stat.state == 'Z'))
-    });
+    wait_until(|| pids.iter().all(|&pid| state(pid).is_none_or(|stat| stat.state == 'Z')));
 }
 
 fn wait_until(condition: impl Fn() -> bool) {
@@ -70,8 +59,5 @@ fn state(pid: u32) -> Option<Stat> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The command's name stands in parentheses and may itself hold spaces and parentheses.
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-    Some(Stat {
-        state: fields.next()?.chars().next()?,
-        parent: fields.next()?.parse().ok()?,
-    })
+    Some(Stat { state: fields.next()?.chars().next()?, parent: fields.next()?.parse().ok()? })
 }

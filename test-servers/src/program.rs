@@ -66,10 +66,7 @@ fn apt(packages: &[&str]) -> Result<()> {
         sudo.args(["--non-interactive", "sh"]);
         sudo
     };
-    command
-        .args(["-ec", INSTALL, "sh"])
-        .args(packages)
-        .stdin(Stdio::null());
+    command.args(["-ec", INSTALL, "sh"]).args(packages).stdin(Stdio::null());
     let cause = match command.output() {
         Ok(output) if output.status.success() => return Ok(()),
         Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -83,10 +80,7 @@ fn apt(packages: &[&str]) -> Result<()> {
 
 fn newest_postgres() -> Option<PathBuf> {
     let version = |path: &Path| path.file_name()?.to_str()?.parse::<u32>().ok();
-    let versions = fs::read_dir("/usr/lib/postgresql")
-        .ok()?
-        .flatten()
-        .map(|entry| entry.path());
+    let versions = fs::read_dir("/usr/lib/postgresql").ok()?.flatten().map(|entry| entry.path());
     let newest = versions
         .filter(|path| path.join("bin/postgres").exists())
         .max_by_key(|path| version(path))?;

@@ -71,15 +71,7 @@ impl Server {
         answers: Probe,
     ) -> Result<Self> {
         let state = Mutex::default();
-        let server = Self {
-            name,
-            url,
-            port,
-            launch,
-            answers,
-            state,
-            directory,
-        };
+        let server = Self { name, url, port, launch, answers, state, directory };
         server.restart()?;
         Ok(server)
     }
@@ -115,9 +107,7 @@ impl Server {
     pub fn restart(&self) -> Result<()> {
         let mut state = self.state();
         self.kill_child(&mut state)?;
-        let child = self
-            .launch_child()
-            .map_err(|error| self.error("starting it", &error))?;
+        let child = self.launch_child().map_err(|error| self.error("starting it", &error))?;
         let child = state.child.insert(child);
 
         let deadline = Instant::now() + START_LIMIT;
@@ -140,16 +130,9 @@ impl Server {
     /// nothing answers. Ends with [`resume`](Server::resume).
     pub fn pause(&self) -> Result<()> {
         let mut state = self.state();
-        let Some(pid) = state
-            .child
-            .as_ref()
-            .map(Child::id)
-            .filter(|_| state.pause.is_none())
+        let Some(pid) = state.child.as_ref().map(Child::id).filter(|_| state.pause.is_none())
         else {
-            return Err(Error::new(format!(
-                "{} is not running, it cannot be paused",
-                self.name
-            )));
+            return Err(Error::new(format!("{} is not running, it cannot be paused", self.name)));
         };
         let pause = freeze(pid).and_then(|frozen| {
             let pids = frozen.iter().fold(String::new(), |mut pids, pid| {
@@ -157,14 +140,9 @@ impl Server {
                 pids
             });
             let mut watch = Command::new("sh");
-            watch
-                .arg("-c")
-                .arg(format!("read -r end; kill -CONT{pids}"));
+            watch.arg("-c").arg(format!("read -r end; kill -CONT{pids}"));
             watch.stdin(Stdio::piped()).stderr(Stdio::null());
-            Ok(Pause {
-                frozen,
-                watch: watch.spawn()?,
-            })
+            Ok(Pause { frozen, watch: watch.spawn()? })
         });
         state.pause = Some(pause.map_err(|error| self.error("pausing it", &error))?);
         Ok(())
@@ -184,25 +162,16 @@ impl Server {
     }
 
     fn launch_child(&self) -> io::Result<Child> {
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.log_path())?;
+        let log = OpenOptions::new().create(true).append(true).open(self.log_path())?;
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]);
         if let Some(account) = &self.launch.account {
             command.args(["--reuid", &account.user.to_string()]);
             command.args(["--regid", &account.group.to_string(), "--clear-groups"]);
         }
-        command
-            .arg("--")
-            .arg(&self.launch.program)
-            .args(&self.launch.arguments);
+        command.arg("--").arg(&self.launch.program).args(&self.launch.arguments);
         command.current_dir(self.directory.path());
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         spawn(command)
     }
 
@@ -225,11 +194,7 @@ impl Server {
     /// their directory when they are killed.
     fn end_child(&self, state: &mut State) -> Result<()> {
         let ended = Self::end_pause(state);
-        if let Some(child) = state
-            .child
-            .as_mut()
-            .filter(|_| self.launch.end != Signal::KILL)
-        {
+        if let Some(child) = state.child.as_mut().filter(|_| self.launch.end != Signal::KILL) {
             let deadline = Instant::now() + Duration::from_secs(2);
             let asked = send(child.id(), self.launch.end).is_ok();
             while asked && matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
@@ -246,10 +211,7 @@ impl Server {
         };
         pause.watch.kill()?;
         pause.watch.wait()?;
-        pause
-            .frozen
-            .iter()
-            .try_for_each(|&pid| send(pid, Signal::CONT))
+        pause.frozen.iter().try_for_each(|&pid| send(pid, Signal::CONT))
     }
 
     fn error(&self, what: &str, cause: &io::Error) -> Error {
@@ -291,21 +253,13 @@ pub(crate) fn run(program: &Path, arguments: &[&str], account: Option<&Account>)
         Some(account) => {
             let mut command = Command::new(program::find("setpriv")?);
             command.args(["--reuid", &account.user.to_string()]);
-            command.args([
-                "--regid",
-                &account.group.to_string(),
-                "--clear-groups",
-                "--",
-            ]);
+            command.args(["--regid", &account.group.to_string(), "--clear-groups", "--"]);
             command.arg(program);
             command
         }
         None => Command::new(program),
     };
-    command
-        .args(arguments)
-        .current_dir("/")
-        .stdin(Stdio::null());
+    command.args(arguments).current_dir("/").stdin(Stdio::null());
     let output = command
         .output()
         .map_err(|error| Error::doing(format!("running {}", program.display()), error))?;

@@ -84,10 +84,7 @@ impl Shared {
             }
         };
         let variables = self.variables().iter().copied().zip(values).collect();
-        Ok(Running {
-            variables,
-            _server: server,
-        })
+        Ok(Running { variables, _server: server })
     }
 
     /// The values of its variables. Panics when no server can be had: a test without its server
@@ -95,18 +92,10 @@ impl Shared {
     fn values(self, cell: &'static OnceLock<Vec<String>>) -> &'static [String] {
         cell.get_or_init(|| {
             if self.is_given() {
-                return self
-                    .variables()
-                    .iter()
-                    .filter_map(|name| given(name))
-                    .collect();
+                return self.variables().iter().filter_map(|name| given(name)).collect();
             }
             let running = self.start().unwrap_or_else(|error| panic!("{error}"));
-            let values = running
-                .variables
-                .iter()
-                .map(|(_, value)| value.clone())
-                .collect();
+            let values = running.variables.iter().map(|(_, value)| value.clone()).collect();
             // A static is never dropped. The parent-death signal ends the server with this
             // process, and the next process that starts one removes the directory.
             std::mem::forget(running);
@@ -130,9 +119,7 @@ pub fn redis_cluster_urls() -> Vec<&'static str> {
 /// The Sentinels that this process's tests share; their master is [`Sentinel::MASTER_NAME`].
 pub fn redis_sentinel_urls() -> Vec<&'static str> {
     static VALUES: OnceLock<Vec<String>> = OnceLock::new();
-    Shared::RedisSentinel.values(&VALUES)[0]
-        .split(',')
-        .collect()
+    Shared::RedisSentinel.values(&VALUES)[0].split(',').collect()
 }
 
 /// A Redis server with TLS that this process's tests share, and what a client of it needs.

@@ -6,9 +6,7 @@ use crate::stores::{start_servers, stores};
 /// their own.
 pub fn run() -> Result<()> {
     let servers = start_servers(&stores()?)?;
-    let variables = servers
-        .iter()
-        .flat_map(|server| server.variables.iter().cloned());
+    let variables = servers.iter().flat_map(|server| server.variables.iter().cloned());
     let variables: Vec<(&str, String)> = variables.collect();
 
     let mut runs = Vec::new();
@@ -16,12 +14,7 @@ pub fn run() -> Result<()> {
         runs.push(cargo(&["bench", "--bench", "*"]));
     }
     if root().join("bench/Cargo.toml").exists() {
-        runs.push(cargo(&[
-            "run",
-            "--release",
-            "--manifest-path",
-            "bench/Cargo.toml",
-        ]));
+        runs.push(cargo(&["run", "--release", "--manifest-path", "bench/Cargo.toml"]));
     }
     for mut run in runs {
         if !succeeds(run.envs(variables.iter().cloned()))? {

@@ -18,24 +18,14 @@ pub fn run() -> Result<()> {
             failed.push(name);
         }
     }
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("failed: {}", failed.join(", ")).into())
-    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", ")).into()) }
 }
 
 fn steps() -> Result<Vec<(String, Command)>> {
     let mut steps = vec![
         ("format".to_owned(), cargo(&["fmt", "--all", "--check"])),
-        (
-            "lints".to_owned(),
-            clippy(&["--workspace", "--all-targets", "--all-features"]),
-        ),
-        (
-            "lints without features".to_owned(),
-            clippy(&["--lib", "--no-default-features"]),
-        ),
+        ("lints".to_owned(), clippy(&["--workspace", "--all-targets", "--all-features"])),
+        ("lints without features".to_owned(), clippy(&["--lib", "--no-default-features"])),
     ];
     for feature in features()? {
         let lints = clippy(&["--lib", "--no-default-features", "--features", &feature]);
@@ -46,8 +36,7 @@ fn steps() -> Result<Vec<(String, Command)>> {
     steps.push(("docs".to_owned(), docs));
 
     let mut deny = Command::new(cargo_deny()?);
-    deny.args(["check", "licenses", "bans", "sources"])
-        .current_dir(root());
+    deny.args(["check", "licenses", "bans", "sources"]).current_dir(root());
     steps.push(("licences, bans and sources".to_owned(), deny));
     Ok(steps)
 }
@@ -64,17 +53,10 @@ fn features() -> Result<Vec<String>> {
     let metadata: Value = serde_json::from_slice(&output.stdout)?;
     let library = metadata["packages"]
         .as_array()
-        .and_then(|packages| {
-            packages
-                .iter()
-                .find(|package| package["name"] == "token-session")
-        })
+        .and_then(|packages| packages.iter().find(|package| package["name"] == "token-session"))
         .ok_or("cargo metadata does not list the package token-session")?;
     let features = library["features"].as_object().into_iter().flatten();
-    Ok(features
-        .map(|(name, _)| name.clone())
-        .filter(|name| name != "default")
-        .collect())
+    Ok(features.map(|(name, _)| name.clone()).filter(|name| name != "default").collect())
 }
 
 /// The program of the contributor's own, or one that is built once into the target directory.
@@ -90,9 +72,7 @@ fn cargo_deny() -> Result<PathBuf> {
         let mut install = cargo(&["install", "cargo-deny", "--version", CARGO_DENY, "--locked"]);
         // Built for one short run: the time that optimizing takes never comes back.
         install.args(["--debug", "--quiet", "--root"]).arg(&tools);
-        install
-            .env("CARGO_PROFILE_DEV_DEBUG", "0")
-            .env("CARGO_PROFILE_DEV_STRIP", "symbols");
+        install.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_STRIP", "symbols");
         // Without it cargo builds in a temporary directory and leaves nothing but the program.
         install.env_remove("CARGO_TARGET_DIR");
         if !succeeds(&mut install)? {

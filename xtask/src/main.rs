@@ -47,18 +47,12 @@ fn main() -> ExitCode {
             Some(task) => finish((task.run)()),
             None => fail(&format!("there is no task {name}. There are:\n{}", list())),
         },
-        _ => fail(&format!(
-            "one task at a time, without arguments. There are:\n{}",
-            list()
-        )),
+        _ => fail(&format!("one task at a time, without arguments. There are:\n{}", list())),
     }
 }
 
 fn list() -> String {
-    TASKS
-        .iter()
-        .map(|task| format!("cargo xtask {:<6} {}\n", task.name, task.about))
-        .collect()
+    TASKS.iter().map(|task| format!("cargo xtask {:<6} {}\n", task.name, task.about)).collect()
 }
 
 fn finish(result: Result<()>) -> ExitCode {

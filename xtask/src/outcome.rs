@@ -40,13 +40,11 @@ impl Outcome {
     }
 
     pub fn total(&self) -> Counts {
-        self.counts
-            .values()
-            .fold(Counts::default(), |total, counts| Counts {
-                passed: total.passed + counts.passed,
-                failed: total.failed + counts.failed,
-                ignored: total.ignored + counts.ignored,
-            })
+        self.counts.values().fold(Counts::default(), |total, counts| Counts {
+            passed: total.passed + counts.passed,
+            failed: total.failed + counts.failed,
+            ignored: total.ignored + counts.ignored,
+        })
     }
 }
 
@@ -54,9 +52,7 @@ impl Outcome {
 /// path, or `   Doc-tests` and a crate.
 fn binary(line: &str) -> Option<&str> {
     let line = line.trim_start();
-    let running = line
-        .strip_prefix("Running ")
-        .and_then(|rest| rest.split(" (").next());
+    let running = line.strip_prefix("Running ").and_then(|rest| rest.split(" (").next());
     running.or_else(|| line.strip_prefix("Doc-tests "))
 }
 
@@ -100,11 +96,7 @@ test result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
 
     #[test]
     fn each_result_belongs_to_the_binary_that_was_named_last() {
-        let memory = Counts {
-            passed: 61,
-            failed: 1,
-            ignored: 0,
-        };
+        let memory = Counts { passed: 61, failed: 1, ignored: 0 };
         assert_eq!(outcome().of("tests/store_memory.rs"), memory);
         assert_eq!(outcome().of("unittests src/lib.rs").ignored, 1);
         assert_eq!(outcome().of("token_session").passed, 7);

@@ -8,15 +8,7 @@ use crate::cargo::root;
 /// The servers that a store's tests talk to, by what the store's name begins with. A store that is
 /// not here needs none.
 const SERVERS: &[(&str, &[Shared])] = &[
-    (
-        "redis",
-        &[
-            Shared::Redis,
-            Shared::RedisCluster,
-            Shared::RedisSentinel,
-            Shared::RedisTls,
-        ],
-    ),
+    ("redis", &[Shared::Redis, Shared::RedisCluster, Shared::RedisSentinel, Shared::RedisTls]),
     ("postgres", &[Shared::Postgres]),
     ("mysql", &[Shared::Mysql]),
     ("mongodb", &[Shared::MongoDb]),
@@ -27,9 +19,7 @@ pub fn stores() -> Result<Vec<String>> {
     let mut stores = Vec::new();
     for entry in root().join("tests").read_dir().into_iter().flatten() {
         let file = entry?.file_name().into_string().unwrap_or_default();
-        let name = file
-            .strip_prefix("store_")
-            .and_then(|name| name.strip_suffix(".rs"));
+        let name = file.strip_prefix("store_").and_then(|name| name.strip_suffix(".rs"));
         stores.extend(name.map(str::to_owned));
     }
     stores.sort();
@@ -45,10 +35,7 @@ pub fn test_file(store: &str) -> String {
 /// used as they are.
 pub fn start_servers(stores: &[String]) -> Result<Vec<Running>> {
     let needed = needed_servers(stores);
-    let missing: Vec<Shared> = needed
-        .into_iter()
-        .filter(|server| !server.is_given())
-        .collect();
+    let missing: Vec<Shared> = needed.into_iter().filter(|server| !server.is_given()).collect();
     thread::scope(|scope| {
         let starting: Vec<_> = missing
             .into_iter()
@@ -61,11 +48,7 @@ pub fn start_servers(stores: &[String]) -> Result<Vec<Running>> {
         let started: Vec<_> = starting.into_iter().map(|thread| thread.join()).collect();
         started
             .into_iter()
-            .map(|server| {
-                server
-                    .map_err(|_| "the start of a server panicked")?
-                    .map_err(Into::into)
-            })
+            .map(|server| server.map_err(|_| "the start of a server panicked")?.map_err(Into::into))
             .collect()
     })
 }
@@ -84,10 +67,7 @@ mod tests {
 
     #[test]
     fn a_store_in_the_process_needs_no_server() {
-        assert_eq!(
-            needed_servers(&["memory".to_owned(), "sqlite".to_owned()]),
-            []
-        );
+        assert_eq!(needed_servers(&["memory".to_owned(), "sqlite".to_owned()]), []);
     }
 
     #[test]

@@ -10,12 +10,8 @@ use crate::stores::{start_servers, stores, test_file};
 pub fn run() -> Result<()> {
     let stores = stores()?;
     let servers = start_servers(&stores)?;
-    let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
-    command.envs(
-        servers
-            .iter()
-            .flat_map(|server| server.variables.iter().cloned()),
-    );
+    let mut command = cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"]);
+    command.envs(servers.iter().flat_map(|server| server.variables.iter().cloned()));
 
     let mut outcome = Outcome::default();
     let success = watch(command, |line| outcome.read(line));
@@ -30,11 +26,7 @@ pub fn run() -> Result<()> {
     print!("{closing}");
     // For a script that does more after the tests and wants to end on these lines.
     fs::write(target_directory().join("closing-lines"), closing)?;
-    if success && faults.is_empty() {
-        Ok(())
-    } else {
-        Err("the tests have failed".into())
-    }
+    if success && faults.is_empty() { Ok(()) } else { Err("the tests have failed".into()) }
 }
 
 /// A line for each store, and the total of all tests.
@@ -56,11 +48,7 @@ fn faults(stores: &[String], outcome: &Outcome) -> Vec<String> {
             faults.push(format!("{} has run no test", test_file(store)));
         }
         if counts.ignored > 0 {
-            faults.push(format!(
-                "{} ignores {} tests",
-                test_file(store),
-                counts.ignored
-            ));
+            faults.push(format!("{} ignores {} tests", test_file(store), counts.ignored));
         }
     }
     faults
@@ -87,10 +75,7 @@ mod tests {
         ]);
         assert_eq!(
             faults(&stores, &outcome),
-            [
-                "tests/store_redis.rs ignores 1 tests",
-                "tests/store_sqlite.rs has run no test"
-            ]
+            ["tests/store_redis.rs ignores 1 tests", "tests/store_sqlite.rs has run no test"]
         );
         assert_eq!(
             closing_lines(&stores, &outcome),

@@ -14,15 +14,10 @@ use crate::token::Key;
 
 const THREE: NonZeroU32 = NonZeroU32::new(3).unwrap();
 
-const DONE: Inserted = Inserted::Done {
-    evicted: Vec::new(),
-};
+const DONE: Inserted = Inserted::Done { evicted: Vec::new() };
 
 fn limited(owner: &Owner, limit: OwnerLimit) -> NewRecord<'_> {
-    NewRecord {
-        limit: Some(limit),
-        ..record_of(owner)
-    }
+    NewRecord { limit: Some(limit), ..record_of(owner) }
 }
 
 /// Three sessions of an owner, the oldest first.
@@ -60,18 +55,11 @@ pub async fn a_new_record_is_as_it_was_given<H: Harness>(harness: &H) {
     ];
     for lifetime in lifetimes {
         for authenticated in [false, true] {
-            for (owner, label) in [
-                (None, None),
-                (Some(&owner), None),
-                (Some(&owner), Some(&label)),
-            ] {
+            for (owner, label) in [(None, None), (Some(&owner), None), (Some(&owner), Some(&label))]
+            {
                 let key = owner.map_or_else(random_key, |owner| key_of(&store, owner));
-                let record = NewRecord {
-                    owner,
-                    label,
-                    authenticated,
-                    ..NewRecord::new("data", lifetime)
-                };
+                let record =
+                    NewRecord { owner, label, authenticated, ..NewRecord::new("data", lifetime) };
                 put(&store, &key, &record).await;
                 let found = look(&store, &key).await;
                 let meta = found.meta;
@@ -124,10 +112,7 @@ pub async fn a_taken_key_is_refused_and_nothing_changes<H: Harness>(harness: &H)
     let key = put_owned(&store, &anna).await;
     let newcomer = (bert.partition(count) == anna.partition(count)).then_some(&bert);
     let before = look(&store, &key).await;
-    let record = NewRecord {
-        owner: newcomer,
-        ..NewRecord::new("other data", hour())
-    };
+    let record = NewRecord { owner: newcomer, ..NewRecord::new("other data", hour()) };
     let insert = store.insert(&key, &record).await;
     assert_eq!(insert.unwrap(), Inserted::KeyTaken);
     assert_unchanged(&store, &key, &before).await;
@@ -140,10 +125,7 @@ pub async fn an_expired_record_is_no_hindrance<H: Harness>(harness: &H) {
     let store = harness.store().await;
     let owner = owner_named("Anna");
     let key = key_of(&store, &owner);
-    let record = NewRecord {
-        lifetime: moment(harness),
-        ..record_of(&owner)
-    };
+    let record = NewRecord { lifetime: moment(harness), ..record_of(&owner) };
     put(&store, &key, &record).await;
     outlive_moment(harness).await;
     put(&store, &key, &NewRecord::new("new data", hour())).await;
@@ -236,18 +218,12 @@ pub async fn only_live_sessions_of_the_owner_count_for_the_limit<H: Harness>(har
     let (anna, bert) = (owner_named("Anna"), owner_named("Bert"));
     put_owned(&store, &bert).await;
     put_any(&store).await;
-    let expires = NewRecord {
-        lifetime: moment(harness),
-        ..record_of(&anna)
-    };
+    let expires = NewRecord { lifetime: moment(harness), ..record_of(&anna) };
     put(&store, &key_of(&store, &anna), &expires).await;
     outlive_moment(harness).await;
     let removed = put_owned(&store, &anna).await;
     assert!(store.take(&removed).await.unwrap().is_some());
-    for limit in [
-        OwnerLimit::reject(NonZeroU32::MIN),
-        OwnerLimit::evict_oldest(NonZeroU32::MIN),
-    ] {
+    for limit in [OwnerLimit::reject(NonZeroU32::MIN), OwnerLimit::evict_oldest(NonZeroU32::MIN)] {
         let key = key_of(&store, &anna);
         put(&store, &key, &limited(&anna, limit)).await;
         assert!(store.take(&key).await.unwrap().is_some());

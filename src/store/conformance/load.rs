@@ -142,11 +142,7 @@ pub async fn racing_touches_move_forward_only<H: Harness>(harness: &H) {
             async move {
                 let mut seen = Timestamp::from_millis(0);
                 for turn in 0..5 {
-                    let touch = if (task + turn) % 2 == 0 {
-                        ALWAYS
-                    } else {
-                        Touch::No
-                    };
+                    let touch = if (task + turn) % 2 == 0 { ALWAYS } else { Touch::No };
                     let meta = store.touch(&key, touch).await.unwrap().unwrap();
                     assert!(meta.last_seen >= seen, "it was seen, and then not yet");
                     seen = meta.last_seen;

@@ -233,16 +233,12 @@ fn lifetime<E: std::fmt::Debug>(checked: Result<Lifetime, E>) -> Lifetime {
 
 /// Lets so much time pass that what lives for a [`moment`] is dead.
 async fn outlive_moment<H: Harness>(harness: &H) {
-    harness
-        .pass(moment_of(harness) + 2 * harness.resolution() + Duration::from_millis(50))
-        .await;
+    harness.pass(moment_of(harness) + 2 * harness.resolution() + Duration::from_millis(50)).await;
 }
 
 /// Lets so much time pass that the store's clock shows it.
 async fn tick<H: Harness>(harness: &H) {
-    harness
-        .pass(Duration::from_millis(20).max(2 * harness.resolution()))
-        .await;
+    harness.pass(Duration::from_millis(20).max(2 * harness.resolution())).await;
 }
 
 async fn fresh<H: Harness>(harness: &H) -> Arc<H::Store> {
@@ -283,18 +279,12 @@ fn random_below(end: usize) -> usize {
 }
 
 fn record_of<'a>(owner: &'a Owner) -> NewRecord<'a> {
-    NewRecord {
-        owner: Some(owner),
-        ..NewRecord::new("data", hour())
-    }
+    NewRecord { owner: Some(owner), ..NewRecord::new("data", hour()) }
 }
 
 /// Inserts a record that nothing hinders.
 async fn put(store: &impl Store, key: &Key, record: &NewRecord<'_>) {
-    assert_eq!(
-        store.insert(key, record).await.unwrap(),
-        Inserted::Done { evicted: vec![] }
-    );
+    assert_eq!(store.insert(key, record).await.unwrap(), Inserted::Done { evicted: vec![] });
 }
 
 /// Inserts a record of no owner that lives an hour.
@@ -328,10 +318,7 @@ async fn listed(store: &impl Store, owner: &Owner) -> Vec<Key> {
 
 /// A session's facts, without the time at which they were asked for.
 fn facts(meta: &Meta) -> Meta {
-    Meta {
-        now: meta.created_at,
-        ..meta.clone()
-    }
+    Meta { now: meta.created_at, ..meta.clone() }
 }
 
 /// The record is as it was, data and facts.
@@ -353,11 +340,7 @@ where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
 {
-    (0..tasks)
-        .map(task)
-        .collect::<JoinSet<T>>()
-        .join_all()
-        .await
+    (0..tasks).map(task).collect::<JoinSet<T>>().join_all().await
 }
 
 /// How many of the answers are this one.

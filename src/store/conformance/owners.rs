@@ -37,10 +37,7 @@ pub async fn live_sessions_are_listed_the_youngest_first<H: Harness>(harness: &H
 pub async fn a_list_holds_no_more_than_its_limit<H: Harness>(harness: &H) {
     let store = harness.store().await;
     let owner = owner_named("Anna");
-    let expires = NewRecord {
-        lifetime: moment(harness),
-        ..record_of(&owner)
-    };
+    let expires = NewRecord { lifetime: moment(harness), ..record_of(&owner) };
     let mut keys = Vec::new();
     for _ in 0..3 {
         keys.insert(0, put_owned(&store, &owner).await);
@@ -60,11 +57,7 @@ pub async fn a_list_shows_what_a_load_shows<H: Harness>(harness: &H) {
     let store = harness.store().await;
     let (owner, label) = (owner_named("Anna"), long_label());
     let key = key_of(&store, &owner);
-    let record = NewRecord {
-        label: Some(&label),
-        authenticated: true,
-        ..record_of(&owner)
-    };
+    let record = NewRecord { label: Some(&label), authenticated: true, ..record_of(&owner) };
     put(&store, &key, &record).await;
     tick(harness).await;
     store.touch(&key, ALWAYS).await.unwrap();
@@ -97,10 +90,7 @@ pub async fn what_has_ended_is_not_listed<H: Harness>(harness: &H) {
     let rename = store.rename(&keys[2], &to, Renewal::Key).await;
     assert!(matches!(rename.unwrap(), Renamed::Done(_)));
     assert_eq!(listed(&store, &owner).await, [keys[3], to]);
-    let write = Write {
-        lifetime: Some(&moment(harness)),
-        ..Write::new("new data")
-    };
+    let write = Write { lifetime: Some(&moment(harness)), ..Write::new("new data") };
     store.replace(&keys[3], &write).await.unwrap();
     outlive_moment(harness).await;
     assert_eq!(listed(&store, &owner).await, [to]);
@@ -178,10 +168,7 @@ pub async fn all_sessions_of_an_owner_end<H: Harness>(harness: &H) {
             0 => assert_eq!(store.load(key, ALWAYS).await.unwrap(), None),
             1 => assert_eq!(store.touch(key, ALWAYS).await.unwrap(), None),
             2 => {
-                let write = Write {
-                    lifetime: Some(&hour()),
-                    ..Write::new("new data")
-                };
+                let write = Write { lifetime: Some(&hour()), ..Write::new("new data") };
                 let answer = store.replace(key, &write).await;
                 assert_eq!(answer.unwrap(), Replaced::Missing);
             }
@@ -234,10 +221,7 @@ pub async fn the_kept_session_stays_and_works_on<H: Harness>(harness: &H) {
     }
 
     assert!(store.touch(&kept, ALWAYS).await.unwrap().is_some());
-    let write = Write {
-        expected: Some(Version::FIRST),
-        ..Write::new("new data")
-    };
+    let write = Write { expected: Some(Version::FIRST), ..Write::new("new data") };
     let replace = store.replace(&kept, &write).await;
     assert_eq!(replace.unwrap(), Replaced::Done(Version::FIRST.next()));
     let to = key_of(&store, &owner);
@@ -258,10 +242,7 @@ pub async fn a_stranger_is_not_kept<H: Harness>(harness: &H) {
     let removed = put_owned(&store, &anna).await;
     assert!(store.take(&removed).await.unwrap().is_some());
     let expired = key_of(&store, &anna);
-    let expires = NewRecord {
-        lifetime: moment(harness),
-        ..record_of(&anna)
-    };
+    let expires = NewRecord { lifetime: moment(harness), ..record_of(&anna) };
     put(&store, &expired, &expires).await;
     outlive_moment(harness).await;
     for keep in [berts, nobodys, removed, expired] {
@@ -296,10 +277,7 @@ pub async fn an_owner_whose_sessions_ended_begins_anew<H: Harness>(harness: &H) 
         let mut keys = HashSet::new();
         for _ in 0..2 {
             let key = key_of(&store, &owner);
-            let record = NewRecord {
-                limit: Some(limit),
-                ..record_of(&owner)
-            };
+            let record = NewRecord { limit: Some(limit), ..record_of(&owner) };
             put(&store, &key, &record).await;
             keys.insert(key);
         }
@@ -415,10 +393,7 @@ pub async fn of_two_that_keep_different_sessions_neither_keeps_one<H: Harness>(h
     let store = fresh(harness).await;
     for round in 0..harness.races().div_ceil(20) {
         let owner = owner_named(format!("user-{round}"));
-        let keys = [
-            put_owned(&store, &owner).await,
-            put_owned(&store, &owner).await,
-        ];
+        let keys = [put_owned(&store, &owner).await, put_owned(&store, &owner).await];
         race(2, |task| {
             let (store, owner) = (store.clone(), owner.clone());
             async move { store.remove_owned(&owner, Some(&keys[task])).await.unwrap() }

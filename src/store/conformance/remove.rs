@@ -44,11 +44,9 @@ pub async fn a_removed_record_is_gone<H: Harness>(harness: &H) {
     let store = harness.store().await;
     let owner = owner_named("Anna");
     let stays = put_owned(&store, &owner).await;
-    for condition in [
-        Condition::Always,
-        Condition::Version(Version::FIRST),
-        Condition::Owner(&owner),
-    ] {
+    for condition in
+        [Condition::Always, Condition::Version(Version::FIRST), Condition::Owner(&owner)]
+    {
         let key = put_owned(&store, &owner).await;
         let answer = store.remove(&key, condition).await;
         assert_eq!(answer.unwrap(), Removed::Done);
@@ -64,11 +62,9 @@ pub async fn a_missing_record_is_not_removed<H: Harness>(harness: &H) {
     let store = harness.store().await;
     let owner = owner_named("Anna");
     put_owned(&store, &owner).await;
-    for condition in [
-        Condition::Always,
-        Condition::Version(Version::FIRST),
-        Condition::Owner(&owner),
-    ] {
+    for condition in
+        [Condition::Always, Condition::Version(Version::FIRST), Condition::Owner(&owner)]
+    {
         let answer = store.remove(&random_key(), condition).await;
         assert_eq!(answer.unwrap(), Removed::Missing);
     }

@@ -146,18 +146,13 @@ pub async fn an_expired_record_is_no_hindrance<H: Harness>(harness: &H) {
     let store = harness.store().await;
     let (anna, bert) = (owner_named("Anna"), owner_named("Bert"));
     let to = key_of(&store, &bert);
-    let expires = NewRecord {
-        owner: Some(&bert),
-        ..NewRecord::new("another's data", moment(harness))
-    };
+    let expires =
+        NewRecord { owner: Some(&bert), ..NewRecord::new("another's data", moment(harness)) };
     put(&store, &to, &expires).await;
     let from = key_beside(&store, &to);
     let count = store.partitions();
     let owner = (anna.partition(count) == to.partition(count)).then_some(&anna);
-    let record = NewRecord {
-        owner,
-        ..NewRecord::new("data", hour())
-    };
+    let record = NewRecord { owner, ..NewRecord::new("data", hour()) };
     put(&store, &from, &record).await;
     outlive_moment(harness).await;
     let answer = store.rename(&from, &to, Renewal::Key).await;

@@ -33,10 +33,7 @@ pub async fn a_write_changes_the_data_and_the_version_alone<H: Harness>(harness:
     for (turn, expects) in [None, Some(SECOND_VERSION)].into_iter().enumerate() {
         tick(harness).await;
         let data = format!("data {turn}");
-        let write = Write {
-            expected: expects,
-            ..Write::new(data.clone())
-        };
+        let write = Write { expected: expects, ..Write::new(data.clone()) };
         expected.version = expected.version.next();
         let answer = store.replace(&key, &write).await;
         assert_eq!(answer.unwrap(), Replaced::Done(expected.version));
@@ -52,10 +49,7 @@ pub async fn a_write_may_touch<H: Harness>(harness: &H) {
     let key = put_any(&store).await;
     let before = look(&store, &key).await.meta;
     tick(harness).await;
-    let write = Write {
-        touch: true,
-        ..Write::new("new data")
-    };
+    let write = Write { touch: true, ..Write::new("new data") };
     let answer = store.replace(&key, &write).await;
     assert_eq!(answer.unwrap(), Replaced::Done(SECOND_VERSION));
     let after = look(&store, &key).await;
@@ -79,10 +73,7 @@ pub async fn a_write_may_begin_a_new_lifetime<H: Harness>(harness: &H) {
     for lifetime in lifetimes {
         let before = look(&store, &key).await.meta;
         tick(harness).await;
-        let write = Write {
-            lifetime: Some(&lifetime),
-            ..Write::new("new data")
-        };
+        let write = Write { lifetime: Some(&lifetime), ..Write::new("new data") };
         let answer = store.replace(&key, &write).await;
         assert_eq!(answer.unwrap(), Replaced::Done(before.version.next()));
         let meta = look(&store, &key).await.meta;
@@ -98,10 +89,7 @@ pub async fn a_write_may_begin_a_new_lifetime<H: Harness>(harness: &H) {
 pub async fn a_new_lifetime_may_be_shorter<H: Harness>(harness: &H) {
     let store = harness.store().await;
     let key = put_any(&store).await;
-    let write = Write {
-        lifetime: Some(&moment(harness)),
-        ..Write::new("new data")
-    };
+    let write = Write { lifetime: Some(&moment(harness)), ..Write::new("new data") };
     let answer = store.replace(&key, &write).await;
     assert_eq!(answer.unwrap(), Replaced::Done(SECOND_VERSION));
     outlive_moment(harness).await;
@@ -125,12 +113,7 @@ pub async fn a_missing_record_is_not_written<H: Harness>(harness: &H) {
     let key = random_key();
     for expected in [None, Some(Version::FIRST)] {
         for lifetime in [None, Some(&hour())] {
-            let write = Write {
-                expected,
-                lifetime,
-                touch: true,
-                ..Write::new("data")
-            };
+            let write = Write { expected, lifetime, touch: true, ..Write::new("data") };
             let answer = store.replace(&key, &write).await;
             assert_eq!(answer.unwrap(), Replaced::Missing);
             assert!(!is_alive(&store, &key).await);
@@ -265,17 +248,13 @@ pub async fn of_racing_writes_that_expect_one_version_one_is_done<H: Harness>(ha
     let answers = race(harness.races(), |task| {
         let store = store.clone();
         async move {
-            let write = Write {
-                expected: Some(Version::FIRST),
-                ..Write::new(task.to_string())
-            };
+            let write = Write { expected: Some(Version::FIRST), ..Write::new(task.to_string()) };
             (task, store.replace(&key, &write).await.unwrap())
         }
     })
     .await;
-    let (winners, losers): (Vec<_>, Vec<_>) = answers
-        .into_iter()
-        .partition(|(_, answer)| *answer == Replaced::Done(SECOND_VERSION));
+    let (winners, losers): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|(_, answer)| *answer == Replaced::Done(SECOND_VERSION));
     let [(winner, _)] = winners[..] else {
         panic!("{} writers won", winners.len());
     };

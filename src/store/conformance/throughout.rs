@@ -26,10 +26,7 @@ pub async fn an_expired_record_does_not_exist<H: Harness>(harness: &H) {
         let mut keys = Vec::new();
         for _ in 0..9 {
             let key = key_of(&store, &owner);
-            let record = NewRecord {
-                lifetime,
-                ..record_of(&owner)
-            };
+            let record = NewRecord { lifetime, ..record_of(&owner) };
             put(&store, &key, &record).await;
             keys.push(key);
         }
@@ -43,11 +40,7 @@ pub async fn an_expired_record_does_not_exist<H: Harness>(harness: &H) {
         assert_eq!(touch.await.unwrap(), None);
         let replace = store.replace(&keys[3], &Write::new("new data")).await;
         assert_eq!(replace.unwrap(), Replaced::Missing);
-        let write = Write {
-            touch: true,
-            lifetime: Some(&hour()),
-            ..Write::new("new data")
-        };
+        let write = Write { touch: true, lifetime: Some(&hour()), ..Write::new("new data") };
         let replace = store.replace(&keys[4], &write).await;
         assert_eq!(replace.unwrap(), Replaced::Missing);
         let to = key_of(&store, &owner);
@@ -76,10 +69,7 @@ pub async fn a_sweep_changes_no_verdict<H: Harness>(harness: &H) {
     let alive = put_owned(&store, &owner).await;
     let before = look(&store, &alive).await;
     let dead = key_of(&store, &owner);
-    let record = NewRecord {
-        lifetime: moment(harness),
-        ..record_of(&owner)
-    };
+    let record = NewRecord { lifetime: moment(harness), ..record_of(&owner) };
     put(&store, &dead, &record).await;
     outlive_moment(harness).await;
     store.sweep(100).await.unwrap();

@@ -48,10 +48,7 @@ impl SystemClock {
     /// A clock that is set to the wall clock now.
     pub fn new() -> Self {
         let since_epoch = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-        Self {
-            started: Instant::now(),
-            started_at: Timestamp::from_millis(0) + since_epoch,
-        }
+        Self { started: Instant::now(), started_at: Timestamp::from_millis(0) + since_epoch }
     }
 }
 
@@ -92,9 +89,7 @@ impl ManualClock {
     /// Moves it forward.
     pub fn advance(&self, time: Duration) {
         let moved = |now| Some((Timestamp::from_millis(now) + time).as_millis());
-        let _ = self
-            .0
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, moved);
+        let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, moved);
     }
 }
 

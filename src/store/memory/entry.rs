@@ -35,10 +35,7 @@ pub(super) struct Epoch {
 
 impl Epoch {
     pub(super) fn new(owner: Owner) -> Arc<Self> {
-        Arc::new(Self {
-            owner,
-            ended: AtomicBool::new(false),
-        })
+        Arc::new(Self { owner, ended: AtomicBool::new(false) })
     }
 
     pub(super) fn end(&self) {
@@ -69,9 +66,7 @@ impl Entry {
     }
 
     pub(super) fn is_in(&self, epoch: &Arc<Epoch>) -> bool {
-        self.epoch
-            .as_ref()
-            .is_some_and(|own| Arc::ptr_eq(own, epoch))
+        self.epoch.as_ref().is_some_and(|own| Arc::ptr_eq(own, epoch))
     }
 
     pub(super) fn expires_at(&self) -> Timestamp {
@@ -80,9 +75,7 @@ impl Entry {
 
     /// Whether all of its owner's sessions of its time were ended.
     pub(super) fn has_ended(&self) -> bool {
-        self.epoch
-            .as_ref()
-            .is_some_and(|epoch| epoch.ended.load(Ordering::SeqCst))
+        self.epoch.as_ref().is_some_and(|epoch| epoch.ended.load(Ordering::SeqCst))
     }
 
     pub(super) fn is_live(&self, now: Timestamp) -> bool {
@@ -101,18 +94,12 @@ impl Entry {
     }
 
     pub(super) fn seen(&self, now: Timestamp) -> Self {
-        Self {
-            last_seen: self.last_seen.max(now),
-            ..self.clone()
-        }
+        Self { last_seen: self.last_seen.max(now), ..self.clone() }
     }
 
     pub(super) fn written(&self, write: &Write<'_>, data: &Bytes, now: Timestamp) -> Self {
-        let mut entry = if write.touch || write.lifetime.is_some() {
-            self.seen(now)
-        } else {
-            self.clone()
-        };
+        let mut entry =
+            if write.touch || write.lifetime.is_some() { self.seen(now) } else { self.clone() };
         if let Some(lifetime) = write.lifetime {
             entry.lifetime = *lifetime;
             entry.deadline = lifetime.deadline(entry.last_seen);
@@ -134,17 +121,11 @@ impl Entry {
     }
 
     pub(super) fn requeued(self) -> Self {
-        Self {
-            queued: self.expires_at(),
-            ..self
-        }
+        Self { queued: self.expires_at(), ..self }
     }
 
     pub(super) fn in_epoch(&self, epoch: &Arc<Epoch>) -> Self {
-        Self {
-            epoch: Some(epoch.clone()),
-            ..self.clone()
-        }
+        Self { epoch: Some(epoch.clone()), ..self.clone() }
     }
 
     pub(super) fn meta(&self, now: Timestamp) -> Meta {
@@ -162,10 +143,7 @@ impl Entry {
     }
 
     pub(super) fn record(&self, now: Timestamp) -> Record {
-        Record {
-            data: self.data.clone(),
-            meta: self.meta(now),
-        }
+        Record { data: self.data.clone(), meta: self.meta(now) }
     }
 }
 

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use self::clock::{Clock, ManualClock, SystemClock};
 use self::records::{Full, Records};
 use super::{
-    Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
-    Store, StoreError, StoreErrorKind, Touch, Write,
+    AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
+    Result, Store, StoreError, StoreErrorKind, Touch, Write,
 };
 use crate::event::{Event, Events};
 use crate::record::{Meta, Owner, Record};
@@ -66,11 +66,7 @@ impl Memory {
 
     /// A store with options.
     pub fn builder() -> MemoryBuilder {
-        MemoryBuilder {
-            capacity: usize::MAX,
-            when_full: WhenFull::Refuse,
-            clock: None,
-        }
+        MemoryBuilder { capacity: usize::MAX, when_full: WhenFull::Refuse, clock: None }
     }
 
     /// How many records take space now: the live ones, and those that expired and were not swept.
@@ -102,9 +98,7 @@ impl Default for Memory {
 
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Memory")
-            .field("held", &self.held())
-            .finish_non_exhaustive()
+        f.debug_struct("Memory").field("held", &self.held()).finish_non_exhaustive()
     }
 }
 
@@ -128,28 +122,19 @@ impl MemoryBuilder {
     /// How many sessions it holds at most. Default: as many as the machine's memory holds.
     #[must_use]
     pub fn capacity(self, sessions: usize) -> Self {
-        Self {
-            capacity: sessions,
-            ..self
-        }
+        Self { capacity: sessions, ..self }
     }
 
     /// What becomes of one more. Default: [`WhenFull::Refuse`].
     #[must_use]
     pub fn when_full(self, policy: WhenFull) -> Self {
-        Self {
-            when_full: policy,
-            ..self
-        }
+        Self { when_full: policy, ..self }
     }
 
     /// Where it takes the time from. Default: a [`SystemClock`].
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
-        Self {
-            clock: Some(Box::new(clock)),
-            ..self
-        }
+        Self { clock: Some(Box::new(clock)), ..self }
     }
 
     /// The store.
@@ -215,18 +200,12 @@ impl Store for Memory {
 
     async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
         let now = self.0.clock.now();
-        Ok(self
-            .0
-            .records
-            .read(key, touch, now, |entry| entry.record(now)))
+        Ok(self.0.records.read(key, touch, now, |entry| entry.record(now)))
     }
 
     async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>> {
         let now = self.0.clock.now();
-        Ok(self
-            .0
-            .records
-            .read(key, touch, now, |entry| entry.meta(now)))
+        Ok(self.0.records.read(key, touch, now, |entry| entry.meta(now)))
     }
 
     async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
@@ -323,3 +302,5 @@ impl Told {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+impl AtomicStore for Memory {}

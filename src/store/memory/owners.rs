@@ -27,18 +27,12 @@ pub(super) struct Sessions {
 
 impl Owners {
     pub(super) fn new() -> Self {
-        Self {
-            shards: std::array::from_fn(|_| Mutex::default()),
-            hasher: RandomState::new(),
-        }
+        Self { shards: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::new() }
     }
 
     pub(super) fn lock<'a>(&'a self, owner: &'a Owner) -> Owned<'a> {
         let shard = self.hasher.hash_one(owner) as usize % SHARDS;
-        Owned {
-            shard: lock(&self.shards[shard]),
-            owner,
-        }
+        Owned { shard: lock(&self.shards[shard]), owner }
     }
 
     /// Locks all of them, in order.
@@ -68,13 +62,10 @@ impl Owned<'_> {
     /// Puts a session at the young end, and says in which epoch it is and when it began: now, or
     /// with the youngest if that one's clock was read later.
     pub(super) fn add(&mut self, key: &Key, now: Timestamp) -> (Arc<Epoch>, Timestamp) {
-        let sessions = self
-            .shard
-            .entry(self.owner.clone())
-            .or_insert_with_key(|owner| Sessions {
-                epoch: Epoch::new(owner.clone()),
-                keys: VecDeque::with_capacity(1),
-            });
+        let sessions = self.shard.entry(self.owner.clone()).or_insert_with_key(|owner| Sessions {
+            epoch: Epoch::new(owner.clone()),
+            keys: VecDeque::with_capacity(1),
+        });
         let created_at = sessions.keys.back().map_or(now, |(at, _)| now.max(*at));
         sessions.keys.push_back((created_at, *key));
         (sessions.epoch.clone(), created_at)
@@ -124,13 +115,8 @@ impl Owned<'_> {
 impl Sessions {
     fn find(&self, key: &Key, created_at: Timestamp) -> Option<usize> {
         let first = self.keys.partition_point(|(at, _)| *at < created_at);
-        let same_time = self
-            .keys
-            .range(first..)
-            .take_while(|(at, _)| *at == created_at);
-        let offset = same_time
-            .map(|(_, listed)| listed)
-            .position(|listed| listed == key);
+        let same_time = self.keys.range(first..).take_while(|(at, _)| *at == created_at);
+        let offset = same_time.map(|(_, listed)| listed).position(|listed| listed == key);
         offset.map(|offset| first + offset)
     }
 }

@@ -46,18 +46,12 @@ impl Queue {
     /// The record of a shard that may have expired first, if it may have by now.
     pub(super) fn first_due(&self, shard: usize, now: Timestamp) -> Option<Key> {
         let queue = lock(&self.0[shard]);
-        queue
-            .first()
-            .filter(|(queued, _)| *queued <= now)
-            .map(|(_, key)| *key)
+        queue.first().filter(|(queued, _)| *queued <= now).map(|(_, key)| *key)
     }
 
     /// The record that may expire next.
     pub(super) fn first(&self) -> Option<(Timestamp, Key)> {
-        let firsts = self
-            .0
-            .iter()
-            .filter_map(|shard| lock(shard).first().copied());
+        let firsts = self.0.iter().filter_map(|shard| lock(shard).first().copied());
         firsts.min()
     }
 

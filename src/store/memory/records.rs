@@ -89,10 +89,7 @@ impl Records {
                 }
                 _ => Operation::Abort(()),
             });
-            if let Compute::Updated {
-                new: (_, entry), ..
-            } = touched
-            {
+            if let Compute::Updated { new: (_, entry), .. } = touched {
                 return Some(view(entry));
             }
         }
@@ -106,18 +103,14 @@ impl Records {
                 None => Operation::Abort(Some(Replaced::Missing)),
                 Some((_, entry)) if !entry.is_live(now) => Operation::Abort(None),
                 Some((_, entry))
-                    if write
-                        .expected
-                        .is_some_and(|version| version != entry.version) =>
+                    if write.expected.is_some_and(|version| version != entry.version) =>
                 {
                     Operation::Abort(Some(Replaced::Conflict))
                 }
                 Some((_, entry)) => Operation::Insert(entry.written(write, &data, now)),
             });
             match written {
-                Compute::Updated {
-                    new: (_, entry), ..
-                } => {
+                Compute::Updated { new: (_, entry), .. } => {
                     if entry.expires_at() < entry.queued {
                         self.requeue(key);
                     }
@@ -218,9 +211,7 @@ impl Records {
 
     fn reserve(&self, in_any_case: bool) -> bool {
         let one_more = |held| (in_any_case || held < self.capacity).then_some(held + 1);
-        self.held
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
-            .is_ok()
+        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
     }
 
     pub(super) fn rename(&self, from: &Key, to: &Key, renewal: Renewal, now: Timestamp) -> Renamed {
@@ -250,11 +241,7 @@ impl Records {
             return Err(*from);
         }
         if let Some(other) = map.get(to) {
-            return if other.is_live(now) {
-                Ok(Renamed::KeyTaken)
-            } else {
-                Err(*to)
-            };
+            return if other.is_live(now) { Ok(Renamed::KeyTaken) } else { Err(*to) };
         }
         let removed = map.compute(*from, |found| match found {
             Some((_, entry)) if entry.is_live(now) && entry.owner() == owner.as_ref() => {
@@ -279,10 +266,7 @@ impl Records {
     /// Removes the record under `key` if it is live, and hands it out.
     pub(super) fn take(&self, key: &Key, now: Timestamp) -> Option<Entry> {
         let taken = self.remove_if(key, |_| Ok::<(), ()>(()));
-        taken
-            .ok()
-            .flatten()
-            .filter(|entry| self.was_live(key, entry, now))
+        taken.ok().flatten().filter(|entry| self.was_live(key, entry, now))
     }
 
     pub(super) fn remove(&self, key: &Key, condition: Condition<'_>, now: Timestamp) -> Removed {
@@ -292,11 +276,7 @@ impl Records {
                 Condition::Version(version) => entry.version == version,
                 Condition::Owner(owner) => entry.owner() == Some(owner),
             };
-            if holds || !entry.is_live(now) {
-                Ok(())
-            } else {
-                Err(())
-            }
+            if holds || !entry.is_live(now) { Ok(()) } else { Err(()) }
         });
         match removed {
             Ok(Some(entry)) if self.was_live(key, &entry, now) => Removed::Done,
@@ -326,10 +306,7 @@ impl Records {
         let ended = self.end_epoch(owner, keep, now);
         // They are dead already; this frees their space, without the owner's lock.
         for (_, key) in ended {
-            let _ = self.unmap(
-                &key,
-                |entry| if entry.has_ended() { Ok(()) } else { Err(()) },
-            );
+            let _ = self.unmap(&key, |entry| if entry.has_ended() { Ok(()) } else { Err(()) });
         }
     }
 
@@ -356,12 +333,7 @@ impl Records {
             (key, moved)
         });
         owned.end_epoch(match kept {
-            Some((
-                key,
-                Compute::Updated {
-                    new: (_, entry), ..
-                },
-            )) => Some((key, entry)),
+            Some((key, Compute::Updated { new: (_, entry), .. })) => Some((key, entry)),
             _ => None,
         })
     }
@@ -379,11 +351,7 @@ impl Records {
             };
             let mut owned = owner.as_ref().map(|owner| self.owners.lock(owner));
             let removed = self.unmap(key, |entry| {
-                if entry.owner() == owner.as_ref() {
-                    check(entry).map_err(Some)
-                } else {
-                    Err(None)
-                }
+                if entry.owner() == owner.as_ref() { check(entry).map_err(Some) } else { Err(None) }
             });
             match removed {
                 Ok(entry) => {
@@ -427,10 +395,8 @@ impl Records {
     /// Frees the space of the record under `key` if it is dead, before anyone is told so: another
     /// whose clock was read earlier might touch it yet.
     fn discard(&self, key: &Key, now: Timestamp) -> bool {
-        let removed = self.remove_if(
-            key,
-            |entry| if entry.is_live(now) { Err(()) } else { Ok(()) },
-        );
+        let removed =
+            self.remove_if(key, |entry| if entry.is_live(now) { Err(()) } else { Ok(()) });
         matches!(removed, Ok(Some(entry)) if !self.was_live(key, &entry, now))
     }
 
@@ -454,11 +420,7 @@ impl Records {
             }
             _ => Operation::Abort(()),
         });
-        if let Compute::Updated {
-            old: (_, old),
-            new: (_, new),
-        } = requeued
-        {
+        if let Compute::Updated { old: (_, old), new: (_, new) } = requeued {
             queue.remove(&(old.queued, *key));
             queue.insert((new.queued, *key));
         }
@@ -466,9 +428,8 @@ impl Records {
 
     /// Frees the space of up to `limit` dead records.
     pub(super) fn sweep(&self, limit: usize, now: Timestamp) -> usize {
-        (0..SHARDS).fold(0, |freed, shard| {
-            freed + self.sweep_shard(shard, now, limit - freed, usize::MAX)
-        })
+        (0..SHARDS)
+            .fold(0, |freed, shard| freed + self.sweep_shard(shard, now, limit - freed, usize::MAX))
     }
 
     fn sweep_shard(&self, shard: usize, now: Timestamp, limit: usize, looks: usize) -> usize {
@@ -494,13 +455,8 @@ impl Records {
         let Some((queued, key)) = self.queue.first() else {
             return;
         };
-        let removed = self.remove_if(&key, |entry| {
-            if entry.expires_at() > queued {
-                Err(())
-            } else {
-                Ok(())
-            }
-        });
+        let removed = self
+            .remove_if(&key, |entry| if entry.expires_at() > queued { Err(()) } else { Ok(()) });
         match removed {
             Ok(Some(_)) => self.told.evicted(&key),
             Ok(None) => {}

@@ -71,11 +71,7 @@ impl RedisCluster {
     pub fn kill_master(&self, i: usize) -> Result<usize> {
         let masters = self.masters()?;
         let index = *masters.get(i).ok_or_else(|| {
-            Error::new(format!(
-                "the cluster has {} masters, not {}",
-                masters.len(),
-                i + 1
-            ))
+            Error::new(format!("the cluster has {} masters, not {}", masters.len(), i + 1))
         })?;
         self.nodes[index].kill()?;
         Ok(index)
@@ -88,8 +84,7 @@ impl RedisCluster {
             let info = ask(&["CLUSTER", "INFO"]);
             // A node that has not noticed yet that a master is gone calls the cluster whole.
             let runs = |line: &str| {
-                self.index_of(line)
-                    .is_some_and(|index| self.nodes[index].pid().is_some())
+                self.index_of(line).is_some_and(|index| self.nodes[index].pid().is_some())
             };
             info.contains("cluster_state:ok")
                 && info.contains("cluster_slots_ok:16384")
@@ -99,11 +94,8 @@ impl RedisCluster {
 
     fn join(&self) -> Result<()> {
         let cli = find_or_install("redis-cli", "redis-tools")?;
-        let addresses: Vec<String> = self
-            .nodes
-            .iter()
-            .map(|node| format!("127.0.0.1:{}", node.port()))
-            .collect();
+        let addresses: Vec<String> =
+            self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
         let mut arguments = vec!["--cluster", "create"];
         arguments.extend(addresses.iter().map(String::as_str));
         arguments.extend(["--cluster-replicas", "1", "--cluster-yes"]);
@@ -158,7 +150,5 @@ impl RedisCluster {
 
 /// The lines of `CLUSTER NODES` that end in slots, and those slots.
 fn serving(nodes: &str) -> impl Iterator<Item = (&str, &str)> {
-    nodes
-        .lines()
-        .filter_map(|line| Some((line, line.splitn(9, ' ').nth(8)?)))
+    nodes.lines().filter_map(|line| Some((line, line.splitn(9, ' ').nth(8)?)))
 }

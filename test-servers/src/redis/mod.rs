@@ -29,15 +29,7 @@ impl Redis {
 
     /// Starts one that has every acknowledged write on disk.
     pub fn durable() -> Result<Self> {
-        node(&[
-            "--save",
-            "",
-            "--appendonly",
-            "yes",
-            "--appendfsync",
-            "always",
-        ])
-        .map(Self)
+        node(&["--save", "", "--appendonly", "yes", "--appendfsync", "always"]).map(Self)
     }
 
     /// Starts one that knows, next to the default user, a user with these ACL rules, such as
@@ -70,14 +62,9 @@ fn node(options: &[&str]) -> Result<Server> {
     let number = port.number();
     let mut arguments = vec!["--port".to_owned(), number.to_string()];
     arguments.extend(options.iter().map(|&option| option.to_owned()));
-    launch(
-        "redis",
-        "redis",
-        port,
-        arguments,
-        Directory::create("redis", None)?,
-        move || ping(number),
-    )
+    launch("redis", "redis", port, arguments, Directory::create("redis", None)?, move || {
+        ping(number)
+    })
 }
 
 fn launch(
@@ -90,23 +77,11 @@ fn launch(
 ) -> Result<Server> {
     let path = directory.path().display().to_string();
     // DEBUG SLEEP is how a test makes a server stall for a known time.
-    let common = [
-        "--bind",
-        "127.0.0.1",
-        "--dir",
-        &path,
-        "--enable-debug-command",
-        "yes",
-    ];
+    let common = ["--bind", "127.0.0.1", "--dir", &path, "--enable-debug-command", "yes"];
     arguments.extend(common.map(str::to_owned));
     let url = format!("{scheme}://127.0.0.1:{}", port.number());
     let program = find_or_install("redis-server", "redis-server")?;
-    let launch = Launch {
-        program,
-        arguments,
-        account: None,
-        end: Signal::KILL,
-    };
+    let launch = Launch { program, arguments, account: None, end: Signal::KILL };
     Server::start(name, url, port, launch, directory, Box::new(answers))
 }
 

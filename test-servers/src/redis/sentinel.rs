@@ -19,14 +19,7 @@ impl Sentinel {
 
     /// Starts all five, and returns when a failover could begin.
     pub fn start() -> Result<Self> {
-        let plain = [
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-            "--repl-diskless-sync-delay",
-            "0",
-        ];
+        let plain = ["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"];
         let master = node(&plain)?;
         let port = master.port().to_string();
         let mut of_master = plain.to_vec();
@@ -37,13 +30,9 @@ impl Sentinel {
             let info = resp::ask(data[0].port(), &["INFO", "replication"]).unwrap_or_default();
             info.concat().contains("master_link_status:up")
         })?;
-        let sentinels = (0..3)
-            .map(|_| start_sentinel(&port))
-            .collect::<Result<Vec<_>>>()?;
+        let sentinels = (0..3).map(|_| start_sentinel(&port)).collect::<Result<Vec<_>>>()?;
         let sentinel = Self { data, sentinels };
-        wait("the Sentinels to know the replica and each other", || {
-            sentinel.is_whole()
-        })?;
+        wait("the Sentinels to know the replica and each other", || sentinel.is_whole())?;
         Ok(sentinel)
     }
 
@@ -88,10 +77,7 @@ impl Sentinel {
 
     fn master_port(&self) -> Result<u16> {
         let question = ["SENTINEL", "get-master-addr-by-name", Self::MASTER_NAME];
-        let running = self
-            .sentinels
-            .iter()
-            .filter(|sentinel| sentinel.pid().is_some());
+        let running = self.sentinels.iter().filter(|sentinel| sentinel.pid().is_some());
         running
             .filter_map(|sentinel| resp::ask(sentinel.port(), &question).ok())
             .find_map(|address| address.get(1)?.parse().ok())
@@ -104,10 +90,7 @@ impl Sentinel {
             let facts = resp::ask(sentinel.port(), &question).unwrap_or_default();
             let fact = |name: &str| {
                 let (pairs, _) = facts.as_chunks::<2>();
-                pairs
-                    .iter()
-                    .find(|[key, _]| key == name)
-                    .map(|[_, value]| value.as_str())
+                pairs.iter().find(|[key, _]| key == name).map(|[_, value]| value.as_str())
             };
             fact("num-slaves") == Some("1")
                 && fact("num-other-sentinels") == Some("2")
@@ -134,14 +117,7 @@ fn start_sentinel(master_port: &str) -> Result<Server> {
     )
     .map_err(|error| Error::doing(format!("writing {}", config.display()), error))?;
     let arguments = vec![config.display().to_string(), "--sentinel".to_owned()];
-    launch(
-        "redis sentinel",
-        "redis",
-        port,
-        arguments,
-        directory,
-        move || ping(number),
-    )
+    launch("redis sentinel", "redis", port, arguments, directory, move || ping(number))
 }
 
 fn wait(what: &str, condition: impl Fn() -> bool) -> Result<()> {

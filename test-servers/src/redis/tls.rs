@@ -29,18 +29,10 @@ impl RedisTls {
         let certificates = Certificates::make(directory.path())?;
         let port = Port::reserve()?;
         let number = port.number().to_string();
-        let mut arguments: Vec<String> = [
-            "--port",
-            "0",
-            "--tls-port",
-            &number,
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ]
-        .map(str::to_owned)
-        .into();
+        let mut arguments: Vec<String> =
+            ["--port", "0", "--tls-port", &number, "--save", "", "--appendonly", "no"]
+                .map(str::to_owned)
+                .into();
         for (option, file) in [
             ("--tls-ca-cert-file", "ca.crt"),
             ("--tls-cert-file", "server.crt"),
@@ -50,28 +42,18 @@ impl RedisTls {
         }
         let cli = find_or_install("redis-cli", "redis-tools")?;
         let paths = certificates.clone();
-        let server = launch(
-            "redis with TLS",
-            "rediss",
-            port,
-            arguments,
-            directory,
-            move || {
-                let (ca, certificate) = (paths.file("ca.crt"), paths.file("client.crt"));
-                let key = paths.file("client.key");
-                let mut ping = vec!["-h", "127.0.0.1", "-p", &number, "--tls", "--cacert", &ca];
-                ping.extend(["--cert", &certificate, "--key", &key, "PING"]);
-                match run(&cli, &ping, None) {
-                    Ok(answer) if answer.trim() == "PONG" => Ok(()),
-                    Ok(answer) => Err(io::Error::other(answer)),
-                    Err(error) => Err(io::Error::other(error)),
-                }
-            },
-        )?;
-        Ok(Self {
-            server,
-            certificates,
-        })
+        let server = launch("redis with TLS", "rediss", port, arguments, directory, move || {
+            let (ca, certificate) = (paths.file("ca.crt"), paths.file("client.crt"));
+            let key = paths.file("client.key");
+            let mut ping = vec!["-h", "127.0.0.1", "-p", &number, "--tls", "--cacert", &ca];
+            ping.extend(["--cert", &certificate, "--key", &key, "PING"]);
+            match run(&cli, &ping, None) {
+                Ok(answer) if answer.trim() == "PONG" => Ok(()),
+                Ok(answer) => Err(io::Error::other(answer)),
+                Err(error) => Err(io::Error::other(error)),
+            }
+        })?;
+        Ok(Self { server, certificates })
     }
 
     /// The files that a client needs.
@@ -91,9 +73,7 @@ impl Deref for RedisTls {
 impl Certificates {
     /// The files in a directory: `ca.crt`, `client.crt` and `client.key`.
     pub fn in_directory(directory: impl Into<PathBuf>) -> Self {
-        Self {
-            directory: directory.into(),
-        }
+        Self { directory: directory.into() }
     }
 
     /// The directory that holds the files.
@@ -130,11 +110,7 @@ impl Certificates {
         )
         .map_err(|error| Error::doing(format!("writing {config}"), error))?;
         let openssl = find_or_install("openssl", "openssl")?;
-        for (role, name) in [
-            ("authority", "ca"),
-            ("server", "server"),
-            ("client", "client"),
-        ] {
+        for (role, name) in [("authority", "ca"), ("server", "server"), ("client", "client")] {
             let (key, certificate) = (format!("{name}.key"), format!("{name}.crt"));
             let (key, certificate) = (certificates.file(&key), certificates.file(&certificate));
             let (ca, ca_key) = (certificates.file("ca.crt"), certificates.file("ca.key"));

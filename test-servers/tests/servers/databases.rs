@@ -52,23 +52,17 @@ fn its_port_is_closed_after_drop<T>(port: u16, server: T) -> Result<()> {
 /// Logs in and reads until the server is ready for a query.
 fn postgres_answers(server: &Server) -> bool {
     let startup = b"\0\0\0\x17\0\x03\0\0user\0postgres\0\0";
-    says(server.port(), startup, |answer| {
-        answer.ends_with(b"Z\0\0\0\x05I")
-    })
+    says(server.port(), startup, |answer| answer.ends_with(b"Z\0\0\0\x05I"))
 }
 
 /// Reads the greeting, which names the version.
 fn mariadb_answers(server: &Server) -> bool {
-    says(server.port(), b"", |answer| {
-        answer.windows(7).any(|part| part == b"MariaDB")
-    })
+    says(server.port(), b"", |answer| answer.windows(7).any(|part| part == b"MariaDB"))
 }
 
 /// Sends `{ping: 1, $db: "admin"}` and reads until the `ok` of its answer.
 fn mongodb_answers(server: &Server) -> bool {
     let ping = b"\x33\0\0\0\x01\0\0\0\0\0\0\0\xdd\x07\0\0\0\0\0\0\0\
                  \x1e\0\0\0\x10ping\0\x01\0\0\0\x02$db\0\x06\0\0\0admin\0\0";
-    says(server.port(), ping, |answer| {
-        answer.windows(3).any(|part| part == b"ok\0")
-    })
+    says(server.port(), ping, |answer| answer.windows(3).any(|part| part == b"ok\0"))
 }

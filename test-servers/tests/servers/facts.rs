@@ -29,10 +29,7 @@ pub fn it_lives_dies_and_returns(server: &Server, answers: impl Fn(&Server) -> b
     server.pause()?;
     server.kill()?;
     server.restart()?;
-    assert!(
-        answers(server),
-        "it does not answer after it was killed in a pause"
-    );
+    assert!(answers(server), "it does not answer after it was killed in a pause");
     Ok(())
 }
 
@@ -47,9 +44,7 @@ pub fn says(port: u16, request: &[u8], expected: impl Fn(&[u8]) -> bool) -> bool
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
         return false;
     };
-    stream
-        .set_read_timeout(Some(Duration::from_millis(1000)))
-        .expect("a timeout can be set");
+    stream.set_read_timeout(Some(Duration::from_millis(1000))).expect("a timeout can be set");
     if stream.write_all(request).is_err() {
         return false;
     }
@@ -67,10 +62,7 @@ pub fn says(port: u16, request: &[u8], expected: impl Fn(&[u8]) -> bool) -> bool
 pub fn within_30_seconds(condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !condition() {
-        assert!(
-            Instant::now() < deadline,
-            "it did not happen within 30 seconds"
-        );
+        assert!(Instant::now() < deadline, "it did not happen within 30 seconds");
         thread::sleep(Duration::from_millis(50));
     }
 }

@@ -16,11 +16,7 @@ fn nothing_is_left_of_a_process_that_aborts() -> Result<()> {
         let (running, paused) = (Redis::start()?, Redis::start()?);
         paused.pause()?;
         let place = running.directory().display();
-        println!(
-            "owns {} {} {place}",
-            running.pid().unwrap(),
-            paused.pid().unwrap()
-        );
+        println!("owns {} {} {place}", running.pid().unwrap(), paused.pid().unwrap());
         std::process::abort();
     }
     let left = an_owner_aborts();
@@ -35,28 +31,16 @@ fn nothing_is_left_of_a_process_that_aborts() -> Result<()> {
 
 fn an_owner_aborts() -> Vec<String> {
     let mut owner = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "owner::nothing_is_left_of_a_process_that_aborts",
-            "--nocapture",
-        ])
+        .args(["--exact", "owner::nothing_is_left_of_a_process_that_aborts", "--nocapture"])
         .env(OWNER, "1")
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let output = BufReader::new(owner.stdout.take().unwrap()).lines();
-    let line = output
-        .map_while(std::io::Result::ok)
-        .find(|line| line.contains("owns "))
-        .unwrap();
+    let line = output.map_while(std::io::Result::ok).find(|line| line.contains("owns ")).unwrap();
     assert!(!owner.wait().unwrap().success());
-    line.split("owns ")
-        .nth(1)
-        .unwrap()
-        .split(' ')
-        .map(str::to_owned)
-        .collect()
+    line.split("owns ").nth(1).unwrap().split(' ').map(str::to_owned).collect()
 }
 
 #[test]
@@ -81,9 +65,6 @@ fn a_panic_stops_the_server() -> Result<()> {
 
 #[test]
 fn tests_of_one_process_share_a_server() {
-    let urls = [
-        test_servers::redis_url(),
-        thread::spawn(test_servers::redis_url).join().unwrap(),
-    ];
+    let urls = [test_servers::redis_url(), thread::spawn(test_servers::redis_url).join().unwrap()];
     assert_eq!(urls[0], urls[1]);
 }

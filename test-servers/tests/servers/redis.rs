@@ -37,20 +37,9 @@ fn a_plain_server_forgets_on_restart() -> Result<()> {
 fn a_user_can_do_what_its_rules_say() -> Result<()> {
     let server = Redis::with_user("web", "secret", "~session:* +get")?;
     let login = "AUTH web secret\r\n";
-    assert!(redis_says(
-        server.port(),
-        &format!("{login}GET session:1"),
-        "+OK\r\n$-1"
-    ));
-    assert!(redis_says(
-        server.port(),
-        &format!("{login}GET other:1"),
-        "+OK\r\n-NOPERM"
-    ));
-    assert_eq!(
-        server.url_as("web", "secret"),
-        format!("redis://web:secret@{}", address(&server))
-    );
+    assert!(redis_says(server.port(), &format!("{login}GET session:1"), "+OK\r\n$-1"));
+    assert!(redis_says(server.port(), &format!("{login}GET other:1"), "+OK\r\n-NOPERM"));
+    assert_eq!(server.url_as("web", "secret"), format!("redis://web:secret@{}", address(&server)));
     Ok(())
 }
 
@@ -59,11 +48,7 @@ fn a_server_with_tls_lives_dies_and_returns() -> Result<()> {
     let server = RedisTls::start()?;
     assert!(server.url().starts_with("rediss://"));
     let files = server.certificates();
-    for file in [
-        files.authority(),
-        files.client_certificate(),
-        files.client_key(),
-    ] {
+    for file in [files.authority(), files.client_certificate(), files.client_key()] {
         assert!(file.is_file(), "{} is missing", file.display());
     }
     // It answers nothing in plain text; `start` and `restart` have asked it over TLS.
@@ -78,11 +63,7 @@ fn a_cluster_promotes_the_replica_of_a_killed_master() -> Result<()> {
     assert_eq!(cluster.urls().len(), 6);
     assert_eq!(cluster.masters()?.len(), 3);
     let lost = cluster.master_of_slot(0)?;
-    let position = cluster
-        .masters()?
-        .iter()
-        .position(|&index| index == lost)
-        .unwrap();
+    let position = cluster.masters()?.iter().position(|&index| index == lost).unwrap();
     assert_eq!(cluster.kill_master(position)?, lost);
     cluster.wait_until_ok()?;
     assert_ne!(cluster.master_of_slot(0)?, lost);
@@ -103,10 +84,7 @@ fn sentinels_promote_the_replica_of_a_killed_master() -> Result<()> {
 
 #[test]
 fn a_server_that_cannot_start_shows_its_log() {
-    let error = Redis::with_user("web", "secret", "+no-such-command")
-        .err()
-        .unwrap()
-        .to_string();
+    let error = Redis::with_user("web", "secret", "+no-such-command").err().unwrap().to_string();
     assert!(error.contains("starting it failed"), "{error}");
     assert!(error.contains("no-such-command"), "{error}");
 }

@@ -1,0 +1,84 @@
+//! [`ResponseFuture`]: waits for the handler, then writes the session back.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::Response;
+use http::header::{CACHE_CONTROL, HeaderValue};
+use pin_project_lite::pin_project;
+
+use super::rejection::Rejection;
+use super::sessions::{Boxed, Current, Sessions};
+
+pin_project! {
+    /// The response of a [`SessionService`](super::SessionService).
+    pub struct ResponseFuture<Inner, Body, T> {
+        #[pin]
+        inner: Inner,
+        sessions: Sessions<T>,
+        // There only while a changed session is written, so that no other request costs a box.
+        commit: Option<(Boxed<'static, ()>, Response<Body>)>,
+    }
+}
+
+impl<Inner, Body, T> ResponseFuture<Inner, Body, T> {
+    pub(super) fn new(inner: Inner, sessions: Sessions<T>) -> Self {
+        Self { inner, sessions, commit: None }
+    }
+}
+
+impl<Inner, Body, T> std::fmt::Debug for ResponseFuture<Inner, Body, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ResponseFuture")
+    }
+}
+
+impl<Inner, Body, T, E> Future for ResponseFuture<Inner, Body, T>
+where
+    Inner: Future<Output = Result<Response<Body>, E>>,
+    Body: From<String>,
+    T: Send + Sync + 'static,
+{
+    type Output = Result<Response<Body>, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let (mut commit, response) = match this.commit.take() {
+            Some(pending) => pending,
+            None => {
+                let response = ready!(this.inner.poll(context))?;
+                if response.status().is_server_error() || !this.sessions.has_changes() {
+                    return Poll::Ready(Ok(with_token(response, this.sessions)));
+                }
+                let commit: Boxed<'static, ()> = Box::pin(this.sessions.clone().commit());
+                (commit, response)
+            }
+        };
+        let response = match commit.as_mut().poll(context) {
+            Poll::Pending => {
+                *this.commit = Some((commit, response));
+                return Poll::Pending;
+            }
+            Poll::Ready(Ok(())) => response,
+            Poll::Ready(Err(error)) => Rejection::from(error).to_response(),
+        };
+        Poll::Ready(Ok(with_token(response, this.sessions)))
+    }
+}
+
+/// A new token goes out whatever the answer is, since the old one may be dead.
+fn with_token<Body, T>(mut response: Response<Body>, sessions: &Sessions<T>) -> Response<Body> {
+    if let Some(token) = sessions.request.progress().outgoing.take() {
+        let headers = response.headers_mut();
+        headers.insert(sessions.request.edge.transport.header.clone(), token);
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}
+
+impl<T> Sessions<T> {
+    fn has_changes(&self) -> bool {
+        matches!(self.request.progress().current, Current::Changed(_) | Current::Contended)
+    }
+}

@@ -1,0 +1,135 @@
+//! [`Rejection`]: what a client is told when its request cannot have its session.
+
+use std::time::Duration;
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{Response, StatusCode};
+
+use crate::error::Error;
+use crate::token::TokenError;
+
+/// Seconds after which a client may try again.
+const RETRY_SECONDS: u16 = 1;
+
+/// Why a request cannot have its session, or cannot keep what it did to it.
+///
+/// With axum it is a response; elsewhere [`to_response`](Self::to_response) makes one. What the
+/// server knows, but a client must not, stays out of it: log [`source`](std::error::Error::source).
+///
+/// ```
+/// use token_session::Error;
+/// use token_session::http::Rejection;
+///
+/// let response = Rejection::from(Error::Gone).to_response::<String>();
+/// assert_eq!(response.status(), 401);
+/// assert!(response.headers()["www-authenticate"].to_str().unwrap().contains("invalid_token"));
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// 401: the request has no token.
+    #[error("this needs a session; log in, and send the token as `Authorization: Bearer …`")]
+    NoToken,
+    /// 401: what was sent can be no token (RFC 6750, section 3.1, has it an invalid one).
+    #[error("{0}; log in again")]
+    MalformedToken(TokenError),
+    /// 401: the token is unknown, expired or destroyed.
+    #[error("the session has ended, or the token was not made here; log in again")]
+    InvalidToken,
+    /// 400: the request has two different tokens (RFC 6750, section 2).
+    #[error("the request carries more than one token; send one, in one place")]
+    AmbiguousToken,
+    /// 401: the person proved who they are too long ago (RFC 9470).
+    #[error("this needs proof of who you are from the last {} seconds; log in again", max_age.as_secs())]
+    NotFresh {
+        /// How long ago it may be.
+        max_age: Duration,
+    },
+    /// 409: another request changed the session first. This one's changes were not kept.
+    #[error("another request changed the session at the same time; try again")]
+    Conflict,
+    /// 409: the owner has as many sessions as the limit allows.
+    #[error("there are {max} sessions of this account already; end one of them first")]
+    TooManySessions {
+        /// The limit.
+        max: u32,
+    },
+    /// 503: the store is out of reach. The token is as good as before.
+    #[error("sessions are out of reach for a moment; try again with the same token")]
+    Unavailable(#[source] Error),
+    /// 500: a fault of the service.
+    #[error("the service cannot handle its sessions")]
+    Internal(#[source] Error),
+    /// 500: no [`SessionLayer`](super::SessionLayer) for this type of data is around the handler.
+    #[error("the service lacks the SessionLayer for this type of data")]
+    NoLayer,
+}
+
+impl From<Error> for Rejection {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Gone => Self::InvalidToken,
+            Error::Conflict { .. } => Self::Conflict,
+            Error::TooManySessions { max } => Self::TooManySessions { max },
+            error if error.is_retryable() => Self::Unavailable(error),
+            error => Self::Internal(error),
+        }
+    }
+}
+
+impl Rejection {
+    /// The status of the response.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::NoToken
+            | Self::MalformedToken(_)
+            | Self::InvalidToken
+            | Self::NotFresh { .. } => StatusCode::UNAUTHORIZED,
+            Self::AmbiguousToken => StatusCode::BAD_REQUEST,
+            Self::Conflict | Self::TooManySessions { .. } => StatusCode::CONFLICT,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) | Self::NoLayer => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The response: a challenge where the client is to authenticate, `Retry-After` where it is to
+    /// wait, and a body of `application/problem+json`.
+    pub fn to_response<B: From<String>>(&self) -> Response<B> {
+        let status = self.status();
+        let title = status.canonical_reason().unwrap_or_default();
+        let detail = self.to_string();
+        let body =
+            serde_json::json!({ "title": title, "status": status.as_u16(), "detail": detail });
+        let mut response = Response::new(B::from(body.to_string()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(challenge) = self.challenge() {
+            headers.insert(WWW_AUTHENTICATE, challenge);
+        }
+        if matches!(self, Self::Unavailable(_)) {
+            headers.insert(RETRY_AFTER, RETRY_SECONDS.into());
+        }
+        response
+    }
+
+    /// RFC 6750, section 3: no error code where there was no token.
+    fn challenge(&self) -> Option<HeaderValue> {
+        Some(match self {
+            Self::NoToken => HeaderValue::from_static(r#"Bearer realm="session""#),
+            Self::MalformedToken(_) | Self::InvalidToken => {
+                HeaderValue::from_static(r#"Bearer realm="session", error="invalid_token""#)
+            }
+            Self::AmbiguousToken => {
+                HeaderValue::from_static(r#"Bearer realm="session", error="invalid_request""#)
+            }
+            Self::NotFresh { max_age } => HeaderValue::try_from(format!(
+                r#"Bearer realm="session", error="insufficient_user_authentication", max_age="{}""#,
+                max_age.as_secs()
+            ))
+            .ok()?,
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,246 @@
+//! [`Session`]: the request's session in a handler's hands.
+
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use super::rejection::Rejection;
+use super::sessions::{Current, Sessions};
+use crate::error::Error;
+use crate::manager::{Issued, Loaded};
+use crate::record::Meta;
+use crate::store::Renewal;
+use crate::token::Key;
+
+/// The request's live session, typed. It derefs to its data; what is changed through `&mut` is
+/// written once, before the response leaves; see the [module's docs](super) for when.
+///
+/// With axum it is an extractor, and so is `Option<Session<T>>`.
+///
+/// ```
+/// use std::time::Duration;
+/// use token_session::http::{Rejection, Session};
+///
+/// struct Account { email: String }
+///
+/// async fn change_email(mut session: Session<Account>, email: String) -> Result<(), Rejection> {
+///     session.require_fresh(Duration::from_secs(300))?;
+///     session.email = email;
+///     session.regenerate().await?;
+///     Ok(())
+/// }
+/// ```
+///
+/// A change that builds on the value that was read, such as a counter, may meet another request's:
+///
+/// ```
+/// # use token_session::http::{Rejection, Session};
+/// // Two requests at once: the later one to be written gets 409, and its change is not kept.
+/// async fn count(mut session: Session<u32>) {
+///     *session += 1;
+/// }
+///
+/// // Two requests at once: both count.
+/// async fn count_both(mut session: Session<u32>) -> Result<(), Rejection> {
+///     session.update(|count| *count += 1).await
+/// }
+/// ```
+pub struct Session<T: Send + Sync + 'static> {
+    /// `None` only once it was given back.
+    loaded: Option<Loaded<T>>,
+    changed: bool,
+    sessions: Sessions<T>,
+}
+
+impl<T: Send + Sync + 'static> std::fmt::Debug for Session<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("key", &self.key()).finish_non_exhaustive()
+    }
+}
+
+impl<T: Send + Sync + 'static> Deref for Session<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.loaded().data
+    }
+}
+
+impl<T: Send + Sync + 'static> DerefMut for Session<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.changed = true;
+        &mut self.loaded_mut().data
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for Session<T> {
+    /// Gives a changed session back to the request, for the layer to write.
+    fn drop(&mut self) {
+        let Some(loaded) = self.loaded.take().filter(|_| self.changed) else {
+            return;
+        };
+        let mut progress = self.sessions.request.progress();
+        progress.current = match std::mem::replace(&mut progress.current, Current::Contended) {
+            Current::Clean { .. } => Current::Changed(loaded),
+            Current::Changed(_) | Current::Contended => Current::Contended,
+            gone @ (Current::Gone | Current::Unasked) => gone,
+        };
+    }
+}
+
+impl<T: Send + Sync + 'static> Session<T> {
+    pub(super) fn new(loaded: Loaded<T>, changed: bool, sessions: Sessions<T>) -> Self {
+        Self { loaded: Some(loaded), changed, sessions }
+    }
+
+    fn loaded(&self) -> &Loaded<T> {
+        self.loaded.as_ref().expect("a session is given back only when it is dropped")
+    }
+
+    fn loaded_mut(&mut self) -> &mut Loaded<T> {
+        self.loaded.as_mut().expect("a session is given back only when it is dropped")
+    }
+
+    /// The session's public id; not the token.
+    pub fn key(&self) -> &Key {
+        &self.loaded().key
+    }
+
+    /// Owner, label, lifetime and what else goes with the data.
+    pub fn meta(&self) -> &Meta {
+        &self.loaded().meta
+    }
+
+    /// Goes on only if the person proved who they are within the last `max_age`. To be asked before
+    /// what only the person may do, such as to change the password (OWASP ASVS 5.0, 7.5.1).
+    ///
+    /// # Errors
+    /// [`NotFresh`](Rejection::NotFresh): a 401 whose challenge tells the client to have the person
+    /// authenticate anew (RFC 9470); then call [`reauthenticate`](Self::reauthenticate).
+    pub fn require_fresh(&self, max_age: Duration) -> Result<(), Rejection> {
+        if self.meta().is_fresh(max_age) { Ok(()) } else { Err(Rejection::NotFresh { max_age }) }
+    }
+
+    /// Changes the data and writes it now, whatever other requests do to it: when another came
+    /// first, the data is read anew and `change` runs again. One round trip, and two more for each
+    /// time that another came first.
+    ///
+    /// # Errors
+    /// As [`TokenSession::update`](crate::TokenSession::update).
+    pub async fn update<R: Send>(
+        &mut self,
+        mut change: impl FnMut(&mut T) -> R + Send,
+    ) -> Result<R, Rejection> {
+        // Reading anew would lose what was changed through `&mut` before.
+        self.save().await?;
+        let mut result = None;
+        let mut change = |data: &mut T| result = Some(change(data));
+        let sessions = self.sessions.clone();
+        sessions.request.edge.manager.update(self.loaded_mut(), &mut change).await?;
+        self.settle();
+        result.ok_or(Rejection::Conflict)
+    }
+
+    /// Writes the data now, if it changed. One round trip.
+    ///
+    /// # Errors
+    /// [`Conflict`](Rejection::Conflict) when another request wrote in between,
+    /// [`InvalidToken`](Rejection::InvalidToken) when the session has ended meanwhile, and what the
+    /// store says.
+    pub async fn save(&mut self) -> Result<(), Rejection> {
+        if self.changed {
+            let sessions = self.sessions.clone();
+            sessions.request.edge.manager.write_back(self.loaded_mut()).await?;
+            self.changed = false;
+            self.settle();
+        }
+        Ok(())
+    }
+
+    /// Forgets what was changed through `&mut` and not yet written.
+    pub fn discard(mut self) {
+        self.changed = false;
+    }
+
+    /// As [`TokenSession::regenerate`](crate::TokenSession::regenerate). The response carries the
+    /// new token.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn regenerate(&mut self) -> Result<Issued, Rejection> {
+        self.rename(Renewal::Key).await
+    }
+
+    /// As [`TokenSession::reauthenticate`](crate::TokenSession::reauthenticate). The response
+    /// carries the new token.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn reauthenticate(&mut self) -> Result<Issued, Rejection> {
+        self.rename(Renewal::Authentication).await
+    }
+
+    async fn rename(&mut self, renewal: Renewal) -> Result<Issued, Rejection> {
+        let request = self.sessions.request.clone();
+        let version = self.meta().version;
+        let (issued, meta) =
+            request.edge.manager.rename(*self.key(), renewal, request.origin()).await?;
+        request.send(&issued.token);
+        let moved = meta.version;
+        let loaded = self.loaded_mut();
+        loaded.key = issued.key;
+        loaded.meta = meta;
+        if moved != version.next() {
+            // Another request wrote before the move: what is changed here must still meet it.
+            loaded.meta.version = version;
+        }
+        self.settle();
+        Ok(issued)
+    }
+
+    /// Ends the session; whether this call did it. One round trip.
+    ///
+    /// # Errors
+    /// What the store says: the session may live on, and the client keeps its token.
+    pub async fn destroy(mut self) -> Result<bool, Rejection> {
+        let request = self.sessions.request.clone();
+        let done = request.edge.manager.destroy(*self.key()).await?;
+        self.changed = false;
+        request.progress().current = Current::Gone;
+        Ok(done)
+    }
+
+    /// Ends all other sessions of this one's owner: "sign out everywhere else". One round trip;
+    /// nothing happens where it has no owner.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn destroy_others(&self) -> Result<(), Rejection> {
+        if let Some(owner) = &self.meta().owner {
+            self.sessions.request.edge.manager.destroy_all(owner, Some(self.key())).await?;
+        }
+        Ok(())
+    }
+
+    /// Has the request know how the session stands in the store now.
+    fn settle(&self) {
+        let mut progress = self.sessions.request.progress();
+        if let Current::Clean { .. } = progress.current {
+            progress.current = Current::of(self.loaded());
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> Sessions<T> {
+    /// Writes what the handlers changed, for the layer.
+    pub(super) async fn commit(self) -> Result<(), Error> {
+        let request = &self.request;
+        let current = std::mem::replace(&mut request.progress().current, Current::Gone);
+        match current {
+            Current::Changed(mut loaded) => {
+                request.edge.manager.write_back(&mut loaded).await.map(drop)
+            }
+            Current::Contended => Err(Error::Conflict { attempts: 1 }),
+            Current::Clean { .. } | Current::Gone | Current::Unasked => Ok(()),
+        }
+    }
+}

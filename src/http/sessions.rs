@@ -1,0 +1,313 @@
+//! [`Sessions`]: what a request may do with sessions, and what is kept until its response leaves.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::header::HeaderValue;
+use http::request::Parts;
+
+use super::rejection::Rejection;
+use super::session::Session;
+use super::transport::{Presented, Transport};
+use crate::codec::Codec;
+use crate::error::Error;
+use crate::generator::Origin;
+use crate::manager::{Issued, Loaded, NewSession, TokenSession};
+use crate::observe::observe;
+use crate::record::{Meta, Owner};
+use crate::store::{Condition, Renewal, Store};
+use crate::token::{Key, Token};
+
+pub(super) type Boxed<'a, R> = Pin<Box<dyn Future<Output = Result<R, Error>> + Send + 'a>>;
+
+/// The manager with its store and codec hidden, so that a handler names its data's type alone.
+pub(super) trait Manager<T>: Send + Sync {
+    fn needs_origin(&self) -> bool;
+    fn key(&self, token: &Token) -> Option<Key>;
+    fn load(&self, key: Key) -> Boxed<'_, Option<Loaded<T>>>;
+    fn decode(&self, key: Key, encoded: bytes::Bytes, meta: Meta) -> Result<Loaded<T>, Error>;
+    fn create<'a>(&'a self, data: &'a T, new: &'a NewSession<'a>) -> Boxed<'a, Issued>;
+    fn write_back<'a>(&'a self, loaded: &'a mut Loaded<T>) -> Boxed<'a, bool>;
+    fn update<'a>(
+        &'a self,
+        loaded: &'a mut Loaded<T>,
+        change: &'a mut (dyn FnMut(&mut T) + Send),
+    ) -> Boxed<'a, ()>;
+    fn rename<'a>(
+        &'a self,
+        key: Key,
+        renewal: Renewal,
+        origin: Origin<'a>,
+    ) -> Boxed<'a, (Issued, Meta)>;
+    fn destroy(&self, key: Key) -> Boxed<'_, bool>;
+    fn owned<'a>(&'a self, owner: &'a Owner, limit: usize) -> Boxed<'a, Vec<(Key, Meta)>>;
+    fn destroy_owned<'a>(&'a self, owner: &'a Owner, key: &'a Key) -> Boxed<'a, bool>;
+    fn destroy_all<'a>(&'a self, owner: &'a Owner, keep: Option<&'a Key>) -> Boxed<'a, ()>;
+}
+
+impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Manager<T> for TokenSession<T, S, C> {
+    fn needs_origin(&self) -> bool {
+        self.generator_needs_origin()
+    }
+    fn key(&self, token: &Token) -> Option<Key> {
+        self.key(token)
+    }
+    fn load(&self, key: Key) -> Boxed<'_, Option<Loaded<T>>> {
+        Box::pin(
+            async move { observe("get", Some(&key), self.load_key(key, self.auto_touch())).await },
+        )
+    }
+    fn decode(&self, key: Key, encoded: bytes::Bytes, meta: Meta) -> Result<Loaded<T>, Error> {
+        self.decode(key, crate::record::Record { data: encoded, meta })
+    }
+    fn create<'a>(&'a self, data: &'a T, new: &'a NewSession<'a>) -> Boxed<'a, Issued> {
+        Box::pin(self.create_with(data, new))
+    }
+    fn write_back<'a>(&'a self, loaded: &'a mut Loaded<T>) -> Boxed<'a, bool> {
+        let key = loaded.key;
+        Box::pin(async move { observe("set", Some(&key), self.write_back(loaded)).await })
+    }
+    fn update<'a>(
+        &'a self,
+        loaded: &'a mut Loaded<T>,
+        change: &'a mut (dyn FnMut(&mut T) + Send),
+    ) -> Boxed<'a, ()> {
+        let key = loaded.key;
+        Box::pin(
+            async move { observe("update", Some(&key), self.update_loaded(loaded, change)).await },
+        )
+    }
+    fn rename<'a>(
+        &'a self,
+        key: Key,
+        renewal: Renewal,
+        origin: Origin<'a>,
+    ) -> Boxed<'a, (Issued, Meta)> {
+        let operation = match renewal {
+            Renewal::Key => "regenerate",
+            Renewal::Authentication => "reauthenticate",
+        };
+        Box::pin(
+            async move { observe(operation, Some(&key), self.rename(key, renewal, origin)).await },
+        )
+    }
+    fn destroy(&self, key: Key) -> Boxed<'_, bool> {
+        Box::pin(async move {
+            observe("destroy", Some(&key), self.remove(&key, Condition::Always)).await
+        })
+    }
+    fn owned<'a>(&'a self, owner: &'a Owner, limit: usize) -> Boxed<'a, Vec<(Key, Meta)>> {
+        Box::pin(self.owned(owner, limit))
+    }
+    fn destroy_owned<'a>(&'a self, owner: &'a Owner, key: &'a Key) -> Boxed<'a, bool> {
+        Box::pin(self.destroy_owned(owner, key))
+    }
+    fn destroy_all<'a>(&'a self, owner: &'a Owner, keep: Option<&'a Key>) -> Boxed<'a, ()> {
+        Box::pin(self.end_owned(owner, keep))
+    }
+}
+
+/// The sessions as one request sees them: its own, those that it makes, and those of an owner.
+///
+/// The [`SessionLayer`](super::SessionLayer) puts it into the request's extensions; with axum it is
+/// an extractor, for handlers that log in. Clones are one handle. Whatever it makes, the response
+/// carries the token in its header, with `Cache-Control: no-store`.
+///
+/// ```
+/// use token_session::http::{Rejection, Sessions};
+/// use token_session::{NewSession, Owner};
+///
+/// async fn login(sessions: Sessions<u32>, user: Owner) -> Result<String, Rejection> {
+///     let issued = sessions.create_with(&0, NewSession::new().owner(user)).await?;
+///     Ok(issued.token.reveal().to_owned())
+/// }
+/// ```
+pub struct Sessions<T> {
+    pub(super) request: Arc<RequestState<T>>,
+}
+
+impl<T> Clone for Sessions<T> {
+    fn clone(&self) -> Self {
+        Self { request: Arc::clone(&self.request) }
+    }
+}
+
+impl<T> std::fmt::Debug for Sessions<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sessions")
+    }
+}
+
+/// What all requests share.
+pub(super) struct Edge<T> {
+    pub(super) manager: Arc<dyn Manager<T>>,
+    pub(super) transport: Transport,
+}
+
+pub(super) struct RequestState<T> {
+    pub(super) edge: Arc<Edge<T>>,
+    pub(super) presented: Presented,
+    pub(super) origin: Option<Box<Parts>>,
+    progress: Mutex<Progress<T>>,
+}
+
+/// How far the request has come with its session.
+pub(super) struct Progress<T> {
+    pub(super) current: Current<T>,
+    /// A new token, to be sent with the response.
+    pub(super) outgoing: Option<HeaderValue>,
+}
+
+pub(super) enum Current<T> {
+    /// Nobody asked for it yet.
+    Unasked,
+    /// It is as the store has it.
+    Clean { key: Key, encoded: bytes::Bytes, meta: Meta },
+    /// A handler changed it and gave it back.
+    Changed(Loaded<T>),
+    /// Two holders changed it at once.
+    Contended,
+    /// There is none, or none any more.
+    Gone,
+}
+
+impl<T> Current<T> {
+    pub(super) fn of(loaded: &Loaded<T>) -> Self {
+        Self::Clean { key: loaded.key, encoded: loaded.encoded.clone(), meta: loaded.meta.clone() }
+    }
+}
+
+impl<T> RequestState<T> {
+    pub(super) fn new(edge: Arc<Edge<T>>, presented: Presented, origin: Option<Box<Parts>>) -> Self {
+        let progress = Progress { current: Current::Unasked, outgoing: None };
+        Self { edge, presented, origin, progress: Mutex::new(progress) }
+    }
+
+    /// Nothing panics while it is held, so a poisoned lock is as good as any.
+    pub(super) fn progress(&self) -> MutexGuard<'_, Progress<T>> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn origin(&self) -> Origin<'_> {
+        self.origin.as_ref().map_or(Origin::unknown(), |parts| Origin::new(&**parts))
+    }
+
+    /// Has the response carry this token.
+    pub(super) fn send(&self, token: &Token) {
+        // A token has no character that a header may not.
+        if let Ok(mut value) = HeaderValue::from_str(token.reveal()) {
+            value.set_sensitive(true);
+            self.progress().outgoing = Some(value);
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> Sessions<T> {
+    /// Begins a session of no owner. One round trip.
+    ///
+    /// # Errors
+    /// As [`TokenSession::create`].
+    pub async fn create(&self, data: &T) -> Result<Issued, Rejection> {
+        self.create_with(data, NewSession::new()).await
+    }
+
+    /// Begins a session with a lifetime, an owner or a label of its own. The request's own session,
+    /// if it has one, is left as it is. One round trip.
+    ///
+    /// # Errors
+    /// As [`TokenSession::create_with`].
+    pub async fn create_with(&self, data: &T, new: NewSession<'_>) -> Result<Issued, Rejection> {
+        let new = new.origin(self.request.origin());
+        let issued = self.request.edge.manager.create(data, &new).await?;
+        self.request.send(&issued.token);
+        Ok(issued)
+    }
+
+    /// The request's session. One round trip, the first time that the request asks.
+    ///
+    /// # Errors
+    /// What the table in the [module's docs](super) says.
+    pub async fn session(&self) -> Result<Session<T>, Rejection> {
+        let request = &self.request;
+        let token = match &request.presented {
+            Presented::Nothing => return Err(Rejection::NoToken),
+            Presented::Malformed(error) => return Err(Rejection::MalformedToken(*error)),
+            Presented::Ambiguous => return Err(Rejection::AmbiguousToken),
+            Presented::Token(token) => token,
+        };
+        let known = {
+            let mut progress = request.progress();
+            match std::mem::replace(&mut progress.current, Current::Gone) {
+                Current::Unasked => {
+                    progress.current = Current::Unasked;
+                    None
+                }
+                Current::Clean { key, encoded, meta } => {
+                    progress.current =
+                        Current::Clean { key, encoded: encoded.clone(), meta: meta.clone() };
+                    Some((request.edge.manager.decode(key, encoded, meta)?, false))
+                }
+                Current::Changed(loaded) => {
+                    progress.current = Current::of(&loaded);
+                    Some((loaded, true))
+                }
+                Current::Contended => {
+                    progress.current = Current::Contended;
+                    return Err(Rejection::Conflict);
+                }
+                Current::Gone => return Err(Rejection::InvalidToken),
+            }
+        };
+        if let Some((loaded, changed)) = known {
+            return Ok(Session::new(loaded, changed, self.clone()));
+        }
+        let found = match request.edge.manager.key(token) {
+            Some(key) => request.edge.manager.load(key).await,
+            None => Ok(None),
+        };
+        let Some(loaded) = found? else {
+            request.progress().current = Current::Gone;
+            return Err(Rejection::InvalidToken);
+        };
+        request.progress().current = Current::of(&loaded);
+        Ok(Session::new(loaded, false, self.clone()))
+    }
+
+    /// The request's session, or `None` where [`session`](Self::session) says 401.
+    ///
+    /// # Errors
+    /// What the table in the [module's docs](super) says.
+    pub async fn optional_session(&self) -> Result<Option<Session<T>>, Rejection> {
+        match self.session().await {
+            Ok(session) => Ok(Some(session)),
+            Err(Rejection::NoToken | Rejection::MalformedToken(_) | Rejection::InvalidToken) => {
+                Ok(None)
+            }
+            Err(rejection) => Err(rejection),
+        }
+    }
+
+    /// As [`TokenSession::owned`].
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>, Rejection> {
+        Ok(self.request.edge.manager.owned(owner, limit).await?)
+    }
+
+    /// As [`TokenSession::destroy_owned`].
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn destroy_owned(&self, owner: &Owner, key: &Key) -> Result<bool, Rejection> {
+        Ok(self.request.edge.manager.destroy_owned(owner, key).await?)
+    }
+
+    /// As [`TokenSession::destroy_all`].
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn destroy_all(&self, owner: &Owner) -> Result<(), Rejection> {
+        Ok(self.request.edge.manager.destroy_all(owner, None).await?)
+    }
+}

@@ -1,0 +1,204 @@
+//! Where in a request the token is.
+
+use http::Request;
+use http::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue};
+use http::uri::{PathAndQuery, Uri};
+use percent_encoding::percent_decode_str;
+
+use crate::token::{Token, TokenError};
+
+/// The carriers that are looked at.
+#[derive(Clone, Debug)]
+pub(super) struct Transport {
+    pub(super) bearer: bool,
+    /// New tokens go out in it, whether it is read or not.
+    pub(super) header: HeaderName,
+    pub(super) reads_header: bool,
+    pub(super) cookie: Option<String>,
+    pub(super) query: Option<String>,
+}
+
+/// What a request came with.
+#[derive(Debug)]
+pub(super) enum Presented {
+    Nothing,
+    Token(Token),
+    Malformed(TokenError),
+    /// Two different tokens, which RFC 6750, section 2, forbids.
+    Ambiguous,
+}
+
+impl Presented {
+    fn add(&mut self, text: &str) {
+        let token = Token::parse(text);
+        *self = match (std::mem::replace(self, Self::Ambiguous), token) {
+            (Self::Nothing, Ok(token)) => Self::Token(token),
+            (Self::Nothing, Err(error)) => Self::Malformed(error),
+            (Self::Token(one), Ok(other)) if one.reveal() == other.reveal() => Self::Token(one),
+            _ => Self::Ambiguous,
+        };
+    }
+
+    fn add_bytes(&mut self, value: &[u8]) {
+        // A lossy text still fails for its charset, as it must.
+        self.add(&String::from_utf8_lossy(value));
+    }
+}
+
+impl Default for Transport {
+    fn default() -> Self {
+        let header = HeaderName::from_static("token-session");
+        Self { bearer: true, header, reads_header: true, cookie: None, query: None }
+    }
+}
+
+impl Transport {
+    /// Finds the token, and takes it out of the URI where it stood there.
+    pub(super) fn find<B>(&self, request: &mut Request<B>) -> Presented {
+        let mut presented = Presented::Nothing;
+        let headers = request.headers();
+        if self.bearer {
+            for credentials in headers.get_all(AUTHORIZATION).iter().filter_map(bearer) {
+                presented.add_bytes(credentials);
+            }
+        }
+        if self.reads_header {
+            for value in headers.get_all(&self.header) {
+                presented.add_bytes(value.as_bytes());
+            }
+        }
+        if let Some(name) = &self.cookie {
+            for value in headers.get_all(COOKIE) {
+                cookies(value, name, |text| presented.add_bytes(text));
+            }
+        }
+        if let Some(name) = &self.query {
+            let rest = without_parameter(request.uri(), name, |text| presented.add(text));
+            if let Some(uri) = rest {
+                *request.uri_mut() = uri;
+            }
+        }
+        presented
+    }
+}
+
+/// The credentials of a `Bearer` header; the scheme's case does not matter (RFC 9110, 11.1).
+fn bearer(value: &HeaderValue) -> Option<&[u8]> {
+    let (scheme, credentials) = value.as_bytes().split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| credentials.trim_ascii())
+}
+
+/// The values of a cookie in a `Cookie` header (RFC 6265, section 4.2.1).
+fn cookies(header: &HeaderValue, name: &str, mut found: impl FnMut(&[u8])) {
+    for pair in header.as_bytes().split(|&byte| byte == b';') {
+        let pair = pair.trim_ascii();
+        let value = pair.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
+        if let Some(value) = value {
+            let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+            found(bare.unwrap_or(value));
+        }
+    }
+}
+
+/// The URI without a query parameter; `None` when it does not have it.
+fn without_parameter(uri: &Uri, name: &str, mut found: impl FnMut(&str)) -> Option<Uri> {
+    let is_ours = |pair: &&str| {
+        let key = pair.split_once('=').map_or(*pair, |(key, _)| key);
+        percent_decode_str(key).eq(name.bytes())
+    };
+    let query = uri.query()?;
+    let (ours, rest): (Vec<_>, Vec<_>) = query.split('&').partition(is_ours);
+    if ours.is_empty() {
+        return None;
+    }
+    for pair in ours {
+        let value = pair.split_once('=').map_or("", |(_, value)| value);
+        found(&percent_decode_str(value).decode_utf8_lossy());
+    }
+    let query = if rest.is_empty() { String::new() } else { format!("?{}", rest.join("&")) };
+    let mut parts = uri.clone().into_parts();
+    let path = format!("{}{query}", uri.path());
+    parts.path_and_query = Some(PathAndQuery::try_from(path).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(headers: &[(&str, &str)], uri: &str) -> (String, String) {
+        let (cookie, query) = (Some("tks".to_owned()), Some("token".to_owned()));
+        let transport = Transport { cookie, query, ..Transport::default() };
+        let mut request = Request::builder().uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, value.as_bytes());
+        }
+        let mut request = request.body(()).unwrap();
+        let presented = match transport.find(&mut request) {
+            Presented::Nothing => "nothing".to_owned(),
+            Presented::Token(token) => token.reveal().to_owned(),
+            Presented::Malformed(error) => error.to_string(),
+            Presented::Ambiguous => "ambiguous".to_owned(),
+        };
+        (presented, request.uri().to_string())
+    }
+
+    fn found(headers: &[(&str, &str)]) -> String {
+        find(headers, "/").0
+    }
+
+    #[test]
+    fn each_carrier_is_read() {
+        assert_eq!(found(&[("authorization", "Bearer abc")]), "abc");
+        assert_eq!(found(&[("authorization", "bEARER  abc ")]), "abc");
+        assert_eq!(found(&[("token-session", "abc")]), "abc");
+        assert_eq!(found(&[("cookie", "a=b; tks=abc; tksx=no")]), "abc");
+        assert_eq!(found(&[("cookie", "tks=\"abc\"")]), "abc");
+        assert_eq!(find(&[], "/?token=abc").0, "abc");
+        assert_eq!(find(&[], "/?%74oken=ab%2Fc%3D").0, "ab/c=");
+    }
+
+    #[test]
+    fn other_credentials_are_nothing() {
+        assert_eq!(found(&[]), "nothing");
+        assert_eq!(found(&[("authorization", "Basic YTpi")]), "nothing");
+        assert_eq!(found(&[("authorization", "Bearer")]), "nothing");
+        assert_eq!(found(&[("cookie", "xtks=abc; tk=abc")]), "nothing");
+    }
+
+    #[test]
+    fn the_same_token_twice_is_one() {
+        assert_eq!(found(&[("authorization", "Bearer abc"), ("token-session", "abc")]), "abc");
+    }
+
+    #[test]
+    fn two_different_tokens_are_ambiguous() {
+        for other in ["token-session", "authorization", "cookie"] {
+            let value = if other == "cookie" { "tks=x" } else { "Bearer x" };
+            assert_eq!(found(&[("authorization", "Bearer abc"), (other, value)]), "ambiguous");
+        }
+        assert_eq!(find(&[("token-session", "abc")], "/?token=x").0, "ambiguous");
+        assert_eq!(find(&[], "/?token=x&token=y").0, "ambiguous");
+    }
+
+    #[test]
+    fn a_malformed_token_is_told_by_its_fault() {
+        assert_eq!(found(&[("authorization", "Bearer ")]), "the token is empty");
+        assert_eq!(found(&[("token-session", "")]), "the token is empty");
+        assert!(found(&[("token-session", "séance")]).contains("character"));
+        assert!(found(&[("authorization", "Bearer a b")]).contains("character"));
+        assert!(found(&[("token-session", &"a".repeat(1 << 20))]).contains("1048576 bytes"));
+    }
+
+    #[test]
+    fn the_query_parameter_is_gone_and_the_rest_stays() {
+        for (before, after) in [
+            ("/a?token=x", "/a"),
+            ("/a?b=%20&token=x&c", "/a?b=%20&c"),
+            ("http://host:1/a?token=x&token=x", "http://host:1/a"),
+            ("/a?tokens=1", "/a?tokens=1"),
+        ] {
+            assert_eq!(find(&[], before).1, after);
+        }
+    }
+}

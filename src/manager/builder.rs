@@ -1,0 +1,184 @@
+//! [`Builder`]: the options of a [`TokenSession`].
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Inner, TokenSession};
+use crate::codec::Json;
+use crate::event::Events;
+use crate::generator::{RandomTokens, TokenGenerator};
+use crate::record::Lifetime;
+use crate::store::{Memory, OwnerLimit, Store};
+use crate::token::{KeyScheme, Token, TokenError};
+
+const DEFAULT_LIFETIME: Lifetime = match Lifetime::idle(Duration::from_secs(30 * 60)) {
+    Ok(lifetime) => lifetime,
+    Err(_) => panic!("30 minutes are a lifetime"),
+};
+
+/// Options of a [`TokenSession`], each with a default that is right for most services.
+///
+/// ```
+/// use std::time::Duration;
+/// use token_session::store::Memory;
+/// use token_session::{Lifetime, TokenSession};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let day = Duration::from_secs(24 * 60 * 60);
+/// let sessions: TokenSession<String> = TokenSession::builder()
+///     .store(Memory::new())
+///     .prefix("acme_")
+///     .lifetime(Lifetime::idle_secs(15 * 60)?.and_absolute(day)?)
+///     .build()?;
+/// # Ok(()) }
+/// ```
+#[must_use = "nothing is made before `build`"]
+pub struct Builder<T, S = Memory, C = Json> {
+    store: S,
+    codec: C,
+    generator: Option<Box<dyn TokenGenerator>>,
+    options: Options,
+    data: PhantomData<fn() -> T>,
+}
+
+/// The options that have one type whatever the store and the codec.
+pub(super) struct Options {
+    pub(super) prefix: String,
+    pub(super) key_scheme: KeyScheme,
+    pub(super) auto_touch: bool,
+    pub(super) lifetime: Lifetime,
+    pub(super) touch_interval: Duration,
+    pub(super) max_size: usize,
+    pub(super) owner_limit: Option<OwnerLimit>,
+}
+
+impl<T> TokenSession<T> {
+    /// Sessions in this process' memory, with all options at their defaults.
+    pub fn in_memory() -> Self {
+        Builder::new().finish()
+    }
+
+    /// Sessions in this process' memory, unless the builder is told otherwise.
+    pub fn builder() -> Builder<T> {
+        Builder::new()
+    }
+}
+
+impl<T> Builder<T> {
+    fn new() -> Self {
+        Self {
+            store: Memory::new(),
+            codec: Json,
+            generator: None,
+            options: Options {
+                prefix: String::new(),
+                key_scheme: KeyScheme::Sha256,
+                auto_touch: true,
+                lifetime: DEFAULT_LIFETIME,
+                touch_interval: Duration::from_secs(60),
+                max_size: 64 * 1024,
+                owner_limit: None,
+            },
+            data: PhantomData,
+        }
+    }
+}
+
+impl<T, S, C> Builder<T, S, C> {
+    /// Where sessions are kept. Default: [`Memory`].
+    pub fn store<S2: Store>(self, store: S2) -> Builder<T, S2, C> {
+        let Self { codec, generator, options, data, .. } = self;
+        Builder { store, codec, generator, options, data }
+    }
+
+    /// How data becomes bytes. Default: [`Json`]. A change makes the sessions there are unreadable.
+    pub fn codec<C2>(self, codec: C2) -> Builder<T, S, C2> {
+        let Self { store, generator, options, data, .. } = self;
+        Builder { store, codec, generator, options, data }
+    }
+
+    /// What every token begins with, such as `acme_`, so that secret scanners find leaked ones. A
+    /// token without it is unknown at once, at no cost to the store. Default: none.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.options.prefix = prefix.into();
+        self
+    }
+
+    /// Where new tokens come from. Default: 24 random bytes ([`Token::random`]). A generator of
+    /// your own puts the [`prefix`](Self::prefix), if there is one, before its tokens itself.
+    #[doc(alias = "genid")]
+    pub fn generator(mut self, generator: impl TokenGenerator) -> Self {
+        self.generator = Some(Box::new(generator));
+        self
+    }
+
+    /// How a token becomes what the store sees. Default: SHA-256.
+    pub fn key_scheme(mut self, scheme: KeyScheme) -> Self {
+        self.options.key_scheme = scheme;
+        self
+    }
+
+    /// Whether [`get`](TokenSession::get), [`set`](TokenSession::set) and
+    /// [`update`](TokenSession::update) restart the idle timeout. Default: yes.
+    #[doc(alias = "autoTouch")]
+    pub fn auto_touch(mut self, touch: bool) -> Self {
+        self.options.auto_touch = touch;
+        self
+    }
+
+    /// How long a session lives that is not made with a lifetime of its own. Default: 30 minutes
+    /// idle, the upper end of what OWASP's Session Management Cheat Sheet gives for low-risk
+    /// applications. Consider an absolute timeout besides.
+    #[doc(alias = "ttl")]
+    pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
+        self.options.lifetime = lifetime;
+        self
+    }
+
+    /// Touches closer together than this cost no write; a tenth of the session's own idle timeout
+    /// is used where that is shorter. Default: 60 seconds. Zero: every touch is written.
+    ///
+    /// It errs early, never late: a session ends no later than its idle timeout after its last use,
+    /// and no earlier than that less this interval.
+    #[doc(alias = "touchAfter")]
+    pub fn touch_interval(mut self, interval: Duration) -> Self {
+        self.options.touch_interval = interval;
+        self
+    }
+
+    /// The most that a session's data may take, encoded, in bytes. Default: 64 KiB. More is refused
+    /// before anything is sent to the store.
+    pub fn max_size(mut self, bytes: usize) -> Self {
+        self.options.max_size = bytes;
+        self
+    }
+
+    /// How many sessions an owner may have at a time. Default: any number.
+    pub fn owner_limit(mut self, limit: OwnerLimit) -> Self {
+        self.options.owner_limit = Some(limit);
+        self
+    }
+}
+
+impl<T, S: Store, C> Builder<T, S, C> {
+    /// Checks the options and makes the manager. No round trip.
+    ///
+    /// # Errors
+    /// A [`prefix`](Self::prefix) that no token may have.
+    pub fn build(self) -> Result<TokenSession<T, S, C>, TokenError> {
+        Token::random(&self.options.prefix)?;
+        Ok(self.finish())
+    }
+
+    fn finish(self) -> TokenSession<T, S, C> {
+        let Self { store, codec, generator, options, data } = self;
+        let generator =
+            generator.unwrap_or_else(|| Box::new(RandomTokens { prefix: options.prefix.clone() }));
+        let events = Events::default();
+        store.attach(&events);
+        let partitions = store.partitions();
+        let inner = Inner { store, partitions, codec, generator, options, events };
+        TokenSession { inner: Arc::new(inner), data }
+    }
+}

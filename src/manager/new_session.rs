@@ -1,0 +1,69 @@
+//! [`NewSession`]: what a session is made with.
+
+use crate::generator::Origin;
+use crate::record::{Label, Lifetime, Owner};
+
+/// What [`create_with`](crate::TokenSession::create_with) makes a session with, beside its data.
+///
+/// ```
+/// use token_session::{Label, Lifetime, NewSession, Owner};
+///
+/// let options = NewSession::new()
+///     .owner(Owner::new("user-17")?)
+///     .label(Label::new("Anna's phone")?)
+///     .lifetime(Lifetime::idle_secs(600)?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct NewSession<'a> {
+    pub(super) lifetime: Option<Lifetime>,
+    pub(super) owner: Option<Owner>,
+    pub(super) label: Option<Label>,
+    pub(super) authenticated: bool,
+    pub(super) origin: Origin<'a>,
+}
+
+impl<'a> NewSession<'a> {
+    /// A session of no owner, with the manager's lifetime.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A lifetime of its own.
+    #[must_use]
+    pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
+        self.lifetime = Some(lifetime);
+        self
+    }
+
+    /// The account that it belongs to. Whoever gets a session of an account has just proved to own
+    /// it, so the session is [`authenticated`](Self::authenticated) too.
+    #[must_use]
+    pub fn owner(mut self, owner: Owner) -> Self {
+        self.owner = Some(owner);
+        self.authenticated = true;
+        self
+    }
+
+    /// What a person knows it by in a list, such as the device.
+    #[must_use]
+    pub fn label(mut self, label: Label) -> Self {
+        self.label = Some(label);
+        self
+    }
+
+    /// Whether the person has just proved who they are; see
+    /// [`Meta::is_fresh`](crate::Meta::is_fresh).
+    #[must_use]
+    pub fn authenticated(mut self, yes: bool) -> Self {
+        self.authenticated = yes;
+        self
+    }
+
+    /// On whose behalf it is made, for the [token generator](crate::TokenGenerator).
+    #[must_use]
+    pub fn origin(mut self, origin: Origin<'a>) -> Self {
+        self.origin = origin;
+        self
+    }
+}

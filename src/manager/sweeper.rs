@@ -1,0 +1,64 @@
+//! [`Sweeper`]: frees what expired sessions occupy, in the background.
+
+use std::time::Duration;
+
+use super::{Result, TokenSession};
+use crate::codec::Codec;
+use crate::observe::observe;
+use crate::store::Store;
+
+/// The most records that one call to the store frees, so that live traffic is never held up long.
+const BATCH: usize = 1_000;
+
+/// A task that sweeps a store now and then, until this handle is dropped.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use std::time::Duration;
+///
+/// let sessions = token_session::TokenSession::<u32>::in_memory();
+/// let _sweeper = sessions.spawn_sweeper(Duration::from_secs(60));
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "the sweeper stops when it is dropped"]
+pub struct Sweeper {
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
+    /// Frees the space of up to `limit` expired sessions, and says of how many. Nothing but space
+    /// depends on it: an expired session is dead, swept or not.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn sweep(&self, limit: usize) -> Result<usize> {
+        observe("sweep", None, async { Ok(self.inner.store.sweep(limit).await?) }).await
+    }
+
+    /// Sweeps in the background, in batches, every so often. Several application servers may do so
+    /// on one store. An error of the store is left to the next round; with the feature `tracing` it
+    /// is logged.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn spawn_sweeper(&self, every: Duration) -> Sweeper {
+        let sessions = self.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(every).await;
+                while sessions.sweep(BATCH).await.is_ok_and(|swept| swept == BATCH) {
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+        Sweeper { task }
+    }
+}

@@ -1,0 +1,89 @@
+//! A store that counts what is asked of it, and fails when told to.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use token_session::store::{
+    AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
+    Result, Store, StoreError, StoreErrorKind, Touch, Write,
+};
+use token_session::{Events, Key, Meta, Owner, Record};
+
+#[derive(Default)]
+pub struct Spy<S> {
+    pub inner: S,
+    calls: AtomicUsize,
+    down: AtomicBool,
+}
+
+impl<S> Spy<S> {
+    pub fn new(inner: S) -> Self {
+        Self { inner, calls: AtomicUsize::new(0), down: AtomicBool::new(false) }
+    }
+
+    /// The calls since this was last asked.
+    pub fn calls(&self) -> usize {
+        self.calls.swap(0, Ordering::SeqCst)
+    }
+
+    pub fn set_down(&self, down: bool) {
+        self.down.store(down, Ordering::SeqCst);
+    }
+
+    fn call(&self) -> Result<&S> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        if self.down.load(Ordering::SeqCst) {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, "the spy plays dead"));
+        }
+        Ok(&self.inner)
+    }
+}
+
+impl<S: Store> Store for Spy<S> {
+    async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
+        self.call()?.insert(key, record).await
+    }
+    async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
+        self.call()?.load(key, touch).await
+    }
+    async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>> {
+        self.call()?.touch(key, touch).await
+    }
+    async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
+        self.call()?.replace(key, write).await
+    }
+    async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
+        self.call()?.rename(from, to, renewal).await
+    }
+    async fn take(&self, key: &Key) -> Result<Option<Record>> {
+        self.call()?.take(key).await
+    }
+    async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
+        self.call()?.remove(key, condition).await
+    }
+    async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
+        self.call()?.owned(owner, limit).await
+    }
+    async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
+        self.call()?.remove_owned(owner, keep).await
+    }
+    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
+        self.call()?.scan(after, limit).await
+    }
+    async fn count(&self) -> Result<u64> {
+        self.call()?.count().await
+    }
+    async fn clear(&self) -> Result<()> {
+        self.call()?.clear().await
+    }
+    async fn sweep(&self, limit: usize) -> Result<usize> {
+        self.call()?.sweep(limit).await
+    }
+    fn partitions(&self) -> u16 {
+        self.inner.partitions()
+    }
+    fn attach(&self, events: &Events) {
+        self.inner.attach(events);
+    }
+}
+
+impl<S: AtomicStore> AtomicStore for Spy<S> {}
