@@ -97,11 +97,7 @@ impl Harness for Faulty {
             OneStoreForAll => self.2.clone(),
             _ => Memory::builder().clock(self.1.clone()).build(),
         };
-        FaultyStore {
-            inner,
-            fault: self.0,
-            seen: tokio::sync::Mutex::default(),
-        }
+        FaultyStore { inner, fault: self.0, seen: tokio::sync::Mutex::default() }
     }
 
     async fn pass(&self, time: Duration) {
@@ -146,10 +142,7 @@ impl FaultyStore {
 impl Store for FaultyStore {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         let owner = record.owner.map(|owner| self.owner(owner));
-        let mut record = NewRecord {
-            owner: owner.as_ref(),
-            ..record.clone()
-        };
+        let mut record = NewRecord { owner: owner.as_ref(), ..record.clone() };
         let oldest = async |owner: &Owner| {
             let owned = self.inner.owned(owner, usize::MAX).await;
             owned.map(|mut owned| owned.pop().map(|(key, _)| key))
@@ -236,10 +229,7 @@ impl Store for FaultyStore {
                 return Ok(stale.map(|(_, record)| record).or(found));
             }
             (TouchForgetsTheDeadline, Touch::After(_), Some(record)) => {
-                let write = Write {
-                    lifetime: Some(&a_day()),
-                    ..Write::new(record.data.clone())
-                };
+                let write = Write { lifetime: Some(&a_day()), ..Write::new(record.data.clone()) };
                 self.inner.replace(key, &write).await?;
             }
             (TouchUndoesWrites, Touch::After(_), Some(record)) => {
@@ -283,17 +273,11 @@ impl Store for FaultyStore {
             (ReplaceKeepsTheLifetime, _) => write.lifetime = None,
             (ReplaceIgnoresTheVersion, _) => write.expected = None,
             (ReplaceWritesDataLast, Some(before)) => {
-                let first = Write {
-                    data: before.data,
-                    ..write.clone()
-                };
+                let first = Write { data: before.data, ..write.clone() };
                 let answer = self.inner.replace(key, &first).await?;
                 yield_now().await;
                 if let Some(record) = self.inner.take(key).await? {
-                    let record = NewRecord {
-                        data: write.data,
-                        ..Self::like(&record)
-                    };
+                    let record = NewRecord { data: write.data, ..Self::like(&record) };
                     self.inner.insert(key, &record).await?;
                 }
                 return Ok(answer);

@@ -178,7 +178,11 @@ impl<T> Current<T> {
 }
 
 impl<T> RequestState<T> {
-    pub(super) fn new(edge: Arc<Edge<T>>, presented: Presented, origin: Option<Box<Parts>>) -> Self {
+    pub(super) fn new(
+        edge: Arc<Edge<T>>,
+        presented: Presented,
+        origin: Option<Box<Parts>>,
+    ) -> Self {
         let progress = Progress { current: Current::Unasked, outgoing: None };
         Self { edge, presented, origin, progress: Mutex::new(progress) }
     }

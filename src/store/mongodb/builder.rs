@@ -128,7 +128,8 @@ impl MongoDbBuilder {
 
     fn build(self, database: &Database, presence: Arc<Presence>) -> Result<MongoDb> {
         if !(1..=1024).contains(&self.partitions) {
-            let message = format!("MongoDB was given {} partitions; give 1 to 1024", self.partitions);
+            let message =
+                format!("MongoDB was given {} partitions; give 1 to 1024", self.partitions);
             return Err(StoreError::new(StoreErrorKind::Refused, message));
         }
         let read_concern = if self.linearizable_reads {

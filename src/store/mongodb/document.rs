@@ -43,9 +43,9 @@ pub(super) fn key(document: &Document) -> Result<Key> {
 /// The version in a document.
 pub(super) fn version(key: &Key, document: &Document) -> Result<Version> {
     let number = Fields { key, document }.number("version")?;
-    number.map(|number| Version::from_u64(number.cast_unsigned())).ok_or_else(|| {
-        StoreError::corrupt(key, "it has no version")
-    })
+    number
+        .map(|number| Version::from_u64(number.cast_unsigned()))
+        .ok_or_else(|| StoreError::corrupt(key, "it has no version"))
 }
 
 /// The record in a document.

@@ -66,9 +66,9 @@ fn classify(error: &Error) -> (StoreErrorKind, &'static str) {
         ErrorKind::ServerSelection { .. } => {
             (Unavailable, "has no primary within reach; see its servers, and the URL")
         }
-        ErrorKind::Io(_) | ErrorKind::ConnectionPoolCleared { .. } | ErrorKind::DnsResolve { .. } => {
-            (Unavailable, "is out of reach")
-        }
+        ErrorKind::Io(_)
+        | ErrorKind::ConnectionPoolCleared { .. }
+        | ErrorKind::DnsResolve { .. } => (Unavailable, "is out of reach"),
         ErrorKind::Authentication { .. } => {
             (Refused, "does not let this user in; see the URL's user, password and authSource")
         }
@@ -77,9 +77,10 @@ fn classify(error: &Error) -> (StoreErrorKind, &'static str) {
         }
         ErrorKind::Shutdown => (Refused, "has its client shut down"),
         // What was written may be undone by a failover, or stay.
-        ErrorKind::Write(WriteFailure::WriteConcernError(_)) => {
-            (Unavailable, "has written it, but no majority of its servers has confirmed that in time")
-        }
+        ErrorKind::Write(WriteFailure::WriteConcernError(_)) => (
+            Unavailable,
+            "has written it, but no majority of its servers has confirmed that in time",
+        ),
         _ => code(error).map_or((Refused, "cannot be asked this"), of_code),
     }
 }

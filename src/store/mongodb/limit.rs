@@ -7,7 +7,10 @@
 //! takes the lowest place that it saw free, which is below the limit less the sessions that have no
 //! place below it.
 
+use std::time::Duration;
+
 use mongodb::bson::{Bson, Document, doc};
+use tokio::time::sleep;
 
 use super::document::key;
 use super::error::{Failure, is_duplicate};
@@ -27,6 +30,7 @@ impl MongoDb {
     ) -> Result<Inserted, Failure> {
         let new = new_session(self.under(new_key), record);
         let max = usize::try_from(limit.max().get()).unwrap_or(usize::MAX);
+        let mut attempt = 0;
         loop {
             let Seen { key_is_taken, alive, dead } = self.see(new_key, owner).await?;
             if key_is_taken {
@@ -39,9 +43,8 @@ impl MongoDb {
             if alive.len() < max {
                 let mut new = new.clone();
                 new.insert("place", free_place(&alive));
-                match self.insert_any(new_key, new).await {
-                    Err(Failure::Driver(error)) if is_duplicate(&error) => {}
-                    done => return done,
+                if let Some(inserted) = self.try_insert(new_key, new).await? {
+                    return Ok(inserted);
                 }
             } else if limit.evicts() {
                 let going = alive.iter().take(alive.len() - max + 1).map(|(key, _)| *key).collect();
@@ -51,6 +54,8 @@ impl MongoDb {
             } else {
                 return Ok(Inserted::OwnerFull);
             }
+            attempt += 1;
+            give_way(attempt).await;
         }
     }
 
@@ -117,6 +122,14 @@ struct Seen {
     alive: Vec<(Key, Option<i64>)>,
     /// The documents that have expired.
     dead: Vec<Bson>,
+}
+
+/// Waits for a moment after each loss, longer each time and never as long as another one: else all
+/// that race would look at once, and all but one in vain, again and again.
+async fn give_way(attempt: u32) {
+    let most = 1 << attempt.min(7);
+    let millis = getrandom::u32().unwrap_or_default() % most;
+    sleep(Duration::from_millis(millis.into())).await;
 }
 
 /// The lowest one.

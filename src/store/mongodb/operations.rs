@@ -27,9 +27,14 @@ const PAGE: usize = 1_000;
 impl Store for MongoDb {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         self.within(self.timeout, async {
-            match (record.owner, record.limit) {
-                (Some(owner), Some(limit)) => self.insert_limited(key, record, owner, limit).await,
-                _ => self.insert_any(key, new_session(self.under(key), record)).await,
+            if let (Some(owner), Some(limit)) = (record.owner, record.limit) {
+                return self.insert_limited(key, record, owner, limit).await;
+            }
+            let new = new_session(self.under(key), record);
+            loop {
+                if let Some(inserted) = self.try_insert(key, new.clone()).await? {
+                    return Ok(inserted);
+                }
             }
         })
         .await
@@ -294,22 +299,22 @@ impl MongoDb {
     }
 
     /// Puts a new session there, if no live one is: an update that makes the document where there
-    /// is none, replaces it by the new one where it is dead, and by itself where it is alive.
-    pub(super) async fn insert_any(&self, key: &Key, new: Document) -> Result<Inserted, Failure> {
+    /// is none, replaces it by the new one where it is dead, and by itself where it is alive. None
+    /// where another insert was between the look and the write, or has the same place.
+    pub(super) async fn try_insert(
+        &self,
+        key: &Key,
+        new: Document,
+    ) -> Result<Option<Inserted>, Failure> {
         let alive_or_new = doc! { "$cond": [is_live(), "$$ROOT", new] };
         let update = vec![doc! { "$replaceWith": alive_or_new }];
-        loop {
-            let inserted =
-                self.sessions.update_one(self.under(key), update.clone()).upsert(true).await;
-            match inserted {
-                Ok(done) if done.upserted_id.is_some() || done.modified_count > 0 => {
-                    return Ok(Inserted::Done { evicted: Vec::new() });
-                }
-                Ok(_) => return Ok(Inserted::KeyTaken),
-                // Another insert of the same key was between the look and the write.
-                Err(error) if is_duplicate(&error) => {}
-                Err(error) => return Err(error.into()),
+        match self.sessions.update_one(self.under(key), update).upsert(true).await {
+            Ok(done) if done.upserted_id.is_some() || done.modified_count > 0 => {
+                Ok(Some(Inserted::Done { evicted: Vec::new() }))
             }
+            Ok(_) => Ok(Some(Inserted::KeyTaken)),
+            Err(error) if is_duplicate(&error) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -327,7 +332,8 @@ impl MongoDb {
             if !lifetime.touch_due(last_seen, now, interval) {
                 return Ok(Some(found));
             }
-            let without: Document = without.iter().map(|&name| (name.to_owned(), 0.into())).collect();
+            let without: Document =
+                without.iter().map(|&name| (name.to_owned(), 0.into())).collect();
             let touched = self
                 .sessions
                 .find_one_and_update(self.live(key), vec![seen_now(), expiry()])
