@@ -18,11 +18,15 @@
 //! stores of your own too.
 
 mod any;
+mod cached;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod memory;
 #[cfg(feature = "mongodb")]
 mod mongodb;
+#[cfg(feature = "tower-sessions")]
+mod tower_sessions;
+mod watch;
 
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -31,9 +35,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use self::any::AnyStore;
+pub use self::cached::{Cached, CachedBuilder};
 pub use self::memory::{Clock, ManualClock, Memory, MemoryBuilder, SystemClock, WhenFull};
 #[cfg(feature = "mongodb")]
 pub use self::mongodb::{MongoDb, MongoDbBuilder};
+#[cfg(feature = "tower-sessions")]
+pub use self::tower_sessions::TowerSessions;
+pub use self::watch::{Change, Watch};
 
 pub use crate::error::{StoreError, StoreErrorKind};
 use crate::event::Events;
