@@ -33,7 +33,7 @@
 //! | | |
 //! |---|---|
 //! | [`TokenSession`], [`Builder`] | what an application does with sessions, and how it is configured |
-//! | [`http`](mod@http) | the tower layer and axum's extractors (features `http`, `axum`) |
+//! | [`http`](mod@http) | the layer and the extractors for servers (features `http`, `axum`, `actix`) |
 //! | [`store`] | the contract of stores, the memory store, and one store a feature |
 //! | [`Token`], [`Key`] | the secret that a client holds, and what a store sees of it |
 //! | [`Record`], [`Meta`], [`Lifetime`] | what a store keeps |

@@ -3,19 +3,23 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use token_session::store::conformance::{self, Harness};
 use token_session::store::{
     Condition, Cursor, Inserted, ManualClock, Memory, NewRecord, Page, Removed, Renamed, Renewal,
     Replaced, Result, Store, Touch, Write,
 };
 use token_session::{Key, Lifetime, Meta, Owner, Record};
-use tokio::task::yield_now;
+use tokio::sync::Mutex;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     ClockStandsStill,
     OneStoreForAll,
     // insert
+    InsertWritesTwice,
+    InsertOverwrites,
+    InsertListsLater,
     InsertLooksThenWrites,
     InsertCountsThenWrites,
     InsertEvictsTheYoungest,
@@ -27,6 +31,7 @@ enum Fault {
     InsertKeepsText,
     InsertCapsTheLifetime,
     // load, touch
+    LoadMakesRecords,
     LoadAlwaysTouches,
     LoadNeverTouches,
     LoadShowsTheRecordBeforeTheTouch,
@@ -43,8 +48,10 @@ enum Fault {
     ReplaceKeepsTheLifetime,
     ReplaceIgnoresTheVersion,
     ReplaceWritesDataLast,
+    ReplaceKeepsText,
     // rename
     RenameCopiesFirst,
+    RenameRemovesFirst,
     RenameOverwrites,
     RenameKeepsTheDeadline,
     RenameRenewsTheDeadline,
@@ -59,6 +66,7 @@ enum Fault {
     // owners
     OwnedIsOldestFirst,
     OwnedIgnoresTheLimit,
+    OwnedHidesTheLabel,
     OwnersAreCaseInsensitive,
     RemoveOwnedListsThenRemoves,
     RemoveOwnedKeepsNothing,
@@ -97,7 +105,7 @@ impl Harness for Faulty {
             OneStoreForAll => self.2.clone(),
             _ => Memory::builder().clock(self.1.clone()).build(),
         };
-        FaultyStore { inner, fault: self.0, seen: tokio::sync::Mutex::default() }
+        FaultyStore { inner, fault: self.0, replica: Mutex::default() }
     }
 
     async fn pass(&self, time: Duration) {
@@ -110,11 +118,16 @@ impl Harness for Faulty {
 struct FaultyStore {
     inner: Memory,
     fault: Fault,
-    /// What was loaded last.
-    seen: tokio::sync::Mutex<Option<(Key, Record)>>,
+    /// How often it was asked, and what it had seen when it was last up to date.
+    replica: Mutex<(usize, Option<(Key, Record)>)>,
 }
 
 const ALWAYS: Touch = Touch::After(Duration::ZERO);
+
+/// What lies between two commands to a server: time enough for others.
+async fn round_trip() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
 
 fn a_day() -> Lifetime {
     Lifetime::idle_secs(86_400).unwrap()
@@ -127,6 +140,10 @@ impl FaultyStore {
         } else {
             owner.clone()
         }
+    }
+
+    fn as_text(data: &[u8]) -> Bytes {
+        String::from_utf8_lossy(data).into_owned().into()
     }
 
     /// A record like this one: the contract has no way to put back what was read.
@@ -155,15 +172,30 @@ impl Store for FaultyStore {
             _ => false,
         };
         match (self.fault, &owner) {
+            (InsertWritesTwice, _) => {
+                let answer = self.inner.insert(key, &record).await?;
+                let write = Write::new(record.data.clone());
+                self.inner.replace(key, &write).await?;
+                return Ok(answer);
+            }
+            (InsertOverwrites, _) => {
+                self.inner.take(key).await?;
+            }
+            (InsertListsLater, Some(_)) => {
+                let unlisted = NewRecord { owner: None, ..record.clone() };
+                self.inner.insert(key, &unlisted).await?;
+                round_trip().await;
+                self.inner.take(key).await?;
+            }
             (InsertLooksThenWrites, _) => {
                 if self.inner.load(key, Touch::No).await?.is_some() {
                     return Ok(Inserted::KeyTaken);
                 }
-                yield_now().await;
+                round_trip().await;
                 self.inner.take(key).await?;
             }
             (InsertCountsThenWrites, _) => {
-                yield_now().await;
+                round_trip().await;
                 let evicts = record.limit.is_some_and(|limit| limit.evicts());
                 if full && !evicts {
                     return Ok(Inserted::OwnerFull);
@@ -176,8 +208,10 @@ impl Store for FaultyStore {
                 record.limit = None;
             }
             (InsertEvictsOneAtMost, Some(owner)) if full => {
-                let evicted = oldest(owner).await?.into_iter().collect();
-                self.inner.take(&owner_first(&evicted)).await?;
+                let evicted: Vec<Key> = oldest(owner).await?.into_iter().collect();
+                for key in &evicted {
+                    self.inner.take(key).await?;
+                }
                 record.limit = None;
                 self.inner.insert(key, &record).await?;
                 return Ok(Inserted::Done { evicted });
@@ -194,8 +228,7 @@ impl Store for FaultyStore {
             (InsertForgetsTheLabel, _) => record.label = None,
             (InsertForgetsTheOwner, _) => record.owner = None,
             (InsertKeepsText, _) => {
-                let text = String::from_utf8_lossy(&record.data).into_owned();
-                record.data = text.into();
+                record.data = Self::as_text(&record.data);
             }
             (InsertCapsTheLifetime, _) if record.lifetime.first() > a_day().first() => {
                 record.lifetime = a_day();
@@ -221,19 +254,29 @@ impl Store for FaultyStore {
         };
         let found = self.inner.load(key, touch).await?;
         match (self.fault, touch, &found) {
+            (LoadMakesRecords, _, None) => {
+                let record = NewRecord::new("", a_day());
+                self.inner.insert(key, &record).await?;
+            }
             (LoadShowsTheRecordBeforeTheTouch, ..) => return Ok(before),
             (LoadIsStale, ..) => {
-                let mut seen = self.seen.lock().await;
-                let stale = seen.take().filter(|(seen, _)| seen == key);
-                *seen = found.clone().map(|found| (*key, found));
-                return Ok(stale.map(|(_, record)| record).or(found));
+                let mut replica = self.replica.lock().await;
+                replica.0 += 1;
+                if replica.0 % 2 == 0
+                    && let Some((_, stale)) = replica.1.as_ref().filter(|(seen, _)| seen == key)
+                {
+                    return Ok(Some(stale.clone()));
+                }
+                if replica.0 % 512 == 1 {
+                    replica.1 = found.clone().map(|found| (key.clone(), found));
+                }
             }
             (TouchForgetsTheDeadline, Touch::After(_), Some(record)) => {
                 let write = Write { lifetime: Some(&a_day()), ..Write::new(record.data.clone()) };
                 self.inner.replace(key, &write).await?;
             }
             (TouchUndoesWrites, Touch::After(_), Some(record)) => {
-                yield_now().await;
+                round_trip().await;
                 self.inner.take(key).await?;
                 self.inner.insert(key, &Self::like(record)).await?;
             }
@@ -255,7 +298,7 @@ impl Store for FaultyStore {
                 if expected.is_some_and(|version| version != before.meta.version) {
                     return Ok(Replaced::Conflict);
                 }
-                yield_now().await;
+                round_trip().await;
                 if self.inner.take(key).await?.is_none() {
                     let record = NewRecord::new(write.data.clone(), before.meta.lifetime);
                     self.inner.insert(key, &record).await?;
@@ -268,6 +311,7 @@ impl Store for FaultyStore {
                 self.inner.insert(key, &record).await?;
                 return Ok(Replaced::Missing);
             }
+            (ReplaceKeepsText, _) => write.data = Self::as_text(&write.data),
             (ReplaceTouches, _) => write.touch = true,
             (ReplaceNeverTouches, _) => write.touch = false,
             (ReplaceKeepsTheLifetime, _) => write.lifetime = None,
@@ -275,7 +319,7 @@ impl Store for FaultyStore {
             (ReplaceWritesDataLast, Some(before)) => {
                 let first = Write { data: before.data, ..write.clone() };
                 let answer = self.inner.replace(key, &first).await?;
-                yield_now().await;
+                round_trip().await;
                 if let Some(record) = self.inner.take(key).await? {
                     let record = NewRecord { data: write.data, ..Self::like(&record) };
                     self.inner.insert(key, &record).await?;
@@ -293,8 +337,14 @@ impl Store for FaultyStore {
         match (self.fault, before) {
             (RenameCopiesFirst, Some(before)) => {
                 self.inner.insert(to, &Self::like(&before)).await?;
-                yield_now().await;
+                round_trip().await;
                 self.inner.take(from).await?;
+                return Ok(Renamed::Done(before.meta));
+            }
+            (RenameRemovesFirst, Some(before)) => {
+                self.inner.take(from).await?;
+                round_trip().await;
+                self.inner.insert(to, &Self::like(&before)).await?;
                 return Ok(Renamed::Done(before.meta));
             }
             (RenameOverwrites, _) => {
@@ -322,7 +372,7 @@ impl Store for FaultyStore {
             TakeLeavesTheRecord => self.inner.load(key, Touch::No).await,
             TakeLooksThenRemoves => {
                 let found = self.inner.load(key, Touch::No).await?;
-                yield_now().await;
+                round_trip().await;
                 self.inner.take(key).await?;
                 Ok(found)
             }
@@ -334,7 +384,7 @@ impl Store for FaultyStore {
         match self.fault {
             RemoveLooksThenRemoves => {
                 let found = self.inner.load(key, Touch::No).await?;
-                yield_now().await;
+                round_trip().await;
                 self.inner.remove(key, condition).await?;
                 Ok(found.map_or(Removed::Missing, |_| Removed::Done))
             }
@@ -353,8 +403,10 @@ impl Store for FaultyStore {
             _ => limit,
         };
         let mut owned = self.inner.owned(&self.owner(owner), limit).await?;
-        if self.fault == OwnedIsOldestFirst {
-            owned.reverse();
+        match self.fault {
+            OwnedIsOldestFirst => owned.reverse(),
+            OwnedHidesTheLabel => owned.iter_mut().for_each(|(_, meta)| meta.label = None),
+            _ => {}
         }
         Ok(owned)
     }
@@ -364,7 +416,7 @@ impl Store for FaultyStore {
         let owned = self.inner.owned(owner, usize::MAX).await?;
         match self.fault {
             RemoveOwnedListsThenRemoves => {
-                yield_now().await;
+                round_trip().await;
                 for (key, _) in owned.iter().filter(|(key, _)| Some(key) != keep) {
                     self.inner.take(key).await?;
                 }
@@ -429,10 +481,6 @@ impl Store for FaultyStore {
     }
 }
 
-fn owner_first(evicted: &Vec<Key>) -> Key {
-    evicted[0]
-}
-
 /// A test for each fault: that the functions of the suite after the arrow find it.
 macro_rules! found {
     ($($name:ident: $fault:ident => $($module:ident::$test:ident),+;)*) => {$(
@@ -466,6 +514,13 @@ found! {
     a_namespace_that_is_shared_is_found: OneStoreForAll =>
         administration::stores_do_not_see_each_other;
 
+    an_insert_that_is_two_writes_is_found: InsertWritesTwice =>
+        insert::a_new_record_is_of_the_first_version_created_and_seen_now;
+    an_insert_over_another_is_found: InsertOverwrites =>
+        insert::a_taken_key_is_refused_and_nothing_changes,
+        insert::of_racing_inserts_of_one_key_one_is_done;
+    an_insert_in_two_steps_is_found: InsertListsLater =>
+        throughout::a_dropped_insert_is_done_or_not_done;
     an_insert_that_looks_then_writes_is_found: InsertLooksThenWrites =>
         insert::of_racing_inserts_of_one_key_one_is_done;
     a_limit_that_is_counted_then_written_is_found: InsertCountsThenWrites =>
@@ -481,8 +536,7 @@ found! {
     an_eviction_against_the_policy_is_found: InsertEvictsDespitePolicy =>
         insert::at_the_limit_an_insert_is_refused_and_nothing_changes;
     a_lost_label_is_found: InsertForgetsTheLabel =>
-        insert::a_new_record_is_as_it_was_given,
-        rename::a_rename_changes_the_key_and_the_version_and_is_seen_now;
+        insert::a_new_record_is_as_it_was_given;
     a_lost_owner_is_found: InsertForgetsTheOwner =>
         insert::a_new_record_is_as_it_was_given,
         owners::live_sessions_are_listed_the_youngest_first,
@@ -493,6 +547,8 @@ found! {
     a_lifetime_that_is_cut_is_found: InsertCapsTheLifetime =>
         insert::timeouts_from_a_millisecond_to_the_longest_are_kept;
 
+    a_load_that_makes_a_record_is_found: LoadMakesRecords =>
+        load::a_missing_record_is_none;
     a_load_that_touches_unasked_is_found: LoadAlwaysTouches =>
         load::a_load_without_a_touch_leaves_the_record;
     a_load_that_does_not_touch_is_found: LoadNeverTouches =>
@@ -506,7 +562,7 @@ found! {
     a_load_from_a_stale_replica_is_found: LoadIsStale =>
         load::racing_touches_move_forward_only,
         replace::a_write_changes_the_data_and_the_version_alone,
-        remove::a_removed_record_is_gone;
+        remove::a_take_hands_out_the_record_and_removes_it;
     a_touch_that_ignores_the_interval_is_found: TouchIgnoresTheInterval =>
         load::a_touch_within_the_interval_is_not_written;
     a_touch_that_ignores_the_tenth_is_found: TouchIgnoresTheTenth =>
@@ -540,12 +596,17 @@ found! {
         replace::another_version_is_a_conflict_and_nothing_is_written,
         replace::of_racing_writes_that_expect_one_version_one_is_done;
     a_write_in_two_steps_is_found: ReplaceWritesDataLast =>
-        throughout::nobody_sees_half_of_a_write;
+        throughout::nobody_sees_half_of_a_write,
+        throughout::a_dropped_write_is_done_or_not_done;
+    a_write_that_is_kept_as_text_is_found: ReplaceKeepsText =>
+        replace::data_of_every_size_and_byte_is_written;
 
     a_rename_that_copies_first_is_found: RenameCopiesFirst =>
         rename::at_no_moment_are_both_keys_alive,
         rename::of_racing_renames_of_one_key_one_is_done,
         rename::a_rename_that_races_a_removal_does_not_undo_it;
+    a_rename_in_two_steps_is_found: RenameRemovesFirst =>
+        throughout::a_dropped_rename_is_done_or_not_done;
     a_rename_over_another_is_found: RenameOverwrites =>
         rename::a_taken_key_is_refused_and_nothing_changes,
         rename::of_racing_renames_to_one_key_one_is_done;
@@ -579,6 +640,8 @@ found! {
         owners::what_has_ended_is_not_listed;
     a_list_without_a_limit_is_found: OwnedIgnoresTheLimit =>
         owners::a_list_holds_no_more_than_its_limit;
+    a_list_without_labels_is_found: OwnedHidesTheLabel =>
+        owners::a_list_shows_what_a_load_shows;
     a_collation_of_owners_is_found: OwnersAreCaseInsensitive =>
         owners::owners_are_told_apart_by_every_byte;
     an_end_that_lists_then_removes_is_found: RemoveOwnedListsThenRemoves =>

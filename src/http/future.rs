@@ -5,11 +5,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use http::Response;
-use http::header::{CACHE_CONTROL, HeaderValue};
 use pin_project_lite::pin_project;
 
+use super::grpc;
 use super::rejection::Rejection;
-use super::sessions::{Boxed, Current, Sessions};
+use super::sessions::{Boxed, Sessions};
 
 pin_project! {
     /// The response of a [`SessionService`](super::SessionService).
@@ -48,7 +48,7 @@ where
             Some(pending) => pending,
             None => {
                 let response = ready!(this.inner.poll(context))?;
-                if response.status().is_server_error() || !this.sessions.has_changes() {
+                if !this.sessions.has_changes() || failed(&response) {
                     return Poll::Ready(Ok(with_token(response, this.sessions)));
                 }
                 let commit: Boxed<'static, ()> = Box::pin(this.sessions.clone().commit());
@@ -61,24 +61,26 @@ where
                 return Poll::Pending;
             }
             Poll::Ready(Ok(())) => response,
+            Poll::Ready(Err(error)) if grpc::is_grpc(response.headers()) => {
+                Rejection::from(error).to_grpc_response()
+            }
             Poll::Ready(Err(error)) => Rejection::from(error).to_response(),
         };
         Poll::Ready(Ok(with_token(response, this.sessions)))
     }
 }
 
-/// A new token goes out whatever the answer is, since the old one may be dead.
-fn with_token<Body, T>(mut response: Response<Body>, sessions: &Sessions<T>) -> Response<Body> {
-    if let Some(token) = sessions.request.progress().outgoing.take() {
-        let headers = response.headers_mut();
-        headers.insert(sessions.request.edge.transport.header.clone(), token);
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-    response
+/// Whether the handler failed, so that what it changed is not written.
+fn failed<Body>(response: &Response<Body>) -> bool {
+    response.status().is_server_error() || grpc::is_server_error(response.headers())
 }
 
-impl<T> Sessions<T> {
-    fn has_changes(&self) -> bool {
-        matches!(self.request.progress().current, Current::Changed(_) | Current::Contended)
+fn with_token<Body, T>(mut response: Response<Body>, sessions: &Sessions<T>) -> Response<Body>
+where
+    T: Send + Sync + 'static,
+{
+    for (name, value) in sessions.outgoing().into_iter().flatten() {
+        response.headers_mut().insert(name, value);
     }
+    response
 }

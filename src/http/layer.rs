@@ -12,7 +12,8 @@ use crate::codec::Codec;
 use crate::manager::TokenSession;
 use crate::store::Store;
 
-/// A [tower layer](tower_layer::Layer) that gives the requests that pass it their sessions.
+/// A [tower layer](tower_layer::Layer), and with the feature `actix` a middleware of actix-web, that
+/// gives the requests that pass it their sessions.
 ///
 /// It looks for the token in these places, of which all that are on must agree:
 ///
@@ -27,9 +28,8 @@ use crate::store::Store;
 /// (`Access-Control-Expose-Headers: token-session`).
 ///
 /// ```
-/// use http::header::HeaderName;
 /// use token_session::TokenSession;
-/// use token_session::http::SessionLayer;
+/// use token_session::http::{HeaderName, SessionLayer};
 ///
 /// let layer = SessionLayer::new(TokenSession::<u32>::in_memory())
 ///     .header(HeaderName::from_static("x-auth-token"))
@@ -57,6 +57,12 @@ impl<T: Send + Sync + 'static> SessionLayer<T> {
     /// Serves this manager's sessions.
     pub fn new<S: Store, C: Codec<T>>(sessions: TokenSession<T, S, C>) -> Self {
         Self { manager: Arc::new(sessions), transport: Transport::default() }
+    }
+
+    /// What all requests that pass one copy of the layer share.
+    pub(super) fn edge(&self) -> Arc<Edge<T>> {
+        let (manager, transport) = (Arc::clone(&self.manager), self.transport.clone());
+        Arc::new(Edge { manager, transport })
     }
 
     fn with(mut self, change: impl FnOnce(&mut Transport)) -> Self {
@@ -99,11 +105,10 @@ impl<T: Send + Sync + 'static> SessionLayer<T> {
     }
 }
 
-impl<Inner, T> Layer<Inner> for SessionLayer<T> {
+impl<Inner, T: Send + Sync + 'static> Layer<Inner> for SessionLayer<T> {
     type Service = SessionService<Inner, T>;
 
     fn layer(&self, inner: Inner) -> Self::Service {
-        let (manager, transport) = (Arc::clone(&self.manager), self.transport.clone());
-        SessionService { inner, edge: Arc::new(Edge { manager, transport }) }
+        SessionService { inner, edge: self.edge() }
     }
 }

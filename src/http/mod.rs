@@ -1,5 +1,5 @@
-//! The edge: a tower layer that finds a request's token, hands its session to whoever asks, and
-//! writes it back before the response leaves.
+//! The edge: a layer that finds a request's token, hands its session to whoever asks, and writes it
+//! back before the response leaves. It is one for tower, and a middleware for actix-web.
 //!
 //! ```text
 //! request  → SessionLayer: finds the token, asks the store nothing
@@ -28,6 +28,18 @@
 //!     .layer(SessionLayer::new(TokenSession::<u32>::in_memory()));
 //! ```
 //!
+//! # Which servers?
+//!
+//! | server | how |
+//! |---|---|
+//! | axum 0.8 | feature `axum`: [`SessionLayer`] is a layer, [`Session`], `Option<Session>` and [`Sessions`] are extractors |
+//! | actix-web 4 | feature `actix`: the same layer is a middleware, and there are the same extractors, with `OptionalSession` for `Option<Session>`; `examples/actix.rs` |
+//! | tonic 0.14 | the layer around `Routes::into_axum_router`; [`Sessions`] are in a request's extensions; `examples/tonic` |
+//! | salvo 1 | the layer as a hoop, by `compat()` of salvo's feature `tower-compat`; [`Sessions`] are in a request's extensions |
+//! | anything that takes tower layers | the layer, where response bodies are `From<String>`; [`Sessions`] are in a request's extensions |
+//! | poem 3 | a whole tower service with the layer around it is an endpoint, by `compat()` of poem's feature `tower-compat`, if its response body is `Sync`. The layer around poem's own endpoints is not possible: they take poem's requests |
+//! | rocket 0.5 | no tower there: ask [`TokenSession`](crate::TokenSession) in a request guard |
+//!
 //! # What does a client get?
 //!
 //! | request | `Session<T>` | `Option<Session<T>>` |
@@ -40,22 +52,26 @@
 //!
 //! Each 401 and 400 has a `WWW-Authenticate: Bearer` challenge (RFC 6750, section 3), each answer a
 //! body of `application/problem+json` (RFC 9457) that says what to do. A 503 never costs a client
-//! its token.
+//! its token. For gRPC there is [`Rejection::grpc_code`].
 //!
 //! # When is a session written?
 //!
 //! A [`Session`] that was changed through `&mut` is written once, after the handler and before the
 //! response leaves, over the version that was read; unchanged data is not written. When the handler
-//! answers 5xx, its changes are dropped. When another request changed the session in between, the
+//! answers 5xx, or a `grpc-status` that means the same, its changes are dropped. When another request changed the session in between, the
 //! client gets 409 and the other's change stays; when the session was destroyed, 401. A counter that
 //! many requests increment is better served by [`Session::update`], which retries.
 //!
 //! A session that is still held when the response leaves, such as by a streaming body, is not
 //! written: call [`Session::save`] before.
 
+#[cfg(feature = "actix")]
+mod actix;
 #[cfg(feature = "axum")]
 mod axum;
+mod commit;
 mod future;
+mod grpc;
 mod layer;
 mod rejection;
 mod service;
@@ -63,6 +79,10 @@ mod session;
 mod sessions;
 mod transport;
 
+pub use ::http::HeaderName;
+
+#[cfg(feature = "actix")]
+pub use self::actix::{OptionalSession, SessionMiddleware};
 pub use self::future::ResponseFuture;
 pub use self::layer::SessionLayer;
 pub use self::rejection::Rejection;

@@ -13,8 +13,9 @@ const RETRY_SECONDS: u16 = 1;
 
 /// Why a request cannot have its session, or cannot keep what it did to it.
 ///
-/// With axum it is a response; elsewhere [`to_response`](Self::to_response) makes one. What the
-/// server knows, but a client must not, stays out of it: log [`source`](std::error::Error::source).
+/// With axum it is a response, with actix-web an error that has one; elsewhere
+/// [`to_response`](Self::to_response) makes one. What the server knows, but a client must not, stays
+/// out of it: log [`source`](std::error::Error::source).
 ///
 /// ```
 /// use token_session::Error;

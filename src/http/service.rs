@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::uri::{PathAndQuery, Uri};
+use http::{HeaderValue, Request, Response};
 use tower_service::Service;
 
 use super::future::ResponseFuture;
@@ -62,7 +63,14 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let presented = self.edge.transport.find(&mut request);
+        let headers = request.headers();
+        let (presented, rest) = self.edge.transport.find(
+            |name| headers.get_all(name).into_iter().map(HeaderValue::as_bytes),
+            request.uri().path_and_query().map_or("", PathAndQuery::as_str),
+        );
+        if let Some(uri) = rest.and_then(|rest| with_path_and_query(request.uri(), rest)) {
+            *request.uri_mut() = uri;
+        }
         let mut origin = None;
         if self.edge.manager.needs_origin() {
             let (parts, body) = request.into_parts();
@@ -73,5 +81,22 @@ where
         let sessions = Sessions { request: Arc::new(state) };
         request.extensions_mut().insert(sessions.clone());
         ResponseFuture::new(self.inner.call(request), sessions)
+    }
+}
+
+fn with_path_and_query(uri: &Uri, path_and_query: String) -> Option<Uri> {
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(path_and_query).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absolute_uri_keeps_its_scheme_and_host() {
+        let uri = Uri::from_static("http://host:1/a?token=x");
+        assert_eq!(with_path_and_query(&uri, "/a".to_owned()).unwrap(), "http://host:1/a");
     }
 }

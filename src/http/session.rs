@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::rejection::Rejection;
 use super::sessions::{Current, Sessions};
-use crate::error::Error;
 use crate::manager::{Issued, Loaded};
 use crate::record::Meta;
 use crate::store::Renewal;
@@ -14,7 +13,8 @@ use crate::token::Key;
 /// The request's live session, typed. It derefs to its data; what is changed through `&mut` is
 /// written once, before the response leaves; see the [module's docs](super) for when.
 ///
-/// With axum it is an extractor, and so is `Option<Session<T>>`.
+/// With axum it is an extractor, and so is `Option<Session<T>>`; with actix-web it is one too, and
+/// `OptionalSession<T>`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -183,11 +183,11 @@ impl<T: Send + Sync + 'static> Session<T> {
         let request = self.sessions.request.clone();
         let version = self.meta().version;
         let (issued, meta) =
-            request.edge.manager.rename(*self.key(), renewal, request.origin()).await?;
+            request.edge.manager.rename(self.key(), renewal, request.origin()).await?;
         request.send(&issued.token);
         let moved = meta.version;
         let loaded = self.loaded_mut();
-        loaded.key = issued.key;
+        loaded.key = issued.key.clone();
         loaded.meta = meta;
         if moved != version.next() {
             // Another request wrote before the move: what is changed here must still meet it.
@@ -203,7 +203,7 @@ impl<T: Send + Sync + 'static> Session<T> {
     /// What the store says: the session may live on, and the client keeps its token.
     pub async fn destroy(mut self) -> Result<bool, Rejection> {
         let request = self.sessions.request.clone();
-        let done = request.edge.manager.destroy(*self.key()).await?;
+        let done = request.edge.manager.destroy(self.key()).await?;
         self.changed = false;
         request.progress().current = Current::Gone;
         Ok(done)
@@ -226,21 +226,6 @@ impl<T: Send + Sync + 'static> Session<T> {
         let mut progress = self.sessions.request.progress();
         if let Current::Clean { .. } = progress.current {
             progress.current = Current::of(self.loaded());
-        }
-    }
-}
-
-impl<T: Send + Sync + 'static> Sessions<T> {
-    /// Writes what the handlers changed, for the layer.
-    pub(super) async fn commit(self) -> Result<(), Error> {
-        let request = &self.request;
-        let current = std::mem::replace(&mut request.progress().current, Current::Gone);
-        match current {
-            Current::Changed(mut loaded) => {
-                request.edge.manager.write_back(&mut loaded).await.map(drop)
-            }
-            Current::Contended => Err(Error::Conflict { attempts: 1 }),
-            Current::Clean { .. } | Current::Gone | Current::Unasked => Ok(()),
         }
     }
 }

@@ -24,7 +24,7 @@ pub(super) type Boxed<'a, R> = Pin<Box<dyn Future<Output = Result<R, Error>> + S
 pub(super) trait Manager<T>: Send + Sync {
     fn needs_origin(&self) -> bool;
     fn key(&self, token: &Token) -> Option<Key>;
-    fn load(&self, key: Key) -> Boxed<'_, Option<Loaded<T>>>;
+    fn load<'a>(&'a self, key: &'a Key) -> Boxed<'a, Option<Loaded<T>>>;
     fn decode(&self, key: Key, encoded: bytes::Bytes, meta: Meta) -> Result<Loaded<T>, Error>;
     fn create<'a>(&'a self, data: &'a T, new: &'a NewSession<'a>) -> Boxed<'a, Issued>;
     fn write_back<'a>(&'a self, loaded: &'a mut Loaded<T>) -> Boxed<'a, bool>;
@@ -35,11 +35,11 @@ pub(super) trait Manager<T>: Send + Sync {
     ) -> Boxed<'a, ()>;
     fn rename<'a>(
         &'a self,
-        key: Key,
+        key: &'a Key,
         renewal: Renewal,
         origin: Origin<'a>,
     ) -> Boxed<'a, (Issued, Meta)>;
-    fn destroy(&self, key: Key) -> Boxed<'_, bool>;
+    fn destroy<'a>(&'a self, key: &'a Key) -> Boxed<'a, bool>;
     fn owned<'a>(&'a self, owner: &'a Owner, limit: usize) -> Boxed<'a, Vec<(Key, Meta)>>;
     fn destroy_owned<'a>(&'a self, owner: &'a Owner, key: &'a Key) -> Boxed<'a, bool>;
     fn destroy_all<'a>(&'a self, owner: &'a Owner, keep: Option<&'a Key>) -> Boxed<'a, ()>;
@@ -52,9 +52,9 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Manager<T> for TokenSessio
     fn key(&self, token: &Token) -> Option<Key> {
         self.key(token)
     }
-    fn load(&self, key: Key) -> Boxed<'_, Option<Loaded<T>>> {
+    fn load<'a>(&'a self, key: &'a Key) -> Boxed<'a, Option<Loaded<T>>> {
         Box::pin(
-            async move { observe("get", Some(&key), self.load_key(key, self.auto_touch())).await },
+            async move { observe("get", Some(key), self.load_key(key, self.auto_touch())).await },
         )
     }
     fn decode(&self, key: Key, encoded: bytes::Bytes, meta: Meta) -> Result<Loaded<T>, Error> {
@@ -64,7 +64,7 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Manager<T> for TokenSessio
         Box::pin(self.create_with(data, new))
     }
     fn write_back<'a>(&'a self, loaded: &'a mut Loaded<T>) -> Boxed<'a, bool> {
-        let key = loaded.key;
+        let key = loaded.key.clone();
         Box::pin(async move { observe("set", Some(&key), self.write_back(loaded)).await })
     }
     fn update<'a>(
@@ -72,14 +72,14 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Manager<T> for TokenSessio
         loaded: &'a mut Loaded<T>,
         change: &'a mut (dyn FnMut(&mut T) + Send),
     ) -> Boxed<'a, ()> {
-        let key = loaded.key;
+        let key = loaded.key.clone();
         Box::pin(
             async move { observe("update", Some(&key), self.update_loaded(loaded, change)).await },
         )
     }
     fn rename<'a>(
         &'a self,
-        key: Key,
+        key: &'a Key,
         renewal: Renewal,
         origin: Origin<'a>,
     ) -> Boxed<'a, (Issued, Meta)> {
@@ -88,13 +88,13 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Manager<T> for TokenSessio
             Renewal::Authentication => "reauthenticate",
         };
         Box::pin(
-            async move { observe(operation, Some(&key), self.rename(key, renewal, origin)).await },
+            async move { observe(operation, Some(key), self.rename(key, renewal, origin)).await },
         )
     }
-    fn destroy(&self, key: Key) -> Boxed<'_, bool> {
-        Box::pin(async move {
-            observe("destroy", Some(&key), self.remove(&key, Condition::Always)).await
-        })
+    fn destroy<'a>(&'a self, key: &'a Key) -> Boxed<'a, bool> {
+        Box::pin(
+            async move { observe("destroy", Some(key), self.remove(key, Condition::Always)).await },
+        )
     }
     fn owned<'a>(&'a self, owner: &'a Owner, limit: usize) -> Boxed<'a, Vec<(Key, Meta)>> {
         Box::pin(self.owned(owner, limit))
@@ -109,8 +109,8 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Manager<T> for TokenSessio
 
 /// The sessions as one request sees them: its own, those that it makes, and those of an owner.
 ///
-/// The [`SessionLayer`](super::SessionLayer) puts it into the request's extensions; with axum it is
-/// an extractor, for handlers that log in. Clones are one handle. Whatever it makes, the response
+/// The [`SessionLayer`](super::SessionLayer) puts it into the request's extensions; with axum and
+/// actix-web it is an extractor, for handlers that log in. Clones are one handle. Whatever it makes, the response
 /// carries the token in its header, with `Cache-Control: no-store`.
 ///
 /// ```
@@ -173,7 +173,11 @@ pub(super) enum Current<T> {
 
 impl<T> Current<T> {
     pub(super) fn of(loaded: &Loaded<T>) -> Self {
-        Self::Clean { key: loaded.key, encoded: loaded.encoded.clone(), meta: loaded.meta.clone() }
+        Self::Clean {
+            key: loaded.key.clone(),
+            encoded: loaded.encoded.clone(),
+            meta: loaded.meta.clone(),
+        }
     }
 }
 
@@ -247,8 +251,11 @@ impl<T: Send + Sync + 'static> Sessions<T> {
                     None
                 }
                 Current::Clean { key, encoded, meta } => {
-                    progress.current =
-                        Current::Clean { key, encoded: encoded.clone(), meta: meta.clone() };
+                    progress.current = Current::Clean {
+                        key: key.clone(),
+                        encoded: encoded.clone(),
+                        meta: meta.clone(),
+                    };
                     Some((request.edge.manager.decode(key, encoded, meta)?, false))
                 }
                 Current::Changed(loaded) => {
@@ -266,7 +273,7 @@ impl<T: Send + Sync + 'static> Sessions<T> {
             return Ok(Session::new(loaded, changed, self.clone()));
         }
         let found = match request.edge.manager.key(token) {
-            Some(key) => request.edge.manager.load(key).await,
+            Some(key) => request.edge.manager.load(&key).await,
             None => Ok(None),
         };
         let Some(loaded) = found? else {

@@ -178,7 +178,8 @@ impl<T, S: Store, C> Builder<T, S, C> {
         let events = Events::default();
         store.attach(&events);
         let partitions = store.partitions();
-        let inner = Inner { store, partitions, codec, generator, options, events };
+        let plain_ids = store.keeps_plain_ids();
+        let inner = Inner { store, partitions, plain_ids, codec, generator, options, events };
         TokenSession { inner: Arc::new(inner), data }
     }
 }

@@ -70,10 +70,21 @@ pub struct TokenSession<T, S = Memory, C = Json> {
 struct Inner<S, C> {
     store: S,
     partitions: u16,
+    plain_ids: bool,
     codec: C,
     generator: Box<dyn TokenGenerator>,
     options: Options,
     events: Events,
+}
+
+impl<S, C> Inner<S, C> {
+    fn key(&self, token: &Token) -> Key {
+        if self.plain_ids {
+            Key::with_plain_id(token.reveal())
+        } else {
+            self.options.key_scheme.key(token)
+        }
+    }
 }
 
 impl<T, S, C> Clone for TokenSession<T, S, C> {
@@ -113,7 +124,7 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
         for key in evicted {
             self.inner.events.tell(|| Event::Destroyed { key });
         }
-        self.inner.events.tell(|| Event::Created { key: issued.key });
+        self.inner.events.tell(|| Event::Created { key: issued.key.clone() });
         Ok(issued)
     }
 
@@ -183,15 +194,15 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
         let Some(key) = self.key(token) else {
             return Ok(None);
         };
-        observe(operation, Some(&key), self.load_key(key, touch)).await
+        observe(operation, Some(&key), self.load_key(&key, touch)).await
     }
 
-    pub(crate) async fn load_key(&self, key: Key, touch: Touch) -> Result<Option<Loaded<T>>> {
-        let Some(record) = self.inner.store.load(&key, touch).await? else {
+    pub(crate) async fn load_key(&self, key: &Key, touch: Touch) -> Result<Option<Loaded<T>>> {
+        let Some(record) = self.inner.store.load(key, touch).await? else {
             return Ok(None);
         };
         self.tell_touched(key, touch, &record.meta);
-        self.decode(key, record).map(Some)
+        self.decode(key.clone(), record).map(Some)
     }
 
     /// Writes new data over whatever is there. Two that do so at once: the later one stays; see
@@ -256,7 +267,7 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
     ) -> Result<R> {
         let key = self.key(token).ok_or(Error::Gone)?;
         let work = async {
-            let mut loaded = self.load_key(key, self.auto_touch()).await?.ok_or(Error::Gone)?;
+            let mut loaded = self.load_key(&key, self.auto_touch()).await?.ok_or(Error::Gone)?;
             self.update_loaded(&mut loaded, change).await
         };
         observe("update", Some(&key), work).await
@@ -276,7 +287,7 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
                 Err(Error::Conflict { .. }) => backoff.wait().await?,
                 Err(error) => return Err(error),
             }
-            *loaded = self.load_key(loaded.key, Touch::No).await?.ok_or(Error::Gone)?;
+            *loaded = self.load_key(&loaded.key, Touch::No).await?.ok_or(Error::Gone)?;
         }
     }
 
@@ -308,7 +319,7 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
         let touch = self.touch_after();
         let work = async { self.inner.store.touch(&key, touch).await?.ok_or(Error::Gone) };
         let meta = observe("touch", Some(&key), work).await?;
-        self.tell_touched(key, touch, &meta);
+        self.tell_touched(&key, touch, &meta);
         Ok(meta.expires_in())
     }
 
@@ -322,7 +333,7 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
     /// store says.
     pub async fn regenerate(&self, token: &Token) -> Result<Issued> {
         let key = self.key(token).ok_or(Error::Gone)?;
-        let work = self.rename(key, Renewal::Key, Origin::unknown());
+        let work = self.rename(&key, Renewal::Key, Origin::unknown());
         observe("regenerate", Some(&key), work).await.map(|(issued, _)| issued)
     }
 
@@ -334,22 +345,23 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
     /// As [`regenerate`](Self::regenerate).
     pub async fn reauthenticate(&self, token: &Token) -> Result<Issued> {
         let key = self.key(token).ok_or(Error::Gone)?;
-        let work = self.rename(key, Renewal::Authentication, Origin::unknown());
+        let work = self.rename(&key, Renewal::Authentication, Origin::unknown());
         observe("reauthenticate", Some(&key), work).await.map(|(issued, _)| issued)
     }
 
     pub(crate) async fn rename(
         &self,
-        old: Key,
+        old: &Key,
         renewal: Renewal,
         origin: Origin<'_>,
     ) -> Result<(Issued, Meta)> {
         let inner = &*self.inner;
         for _ in 0..DRAWS {
             let (token, key) = self.draw(origin, Some(old.partition(inner.partitions)))?;
-            match inner.store.rename(&old, &key, renewal).await? {
+            match inner.store.rename(old, &key, renewal).await? {
                 Renamed::Done(meta) => {
-                    inner.events.tell(|| Event::Regenerated { old, new: key });
+                    let event = || Event::Regenerated { old: old.clone(), new: key.clone() };
+                    inner.events.tell(event);
                     return Ok((Issued { token, key, expires_in: meta.expires_in() }, meta));
                 }
                 Renamed::Missing => return Err(Error::Gone),
@@ -374,7 +386,7 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
     pub(crate) async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<bool> {
         let done = self.inner.store.remove(key, condition).await? == Removed::Done;
         if done {
-            self.inner.events.tell(|| Event::Destroyed { key: *key });
+            self.inner.events.tell(|| Event::Destroyed { key: key.clone() });
         }
         Ok(done)
     }
@@ -391,17 +403,16 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
             let Some(record) = self.inner.store.take(&key).await? else {
                 return Ok(None);
             };
-            self.inner.events.tell(|| Event::Destroyed { key });
-            self.decode(key, record).map(Some)
+            self.inner.events.tell(|| Event::Destroyed { key: key.clone() });
+            self.decode(key.clone(), record).map(Some)
         };
         observe("take", Some(&key), work).await
     }
 
     /// The key of a token, if it can be one of ours.
     pub(crate) fn key(&self, token: &Token) -> Option<Key> {
-        let options = &self.inner.options;
-        let ours = token.reveal().starts_with(&options.prefix);
-        ours.then(|| options.key_scheme.key(token))
+        let ours = token.reveal().starts_with(&self.inner.options.prefix);
+        ours.then(|| self.inner.key(token))
     }
 
     #[cfg(feature = "http")]
@@ -417,9 +428,9 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
         Touch::After(self.inner.options.touch_interval)
     }
 
-    fn tell_touched(&self, key: Key, touch: Touch, meta: &Meta) {
+    fn tell_touched(&self, key: &Key, touch: Touch, meta: &Meta) {
         if touch != Touch::No && meta.last_seen == meta.now {
-            self.inner.events.tell(|| Event::Touched { key });
+            self.inner.events.tell(|| Event::Touched { key: key.clone() });
         }
     }
 
@@ -428,7 +439,7 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
         draw(
             inner.partitions,
             partition,
-            |token| inner.options.key_scheme.key(token),
+            |token| inner.key(token),
             || inner.generator.generate(origin),
         )?
         .ok_or(Error::NotRandom { attempts: 64 * u32::from(inner.partitions) })

@@ -52,7 +52,7 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
     pub(crate) async fn end_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
         let work = async { Ok::<_, Error>(self.inner.store.remove_owned(owner, keep).await?) };
         observe("destroy_all", keep, work).await?;
-        let event = || Event::OwnerDestroyed { owner: owner.clone(), kept: keep.copied() };
+        let event = || Event::OwnerDestroyed { owner: owner.clone(), kept: keep.cloned() };
         self.inner.events.tell(event);
         Ok(())
     }

@@ -37,8 +37,9 @@ impl AnyStore {
         Self(Arc::new(store))
     }
 
-    /// Opens the store that a URL names: `memory:`, and one for each feature that is on. Waits until
-    /// the store answers.
+    /// Opens the store that a URL names: `memory:`, and one for each feature that is on, such as
+    /// `redis://…`, `postgres://…`, `mysql://…`, `mongodb://…` or `sqlite:FILE`. Waits until the store
+    /// answers, and creates the tables or indexes of a database that has none yet.
     ///
     /// # Errors
     /// [`Refused`](super::StoreErrorKind::Refused) for a URL that names no store here; else what the
@@ -46,6 +47,34 @@ impl AnyStore {
     pub async fn connect(url: &str) -> Result<Self> {
         match url.split_once(':').map_or(url, |(scheme, _)| scheme) {
             "memory" => Ok(Self::new(Memory::new())),
+            #[cfg(feature = "redis")]
+            scheme if super::redis::answers_to(scheme) => {
+                Ok(Self::new(super::RedisStore::connect(url).await?))
+            }
+            #[cfg(feature = "postgres")]
+            "postgres" | "postgresql" => {
+                let store = super::Postgres::connect(url).await?;
+                store.migrate().await?;
+                Ok(Self::new(store))
+            }
+            #[cfg(feature = "mongodb")]
+            "mongodb" | "mongodb+srv" => {
+                let store = super::MongoDb::connect(url).await?;
+                store.migrate().await?;
+                Ok(Self::new(store))
+            }
+            #[cfg(feature = "mysql")]
+            "mysql" | "mariadb" => {
+                let store = super::MySql::connect(url).await?;
+                store.migrate().await?;
+                Ok(Self::new(store))
+            }
+            #[cfg(feature = "sqlite")]
+            "sqlite" => {
+                let store = super::Sqlite::connect(url).await?;
+                store.migrate().await?;
+                Ok(Self::new(store))
+            }
             scheme => Err(StoreError::new(
                 StoreErrorKind::Refused,
                 format!("no store of this build answers to `{scheme}:`; is its feature on?"),
@@ -80,6 +109,7 @@ trait DynStore: Send + Sync {
     fn clear<'a>(&'a self) -> Boxed<'a, ()>;
     fn sweep<'a>(&'a self, limit: usize) -> Boxed<'a, usize>;
     fn partitions(&self) -> u16;
+    fn keeps_plain_ids(&self) -> bool;
     fn attach(&self, events: &Events);
 }
 
@@ -125,6 +155,9 @@ impl<S: Store> DynStore for S {
     }
     fn partitions(&self) -> u16 {
         Store::partitions(self)
+    }
+    fn keeps_plain_ids(&self) -> bool {
+        Store::keeps_plain_ids(self)
     }
     fn attach(&self, events: &Events) {
         Store::attach(self, events);
@@ -175,6 +208,9 @@ macro_rules! forward_to_inner {
         }
         fn partitions(&self) -> u16 {
             self.$inner().partitions()
+        }
+        fn keeps_plain_ids(&self) -> bool {
+            self.$inner().keeps_plain_ids()
         }
         fn attach(&self, events: &Events) {
             self.$inner().attach(events);

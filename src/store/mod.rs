@@ -24,6 +24,16 @@ pub mod conformance;
 mod memory;
 #[cfg(feature = "mongodb")]
 mod mongodb;
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 #[cfg(feature = "tower-sessions")]
 mod tower_sessions;
 mod watch;
@@ -39,6 +49,14 @@ pub use self::cached::{Cached, CachedBuilder};
 pub use self::memory::{Clock, ManualClock, Memory, MemoryBuilder, SystemClock, WhenFull};
 #[cfg(feature = "mongodb")]
 pub use self::mongodb::{MongoDb, MongoDbBuilder};
+#[cfg(feature = "mysql")]
+pub use self::mysql::{MySql, MySqlBuilder};
+#[cfg(feature = "postgres")]
+pub use self::postgres::{Postgres, PostgresBuilder};
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::{Sqlite, SqliteBuilder};
 #[cfg(feature = "tower-sessions")]
 pub use self::tower_sessions::TowerSessions;
 pub use self::watch::{Change, Watch};
@@ -180,6 +198,14 @@ pub trait Store: Send + Sync + 'static {
     /// 1024.
     fn partitions(&self) -> u16 {
         1
+    }
+
+    /// Whether the store's format keeps the token itself, rather than its digest. The manager then
+    /// hands it keys that hold the token, and a [`KeyScheme`](crate::KeyScheme) has no effect. Only
+    /// the stores of this crate that share another program's sessions do; nobody else gets at the
+    /// token in a key.
+    fn keeps_plain_ids(&self) -> bool {
+        false
     }
 
     /// Hands the store a way to tell what only it knows: an expired record, a connection that came

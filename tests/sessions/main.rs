@@ -3,8 +3,14 @@
 #[allow(dead_code, reason = "its main is not run here")]
 #[path = "../../examples/accounts.rs"]
 mod accounts;
+#[cfg(feature = "actix")]
+#[allow(dead_code, reason = "its main is not run here")]
+#[path = "../../examples/actix.rs"]
+mod actix_example;
 mod client;
 mod http;
 mod manager;
+mod program;
 mod service;
 mod spy;
+mod story;

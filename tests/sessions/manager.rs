@@ -349,11 +349,11 @@ async fn events_tell_keys_in_order() {
     world.sessions.sweep(10).await.unwrap();
     let (old, new, expired) = (issued.key, moved.key, expired.key);
     for expected in [
-        Event::Created { key: old },
-        Event::Touched { key: old },
-        Event::Regenerated { old, new },
+        Event::Created { key: old.clone() },
+        Event::Touched { key: old.clone() },
+        Event::Regenerated { old, new: new.clone() },
         Event::Destroyed { key: new },
-        Event::Created { key: expired },
+        Event::Created { key: expired.clone() },
         Event::Expired { key: expired },
     ] {
         assert_eq!(events.next().await, Some(expected));
@@ -395,8 +395,8 @@ async fn garbage_in_the_store_is_an_error_that_names_the_key_and_is_left_there()
 
     let healthy = world.create().await;
     let page = world.sessions.all(None, 10).await.unwrap();
-    let readable: Vec<_> = page.sessions.iter().flatten().map(|session| session.key).collect();
-    assert_eq!((page.sessions.len(), readable), (2, vec![healthy.key]));
+    let readable: Vec<_> = page.sessions.iter().flatten().map(|session| &session.key).collect();
+    assert_eq!((page.sessions.len(), readable), (2, vec![&healthy.key]));
     world.sessions.set(&issued.token, &vec![9]).await.unwrap();
     assert_eq!(world.data(&issued.token).await, Some(vec![9]));
 }

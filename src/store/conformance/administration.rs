@@ -2,6 +2,7 @@
 //! [`Store::partitions`].
 
 use std::collections::{HashMap, HashSet};
+use std::slice::from_ref;
 
 use super::{
     Harness, assert_unchanged, facts, fresh, hour, is_alive, key_beside, key_of, listed, look,
@@ -76,7 +77,7 @@ pub async fn a_record_that_stays_is_scanned_while_others_come_and_go<H: Harness>
         go.push(put_any(&store).await);
     }
     let changes = race(go.len(), |at| {
-        let (store, key) = (store.clone(), go[at]);
+        let (store, key) = (store.clone(), go[at].clone());
         async move {
             if at % 2 == 0 {
                 assert!(store.take(&key).await.unwrap().is_some());
@@ -151,7 +152,7 @@ pub async fn a_cleared_store_begins_anew<H: Harness>(harness: &H) {
     let key = put_owned(&store, &owner).await;
     store.clear().await.unwrap();
     put(&store, &key, &record_of(&owner)).await;
-    assert_eq!(listed(&store, &owner).await, [key]);
+    assert_eq!(listed(&store, &owner).await, from_ref(&key));
     assert_eq!(store.count().await.unwrap(), 1);
     store.remove_owned(&owner, None).await.unwrap();
     assert!(!is_alive(&store, &key).await);

@@ -22,12 +22,13 @@ fn limited(owner: &Owner, limit: OwnerLimit) -> NewRecord<'_> {
 
 /// Three sessions of an owner, the oldest first.
 async fn three<H: Harness>(harness: &H, store: &H::Store, owner: &Owner) -> [Key; 3] {
-    let mut keys = [random_key(); 3];
-    for key in &mut keys {
-        *key = put_owned(store, owner).await;
-        tick(harness).await;
-    }
-    keys
+    let first = put_owned(store, owner).await;
+    tick(harness).await;
+    let second = put_owned(store, owner).await;
+    tick(harness).await;
+    let third = put_owned(store, owner).await;
+    tick(harness).await;
+    [first, second, third]
 }
 
 /// *Puts a new record under `key`, with `Version::FIRST`, created and last seen now.*
@@ -143,7 +144,7 @@ pub async fn of_racing_inserts_of_one_key_one_is_done<H: Harness>(harness: &H) {
     let store = fresh(harness).await;
     let key = random_key();
     let answers = race(harness.races(), |task| {
-        let store = store.clone();
+        let (store, key) = (store.clone(), key.clone());
         async move {
             let record = NewRecord::new(task.to_string(), hour());
             store.insert(&key, &record).await.unwrap()
@@ -164,7 +165,7 @@ pub async fn at_the_limit_the_oldest_goes_and_its_key_is_returned<H: Harness>(ha
     let fourth = key_of(&store, &owner);
     let record = limited(&owner, OwnerLimit::evict_oldest(THREE));
     let insert = store.insert(&fourth, &record).await.unwrap();
-    let evicted = vec![first];
+    let evicted = vec![first.clone()];
     assert_eq!(insert, Inserted::Done { evicted });
     assert!(!is_alive(&store, &first).await);
     assert_eq!(listed(&store, &owner).await, [fourth, third, second]);
@@ -245,7 +246,7 @@ pub async fn racing_inserts_that_evict_leave_no_more_than_the_limit<H: Harness>(
         let Inserted::Done { evicted: keys } = answer else {
             panic!("{answer:?}, though the oldest goes");
         };
-        evicted.extend(keys);
+        evicted.extend_from_slice(keys);
     }
     let told = evicted.len();
     evicted.sort();
@@ -263,14 +264,15 @@ async fn race_for_three_places<H: Harness>(harness: &H, limit: OwnerLimit) -> Ve
         async move {
             let key = key_of(&store, &owner);
             let record = limited(&owner, limit);
-            (key, store.insert(&key, &record).await.unwrap())
+            let answer = store.insert(&key, &record).await.unwrap();
+            (key, answer)
         }
     })
     .await;
     let mut alive = Vec::new();
     for (key, _) in &answers {
         if is_alive(&store, key).await {
-            alive.push(*key);
+            alive.push(key.clone());
         }
     }
     let mut listed = listed(&store, &owner).await;

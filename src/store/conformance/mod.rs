@@ -37,7 +37,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::sync::Barrier;
+use tokio::task::{JoinSet, yield_now};
 
 use super::{Inserted, NewRecord, Store, Touch};
 use crate::record::{Label, Lifetime, Meta, Owner, Record};
@@ -334,13 +335,26 @@ fn data_of_every_kind() -> [Vec<u8>; 3] {
     [vec![], every_byte.clone(), every_byte.repeat(4_096)]
 }
 
-/// Runs so many tasks at once, and returns what they answered.
+/// Runs so many tasks at once, and returns what they answered. They start when all are there, and
+/// wait for a few turns of the scheduler then, so that its order does not decide who comes first.
 async fn race<T, F>(tasks: usize, task: impl Fn(usize) -> F) -> Vec<T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
 {
-    (0..tasks).map(task).collect::<JoinSet<T>>().join_all().await
+    let start = Arc::new(Barrier::new(tasks));
+    let with_a_handicap = async |start: Arc<Barrier>, future: F| {
+        start.wait().await;
+        for _ in 0..random_below(4) {
+            yield_now().await;
+        }
+        future.await
+    };
+    (0..tasks)
+        .map(|number| with_a_handicap(start.clone(), task(number)))
+        .collect::<JoinSet<T>>()
+        .join_all()
+        .await
 }
 
 /// How many of the answers are this one.
@@ -351,4 +365,35 @@ fn how_many<T: PartialEq>(answers: &[T], this: &T) -> usize {
 /// The longest label.
 fn long_label() -> Label {
     Label::new("ö".repeat(127)).expect("the suite makes a label that is none")
+}
+
+#[cfg(test)]
+mod tests {
+    /// What stands between two marks.
+    fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
+        let (_, rest) = text.split_once(from).unwrap_or_else(|| panic!("no {from:?}"));
+        rest.split_once(to).map_or(rest, |(inside, _)| inside)
+    }
+
+    #[test]
+    fn the_suite_has_every_test_in_its_order() {
+        let suite = between(include_str!("mod.rs"), "@modules $harness;\n", "        }\n    };");
+        for (module, source) in [
+            ("throughout", include_str!("throughout.rs")),
+            ("insert", include_str!("insert.rs")),
+            ("load", include_str!("load.rs")),
+            ("replace", include_str!("replace.rs")),
+            ("rename", include_str!("rename.rs")),
+            ("remove", include_str!("remove.rs")),
+            ("owners", include_str!("owners.rs")),
+            ("administration", include_str!("administration.rs")),
+        ] {
+            let in_suite = between(suite, &format!(" {module} {{"), "}");
+            let in_suite: Vec<&str> = in_suite.split_whitespace().collect();
+            let written = source.split("pub async fn ").skip(1);
+            let written: Vec<&str> = written.map(|text| between(text, "", "<H")).collect();
+            assert!(!written.is_empty());
+            assert_eq!(in_suite, written, "{module}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! [`Store::owned`] and [`Store::remove_owned`].
 
 use std::collections::HashSet;
+use std::slice::from_ref;
 use std::time::Duration;
 
 use super::{
@@ -76,22 +77,24 @@ pub async fn a_list_shows_what_a_load_shows<H: Harness>(harness: &H) {
 pub async fn what_has_ended_is_not_listed<H: Harness>(harness: &H) {
     let store = harness.store().await;
     let owner = owner_named("Anna");
-    let mut keys = [put_owned(&store, &owner).await; 4];
-    for key in &mut keys[1..] {
+    let mut keys = Vec::new();
+    for _ in 0..4 {
+        keys.push(put_owned(&store, &owner).await);
         tick(harness).await;
-        *key = put_owned(&store, &owner).await;
     }
-    let remove = store.remove(&keys[0], Condition::Always).await;
+    keys.reverse();
+    let [youngest, young, old, oldest] = &keys[..] else { unreachable!("there are four") };
+    let remove = store.remove(oldest, Condition::Always).await;
     assert_eq!(remove.unwrap(), Removed::Done);
-    assert_eq!(listed(&store, &owner).await, [keys[3], keys[2], keys[1]]);
-    assert!(store.take(&keys[1]).await.unwrap().is_some());
-    assert_eq!(listed(&store, &owner).await, [keys[3], keys[2]]);
+    assert_eq!(listed(&store, &owner).await, keys[..3]);
+    assert!(store.take(old).await.unwrap().is_some());
+    assert_eq!(listed(&store, &owner).await, keys[..2]);
     let to = key_of(&store, &owner);
-    let rename = store.rename(&keys[2], &to, Renewal::Key).await;
+    let rename = store.rename(young, &to, Renewal::Key).await;
     assert!(matches!(rename.unwrap(), Renamed::Done(_)));
-    assert_eq!(listed(&store, &owner).await, [keys[3], to]);
+    assert_eq!(listed(&store, &owner).await, [youngest.clone(), to.clone()]);
     let write = Write { lifetime: Some(&moment(harness)), ..Write::new("new data") };
-    store.replace(&keys[3], &write).await.unwrap();
+    store.replace(youngest, &write).await.unwrap();
     outlive_moment(harness).await;
     assert_eq!(listed(&store, &owner).await, [to]);
 }
@@ -140,7 +143,7 @@ pub async fn owners_are_told_apart_by_every_byte<H: Harness>(harness: &H) {
         sessions.push((put_owned(&store, &owner).await, owner));
     }
     for (key, owner) in &sessions {
-        assert_eq!(listed(&store, owner).await, [*key], "{owner:?}");
+        assert_eq!(listed(&store, owner).await, from_ref(key), "{owner:?}");
         assert_eq!(look(&store, key).await.meta.owner.as_ref(), Some(owner));
     }
     for (at, (key, owner)) in sessions.iter().enumerate() {
@@ -217,7 +220,7 @@ pub async fn the_kept_session_stays_and_works_on<H: Harness>(harness: &H) {
         store.remove_owned(&owner, Some(&kept)).await.unwrap();
         assert!(!is_alive(&store, &old).await && !is_alive(&store, &young).await);
         assert_unchanged(&store, &kept, &before).await;
-        assert_eq!(listed(&store, &owner).await, [kept]);
+        assert_eq!(listed(&store, &owner).await, from_ref(&kept));
     }
 
     assert!(store.touch(&kept, ALWAYS).await.unwrap().is_some());
@@ -227,7 +230,7 @@ pub async fn the_kept_session_stays_and_works_on<H: Harness>(harness: &H) {
     let to = key_of(&store, &owner);
     let rename = store.rename(&kept, &to, Renewal::Key).await;
     assert!(matches!(rename.unwrap(), Renamed::Done(_)));
-    assert_eq!(listed(&store, &owner).await, [to]);
+    assert_eq!(listed(&store, &owner).await, from_ref(&to));
     assert_eq!(look(&store, &to).await.data, "new data");
     store.remove_owned(&owner, None).await.unwrap();
     assert!(!is_alive(&store, &to).await);
@@ -245,9 +248,9 @@ pub async fn a_stranger_is_not_kept<H: Harness>(harness: &H) {
     let expires = NewRecord { lifetime: moment(harness), ..record_of(&anna) };
     put(&store, &expired, &expires).await;
     outlive_moment(harness).await;
-    for keep in [berts, nobodys, removed, expired] {
+    for keep in [&berts, &nobodys, &removed, &expired] {
         let key = put_owned(&store, &anna).await;
-        store.remove_owned(&anna, Some(&keep)).await.unwrap();
+        store.remove_owned(&anna, Some(keep)).await.unwrap();
         assert!(!is_alive(&store, &key).await);
         assert_eq!(listed(&store, &anna).await, []);
     }
@@ -305,7 +308,7 @@ pub async fn what_the_owner_had_ends_whatever_races<H: Harness>(harness: &H) {
         let new_keys = race(10, |task| {
             let (store, owner, had) = (store.clone(), owner.clone(), had.clone());
             async move {
-                let key = had[task % had.len()];
+                let key = had[task % had.len()].clone();
                 match task {
                     0..3 => {
                         let lifetime = hour();
@@ -356,7 +359,7 @@ pub async fn an_insert_that_races_is_listed_or_dead<H: Harness>(harness: &H) {
         let owner = owner_named(format!("user-{round}"));
         let kept = put_owned(&store, &owner).await;
         let inserted = race(10, |task| {
-            let (store, owner) = (store.clone(), owner.clone());
+            let (store, owner, kept) = (store.clone(), owner.clone(), kept.clone());
             async move {
                 if task == 5 {
                     let keep = (round % 2 == 0).then_some(&kept);
@@ -372,7 +375,7 @@ pub async fn an_insert_that_races_is_listed_or_dead<H: Harness>(harness: &H) {
         })
         .await;
         let mut alive = HashSet::new();
-        for key in inserted.into_iter().flatten().chain([kept]) {
+        for key in inserted.into_iter().flatten().chain([kept.clone()]) {
             if is_alive(&store, &key).await {
                 alive.insert(key);
             }
@@ -395,8 +398,8 @@ pub async fn of_two_that_keep_different_sessions_neither_keeps_one<H: Harness>(h
         let owner = owner_named(format!("user-{round}"));
         let keys = [put_owned(&store, &owner).await, put_owned(&store, &owner).await];
         race(2, |task| {
-            let (store, owner) = (store.clone(), owner.clone());
-            async move { store.remove_owned(&owner, Some(&keys[task])).await.unwrap() }
+            let (store, owner, keep) = (store.clone(), owner.clone(), keys[task].clone());
+            async move { store.remove_owned(&owner, Some(&keep)).await.unwrap() }
         })
         .await;
         for key in &keys {

@@ -29,7 +29,7 @@ pub async fn of_racing_takes_one_gets_the_record<H: Harness>(harness: &H) {
     let store = fresh(harness).await;
     let key = put_any(&store).await;
     let answers = race(harness.races(), |_| {
-        let store = store.clone();
+        let (store, key) = (store.clone(), key.clone());
         async move { store.take(&key).await.unwrap() }
     })
     .await;
@@ -94,11 +94,11 @@ pub async fn another_owner_is_a_conflict_and_nothing_is_removed<H: Harness>(harn
     let (anna, bert) = (owner_named("Anna"), owner_named("Bert"));
     let (annas, nobodys) = (put_owned(&store, &anna).await, put_any(&store).await);
     put_owned(&store, &bert).await;
-    for key in [annas, nobodys] {
-        let before = look(&store, &key).await;
-        let answer = store.remove(&key, Condition::Owner(&bert)).await;
+    for key in [&annas, &nobodys] {
+        let before = look(&store, key).await;
+        let answer = store.remove(key, Condition::Owner(&bert)).await;
         assert_eq!(answer.unwrap(), Removed::Conflict);
-        assert_unchanged(&store, &key, &before).await;
+        assert_unchanged(&store, key, &before).await;
     }
     assert_eq!(listed(&store, &anna).await, [annas]);
 }
@@ -109,7 +109,7 @@ pub async fn of_racing_removals_one_is_done<H: Harness>(harness: &H) {
     let owner = owner_named("Anna");
     let key = put_owned(&store, &owner).await;
     let answers = race(harness.races(), |task| {
-        let (store, owner) = (store.clone(), owner.clone());
+        let (store, owner, key) = (store.clone(), owner.clone(), key.clone());
         async move {
             let condition = match task % 3 {
                 0 => Condition::Always,
@@ -131,7 +131,7 @@ pub async fn of_a_racing_take_and_removal_one_wins<H: Harness>(harness: &H) {
     for _ in 0..harness.races().div_ceil(10) {
         let key = put_any(&store).await;
         let wins = race(4, |task| {
-            let store = store.clone();
+            let (store, key) = (store.clone(), key.clone());
             async move {
                 if task % 2 == 0 {
                     store.take(&key).await.unwrap().is_some()

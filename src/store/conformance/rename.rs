@@ -1,5 +1,7 @@
 //! [`Store::rename`].
 
+use std::slice::from_ref;
+
 use super::{
     HOUR, Harness, assert_unchanged, facts, fresh, hour, how_many, is_alive, key_beside, key_of,
     listed, long_label, look, moment, outlive_moment, owner_named, put, put_any, put_owned, race,
@@ -78,9 +80,9 @@ pub async fn a_renamed_session_keeps_its_place_among_its_owners<H: Harness>(harn
     let renamed = key_of(&store, &owner);
     let answer = store.rename(&first, &renamed, Renewal::Key).await;
     assert!(matches!(answer.unwrap(), Renamed::Done(_)));
-    assert_eq!(listed(&store, &owner).await, [second, renamed]);
+    assert_eq!(listed(&store, &owner).await, [second, renamed.clone()]);
     store.remove_owned(&owner, Some(&renamed)).await.unwrap();
-    assert_eq!(listed(&store, &owner).await, [renamed]);
+    assert_eq!(listed(&store, &owner).await, from_ref(&renamed));
     store.remove_owned(&owner, None).await.unwrap();
     assert!(!is_alive(&store, &renamed).await);
 }
@@ -92,7 +94,7 @@ pub async fn at_no_moment_are_both_keys_alive<H: Harness>(harness: &H) {
         let from = put_any(&store).await;
         let to = key_beside(&store, &from);
         race(6, |task| {
-            let store = store.clone();
+            let (store, from, to) = (store.clone(), from.clone(), to.clone());
             async move {
                 if task == 3 {
                     let answer = store.rename(&from, &to, Renewal::Key).await;
@@ -168,10 +170,11 @@ pub async fn of_racing_renames_of_one_key_one_is_done<H: Harness>(harness: &H) {
     let owner = owner_named("Anna");
     let from = put_owned(&store, &owner).await;
     let answers = race(harness.races(), |_| {
-        let store = store.clone();
+        let (store, from) = (store.clone(), from.clone());
         async move {
             let to = key_beside(&store, &from);
-            (to, store.rename(&from, &to, Renewal::Key).await.unwrap())
+            let answer = store.rename(&from, &to, Renewal::Key).await.unwrap();
+            (to, answer)
         }
     })
     .await;
@@ -193,11 +196,12 @@ pub async fn of_racing_renames_to_one_key_one_is_done<H: Harness>(harness: &H) {
     let store = fresh(harness).await;
     let to = random_key();
     let answers = race(harness.races(), |_| {
-        let store = store.clone();
+        let (store, to) = (store.clone(), to.clone());
         async move {
             let from = key_beside(&store, &to);
             put(&store, &from, &NewRecord::new(from.to_string(), hour())).await;
-            (from, store.rename(&from, &to, Renewal::Key).await.unwrap())
+            let answer = store.rename(&from, &to, Renewal::Key).await.unwrap();
+            (from, answer)
         }
     })
     .await;
@@ -222,7 +226,7 @@ pub async fn a_rename_that_races_a_removal_does_not_undo_it<H: Harness>(harness:
         let from = put_any(&store).await;
         let to = key_beside(&store, &from);
         let wins = race(3, |task| {
-            let store = store.clone();
+            let (store, from, to) = (store.clone(), from.clone(), to.clone());
             async move {
                 match task {
                     0 => {
@@ -255,11 +259,9 @@ async fn one_alive<'a>(store: &impl Store, keys: impl Iterator<Item = &'a Key>) 
     let mut alive = Vec::new();
     for key in keys {
         if is_alive(store, key).await {
-            alive.push(*key);
+            alive.push(key.clone());
         }
     }
-    let [key] = alive[..] else {
-        panic!("{} keys are alive", alive.len());
-    };
-    key
+    assert_eq!(alive.len(), 1, "so many keys are alive");
+    alive.remove(0)
 }

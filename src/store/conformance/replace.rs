@@ -186,7 +186,7 @@ pub async fn a_write_that_races_a_removal_does_not_undo_it<H: Harness>(harness: 
     for _ in 0..harness.races().div_ceil(10) {
         let key = put_any(&store).await;
         race(6, |task| {
-            let store = store.clone();
+            let (store, key) = (store.clone(), key.clone());
             async move {
                 match task {
                     0..3 => {
@@ -246,7 +246,7 @@ pub async fn of_racing_writes_that_expect_one_version_one_is_done<H: Harness>(ha
     let store = fresh(harness).await;
     let key = put_any(&store).await;
     let answers = race(harness.races(), |task| {
-        let store = store.clone();
+        let (store, key) = (store.clone(), key.clone());
         async move {
             let write = Write { expected: Some(Version::FIRST), ..Write::new(task.to_string()) };
             (task, store.replace(&key, &write).await.unwrap())
@@ -274,7 +274,7 @@ pub async fn racing_increments_are_all_counted<H: Harness>(harness: &H) {
     // Were all of them under way at once, each success would cost as many failures.
     let under_way = Arc::new(Semaphore::new(16));
     race(races, |_| {
-        let (store, under_way) = (store.clone(), under_way.clone());
+        let (store, key, under_way) = (store.clone(), key.clone(), under_way.clone());
         async move {
             let _permit = under_way.acquire().await.unwrap();
             loop {

@@ -1,5 +1,8 @@
 //! What holds for every operation.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -86,7 +89,7 @@ pub async fn nobody_sees_half_of_a_write<H: Harness>(harness: &H) {
     let first = data(Version::FIRST);
     put(&store, &key, &NewRecord::new(first, hour())).await;
     race(harness.races().min(200), |task| {
-        let store = store.clone();
+        let (store, key) = (store.clone(), key.clone());
         async move {
             for _ in 0..5 {
                 let record = look(&store, &key).await;
@@ -183,13 +186,27 @@ pub async fn a_dropped_rename_is_done_or_not_done<H: Harness>(harness: &H) {
     assert_eq!(store.count().await.unwrap(), tasks as u64);
 }
 
-/// Lets a future run for as short a time as it pleases chance, then drops it. Every eighth task
-/// lets it end, so that both outcomes are seen.
+/// Lets a future run a little, then drops it: after a few polls, so that one which stops between two
+/// steps is surely met there, or after a time that chance chooses, in which a server gets further.
+/// Every eighth task lets it end, so that both outcomes are seen.
 async fn drop_after<T>(task: usize, future: impl Future<Output = T>) {
-    if task.is_multiple_of(8) {
-        future.await;
-    } else {
-        let micros = random_below(2_000) as u64;
-        let _ = timeout(Duration::from_micros(micros), future).await;
+    match task % 8 {
+        0 => drop(future.await),
+        1 | 3 | 5 | 7 => {
+            let mut future = pin!(future);
+            let mut polls = 1 + random_below(4);
+            poll_fn(|context| {
+                polls -= 1;
+                match future.as_mut().poll(context) {
+                    Poll::Pending if polls > 0 => Poll::Pending,
+                    _ => Poll::Ready(()),
+                }
+            })
+            .await;
+        }
+        _ => {
+            let micros = random_below(2_000) as u64;
+            let _ = timeout(Duration::from_micros(micros), future).await;
+        }
     }
 }

@@ -5,6 +5,8 @@ mod entry;
 mod owners;
 mod queue;
 mod records;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,15 +31,19 @@ const FREED_AT_ONCE: usize = 64;
 /// Keeps sessions in this process: the default. They end with it, and another process does not see
 /// them. A clone is the same store.
 ///
-/// * **What waits?** Loading, touching and writing a session take no lock; readers never wait for
-///   each other, nor for writers. Only what begins, renames or ends sessions waits for others of
-///   its kind, of the same owner or of a 64th of the keys, for a moment.
+/// * **What waits?** Loading, touching and writing a live session take no lock; readers never wait
+///   for each other, nor for writers. What begins, renames or ends sessions waits for others of its
+///   kind, of the same 64th of the owners or of the keys, for a moment.
 /// * **What grows?** Nothing but what lives. Each insert frees the space of a few expired sessions,
-///   a load frees what it finds expired, and [`sweep`](Store::sweep) the rest, without looking at
-///   the live ones; [`Event::Expired`] is told then. Call it now and then, where logins come in
-///   bursts. A cap is [an option](MemoryBuilder::capacity).
-/// * **What if two things happen at once?** Every operation is atomic, but for
-///   [`clear`](Store::clear), during which a load may find one record gone and another not yet.
+///   a load frees what it finds expired, and [`sweep`](Store::sweep) frees the rest;
+///   [`Event::Expired`] is told then. A sweep looks at a live session no more than once in its idle
+///   timeout. Call it now and then, where logins come in bursts. A cap is
+///   [an option](MemoryBuilder::capacity).
+/// * **What if two things happen at once?** It is as if one came after the other. Three operations
+///   can be seen half done for a moment, and none of them brings back what has ended: a
+///   [rename](Store::rename), when neither key is alive; an insert beyond its owner's limit, when
+///   the newcomer is alive and the oldest not yet all gone; a [`clear`](Store::clear), record by
+///   record.
 ///
 /// ```
 /// use token_session::store::{Memory, Store};
@@ -82,7 +88,7 @@ impl Memory {
         }
         match self.0.when_full {
             WhenFull::EvictNearestExpiry if self.0.capacity > 0 => {
-                records.evict_nearest_expiry();
+                records.evict_nearest_expiry(now);
                 Ok(())
             }
             _ => Err(Full),
@@ -228,7 +234,7 @@ impl Store for Memory {
 
     async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
         let now = self.0.clock.now();
-        let view = |key: &Key, entry: &entry::Entry| (*key, entry.meta(now));
+        let view = |key: &Key, entry: &entry::Entry| (key.clone(), entry.meta(now));
         Ok(self.0.records.owned(owner, limit, now, view))
     }
 
@@ -240,7 +246,7 @@ impl Store for Memory {
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         let after = after.map(key_of).transpose()?;
         let now = self.0.clock.now();
-        let view = |key: &Key, entry: &entry::Entry| (*key, entry.record(now));
+        let view = |key: &Key, entry: &entry::Entry| (key.clone(), entry.record(now));
         let (records, last) = self.0.records.scan(after, limit.max(1), now, view);
         let next = last.map(|key| Cursor::new(key.as_bytes()));
         Ok(Page { records, next })
@@ -282,11 +288,11 @@ impl Told {
     }
 
     fn expired(&self, key: &Key) {
-        self.tell(|| Event::Expired { key: *key });
+        self.tell(|| Event::Expired { key: key.clone() });
     }
 
     fn evicted(&self, key: &Key) {
-        self.tell(|| Event::Destroyed { key: *key });
+        self.tell(|| Event::Destroyed { key: key.clone() });
     }
 
     fn tell(&self, event: impl Fn() -> Event) {

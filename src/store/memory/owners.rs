@@ -67,7 +67,7 @@ impl Owned<'_> {
             keys: VecDeque::with_capacity(1),
         });
         let created_at = sessions.keys.back().map_or(now, |(at, _)| now.max(*at));
-        sessions.keys.push_back((created_at, *key));
+        sessions.keys.push_back((created_at, key.clone()));
         (sessions.epoch.clone(), created_at)
     }
 
@@ -88,7 +88,7 @@ impl Owned<'_> {
         if let Some(sessions) = self.shard.get_mut(self.owner)
             && let Some(at) = sessions.find(from, entry.created_at)
         {
-            sessions.keys[at].1 = *to;
+            sessions.keys[at].1 = to.clone();
         }
     }
 
@@ -98,7 +98,7 @@ impl Owned<'_> {
         let followed_by = kept.and_then(|(key, entry)| {
             Some(Sessions {
                 epoch: entry.epoch.clone()?,
-                keys: VecDeque::from([(entry.created_at, *key)]),
+                keys: VecDeque::from([(entry.created_at, key.clone())]),
             })
         });
         let ended = match followed_by {
@@ -118,5 +118,25 @@ impl Sessions {
         let same_time = self.keys.range(first..).take_while(|(at, _)| *at == created_at);
         let offset = same_time.map(|(_, listed)| listed).position(|listed| listed == key);
         offset.map(|offset| first + offset)
+    }
+}
+
+#[cfg(test)]
+impl Owners {
+    /// Every session on a list, with the epoch of the list. No list is empty.
+    pub(super) fn listed(&self) -> Vec<(Key, Arc<Epoch>)> {
+        let mut listed = Vec::new();
+        for shard in self.lock_all() {
+            for sessions in shard.values() {
+                assert!(
+                    !sessions.keys.is_empty()
+                        && sessions.keys.iter().is_sorted_by_key(|(at, _)| at)
+                );
+                listed.extend(
+                    sessions.keys.iter().map(|(_, key)| (key.clone(), sessions.epoch.clone())),
+                );
+            }
+        }
+        listed
     }
 }

@@ -46,19 +46,19 @@ impl Queue {
     /// The record of a shard that may have expired first, if it may have by now.
     pub(super) fn first_due(&self, shard: usize, now: Timestamp) -> Option<Key> {
         let queue = lock(&self.0[shard]);
-        queue.first().filter(|(queued, _)| *queued <= now).map(|(_, key)| *key)
+        queue.first().filter(|(queued, _)| *queued <= now).map(|(_, key)| key.clone())
     }
 
     /// The record that may expire next.
     pub(super) fn first(&self) -> Option<(Timestamp, Key)> {
-        let firsts = self.0.iter().filter_map(|shard| lock(shard).first().copied());
+        let firsts = self.0.iter().filter_map(|shard| lock(shard).first().cloned());
         firsts.min()
     }
 
     /// A shard's keys after this one, in order.
     pub(super) fn keys_after(&self, shard: usize, after: Option<&Key>) -> Vec<Key> {
         let queue = lock(&self.0[shard]);
-        let keys = queue.iter().map(|(_, key)| *key);
+        let keys = queue.iter().map(|(_, key)| key.clone());
         let mut keys: Vec<Key> = keys.filter(|key| Some(key) > after).collect();
         drop(queue);
         keys.sort_unstable();

@@ -1,9 +1,9 @@
 //! [`Records`]: the map, and how records come to it, move in it and leave it.
 //!
 //! Reads, touches and writes take no lock: they read an entry of the map, or put a changed copy in
-//! its place if nobody else did meanwhile. What makes a record come or go, or changes its key, takes
-//! up to two locks, in this order: its owner's, where it has one, and its key's shard of the expiry
-//! queue.
+//! its place if nobody else did meanwhile. What makes a record come or go, or changes its key,
+//! takes locks in this order: its owner's, where it has one, then the expiry queue's for its key,
+//! or for both keys.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,12 +34,22 @@ pub(super) struct Records {
     told: Told,
 }
 
-/// Why an operation has to be tried again.
+/// Why an insert did not come about, and what it can try.
 enum Obstacle {
-    /// A record under this key that is dead, or was changed by another.
-    Record(Key),
-    /// No space.
+    /// Dead records: to be discarded.
+    Dead(Vec<Key>),
+    /// No space: to be made.
     Full,
+    /// The owner's limit.
+    OwnerFull,
+}
+
+/// A record that was removed.
+struct Gone {
+    key: Key,
+    entry: Entry,
+    /// Whether its epoch had ended before.
+    had_ended: bool,
 }
 
 /// The store takes no further record.
@@ -83,7 +93,7 @@ impl Records {
             if !entry.is_due(touch, now) {
                 return Some(view(entry));
             }
-            let touched = map.compute(*key, |found| match found {
+            let touched = map.compute(key.clone(), |found| match found {
                 Some((_, entry)) if entry.is_live(now) && entry.is_due(touch, now) => {
                     Operation::Insert(entry.seen(now))
                 }
@@ -99,7 +109,7 @@ impl Records {
         let data = own(&write.data);
         let map = self.map.pin();
         loop {
-            let written = map.compute(*key, |found| match found {
+            let written = map.compute(key.clone(), |found| match found {
                 None => Operation::Abort(Some(Replaced::Missing)),
                 Some((_, entry)) if !entry.is_live(now) => Operation::Abort(None),
                 Some((_, entry))
@@ -133,9 +143,8 @@ impl Records {
         loop {
             match self.try_insert(key, record, now) {
                 Ok(answer) => return Ok(answer),
-                Err(Obstacle::Record(key)) => {
-                    self.discard(&key, now);
-                }
+                Err(Obstacle::OwnerFull) => return Ok(Inserted::OwnerFull),
+                Err(Obstacle::Dead(keys)) => self.discard_all(&keys, now),
                 Err(Obstacle::Full) => make_room(self)?,
             }
         }
@@ -148,16 +157,14 @@ impl Records {
         now: Timestamp,
     ) -> Result<Inserted, Obstacle> {
         let mut owned = record.owner.map(|owner| self.owners.lock(owner));
-        let Some(victims) = self.victims(record, owned.as_ref(), now) else {
-            return Ok(Inserted::OwnerFull);
-        };
+        let victims = self.victims(record, owned.as_ref(), now)?;
         let mut queue = self.queue.lock(key);
         let map = self.map.pin();
         if let Some(found) = map.get(key) {
             return if found.is_live(now) {
                 Ok(Inserted::KeyTaken)
             } else {
-                Err(Obstacle::Record(*key))
+                Err(Obstacle::Dead(vec![key.clone()]))
             };
         }
         // A victim makes room for the newcomer.
@@ -172,8 +179,8 @@ impl Records {
             None => (None, now),
         };
         let entry = Entry::new(record, epoch, created_at);
-        queue.insert((entry.queued, *key));
-        map.insert(*key, entry);
+        queue.insert((entry.queued, key.clone()));
+        map.insert(key.clone(), entry);
         drop(queue);
         for victim in &victims {
             let removed = self.unmap(victim, |_| Ok::<(), ()>(()));
@@ -184,29 +191,32 @@ impl Records {
         Ok(Inserted::Done { evicted: victims })
     }
 
-    /// The sessions that end so that the owner's limit allows one more; `None` if it does not.
+    /// The sessions that end so that the owner's limit allows one more.
     fn victims(
         &self,
         record: &NewRecord<'_>,
         owned: Option<&Owned<'_>>,
         now: Timestamp,
-    ) -> Option<Vec<Key>> {
+    ) -> Result<Vec<Key>, Obstacle> {
         let (Some(limit), Some(owned)) = (record.limit, owned) else {
-            return Some(Vec::new());
+            return Ok(Vec::new());
         };
         let max = usize::try_from(limit.max().get()).unwrap_or(usize::MAX);
         if owned.keys().len() < max {
-            return Some(Vec::new());
+            return Ok(Vec::new());
         }
         let map = self.map.pin();
-        let is_live = |key: &&Key| map.get(*key).is_some_and(|entry| entry.is_live(now));
-        let mut live: Vec<Key> = owned.keys().filter(is_live).copied().collect();
+        let is_live = |key: &Key| map.get(key).is_some_and(|entry| entry.is_live(now));
+        let (mut live, dead): (Vec<Key>, Vec<Key>) = owned.keys().cloned().partition(is_live);
+        if !dead.is_empty() {
+            return Err(Obstacle::Dead(dead));
+        }
         let too_many = (live.len() + 1).saturating_sub(max);
         if too_many > 0 && !limit.evicts() {
-            return None;
+            return Err(Obstacle::OwnerFull);
         }
         live.truncate(too_many);
-        Some(live)
+        Ok(live)
     }
 
     fn reserve(&self, in_any_case: bool) -> bool {
@@ -238,25 +248,25 @@ impl Records {
         let mut owned = owner.as_ref().map(|owner| self.owners.lock(owner));
         let mut queues = self.queue.lock_both(from, to);
         if !map.get(from).is_some_and(|entry| entry.is_live(now)) {
-            return Err(*from);
+            return Err(from.clone());
         }
         if let Some(other) = map.get(to) {
-            return if other.is_live(now) { Ok(Renamed::KeyTaken) } else { Err(*to) };
+            return if other.is_live(now) { Ok(Renamed::KeyTaken) } else { Err(to.clone()) };
         }
-        let removed = map.compute(*from, |found| match found {
+        let removed = map.compute(from.clone(), |found| match found {
             Some((_, entry)) if entry.is_live(now) && entry.owner() == owner.as_ref() => {
                 Operation::Remove
             }
             _ => Operation::Abort(()),
         });
         let Compute::Removed(_, old) = removed else {
-            return Err(*from);
+            return Err(from.clone());
         };
         let new = old.renamed(renewal, now);
         let meta = new.meta(now);
-        queues.of(from).remove(&(old.queued, *from));
-        queues.of(to).insert((new.queued, *to));
-        map.insert(*to, new);
+        queues.of(from).remove(&(old.queued, from.clone()));
+        queues.of(to).insert((new.queued, to.clone()));
+        map.insert(to.clone(), new);
         if let Some(owned) = &mut owned {
             owned.rename(from, to, old);
         }
@@ -266,7 +276,7 @@ impl Records {
     /// Removes the record under `key` if it is live, and hands it out.
     pub(super) fn take(&self, key: &Key, now: Timestamp) -> Option<Entry> {
         let taken = self.remove_if(key, |_| Ok::<(), ()>(()));
-        taken.ok().flatten().filter(|entry| self.was_live(key, entry, now))
+        taken.ok().flatten().filter(|gone| self.was_live(gone, now)).map(|gone| gone.entry)
     }
 
     pub(super) fn remove(&self, key: &Key, condition: Condition<'_>, now: Timestamp) -> Removed {
@@ -279,7 +289,7 @@ impl Records {
             if holds || !entry.is_live(now) { Ok(()) } else { Err(()) }
         });
         match removed {
-            Ok(Some(entry)) if self.was_live(key, &entry, now) => Removed::Done,
+            Ok(Some(gone)) if self.was_live(&gone, now) => Removed::Done,
             Ok(_) => Removed::Missing,
             Err(()) => Removed::Conflict,
         }
@@ -294,12 +304,24 @@ impl Records {
         view: impl Fn(&Key, &Entry) -> T,
     ) -> Vec<T> {
         let map = self.map.pin();
-        let owned = self.owners.lock(owner);
-        let live = owned.keys().rev().filter_map(|key| {
-            let entry = map.get(key).filter(|entry| entry.is_live(now))?;
-            Some(view(key, entry))
-        });
-        live.take(limit).collect()
+        loop {
+            let (mut live, mut dead) = (Vec::new(), Vec::new());
+            let owned = self.owners.lock(owner);
+            for key in owned.keys().rev() {
+                if live.len() == limit {
+                    break;
+                }
+                match map.get(key).filter(|entry| entry.is_live(now)) {
+                    Some(entry) => live.push(view(key, entry)),
+                    None => dead.push(key.clone()),
+                }
+            }
+            drop(owned);
+            if dead.is_empty() {
+                return live;
+            }
+            self.discard_all(&dead, now);
+        }
     }
 
     pub(super) fn remove_owned(&self, owner: &Owner, keep: Option<&Key>, now: Timestamp) {
@@ -324,7 +346,7 @@ impl Records {
         // Moved first: it is alive in either epoch, so it is at no moment dead.
         let next = super::entry::Epoch::new(owner.clone());
         let kept = keep.map(|key| {
-            let moved = map.compute(*key, |found| match found {
+            let moved = map.compute(key.clone(), |found| match found {
                 Some((_, entry)) if entry.is_live(now) && entry.is_in(epoch) => {
                     Operation::Insert(entry.in_epoch(&next))
                 }
@@ -343,7 +365,7 @@ impl Records {
         &self,
         key: &Key,
         check: impl Fn(&Entry) -> Result<(), E>,
-    ) -> Result<Option<Entry>, E> {
+    ) -> Result<Option<Gone>, E> {
         loop {
             let owner = self.map.pin().get(key).map(|entry| entry.owner().cloned());
             let Some(owner) = owner else {
@@ -354,11 +376,14 @@ impl Records {
                 if entry.owner() == owner.as_ref() { check(entry).map_err(Some) } else { Err(None) }
             });
             match removed {
-                Ok(entry) => {
-                    if let (Some(owned), Some(entry)) = (&mut owned, &entry) {
-                        owned.remove(key, entry);
+                Ok(None) => return Ok(None),
+                Ok(Some(entry)) => {
+                    if let Some(owned) = &mut owned {
+                        owned.remove(key, &entry);
                     }
-                    return Ok(entry);
+                    // Asked under the owner's lock: as soon as that is gone, its epoch may end.
+                    let had_ended = entry.has_ended();
+                    return Ok(Some(Gone { key: key.clone(), entry, had_ended }));
                 }
                 Err(Some(refusal)) => return Err(refusal),
                 // The key went to another owner's record before its lock was held.
@@ -367,8 +392,8 @@ impl Records {
         }
     }
 
-    /// Removes the record from the map and the queue. Its owner's lock is held, or it has ended with
-    /// its epoch.
+    /// Removes the record from the map and the queue. Its owner's lock is held, or it has ended
+    /// with its epoch.
     fn unmap<E>(
         &self,
         key: &Key,
@@ -376,14 +401,15 @@ impl Records {
     ) -> Result<Option<Entry>, E> {
         let mut queue = self.queue.lock(key);
         let map = self.map.pin();
-        let removed = map.compute(*key, |found| match found.map(|(_, entry)| check(entry)) {
-            None => Operation::Abort(None),
-            Some(Err(refusal)) => Operation::Abort(Some(refusal)),
-            Some(Ok(())) => Operation::Remove,
-        });
+        let removed =
+            map.compute(key.clone(), |found| match found.map(|(_, entry)| check(entry)) {
+                None => Operation::Abort(None),
+                Some(Err(refusal)) => Operation::Abort(Some(refusal)),
+                Some(Ok(())) => Operation::Remove,
+            });
         match removed {
             Compute::Removed(_, entry) => {
-                queue.remove(&(entry.queued, *key));
+                queue.remove(&(entry.queued, key.clone()));
                 self.held.fetch_sub(1, Ordering::Relaxed);
                 Ok(Some(entry.clone()))
             }
@@ -397,32 +423,37 @@ impl Records {
     fn discard(&self, key: &Key, now: Timestamp) -> bool {
         let removed =
             self.remove_if(key, |entry| if entry.is_live(now) { Err(()) } else { Ok(()) });
-        matches!(removed, Ok(Some(entry)) if !self.was_live(key, &entry, now))
+        removed.is_ok_and(|gone| gone.is_some_and(|gone| !self.was_live(&gone, now)))
     }
 
-    /// Whether a record that was just removed was live, and if it had expired, tells so.
-    fn was_live(&self, key: &Key, entry: &Entry, now: Timestamp) -> bool {
-        let has_ended = entry.has_ended();
-        let has_expired = entry.expires_at() <= now;
-        if has_expired && !has_ended {
-            self.told.expired(key);
+    fn discard_all(&self, keys: &[Key], now: Timestamp) {
+        for key in keys {
+            self.discard(key, now);
         }
-        !has_expired && !has_ended
+    }
+
+    /// Whether it was live, and if it had expired, tells so.
+    fn was_live(&self, gone: &Gone, now: Timestamp) -> bool {
+        let had_expired = gone.entry.expires_at() <= now;
+        if had_expired && !gone.had_ended {
+            self.told.expired(&gone.key);
+        }
+        !had_expired && !gone.had_ended
     }
 
     /// Puts the record under the time when it expires by now.
     fn requeue(&self, key: &Key) {
         let mut queue = self.queue.lock(key);
         let map = self.map.pin();
-        let requeued = map.compute(*key, |found| match found {
+        let requeued = map.compute(key.clone(), |found| match found {
             Some((_, entry)) if entry.queued != entry.expires_at() => {
                 Operation::Insert(entry.clone().requeued())
             }
             _ => Operation::Abort(()),
         });
         if let Compute::Updated { old: (_, old), new: (_, new) } = requeued {
-            queue.remove(&(old.queued, *key));
-            queue.insert((new.queued, *key));
+            queue.remove(&(old.queued, key.clone()));
+            queue.insert((new.queued, key.clone()));
         }
     }
 
@@ -451,15 +482,15 @@ impl Records {
     }
 
     /// Ends the session that expires next, if there is one.
-    pub(super) fn evict_nearest_expiry(&self) {
+    pub(super) fn evict_nearest_expiry(&self, now: Timestamp) {
         let Some((queued, key)) = self.queue.first() else {
             return;
         };
         let removed = self
             .remove_if(&key, |entry| if entry.expires_at() > queued { Err(()) } else { Ok(()) });
         match removed {
-            Ok(Some(_)) => self.told.evicted(&key),
-            Ok(None) => {}
+            Ok(Some(gone)) if self.was_live(&gone, now) => self.told.evicted(&key),
+            Ok(_) => {}
             Err(()) => self.requeue(&key),
         }
     }
@@ -499,5 +530,40 @@ impl Records {
         self.held.store(0, Ordering::Relaxed);
         queues.iter_mut().for_each(|queue| queue.clear());
         owners.iter_mut().for_each(|owners| owners.clear());
+    }
+}
+
+#[cfg(test)]
+impl Records {
+    /// How many records the map, the queue and the owners' lists have.
+    pub(super) fn sizes(&self) -> (usize, usize, usize) {
+        let queued = self.queue.lock_all().iter().map(|queue| queue.len()).sum();
+        let listed = self.owners.listed().len();
+        (self.map.len(), queued, listed)
+    }
+
+    /// Takes every lock that there is.
+    pub(super) fn lock_everything(&self) -> impl Sized {
+        (self.owners.lock_all(), self.queue.lock_all())
+    }
+
+    /// What the map holds is queued once and listed once, and nothing else is.
+    pub(super) fn assert_whole(&self) {
+        let map = self.map.pin();
+        let mut queued = 0;
+        for (at, key) in self.queue.lock_all().iter().flat_map(|queue| queue.iter()) {
+            let entry = map.get(key).expect("what is queued is in the map");
+            assert_eq!(entry.queued, *at);
+            assert!(*at <= entry.expires_at(), "it is queued too late");
+            queued += 1;
+        }
+        assert_eq!(queued, map.iter().count());
+        assert_eq!(queued, self.held());
+        let listed = self.owners.listed();
+        for (key, epoch) in &listed {
+            let entry = map.get(key).expect("what is listed is in the map");
+            assert!(entry.is_in(epoch) && !entry.has_ended());
+        }
+        assert_eq!(listed.len(), map.values().filter(|entry| entry.owner().is_some()).count());
     }
 }

@@ -1,0 +1,26 @@
+-- The table of the PostgreSQL store, version 12 of PostgreSQL and later. `Postgres::migrate` runs
+-- this with the configured names in place of these; for a table of another name, replace all three.
+
+-- Times are milliseconds since the Unix epoch by this server's clock, and timeouts milliseconds:
+-- exact, and the same in every time zone. To read one: to_timestamp(expires_at / 1000.0).
+CREATE TABLE IF NOT EXISTS "token_sessions" (
+    key              bytea  PRIMARY KEY CHECK (octet_length(key) = 32),
+    data             bytea  NOT NULL,
+    version          bigint NOT NULL,
+    idle_ms          bigint,
+    absolute_ms      bigint,
+    created_at       bigint NOT NULL,
+    last_seen        bigint NOT NULL,
+    deadline         bigint,
+    authenticated_at bigint,
+    owner            text COLLATE "C",
+    label            text,
+    -- Here, so that no statement can get it wrong. least() passes over NULL, and a session of
+    -- neither timeout is refused.
+    expires_at       bigint NOT NULL GENERATED ALWAYS AS (least(last_seen + idle_ms, deadline)) STORED
+);
+
+CREATE INDEX IF NOT EXISTS "token_sessions_expires_at" ON "token_sessions" (expires_at);
+
+CREATE INDEX IF NOT EXISTS "token_sessions_owner" ON "token_sessions" (owner, created_at)
+    WHERE owner IS NOT NULL;

@@ -1,0 +1,267 @@
+//! The face of actix-web: [`SessionLayer`] as its middleware, and the extractors, thin on
+//! [`Sessions`].
+
+use std::future::{Ready, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use actix_web::body::EitherBody;
+use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::uri::{PathAndQuery, Uri};
+use actix_web::http::{StatusCode, Version};
+use actix_web::{
+    Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError,
+};
+
+use super::layer::SessionLayer;
+use super::rejection::Rejection;
+use super::session::Session;
+use super::sessions::{Edge, RequestState, Sessions};
+
+type Local<R> = Pin<Box<dyn Future<Output = R>>>;
+
+impl<Inner, Body, T> Transform<Inner, ServiceRequest> for SessionLayer<T>
+where
+    Inner: Service<ServiceRequest, Response = ServiceResponse<Body>, Error = Error>,
+    Inner::Future: 'static,
+    T: Send + Sync + 'static,
+{
+    type Response = ServiceResponse<EitherBody<Body>>;
+    type Error = Error;
+    type Transform = SessionMiddleware<Inner, T>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, inner: Inner) -> Self::Future {
+        ready(Ok(SessionMiddleware { inner, edge: self.edge() }))
+    }
+}
+
+/// What [`SessionLayer`] makes of an actix-web service: one whose requests have [`Sessions`] in
+/// their extensions.
+///
+/// ```
+/// use actix_web::{App, web};
+/// use token_session::TokenSession;
+/// use token_session::http::{Session, SessionLayer};
+///
+/// async fn visit(mut session: Session<u32>) -> String {
+///     *session += 1;
+///     session.to_string()
+/// }
+///
+/// // Made once, so that all workers share the sessions.
+/// let layer = SessionLayer::new(TokenSession::<u32>::in_memory());
+/// let app = move || App::new().wrap(layer.clone()).route("/visit", web::get().to(visit));
+/// # app();
+/// ```
+pub struct SessionMiddleware<Inner, T> {
+    inner: Inner,
+    edge: Arc<Edge<T>>,
+}
+
+impl<Inner: std::fmt::Debug, T> std::fmt::Debug for SessionMiddleware<Inner, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionMiddleware").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl<Inner, Body, T> Service<ServiceRequest> for SessionMiddleware<Inner, T>
+where
+    Inner: Service<ServiceRequest, Response = ServiceResponse<Body>, Error = Error>,
+    Inner::Future: 'static,
+    T: Send + Sync + 'static,
+{
+    type Response = ServiceResponse<EitherBody<Body>>;
+    type Error = Error;
+    type Future = Local<Result<Self::Response, Error>>;
+
+    forward_ready!(inner);
+
+    fn call(&self, mut request: ServiceRequest) -> Self::Future {
+        let sessions = begin(&self.edge, &mut request);
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            match answer.await {
+                Ok(response) => Ok(end(&sessions, response).await),
+                Err(error) => Err(end_with_error(&sessions, error).await),
+            }
+        })
+    }
+}
+
+/// Finds the request's token, and has the request carry its sessions.
+fn begin<T: Send + Sync + 'static>(
+    edge: &Arc<Edge<T>>,
+    request: &mut ServiceRequest,
+) -> Sessions<T> {
+    let headers = request.headers();
+    let (presented, rest) = edge.transport.find(
+        |name| headers.get_all(name.as_str()).map(HeaderValue::as_bytes),
+        request.uri().path_and_query().map_or("", PathAndQuery::as_str),
+    );
+    if let Some(uri) = rest.and_then(|rest| with_path_and_query(request.uri(), rest)) {
+        // The router has a copy of its own.
+        request.match_info_mut().get_mut().update(&uri);
+        request.head_mut().uri = uri;
+    }
+    let origin = if edge.manager.needs_origin() { parts(request).map(Box::new) } else { None };
+    let state = RequestState::new(Arc::clone(edge), presented, origin);
+    let sessions = Sessions { request: Arc::new(state) };
+    request.extensions_mut().insert(sessions.clone());
+    sessions
+}
+
+fn with_path_and_query(uri: &Uri, path_and_query: String) -> Option<Uri> {
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(path_and_query).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+/// The request's head in the types that a token generator knows from every other server.
+fn parts(request: &ServiceRequest) -> Option<http::request::Parts> {
+    let version = match request.version() {
+        Version::HTTP_10 => http::Version::HTTP_10,
+        Version::HTTP_2 => http::Version::HTTP_2,
+        _ => http::Version::HTTP_11,
+    };
+    let mut builder = http::Request::builder()
+        .method(request.method().as_str())
+        .uri(request.uri().to_string())
+        .version(version);
+    for (name, value) in request.headers() {
+        builder = builder.header(name.as_str(), value.as_bytes());
+    }
+    builder.body(()).ok().map(|request| request.into_parts().0)
+}
+
+/// Writes what the handlers changed, before the response leaves.
+async fn end<Body, T: Send + Sync + 'static>(
+    sessions: &Sessions<T>,
+    response: ServiceResponse<Body>,
+) -> ServiceResponse<EitherBody<Body>> {
+    let mut response = match commit(sessions, response.status()).await {
+        Ok(()) => response.map_into_left_body(),
+        Err(rejection) => response.error_response(rejection).map_into_right_body(),
+    };
+    for (name, value) in sessions.outgoing().iter().flatten() {
+        insert(response.headers_mut(), name, value);
+    }
+    response
+}
+
+/// As [`end`], when a middleware further in answers with an error: actix-web makes the response of
+/// it later on.
+async fn end_with_error<T: Send + Sync + 'static>(sessions: &Sessions<T>, error: Error) -> Error {
+    let status = error.as_response_error().status_code();
+    let error = match commit(sessions, status).await {
+        Ok(()) => error,
+        Err(rejection) => rejection.into(),
+    };
+    match sessions.outgoing() {
+        Some(headers) => WithToken { error, headers }.into(),
+        None => error,
+    }
+}
+
+async fn commit<T: Send + Sync + 'static>(
+    sessions: &Sessions<T>,
+    status: StatusCode,
+) -> Result<(), Rejection> {
+    if status.is_server_error() || !sessions.has_changes() {
+        return Ok(());
+    }
+    Ok(sessions.clone().commit().await?)
+}
+
+/// An error whose response carries a new token.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+struct WithToken {
+    error: Error,
+    headers: [(http::HeaderName, http::HeaderValue); 2],
+}
+
+impl ResponseError for WithToken {
+    fn status_code(&self) -> StatusCode {
+        self.error.as_response_error().status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = self.error.error_response();
+        for (name, value) in &self.headers {
+            insert(response.headers_mut(), name, value);
+        }
+        response
+    }
+}
+
+fn insert(headers: &mut HeaderMap, name: &http::HeaderName, value: &http::HeaderValue) {
+    let copy = HeaderValue::from_bytes(value.as_bytes());
+    // Never fails: both crates take the same names and values.
+    if let (Ok(name), Ok(mut copy)) = (HeaderName::from_bytes(name.as_ref()), copy) {
+        copy.set_sensitive(value.is_sensitive());
+        headers.insert(name, copy);
+    }
+}
+
+impl ResponseError for Rejection {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.status().as_u16()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let (parts, body) = self.to_response::<String>().into_parts();
+        let mut response = HttpResponseBuilder::new(self.status_code()).body(body);
+        for (name, value) in &parts.headers {
+            insert(response.headers_mut(), name, value);
+        }
+        response
+    }
+}
+
+impl<T: Send + Sync + 'static> FromRequest for Sessions<T> {
+    type Error = Rejection;
+    type Future = Ready<Result<Self, Rejection>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(request.extensions().get::<Self>().cloned().ok_or(Rejection::NoLayer))
+    }
+}
+
+impl<T: Send + Sync + 'static> FromRequest for Session<T> {
+    type Error = Rejection;
+    type Future = Local<Result<Self, Rejection>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let sessions = Sessions::extract(request);
+        Box::pin(async move { sessions.await?.session().await })
+    }
+}
+
+/// A handler's session or `None`, where axum has `Option<Session<T>>`.
+///
+/// actix-web makes `None` of each error behind an `Option`, so that a client whose token is good
+/// would be a stranger while the store is out of reach. This extractor says `None` where
+/// [`Session`] says 401, and rejects the request with 400, 500 or 503 as [`Session`] does.
+///
+/// ```
+/// use token_session::http::OptionalSession;
+///
+/// async fn greet(OptionalSession(session): OptionalSession<String>) -> String {
+///     session.map_or("hello, stranger".to_owned(), |name| format!("hello, {}", *name))
+/// }
+/// ```
+#[derive(Debug)]
+pub struct OptionalSession<T: Send + Sync + 'static>(pub Option<Session<T>>);
+
+impl<T: Send + Sync + 'static> FromRequest for OptionalSession<T> {
+    type Error = Rejection;
+    type Future = Local<Result<Self, Rejection>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let sessions = Sessions::extract(request);
+        Box::pin(async move { sessions.await?.optional_session().await.map(Self) })
+    }
+}

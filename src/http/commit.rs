@@ -1,0 +1,34 @@
+//! What is left to do for sessions once a handler has answered, whatever server it ran on.
+
+use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
+
+use super::sessions::{Current, Sessions};
+use crate::error::Error;
+
+impl<T: Send + Sync + 'static> Sessions<T> {
+    /// Whether there is anything to [commit](Self::commit).
+    pub(super) fn has_changes(&self) -> bool {
+        matches!(self.request.progress().current, Current::Changed(_) | Current::Contended)
+    }
+
+    /// Writes what the handlers changed.
+    pub(super) async fn commit(self) -> Result<(), Error> {
+        let request = &self.request;
+        let current = std::mem::replace(&mut request.progress().current, Current::Gone);
+        match current {
+            Current::Changed(mut loaded) => {
+                request.edge.manager.write_back(&mut loaded).await.map(drop)
+            }
+            Current::Contended => Err(Error::Conflict { attempts: 1 }),
+            Current::Clean { .. } | Current::Gone | Current::Unasked => Ok(()),
+        }
+    }
+
+    /// The headers of a new token, if there is one. It goes out whatever the answer is, since the
+    /// old one may be dead.
+    pub(super) fn outgoing(&self) -> Option<[(HeaderName, HeaderValue); 2]> {
+        let token = self.request.progress().outgoing.take()?;
+        let name = self.request.edge.transport.header.clone();
+        Some([(name, token), (CACHE_CONTROL, HeaderValue::from_static("no-store"))])
+    }
+}

@@ -1,0 +1,156 @@
+//! What can be seen from within alone: that the map, the expiry queue and the owners' lists agree,
+//! and that a reader waits for no lock.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use super::records::Records;
+use crate::record::{Lifetime, Owner, Timestamp};
+use crate::store::{Condition, NewRecord, Renewal, Replaced, Touch, Write};
+use crate::token::Key;
+
+const START: Timestamp = Timestamp::from_millis(1_000_000);
+
+fn key(number: u8) -> Key {
+    let mut bytes = [number; 32];
+    bytes[0] = number.wrapping_mul(37);
+    Key::from_bytes(bytes)
+}
+
+fn owner(number: u8) -> Owner {
+    Owner::new(format!("user-{number}")).unwrap()
+}
+
+fn idle(millis: u64) -> Lifetime {
+    Lifetime::idle(Duration::from_millis(millis)).unwrap()
+}
+
+fn record(owner: &Owner, lifetime: Lifetime) -> NewRecord<'_> {
+    NewRecord { owner: Some(owner), ..NewRecord::new("data", lifetime) }
+}
+
+fn insert(records: &Records, key: &Key, record: &NewRecord<'_>, now: Timestamp) {
+    let inserted = records.insert(key, record, now, |_| unreachable!("there is no cap"));
+    assert!(inserted.is_ok());
+}
+
+#[test]
+fn what_was_created_and_ended_leaves_nothing_behind() {
+    let records = Records::new(usize::MAX);
+    let century = Lifetime::idle(Lifetime::MAX).unwrap();
+    for turn in 0..5_000_u32 {
+        let (key, to) = (key(turn as u8), key((turn + 1) as u8));
+        let owner = owner((turn % 3) as u8);
+        insert(&records, &key, &record(&owner, century), START);
+        match turn % 5 {
+            0 => assert!(records.take(&key, START).is_some()),
+            1 => {
+                records.remove(&key, Condition::Owner(&owner), START);
+            }
+            2 => records.remove_owned(&owner, None, START),
+            3 => {
+                records.rename(&key, &to, Renewal::Key, START);
+                records.remove_owned(&owner, Some(&to), START);
+                assert!(records.take(&to, START).is_some());
+            }
+            _ => {
+                let write = Write { lifetime: Some(&idle(1)), ..Write::new("data") };
+                assert!(matches!(records.replace(&key, &write, START), Replaced::Done(_)));
+                let later = START + Duration::from_millis(1);
+                assert!(records.read(&key, Touch::No, later, |_| ()).is_none());
+            }
+        }
+        assert_eq!(records.sizes(), (0, 0, 0), "after turn {turn}");
+    }
+    records.assert_whole();
+}
+
+#[test]
+fn reads_touches_and_writes_wait_for_no_lock() {
+    let records = Records::new(usize::MAX);
+    let (owner, key) = (owner(1), key(1));
+    insert(&records, &key, &record(&owner, idle(60_000)), START);
+    let (done, is_done) = mpsc::channel();
+    thread::scope(|scope| {
+        let locks = records.lock_everything();
+        scope.spawn(|| {
+            let touch = Touch::After(Duration::ZERO);
+            for later in 1..100 {
+                let now = START + Duration::from_millis(later);
+                assert!(records.read(&key, touch, now, |_| ()).is_some());
+                assert!(records.read(&key, Touch::No, now, |_| ()).is_some());
+                let replaced = records.replace(&key, &Write::new("new data"), now);
+                assert!(matches!(replaced, Replaced::Done(_)));
+            }
+            done.send(()).unwrap();
+        });
+        let in_time = is_done.recv_timeout(Duration::from_secs(30));
+        drop(locks);
+        assert!(in_time.is_ok(), "a reader or a writer waits for a lock");
+    });
+}
+
+#[test]
+fn the_map_the_queue_and_the_lists_agree_whatever_happens_at_once() {
+    let records = Records::new(usize::MAX);
+    for round in 0..20_u64 {
+        thread::scope(|scope| {
+            for thread in 0..4 {
+                let records = &records;
+                scope.spawn(move || any_operations(records, round * 4 + thread));
+            }
+        });
+        records.assert_whole();
+    }
+}
+
+/// Two thousand operations on a few keys of a few owners, with a clock that goes on.
+fn any_operations(records: &Records, seed: u64) {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut draw = |end: u64| {
+        // xorshift64: Marsaglia, "Xorshift RNGs", 2003.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % end) as u8
+    };
+    for turn in 0..2_000 {
+        let now = START + Duration::from_millis(seed / 4 * 500 + turn / 4 + u64::from(draw(3)));
+        let (from, to, owner) = (key(draw(12)), key(draw(12)), owner(draw(3)));
+        match draw(12) {
+            0..3 => {
+                let lifetime = idle(10 + u64::from(draw(200)));
+                let anyones = NewRecord::new("data", lifetime);
+                let record = if draw(4) == 0 { anyones } else { record(&owner, lifetime) };
+                insert(records, &from, &record, now);
+            }
+            3 => {
+                records.read(&from, Touch::After(Duration::ZERO), now, |_| ());
+            }
+            4 => {
+                records.replace(&from, &Write::new("new data"), now);
+            }
+            5 => {
+                let lifetime = idle(1 + u64::from(draw(100)));
+                let write = Write { lifetime: Some(&lifetime), ..Write::new("new data") };
+                records.replace(&from, &write, now);
+            }
+            6 => {
+                records.rename(&from, &to, Renewal::Authentication, now);
+            }
+            7 => {
+                records.take(&from, now);
+            }
+            8 => {
+                records.remove(&from, Condition::Owner(&owner), now);
+            }
+            9 => records.remove_owned(&owner, None, now),
+            10 => records.remove_owned(&owner, Some(&from), now),
+            _ if draw(50) == 0 => records.clear(),
+            _ => {
+                records.sweep(3, now);
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! [`MySqlBuilder`]: the settings of the store, and how it comes by its pool.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, Executor, raw_sql};
+
+use super::MySql;
+use super::operations::Statements;
+use crate::store::sql::{Client, Quotes, Telling, UNTESTED, quoted, store_error};
+use crate::store::{Result, StoreError, StoreErrorKind};
+
+/// An identifier of MySQL has 64 characters, and a second table adds `_locks` to the name.
+const QUOTES: Quotes = Quotes { mark: '`', longest: 64 - "_locks".len() };
+
+/// Settings of a [`MySql`] store.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use token_session::store::MySql;
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MySql::builder()
+///     .table("sessions")
+///     .timeout(Duration::from_secs(2))
+///     .connect("mysql://app:password@db.example/shop")
+///     .await?;
+/// store.migrate().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct MySqlBuilder {
+    schema: Option<String>,
+    table: String,
+    timeout: Duration,
+    max_connections: u32,
+}
+
+impl Default for MySqlBuilder {
+    fn default() -> Self {
+        Self {
+            schema: None,
+            table: "token_sessions".to_owned(),
+            timeout: Duration::from_secs(5),
+            max_connections: 10,
+        }
+    }
+}
+
+impl MySqlBuilder {
+    /// The table: `token_sessions` by default. Any characters, at most 58 bytes. A small second
+    /// table has the same name with `_locks`.
+    pub fn table(mut self, name: impl Into<String>) -> Self {
+        self.table = name.into();
+        self
+    }
+
+    /// The schema, which MySQL also calls database, of the table; by default the connection's.
+    /// [`MySql::migrate`] does not create it.
+    pub fn schema(mut self, name: impl Into<String>) -> Self {
+        self.schema = Some(name.into());
+        self
+    }
+
+    /// How long an operation may take, the wait for a free connection included: 5 seconds by
+    /// default. Past that it fails as [`Unavailable`](StoreErrorKind::Unavailable), so that no
+    /// request hangs. [`connect`](Self::connect) tells the server too, as
+    /// `innodb_lock_wait_timeout`, so that it gives up by itself.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How many connections [`connect`](Self::connect) opens at most: 10 by default.
+    pub fn max_connections(mut self, max: u32) -> Self {
+        self.max_connections = max;
+        self
+    }
+
+    /// Opens a pool of its own for a URL such as `mysql://user:password@host:3306/database`. The
+    /// first connection is made at once.
+    ///
+    /// # Errors
+    /// [`Refused`](StoreErrorKind::Refused) for a name, a URL or an account that cannot be used,
+    /// [`Unavailable`](StoreErrorKind::Unavailable) when the server is out of reach.
+    pub async fn connect(self, url: &str) -> Result<MySql> {
+        let options = MySqlConnectOptions::from_str(url).map_err(|error| {
+            StoreError::new(
+                StoreErrorKind::Refused,
+                "the URL of MySQL cannot be read; write mysql://user:password@host:3306/database",
+            )
+            .with_source(error)
+        })?;
+        // Whole seconds, and at least one.
+        let seconds = self.timeout.as_secs().max(1);
+        let limit: Arc<str> = format!("SET SESSION innodb_lock_wait_timeout = {seconds}").into();
+        let pool = MySqlPoolOptions::new()
+            .max_connections(self.max_connections)
+            .acquire_timeout(self.timeout)
+            .after_connect(move |connection, _| {
+                let limit = raw_sql(AssertSqlSafe(Arc::clone(&limit)));
+                Box::pin(async move { connection.execute(limit).await.map(drop) })
+            })
+            // The pool's own test would double the round trips of every operation.
+            .test_before_acquire(false)
+            .before_acquire(|connection, idle| {
+                Box::pin(async move {
+                    if idle.idle_for >= UNTESTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_with(options)
+            .await
+            .map_err(store_error::<sqlx::MySql>)?;
+        self.build(pool)
+    }
+
+    /// Uses a pool that is there already.
+    ///
+    /// # Errors
+    /// [`Refused`](StoreErrorKind::Refused) for a table or schema name that cannot be used.
+    pub fn build(self, pool: MySqlPool) -> Result<MySql> {
+        let table = quoted(&self.table, QUOTES)?;
+        let longest = 64;
+        let locks = quoted(&format!("{}_locks", self.table), Quotes { longest, ..QUOTES })?;
+        let qualified = match &self.schema {
+            Some(schema) => {
+                let schema = quoted(schema, Quotes { longest, ..QUOTES })?;
+                [format!("{schema}.{table}"), format!("{schema}.{locks}")]
+            }
+            None => [table, locks],
+        };
+        Ok(MySql {
+            client: Client { pool, timeout: self.timeout },
+            sql: Arc::new(Statements::new(&qualified[0], &qualified[1])),
+            telling: Telling::default(),
+        })
+    }
+}

@@ -1,0 +1,186 @@
+//! [`MySql`]: sessions in MySQL or MariaDB.
+
+mod builder;
+mod operations;
+
+use std::sync::Arc;
+
+use sqlx::error::DatabaseError;
+use sqlx::mysql::{MySqlDatabaseError, MySqlPool};
+
+use self::operations::Statements;
+use super::sql::{Client, Server, Telling, Verdict};
+use super::{Result, StoreErrorKind};
+
+pub use self::builder::MySqlBuilder;
+
+/// Keeps sessions in a table of MySQL 8.0 or MariaDB 10.6, or later, over [`sqlx`].
+///
+/// It uses nothing that MySQL 8.0 lacks, and was tested on MariaDB 10.11.
+///
+/// ```no_run
+/// use token_session::TokenSession;
+/// use token_session::store::MySql;
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MySql::connect("mysql://app:password@db.example/shop").await?;
+/// store.migrate().await?;
+/// let sessions = TokenSession::<String>::builder().store(store).build();
+/// # Ok(()) }
+/// ```
+///
+/// A service that has a pool hands it over with [`new`](Self::new) or [`MySqlBuilder::build`].
+///
+/// # What does an operation cost?
+/// MySQL cannot return what an `UPDATE` or a `DELETE` changed, so some operations look first, and
+/// write on the condition that nothing has changed since. No transaction is open meanwhile.
+///
+/// | call | round trips |
+/// |---|---|
+/// | load, touch: not due, or [`Touch::No`](super::Touch::No) | 1 |
+/// | load, touch: due | 2 |
+/// | insert, replace, remove, `remove_owned`, `owned`, `scan`, `count`, `clear` | 1 |
+/// | replace, remove: nothing was done; a second asks why | 2 |
+/// | rename, take | 2; 1 when there is no such record |
+/// | insert with an [`OwnerLimit`](super::OwnerLimit) | 5; 6 when sessions are evicted |
+/// | insert, rename: an expired row has the key | 2 more |
+/// | `sweep` | 4 for each 1,000 rows |
+/// | one that another operation on the same record outran | as many again |
+///
+/// Statements are prepared once on each connection. On a pool of your own, set
+/// [`test_before_acquire(false)`], or the pool adds a round trip to each operation. It always adds
+/// one behind it, when a connection is handed back; no caller waits for that.
+///
+/// # What holds when operations race?
+/// Each operation takes effect in one statement, or in a transaction that sets its isolation level by
+/// itself; the server's default level does not matter. Losers of deadlocks are run again, up to 20
+/// times within the [timeout](MySqlBuilder::timeout).
+///
+/// # Which clock?
+/// The server's, in milliseconds, as of the beginning of the statement.
+///
+/// # What survives a crash?
+/// Whatever was answered, with `innodb_flush_log_at_trx_commit = 1`, as it is by default (and
+/// `sync_binlog = 1` where a replica may take over). With another value the last second may be lost:
+/// a logout within it would be undone.
+///
+/// # Who removes expired rows?
+/// [`sweep`](super::Store::sweep), which the manager calls in the background. Any number of servers
+/// may sweep at once: each passes over the rows that another one is at (`SKIP LOCKED`).
+///
+/// # Which rights does it need?
+/// `migrate` needs `CREATE`. All else needs this, and nothing more:
+///
+/// ```sql
+/// GRANT SELECT, INSERT, UPDATE, DELETE ON shop.token_sessions TO app;
+/// GRANT SELECT, INSERT, UPDATE ON shop.token_sessions_locks TO app;
+/// ```
+///
+/// The tables are also there as plain SQL, for those who run their own migrations:
+/// `migrations/mysql/` in this crate's source.
+///
+/// # Does it log in to MySQL 8?
+/// Over TLS (feature `sql-rustls-ring` or `sql-rustls-aws-lc-rs`) or a Unix socket, yes. Over a plain
+/// TCP connection the default `caching_sha2_password` needs RSA, which is left out for its known
+/// timing weakness (RUSTSEC-2023-0071); a service that wants it enables `sqlx/mysql-rsa`.
+///
+/// [`test_before_acquire(false)`]: sqlx::pool::PoolOptions::test_before_acquire
+#[derive(Clone, Debug)]
+pub struct MySql {
+    client: Client<sqlx::MySql>,
+    sql: Arc<Statements>,
+    telling: Telling,
+}
+
+impl MySql {
+    /// Settings other than the defaults.
+    pub fn builder() -> MySqlBuilder {
+        MySqlBuilder::default()
+    }
+
+    /// Keeps sessions in the table `token_sessions`, over a pool that is there already.
+    pub fn new(pool: MySqlPool) -> Self {
+        Self::builder().build(pool).unwrap_or_else(|_| unreachable!("the default name is a name"))
+    }
+
+    /// Opens a pool for a URL, with the default settings; see [`MySqlBuilder::connect`].
+    ///
+    /// # Errors
+    /// As [`MySqlBuilder::connect`].
+    pub async fn connect(url: &str) -> Result<Self> {
+        Self::builder().connect(url).await
+    }
+
+    /// Creates the tables, where they are not there yet. Any number of servers may do so at once.
+    ///
+    /// # Errors
+    /// [`Refused`](StoreErrorKind::Refused) when the account may not create tables, or there is no
+    /// such database.
+    pub async fn migrate(&self) -> Result<()> {
+        self.create_tables().await
+    }
+}
+
+impl Server for sqlx::MySql {
+    const TITLE: &'static str = "MySQL";
+
+    /// By the numbers of <https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html>
+    /// and <https://mariadb.com/kb/en/mariadb-error-code-reference/>.
+    fn verdict(error: &dyn DatabaseError) -> Verdict {
+        let number =
+            error.try_downcast_ref::<MySqlDatabaseError>().map_or(0, MySqlDatabaseError::number);
+        let (kind, what) = match number {
+            // A deadlock, and a row that changed after MariaDB's snapshot of it.
+            1213 | 1020 => return Verdict::Again,
+            1205 => (
+                StoreErrorKind::Unavailable,
+                "waited for another transaction's lock in vain; try later",
+            ),
+            1317 | 1969 | 3024 => (
+                StoreErrorKind::Unavailable,
+                "ended the statement, which ran too long or was cancelled; try later",
+            ),
+            1040 | 1203 | 1226 => (
+                StoreErrorKind::Unavailable,
+                "has too many connections; make the pool smaller, or raise max_connections",
+            ),
+            // Shutdown, lost connections, a node that is not in its cluster.
+            1047 | 1053 | 1077..=1079 | 1152 | 1158..=1161 | 1184 | 1927 | 4031 => (
+                StoreErrorKind::Unavailable,
+                "is not at work, or has ended the connection; try later",
+            ),
+            1021 | 1037 | 1038 | 1041 | 1114 | 1030 => {
+                (StoreErrorKind::Full, "is out of disk or memory; make room on its host")
+            }
+            1290 | 1792 | 1836 => (
+                StoreErrorKind::Refused,
+                "does not write here: it is a replica, or read-only; connect to the primary",
+            ),
+            1046 | 1049 | 1146 => (
+                StoreErrorKind::Refused,
+                "has no such table or database; run migrate(), or the SQL files that come with it",
+            ),
+            1142 | 1143 | 1227 => (
+                StoreErrorKind::Refused,
+                "denies permission; grant the account SELECT, INSERT, UPDATE and DELETE on the \
+                 table and on its _locks table (migrate() needs CREATE)",
+            ),
+            1044 | 1045 | 1698 | 1251 => (
+                StoreErrorKind::Refused,
+                "does not let this account in; see the URL's user, password and database",
+            ),
+            1153 | 1301 => (
+                StoreErrorKind::Refused,
+                "does not take data of this size; raise max_allowed_packet",
+            ),
+            1034 | 1035 | 1194 | 1195 => {
+                (StoreErrorKind::Corrupt, "reports damaged data; see its log")
+            }
+            _ => (
+                StoreErrorKind::Refused,
+                "does not take the statement; is the table the one that migrate() made?",
+            ),
+        };
+        Verdict::Kind(kind, what)
+    }
+}

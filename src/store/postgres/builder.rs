@@ -1,0 +1,168 @@
+//! [`PostgresBuilder`]: the settings of the store, and how it comes by its pool.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, Executor, raw_sql};
+
+use super::Postgres;
+use super::operations::Statements;
+use crate::store::sql::{Client, Quotes, Telling, UNTESTED, quoted, store_error};
+use crate::store::{Result, StoreError, StoreErrorKind};
+
+/// An identifier of PostgreSQL has 63 bytes, and the longest name that is made of the table's adds
+/// `_expires_at`. The server would cut a longer one off in silence.
+const QUOTES: Quotes = Quotes { mark: '"', longest: 63 - "_expires_at".len() };
+
+/// Settings of a [`Postgres`] store.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use token_session::store::Postgres;
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Postgres::builder()
+///     .schema("auth")
+///     .table("sessions")
+///     .timeout(Duration::from_secs(2))
+///     .connect("postgres://app@db.example/shop")
+///     .await?;
+/// store.migrate().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct PostgresBuilder {
+    schema: Option<String>,
+    table: String,
+    unlogged: bool,
+    timeout: Duration,
+    max_connections: u32,
+}
+
+impl Default for PostgresBuilder {
+    fn default() -> Self {
+        Self {
+            schema: None,
+            table: "token_sessions".to_owned(),
+            unlogged: false,
+            timeout: Duration::from_secs(5),
+            max_connections: 10,
+        }
+    }
+}
+
+impl PostgresBuilder {
+    /// The table: `token_sessions` by default. Any characters, at most 52 bytes. The names of its
+    /// indexes begin with it.
+    pub fn table(mut self, name: impl Into<String>) -> Self {
+        self.table = name.into();
+        self
+    }
+
+    /// The schema of the table; by default the first one of the connection's `search_path`.
+    /// [`Postgres::migrate`] does not create it.
+    pub fn schema(mut self, name: impl Into<String>) -> Self {
+        self.schema = Some(name.into());
+        self
+    }
+
+    /// Whether [`Postgres::migrate`] makes the table unlogged: no by default.
+    ///
+    /// An unlogged table is not written to the write-ahead log. Writes cost less, and **all sessions
+    /// are lost when the server crashes** (not when it is shut down in order); standby servers and
+    /// backups by log shipping do not have them.
+    pub fn unlogged(mut self, unlogged: bool) -> Self {
+        self.unlogged = unlogged;
+        self
+    }
+
+    /// How long an operation may take, the wait for a free connection included: 5 seconds by
+    /// default. Past that it fails as [`Unavailable`](StoreErrorKind::Unavailable), so that no
+    /// request hangs. [`connect`](Self::connect) tells the server too, as `statement_timeout` and
+    /// `idle_in_transaction_session_timeout`, so that it gives up by itself.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How many connections [`connect`](Self::connect) opens at most: 10 by default.
+    pub fn max_connections(mut self, max: u32) -> Self {
+        self.max_connections = max;
+        self
+    }
+
+    /// Opens a pool of its own for a URL such as `postgres://user:password@host:5432/database`. The
+    /// first connection is made at once.
+    ///
+    /// # Errors
+    /// [`Refused`](StoreErrorKind::Refused) for a name, a URL or an account that cannot be used,
+    /// [`Unavailable`](StoreErrorKind::Unavailable) when the server is out of reach.
+    pub async fn connect(self, url: &str) -> Result<Postgres> {
+        let options = PgConnectOptions::from_str(url).map_err(|error| {
+            StoreError::new(
+                StoreErrorKind::Refused,
+                "the URL of PostgreSQL cannot be read; \
+                 write postgres://user:password@host:5432/database",
+            )
+            .with_source(error)
+        })?;
+        // Zero would mean for ever. Not in the start-up packet, where PgBouncer allows no settings.
+        let patience = self.timeout.as_millis().max(1);
+        let limits: Arc<str> = format!(
+            "SET statement_timeout = {patience}; \
+             SET idle_in_transaction_session_timeout = {patience}"
+        )
+        .into();
+        let pool = PgPoolOptions::new()
+            .max_connections(self.max_connections)
+            .acquire_timeout(self.timeout)
+            .after_connect(move |connection, _| {
+                let limits = raw_sql(AssertSqlSafe(Arc::clone(&limits)));
+                Box::pin(async move { connection.execute(limits).await.map(drop) })
+            })
+            // The pool's own test would double the round trips of every operation.
+            .test_before_acquire(false)
+            .before_acquire(|connection, idle| {
+                Box::pin(async move {
+                    if idle.idle_for >= UNTESTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_with(options)
+            .await
+            .map_err(store_error::<sqlx::Postgres>)?;
+        self.build(pool)
+    }
+
+    /// Uses a pool that is there already.
+    ///
+    /// # Errors
+    /// [`Refused`](StoreErrorKind::Refused) for a table or schema name that cannot be used.
+    pub fn build(self, pool: PgPool) -> Result<Postgres> {
+        let table = quoted(&self.table, QUOTES)?;
+        let qualified = match &self.schema {
+            Some(schema) => {
+                let longest = 63;
+                let schema = quoted(schema, Quotes { longest, ..QUOTES })?;
+                format!("{schema}.{table}")
+            }
+            None => table,
+        };
+        let index =
+            |suffix| quoted(&format!("{}{suffix}", self.table), Quotes { longest: 63, ..QUOTES });
+        Ok(Postgres {
+            client: Client { pool, timeout: self.timeout },
+            sql: Arc::new(Statements::new(
+                &qualified,
+                [&index("_expires_at")?, &index("_owner")?],
+                self.unlogged,
+            )),
+            telling: Telling::default(),
+        })
+    }
+}

@@ -1,0 +1,176 @@
+//! [`Postgres`]: sessions in PostgreSQL.
+
+mod builder;
+mod operations;
+
+use std::sync::Arc;
+
+use sqlx::error::DatabaseError;
+use sqlx::postgres::PgPool;
+
+use self::operations::Statements;
+use super::sql::{Client, Server, Telling, Verdict};
+use super::{Result, StoreErrorKind};
+
+pub use self::builder::PostgresBuilder;
+
+/// Keeps sessions in a table of PostgreSQL 12 or later, over [`sqlx`].
+///
+/// ```no_run
+/// use token_session::TokenSession;
+/// use token_session::store::Postgres;
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Postgres::connect("postgres://app@db.example/shop").await?;
+/// store.migrate().await?;
+/// let sessions = TokenSession::<String>::builder().store(store).build();
+/// # Ok(()) }
+/// ```
+///
+/// A service that has a pool hands it over with [`new`](Self::new) or
+/// [`PostgresBuilder::build`].
+///
+/// # What does an operation cost?
+/// One round trip, of one statement that commits by itself, prepared once on each connection. Two
+/// kinds of call take more:
+///
+/// | call | round trips |
+/// |---|---|
+/// | insert with an [`OwnerLimit`](super::OwnerLimit) | 3: begin and lock the owner, insert, commit |
+/// | `clear` | 3 |
+/// | `sweep` | 1 for each 1,000 rows |
+/// | any other | 1 |
+/// | one that another operation on the same record outran | 1 more for each time |
+///
+/// A load with a touch that is not due writes nothing: no row, no log, no transaction id. One with
+/// [`Touch::No`](super::Touch::No) is a plain `SELECT`, and runs on a read-only standby server too.
+///
+/// On a pool of your own, set [`test_before_acquire(false)`], or the pool adds a round trip to each
+/// operation. It always adds one behind it, when a connection is handed back; no caller waits for
+/// that.
+///
+/// # What holds when operations race?
+/// Each statement is atomic by itself at any isolation level, and is judged again on the newest row
+/// when it had to wait for another one. Where the default is raised to `REPEATABLE READ` or
+/// `SERIALIZABLE`, the server refuses some statements that raced; those and the losers of deadlocks
+/// are run again up to 20 times within the [timeout](PostgresBuilder::timeout).
+///
+/// # Which clock?
+/// The server's, read within the statement, in milliseconds.
+///
+/// # What survives a crash?
+/// Whatever was answered, with the server's `fsync` and `synchronous_commit` on, as they are by
+/// default. With `synchronous_commit = off` the last few hundred milliseconds may be lost: a logout
+/// among them would be undone. See [`unlogged`](PostgresBuilder::unlogged) for the other trade.
+///
+/// # Who removes expired rows?
+/// [`sweep`](super::Store::sweep), which the manager calls in the background. Any number of servers
+/// may sweep at once: each passes over the rows that another one is at (`SKIP LOCKED`).
+///
+/// # Which rights does it need?
+/// `migrate` needs `CREATE` on the schema. All else needs this, and nothing more:
+///
+/// ```sql
+/// GRANT USAGE ON SCHEMA auth TO app;
+/// GRANT SELECT, INSERT, UPDATE, DELETE ON auth.token_sessions TO app;
+/// ```
+///
+/// The table is also there as plain SQL, for those who run their own migrations:
+/// `migrations/postgres/` in this crate's source.
+///
+/// # Does it work behind PgBouncer?
+/// In session mode as it is. In transaction mode the statements are fit for it, as none relies on
+/// what an earlier transaction left on its connection, but the driver's prepared statements need
+/// PgBouncer 1.21 or later with `max_prepared_statements` set. Give the store a pool of your own
+/// then, and set `statement_timeout` on the role, for [`connect`](Self::connect) sets it on the
+/// connection. Neither mode is among the tests.
+///
+/// [`test_before_acquire(false)`]: sqlx::pool::PoolOptions::test_before_acquire
+#[derive(Clone, Debug)]
+pub struct Postgres {
+    client: Client<sqlx::Postgres>,
+    sql: Arc<Statements>,
+    telling: Telling,
+}
+
+impl Postgres {
+    /// Settings other than the defaults.
+    pub fn builder() -> PostgresBuilder {
+        PostgresBuilder::default()
+    }
+
+    /// Keeps sessions in the table `token_sessions`, over a pool that is there already.
+    pub fn new(pool: PgPool) -> Self {
+        Self::builder().build(pool).unwrap_or_else(|_| unreachable!("the default name is a name"))
+    }
+
+    /// Opens a pool for a URL, with the default settings; see [`PostgresBuilder::connect`].
+    ///
+    /// # Errors
+    /// As [`PostgresBuilder::connect`].
+    pub async fn connect(url: &str) -> Result<Self> {
+        Self::builder().connect(url).await
+    }
+
+    /// Creates the table and its indexes, where they are not there yet. Any number of servers may
+    /// do so at once.
+    ///
+    /// # Errors
+    /// [`Refused`](StoreErrorKind::Refused) when the role may not create tables in the schema, or
+    /// there is no such schema.
+    pub async fn migrate(&self) -> Result<()> {
+        self.create_table().await
+    }
+}
+
+impl Server for sqlx::Postgres {
+    const TITLE: &'static str = "PostgreSQL";
+
+    /// By the codes of <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+    fn verdict(error: &dyn DatabaseError) -> Verdict {
+        let code = error.code().unwrap_or_default();
+        let (kind, what) = match (&code[..code.len().min(2)], &*code) {
+            // Serialization failure, deadlock.
+            (_, "40001" | "40P01") => return Verdict::Again,
+            (_, "57014" | "55P03" | "25P03") => (
+                StoreErrorKind::Unavailable,
+                "ended the statement, which ran too long or was cancelled; try later",
+            ),
+            (_, "53300") => (
+                StoreErrorKind::Unavailable,
+                "has too many connections; make the pool smaller, or raise max_connections",
+            ),
+            (_, "53100" | "53200") => {
+                (StoreErrorKind::Full, "is out of disk or memory; make room on its host")
+            }
+            (_, "25006") => (
+                StoreErrorKind::Refused,
+                "does not write here: it is a standby, or read-only; connect to the primary",
+            ),
+            (_, "42P01" | "3F000") => (
+                StoreErrorKind::Refused,
+                "has no such table or schema; run migrate(), or the SQL files that come with it",
+            ),
+            (_, "42501") => (
+                StoreErrorKind::Refused,
+                "denies permission; grant the role USAGE on the schema, and SELECT, INSERT, UPDATE \
+                 and DELETE on the table (migrate() needs CREATE on the schema)",
+            ),
+            ("28" | "3D", _) => (
+                StoreErrorKind::Refused,
+                "does not let this role in; see the URL's user, password and database",
+            ),
+            // Connection trouble, other resources, an operator's intervention.
+            ("08" | "53" | "57" | "58", _) => (
+                StoreErrorKind::Unavailable,
+                "is not at work, or has ended the connection; try later",
+            ),
+            ("XX", _) => (StoreErrorKind::Corrupt, "reports damaged data; see its log"),
+            _ => (
+                StoreErrorKind::Refused,
+                "does not take the statement; is the table the one that migrate() made?",
+            ),
+        };
+        Verdict::Kind(kind, what)
+    }
+}

@@ -1,0 +1,573 @@
+//! The operations of [`Postgres`], each beside its statement.
+//!
+//! Three things are alike in all of them:
+//!
+//! * A statement that had to wait for another transaction's row goes on with the newest version of
+//!   it, on which PostgreSQL checks the `WHERE` clause again (`READ COMMITTED`). So life is checked
+//!   against `{now}`, which is read anew then, and what is written comes from `moment.now`, which
+//!   is read once: times within a record fit together to the millisecond.
+//! * What the statement reads beside that, to tell why it wrote nothing, it reads as of its
+//!   beginning. If the row was fit to be written by then, another operation outran this one, the
+//!   reason is out of date, and the statement is run once more.
+//! * `greatest` keeps `last_seen` from moving back, in whatever order racing touches end.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::Postgres;
+use crate::event::Events;
+use crate::record::{Label, Meta, Owner, Record};
+use crate::store::sql::{
+    Call, Failure, fill, key, list, meta, page, record, row_limit, ten_intervals, timeouts, version,
+};
+use crate::store::{
+    AtomicStore, Condition, Cursor, Inserted, NewRecord, OwnerLimit, Page, Removed, Renamed,
+    Renewal, Replaced, Result, Store, Touch, Write,
+};
+use crate::token::Key;
+
+/// The server's clock at this point of the statement.
+const NOW: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+
+/// The columns that make a [`Meta`].
+const META: &str = "version, idle_ms, absolute_ms, created_at, last_seen, deadline, \
+                    authenticated_at, owner, label, {now} AS answered_at";
+
+/// How many rows one statement sweeps, so that it holds its locks for a short time.
+const BATCH: usize = 1000;
+
+/// The statements, with the names of one table in them.
+#[derive(Debug)]
+pub(super) struct Statements {
+    migrate: Arc<str>,
+    insert: Arc<str>,
+    insert_limited: Arc<str>,
+    load: Arc<str>,
+    load_touching: Arc<str>,
+    touch: Arc<str>,
+    touch_touching: Arc<str>,
+    replace: Arc<str>,
+    rename: Arc<str>,
+    take: Arc<str>,
+    remove: Arc<str>,
+    owned: Arc<str>,
+    remove_owned: Arc<str>,
+    scan: Arc<str>,
+    count: Arc<str>,
+    clear: Arc<str>,
+    sweep: Arc<str>,
+}
+
+impl Statements {
+    pub fn new(table: &str, [expires_at, owner]: [&str; 2], unlogged: bool) -> Self {
+        let sql = |template: &str| {
+            fill(template, &[("{meta}", META), ("{now}", NOW), ("{sessions}", table)])
+        };
+        let with_data = |template: &str| sql(&template.replace("{columns}", "{meta}, data"));
+        let without_data = |template: &str| sql(&template.replace("{columns}", "{meta}"));
+        Self {
+            migrate: migration(table, [expires_at, owner], unlogged),
+            insert: sql(INSERT),
+            insert_limited: sql(INSERT_LIMITED),
+            load: with_data(LOAD),
+            load_touching: with_data(LOAD_TOUCHING),
+            touch: without_data(LOAD),
+            touch_touching: without_data(LOAD_TOUCHING),
+            replace: sql(REPLACE),
+            rename: sql(RENAME),
+            take: sql(TAKE),
+            remove: sql(REMOVE),
+            owned: sql(OWNED),
+            remove_owned: sql(REMOVE_OWNED),
+            scan: sql(SCAN),
+            count: sql(COUNT),
+            clear: sql(CLEAR),
+            sweep: sql(SWEEP),
+        }
+    }
+}
+
+/// The shipped file with the configured names. Servers that start at once go one by one: `IF NOT
+/// EXISTS` alone lets two of them collide in the catalog.
+fn migration(table: &str, [expires_at, owner]: [&str; 2], unlogged: bool) -> Arc<str> {
+    let create = if unlogged { "CREATE UNLOGGED TABLE" } else { "CREATE TABLE" };
+    let ddl = fill(
+        include_str!("../../../migrations/postgres/0001_sessions.sql"),
+        &[
+            ("CREATE TABLE", create),
+            ("\"token_sessions_expires_at\"", expires_at),
+            ("\"token_sessions_owner\"", owner),
+            ("\"token_sessions\"", table),
+        ],
+    );
+    format!("BEGIN; SELECT pg_advisory_xact_lock({MIGRATION_LOCK}); {ddl} COMMIT;").into()
+}
+
+/// Any number that no other program is likely to take: the first bytes of the crate's name.
+const MIGRATION_LOCK: i64 = i64::from_be_bytes(*b"token-se");
+
+/// `ON CONFLICT` waits for a racing insert of the same key, and then takes the row over only if
+/// that is expired.
+const INSERT: &str = "
+INSERT INTO {sessions} AS held
+    (key, data, version, idle_ms, absolute_ms, created_at, last_seen, deadline, authenticated_at,
+     owner, label)
+SELECT $1, $2, 1, $3, $4, now, now, now + $4, CASE WHEN $5 THEN now END, $6, $7
+FROM (SELECT {now} AS now) AS moment
+ON CONFLICT (key) DO UPDATE SET
+    (data, version, idle_ms, absolute_ms, created_at, last_seen, deadline, authenticated_at, owner,
+     label) =
+    (excluded.data, 1, excluded.idle_ms, excluded.absolute_ms, excluded.created_at,
+     excluded.last_seen, excluded.deadline, excluded.authenticated_at, excluded.owner,
+     excluded.label)
+WHERE held.expires_at <= {now}";
+
+/// Runs with the owner locked. The oldest are those from the `$8`th place on, and `$9` says whether
+/// they go; if not, there is no insert when there are any.
+const INSERT_LIMITED: &str = "
+WITH moment AS (SELECT {now} AS now),
+mine AS MATERIALIZED (
+    SELECT key, row_number() OVER (ORDER BY created_at DESC, key) AS place
+    FROM {sessions} WHERE owner = $6 AND expires_at > {now}
+),
+evicted AS (
+    DELETE FROM {sessions} AS held USING mine
+    WHERE held.key = mine.key AND mine.place >= $8 AND $9
+    RETURNING held.key
+),
+inserted AS (
+    INSERT INTO {sessions} AS held
+        (key, data, version, idle_ms, absolute_ms, created_at, last_seen, deadline,
+         authenticated_at, owner, label)
+    SELECT $1, $2, 1, $3, $4, now, now, now + $4, CASE WHEN $5 THEN now END, $6, $7
+    FROM moment WHERE $9 OR NOT EXISTS (SELECT FROM mine WHERE place >= $8)
+    ON CONFLICT (key) DO UPDATE SET
+        (data, version, idle_ms, absolute_ms, created_at, last_seen, deadline, authenticated_at,
+         owner, label) =
+        (excluded.data, 1, excluded.idle_ms, excluded.absolute_ms, excluded.created_at,
+         excluded.last_seen, excluded.deadline, excluded.authenticated_at, excluded.owner,
+         excluded.label)
+    WHERE held.expires_at <= {now}
+    RETURNING 1
+)
+SELECT EXISTS (SELECT FROM inserted),
+       EXISTS (SELECT FROM {sessions} WHERE key = $1 AND expires_at > {now}),
+       (SELECT count(*) FROM mine WHERE place >= $8),
+       ARRAY(SELECT key FROM evicted)";
+
+const LOAD: &str = "
+SELECT {columns} FROM {sessions} WHERE key = $1 AND expires_at > {now}";
+
+/// `$2` is ten times the touch interval, so that a tenth of the idle timeout is compared exactly.
+/// The `SELECT` comes to the row only when the `UPDATE` has not: not due, or outrun, which is
+/// when it was due.
+const LOAD_TOUCHING: &str = "
+WITH moment AS MATERIALIZED (SELECT {now} AS now),
+touched AS (
+    UPDATE {sessions} SET last_seen = greatest(last_seen, moment.now) FROM moment
+    WHERE key = $1 AND expires_at > {now}
+        AND idle_ms IS NOT NULL
+        AND 10 * greatest(moment.now - last_seen, 0) >= least($2, idle_ms)
+    RETURNING false AS outrun, {columns}
+)
+SELECT * FROM touched
+UNION ALL
+SELECT idle_ms IS NOT NULL AND 10 * greatest(moment.now - last_seen, 0) >= least($2, idle_ms),
+       {columns}
+FROM {sessions}, moment
+WHERE key = $1 AND expires_at > {now} AND NOT EXISTS (SELECT FROM touched)";
+
+/// `$5` says whether there is a new lifetime, `$6` and `$7`.
+const REPLACE: &str = "
+WITH moment AS MATERIALIZED (SELECT {now} AS now),
+written AS (
+    UPDATE {sessions} SET
+        data = $2,
+        version = version + 1,
+        last_seen = CASE WHEN $4 OR $5 THEN greatest(last_seen, moment.now) ELSE last_seen END,
+        idle_ms = CASE WHEN $5 THEN $6 ELSE idle_ms END,
+        absolute_ms = CASE WHEN $5 THEN $7 ELSE absolute_ms END,
+        deadline = CASE WHEN $5 THEN moment.now + $7 ELSE deadline END
+    FROM moment
+    WHERE key = $1 AND expires_at > {now} AND ($3::bigint IS NULL OR version = $3)
+    RETURNING version
+)
+SELECT true AS done, version FROM written
+UNION ALL
+SELECT false, version FROM {sessions}
+WHERE key = $1 AND expires_at > {now} AND NOT EXISTS (SELECT FROM written)";
+
+/// `gone` makes room where an expired row has the new key; it is counted to have it run first. The
+/// row keeps its place in the table under a new key, so that a removal of its owner's sessions that
+/// waits for this statement finds it there.
+const RENAME: &str = "
+WITH moment AS MATERIALIZED (SELECT {now} AS now),
+gone AS (DELETE FROM {sessions} WHERE key = $2 AND expires_at <= {now} RETURNING 1),
+moved AS (
+    UPDATE {sessions} SET
+        key = $2,
+        version = version + 1,
+        last_seen = greatest(last_seen, moment.now),
+        authenticated_at = CASE WHEN $3 THEN moment.now ELSE authenticated_at END,
+        deadline = CASE WHEN $3 THEN moment.now + absolute_ms ELSE deadline END
+    FROM moment
+    WHERE key = $1 AND expires_at > {now} AND (SELECT count(*) FROM gone) >= 0
+        AND NOT EXISTS (SELECT FROM {sessions} WHERE key = $2 AND expires_at > {now})
+    RETURNING {meta}
+)
+SELECT EXISTS (SELECT FROM moved),
+       EXISTS (SELECT FROM {sessions} WHERE key = $1 AND expires_at > {now}),
+       EXISTS (SELECT FROM {sessions} WHERE key = $2 AND expires_at > {now}),
+       moved.*
+FROM (VALUES (1)) AS one LEFT JOIN moved ON true";
+
+const TAKE: &str = "
+DELETE FROM {sessions} WHERE key = $1 AND expires_at > {now} RETURNING {meta}, data";
+
+/// With `$2` or `$3`, only of this version or this owner. `fit` tells whether the row that stayed
+/// met that, and so was outrun.
+const REMOVE: &str = "
+WITH removed AS (
+    DELETE FROM {sessions}
+    WHERE key = $1 AND expires_at > {now}
+        AND ($2::bigint IS NULL OR version = $2) AND ($3::text IS NULL OR owner = $3)
+    RETURNING true
+)
+SELECT true AS done, true AS fit FROM removed
+UNION ALL
+SELECT false,
+       ($2::bigint IS NULL OR version = $2) AND ($3::text IS NULL OR owner IS NOT DISTINCT FROM $3)
+FROM {sessions}
+WHERE key = $1 AND expires_at > {now} AND NOT EXISTS (SELECT FROM removed)";
+
+const OWNED: &str = "
+SELECT key, {meta} FROM {sessions} WHERE owner = $1 AND expires_at > {now}
+ORDER BY created_at DESC, key LIMIT $2";
+
+/// Sees each session that was committed before. One that moves or is written meanwhile is waited
+/// for, and then removed in its new version; one that is inserted meanwhile came after.
+const REMOVE_OWNED: &str = "
+DELETE FROM {sessions} WHERE owner = $1 AND key IS DISTINCT FROM $2";
+
+const SCAN: &str = "
+SELECT key, {meta}, data FROM {sessions} WHERE key > $1 AND expires_at > {now}
+ORDER BY key LIMIT $2";
+
+const COUNT: &str = "SELECT count(*) FROM {sessions} WHERE expires_at > {now}";
+
+const CLEAR: &str = "DELETE FROM {sessions}";
+
+/// The clock of the statement's beginning, for only a value that does not change within it can be
+/// looked up in the index. Rows that another sweeper is at are passed over; `MATERIALIZED` keeps
+/// the planner from choosing the rows twice, which would be other ones the second time.
+const SWEEP: &str = "
+WITH expired AS MATERIALIZED (
+    SELECT key FROM {sessions}
+    WHERE expires_at <= floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint
+    ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+DELETE FROM {sessions} AS held USING expired WHERE held.key = expired.key RETURNING held.key";
+
+type PgQuery = Query<'static, sqlx::Postgres, PgArguments>;
+
+fn query(sql: &Arc<str>) -> PgQuery {
+    sqlx::query(AssertSqlSafe(Arc::clone(sql)))
+}
+
+fn insertion(sql: &Arc<str>, key: &Key, record: &NewRecord<'_>) -> PgQuery {
+    let (idle, absolute) = timeouts(&record.lifetime);
+    query(sql)
+        .bind(key.as_bytes().as_slice())
+        .bind(&*record.data)
+        .bind(idle)
+        .bind(absolute)
+        .bind(record.authenticated)
+        .bind(record.owner.map(Owner::as_str))
+        .bind(record.label.map(Label::as_str))
+}
+
+impl Postgres {
+    pub(super) async fn create_table(&self) -> Result<()> {
+        let mut call = self.client.unhurried();
+        loop {
+            match call.run(&self.sql.migrate).await {
+                Ok(()) => return Ok(()),
+                Err(failure) => call.recover(failure).await?,
+            }
+        }
+    }
+
+    /// Both statements see what was committed before the lock was had, as each has a snapshot of
+    /// its own at this isolation level.
+    async fn try_insert_limited(
+        &self,
+        call: &Call<'_, sqlx::Postgres>,
+        key: &Key,
+        record: &NewRecord<'_>,
+        owner: &Owner,
+        limit: OwnerLimit,
+    ) -> Result<Option<Inserted>, Failure> {
+        let mut transaction = call
+            .begin(format!(
+                "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({})",
+                owner_lock(owner)
+            ))
+            .await?;
+        let query = insertion(&self.sql.insert_limited, key, record)
+            .bind(i64::from(limit.max().get()))
+            .bind(limit.evicts());
+        let rows = transaction.rows(query).await?;
+        let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        let (inserted, key_taken): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
+        let (surplus, evicted): (i64, Vec<Vec<u8>>) = (row.try_get(2)?, row.try_get(3)?);
+        // One of the oldest may have moved to another key, and so have escaped.
+        if inserted && i64::try_from(evicted.len()) == Ok(surplus) {
+            transaction.end("COMMIT").await?;
+            let evicted = evicted.iter().filter_map(|bytes| bytes.as_slice().try_into().ok());
+            return Ok(Some(Inserted::Done { evicted: evicted.map(Key::from_bytes).collect() }));
+        }
+        transaction.end("ROLLBACK").await?;
+        Ok(if key_taken {
+            Some(Inserted::KeyTaken)
+        } else if surplus > 0 && !limit.evicts() {
+            Some(Inserted::OwnerFull)
+        } else {
+            None
+        })
+    }
+
+    async fn try_clear(&self, call: &Call<'_, sqlx::Postgres>) -> Result<(), Failure> {
+        // It takes as long as the table is large, and is one statement, so that it is done or not.
+        let mut transaction = call.begin("BEGIN; SET LOCAL statement_timeout = 0").await?;
+        transaction.done(query(&self.sql.clear)).await?;
+        transaction.end("COMMIT").await
+    }
+
+    /// The row of a load, after its `outrun` column where it touches.
+    async fn load_row(
+        &self,
+        key: &Key,
+        touch: Touch,
+        plain: &Arc<str>,
+        touching: &Arc<str>,
+    ) -> Result<Option<(PgRow, usize)>> {
+        let mut call = self.client.call();
+        let Touch::After(interval) = touch else {
+            let row = call.row(|| query(plain).bind(key.as_bytes().as_slice())).await?;
+            return Ok(row.map(|row| (row, 0)));
+        };
+        loop {
+            let row = call
+                .row(|| {
+                    query(touching).bind(key.as_bytes().as_slice()).bind(ten_intervals(interval))
+                })
+                .await?;
+            match row {
+                Some(row) if row.get::<bool, _>(0) => call.outrun().await?,
+                row => return Ok(row.map(|row| (row, 1))),
+            }
+        }
+    }
+}
+
+/// What stands for an owner among the server's advisory locks. Two owners that share a number wait
+/// for each other, and no more.
+fn owner_lock(owner: &Owner) -> i64 {
+    let digest =
+        Sha256::new().chain_update("token-session owner ").chain_update(owner.as_str()).finalize();
+    digest.iter().take(8).fold(0, |number, &byte| number << 8 | i64::from(byte))
+}
+
+impl Store for Postgres {
+    async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
+        let mut call = self.client.call();
+        let (Some(owner), Some(limit)) = (record.owner, record.limit) else {
+            let done = call.done(|| insertion(&self.sql.insert, key, record)).await?;
+            return Ok(match done.rows_affected() {
+                0 => Inserted::KeyTaken,
+                _ => Inserted::Done { evicted: Vec::new() },
+            });
+        };
+        loop {
+            match self.try_insert_limited(&call, key, record, owner, limit).await {
+                Ok(Some(inserted)) => return Ok(inserted),
+                Ok(None) => call.outrun().await?,
+                Err(failure) => call.recover(failure).await?,
+            }
+        }
+    }
+
+    async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
+        let sql = &self.sql;
+        let row = self.load_row(key, touch, &sql.load, &sql.load_touching).await?;
+        row.map(|(row, first)| record(&row, first, key)).transpose()
+    }
+
+    async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>> {
+        let sql = &self.sql;
+        let row = self.load_row(key, touch, &sql.touch, &sql.touch_touching).await?;
+        row.map(|(row, first)| meta(&row, first, key)).transpose()
+    }
+
+    async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
+        let expected = write.expected.map(|expected| expected.get().cast_signed());
+        let (idle, absolute) = write.lifetime.map_or((None, None), timeouts);
+        let mut call = self.client.call();
+        loop {
+            let row = call
+                .row(|| {
+                    query(&self.sql.replace)
+                        .bind(key.as_bytes().as_slice())
+                        .bind(&*write.data)
+                        .bind(expected)
+                        .bind(write.touch)
+                        .bind(write.lifetime.is_some())
+                        .bind(idle)
+                        .bind(absolute)
+                })
+                .await?;
+            let Some(row) = row else {
+                return Ok(Replaced::Missing);
+            };
+            let version = version(&row, 1)?;
+            if row.get(0) {
+                return Ok(Replaced::Done(version));
+            }
+            if write.expected.is_some_and(|expected| expected != version) {
+                return Ok(Replaced::Conflict);
+            }
+            call.outrun().await?;
+        }
+    }
+
+    async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
+        let mut call = self.client.call();
+        loop {
+            let rows = call
+                .try_rows(
+                    query(&self.sql.rename)
+                        .bind(from.as_bytes().as_slice())
+                        .bind(to.as_bytes().as_slice())
+                        .bind(renewal == Renewal::Authentication),
+                )
+                .await;
+            let row = match rows.map(|mut rows| rows.pop()) {
+                Ok(row) => row,
+                // An insert under the new key came between; the next try sees it.
+                Err(failure) if failure.is_duplicate() => {
+                    call.outrun().await?;
+                    continue;
+                }
+                Err(failure) => {
+                    call.recover(failure).await?;
+                    continue;
+                }
+            };
+            let Some(row) = row else {
+                return Ok(Renamed::Missing);
+            };
+            let (moved, from_lives, to_lives) = (row.get(0), row.get(1), row.get(2));
+            match (moved, from_lives, to_lives) {
+                (true, _, _) => return Ok(Renamed::Done(meta(&row, 3, to)?)),
+                (false, false, _) => return Ok(Renamed::Missing),
+                (false, true, true) => return Ok(Renamed::KeyTaken),
+                (false, true, false) => call.outrun().await?,
+            }
+        }
+    }
+
+    async fn take(&self, key: &Key) -> Result<Option<Record>> {
+        let mut call = self.client.call();
+        let row = call.row(|| query(&self.sql.take).bind(key.as_bytes().as_slice())).await?;
+        row.map(|row| record(&row, 0, key)).transpose()
+    }
+
+    async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
+        let (version, owner) = match condition {
+            Condition::Always => (None, None),
+            Condition::Version(version) => (Some(version.get().cast_signed()), None),
+            Condition::Owner(owner) => (None, Some(owner.as_str())),
+        };
+        let mut call = self.client.call();
+        loop {
+            let row = call
+                .row(|| {
+                    query(&self.sql.remove)
+                        .bind(key.as_bytes().as_slice())
+                        .bind(version)
+                        .bind(owner)
+                })
+                .await?;
+            match row.map(|row| (row.get(0), row.get(1))) {
+                Some((true, _)) => return Ok(Removed::Done),
+                Some((false, false)) => return Ok(Removed::Conflict),
+                Some((false, true)) => call.outrun().await?,
+                None => return Ok(Removed::Missing),
+            }
+        }
+    }
+
+    async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
+        let mut call = self.client.call();
+        let rows = call
+            .rows(|| query(&self.sql.owned).bind(owner.as_str()).bind(row_limit(limit)))
+            .await?;
+        list(&rows)
+    }
+
+    async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
+        let keep = keep.map(|key| key.as_bytes().as_slice());
+        let mut call = self.client.call();
+        call.done(|| query(&self.sql.remove_owned).bind(owner.as_str()).bind(keep)).await.map(drop)
+    }
+
+    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
+        let after = after.map_or(&[][..], Cursor::as_bytes);
+        let limit = limit.max(1);
+        let mut call = self.client.call();
+        let rows = call.rows(|| query(&self.sql.scan).bind(after).bind(row_limit(limit))).await?;
+        page(&rows, limit)
+    }
+
+    async fn count(&self) -> Result<u64> {
+        let mut call = self.client.call();
+        let row = call.row(|| query(&self.sql.count)).await?;
+        Ok(row.map_or(0, |row| row.get::<i64, _>(0).unsigned_abs()))
+    }
+
+    async fn clear(&self) -> Result<()> {
+        let mut call = self.client.unhurried();
+        loop {
+            match self.try_clear(&call).await {
+                Ok(()) => return Ok(()),
+                Err(failure) => call.recover(failure).await?,
+            }
+        }
+    }
+
+    async fn sweep(&self, limit: usize) -> Result<usize> {
+        let mut swept = 0;
+        while swept < limit {
+            let batch = BATCH.min(limit - swept);
+            let mut call = self.client.call();
+            let rows = call.rows(|| query(&self.sql.sweep).bind(row_limit(batch))).await?;
+            let keys = rows.iter().map(|row| key(row, 0)).collect::<Result<Vec<_>>>()?;
+            self.telling.expired(&keys);
+            swept += keys.len();
+            if keys.len() < batch {
+                break;
+            }
+        }
+        Ok(swept)
+    }
+
+    fn attach(&self, events: &Events) {
+        self.telling.attach(events);
+    }
+}
+
+impl AtomicStore for Postgres {}

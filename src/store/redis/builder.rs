@@ -1,0 +1,278 @@
+//! [`RedisBuilder`]: the settings of a [`RedisStore`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+#[cfg(feature = "redis-rustls")]
+use redis::ConnectionAddr;
+use redis::cluster::ClusterClientBuilder;
+use redis::cluster_async::ClusterConnection;
+use redis::{ConnectionInfo, ProtocolVersion, RedisResult};
+use tokio::time::{Instant, timeout};
+
+use super::cluster::{Cluster, Detours};
+use super::connection::Connection;
+use super::error::{refused, store_error, timed_out};
+use super::link::{Link, Target};
+use super::names::Names;
+use super::notifications::{self, Listener, Source};
+use super::presence::Presence;
+use super::sentinel::Sentinels;
+use super::target::{Dialer, Place, tcp_settings};
+use super::tls::Certificates;
+use super::{Inner, RedisConnection, RedisStore};
+use crate::store::Result;
+
+/// How many partitions a store on a Cluster has. They lie evenly over the slots, so a dozen masters
+/// are still loaded alike, and to draw a token for one costs some 256 digests: 0.05 ms.
+const CLUSTER_PARTITIONS: u16 = 256;
+
+/// The settings of a [`RedisStore`]; made by [`RedisStore::builder`].
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use token_session::store::RedisStore;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = RedisStore::builder()
+///     .prefix("shop:")
+///     .response_timeout(Duration::from_millis(500))
+///     .connect("redis://shop:secret@10.0.0.7/2")
+///     .await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct RedisBuilder {
+    prefix: String,
+    partitions: Option<u16>,
+    response_timeout: Duration,
+    connect_timeout: Duration,
+    certificates: Certificates,
+    sentinel_login: Option<(String, String)>,
+    hears_endings: bool,
+}
+
+impl Default for RedisBuilder {
+    fn default() -> Self {
+        Self {
+            prefix: "ts:".to_owned(),
+            partitions: None,
+            response_timeout: Duration::from_secs(2),
+            connect_timeout: Duration::from_secs(1),
+            certificates: Certificates::default(),
+            sentinel_login: None,
+            hears_endings: false,
+        }
+    }
+}
+
+impl std::fmt::Debug for RedisBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisBuilder")
+            .field("prefix", &self.prefix)
+            .field("partitions", &self.partitions)
+            .field("response_timeout", &self.response_timeout)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("hears_endings", &self.hears_endings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RedisBuilder {
+    /// What the names of all the store's Redis keys begin with: `ts:` by default. Two services on
+    /// one Redis take two prefixes, or two database numbers.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Into how many partitions the sessions are divided, 1 to 1024: 256 on a Cluster and 1
+    /// elsewhere, by default.
+    ///
+    /// The names of the Redis keys depend on it, so a store finds its sessions only as long as it
+    /// stays. One server that is to become a Cluster takes 256 from the beginning; its data then
+    /// moves as it is.
+    pub fn partitions(mut self, partitions: u16) -> Self {
+        self.partitions = Some(partitions);
+        self
+    }
+
+    /// How long a call waits for its answer, a new connection included: two seconds by default. It
+    /// then fails with [`Unavailable`](crate::store::StoreErrorKind::Unavailable).
+    pub fn response_timeout(mut self, timeout: Duration) -> Self {
+        self.response_timeout = timeout;
+        self
+    }
+
+    /// How long an attempt to connect may take, for [`connect`](Self::connect): a second by
+    /// default.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// The certificates of the authorities to trust, in PEM, for [`connect`](Self::connect) with
+    /// TLS; those that the system trusts, by default.
+    pub fn certificate_authority(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.certificates.authority = Some(pem.into());
+        self
+    }
+
+    /// The certificate and the key, in PEM, that we show to a server that asks, for
+    /// [`connect`](Self::connect) with TLS.
+    pub fn client_certificate(
+        mut self,
+        certificate_pem: impl Into<Vec<u8>>,
+        key_pem: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.certificates.client = Some((certificate_pem.into(), key_pem.into()));
+        self
+    }
+
+    /// The login to the Sentinels, where they ask for one. The login in the URL is that to the
+    /// master.
+    pub fn sentinel_login(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.sentinel_login = Some((user.into(), password.into()));
+        self
+    }
+
+    /// Tells [`Event::Expired`](crate::Event::Expired) and
+    /// [`Event::Destroyed`](crate::Event::Destroyed) of what Redis says: for sessions that any
+    /// application server ended, or that expired. For [`connect`](Self::connect).
+    ///
+    /// It is best effort. Redis says so only with `notify-keyspace-events` set to `Exge`: `x` for
+    /// expired sessions, `g` for those that were ended, `e` for those that it evicted. What happens
+    /// while the connection is away is lost, and Redis notices an expired session when it comes
+    /// across it, which may be seconds later. A session that this process ends is told of twice;
+    /// one that gets a new token is told of as destroyed under the old key.
+    pub fn hear_endings(mut self) -> Self {
+        self.hears_endings = true;
+        self
+    }
+
+    /// A store on a connection that the application has already.
+    ///
+    /// # Errors
+    /// [`Refused`](crate::store::StoreErrorKind::Refused) for a prefix or a number of partitions
+    /// that cannot be.
+    pub fn build(self, connection: impl Into<RedisConnection>) -> Result<RedisStore> {
+        let RedisConnection(connection) = connection.into();
+        let names = Arc::new(self.names(&connection)?);
+        Ok(self.store(connection, names, Arc::default(), None))
+    }
+
+    /// A store on a connection of its own, as [`RedisStore::connect`] makes one, with these
+    /// settings.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), and [`RedisStore::connect`].
+    pub async fn connect(self, url: &str) -> Result<RedisStore> {
+        let presence = Arc::<Presence>::default();
+        let (connection, source) = self.open(Place::parse(url)?, &presence).await?;
+        let names = Arc::new(self.names(&connection)?);
+        connection.reach(Instant::now() + self.connect_timeout).await.map_err(store_error)?;
+        let listener = self
+            .hears_endings
+            .then(|| notifications::listen(source, Arc::clone(&names), Arc::clone(&presence)));
+        Ok(self.store(connection, names, presence, listener))
+    }
+
+    async fn open(&self, place: Place, presence: &Arc<Presence>) -> Result<(Connection, Source)> {
+        let dialer = |info| Dialer::new(info, self.certificates.clone());
+        let one = |target: Target| {
+            let link = Link::new(target.clone(), self.connect_timeout, Arc::clone(presence));
+            Ok((Connection::Link(Arc::new(link)), Source::One(target)))
+        };
+        match place {
+            Place::Server(info) => {
+                let client = dialer(info).client().map_err(store_error)?;
+                one(Target::Server(client))
+            }
+            Place::Sentinel { sentinels, master, node } => {
+                let sentinels = sentinels
+                    .into_iter()
+                    .map(|info| dialer(self.with_sentinel_login(info)).client())
+                    .collect::<RedisResult<_>>()
+                    .map_err(store_error)?;
+                let sentinels = Sentinels::new(sentinels, master, dialer(node));
+                one(Target::Master(Arc::new(sentinels)))
+            }
+            Place::Cluster(nodes) => {
+                let dialer = dialer(nodes[0].clone());
+                let connection = self.open_cluster(nodes).await.map_err(store_error)?;
+                let detours =
+                    Detours::new(dialer.clone(), self.connect_timeout, Arc::clone(presence));
+                let cluster = Cluster::new(connection, Some(detours));
+                Ok((Connection::Cluster(cluster.clone()), Source::Cluster(cluster, dialer)))
+            }
+        }
+    }
+
+    async fn open_cluster(&self, nodes: Vec<ConnectionInfo>) -> RedisResult<ClusterConnection> {
+        #[cfg(feature = "redis-rustls")]
+        let is_tls = nodes.iter().any(|node| matches!(node.addr(), ConnectionAddr::TcpTls { .. }));
+        let builder = ClusterClientBuilder::new(nodes)
+            // It would send a command again whose answer was lost.
+            .retries(0)
+            .use_protocol(ProtocolVersion::RESP3)
+            .connection_timeout(self.connect_timeout)
+            .response_timeout(self.response_timeout)
+            // Each call has its deadline here.
+            .overall_response_timeout(None)
+            .tcp_settings(tcp_settings());
+        // Certificates alone would switch TLS on.
+        #[cfg(feature = "redis-rustls")]
+        let builder = if is_tls { builder.certs(self.certificates.for_driver()) } else { builder };
+        let client = builder.build()?;
+        timeout(self.response_timeout, client.get_async_connection())
+            .await
+            .unwrap_or_else(|_| Err(timed_out()))
+    }
+
+    fn with_sentinel_login(&self, info: ConnectionInfo) -> ConnectionInfo {
+        let Some((user, password)) = &self.sentinel_login else {
+            return info;
+        };
+        let settings = info.redis_settings().clone();
+        let settings = settings.set_username(user).set_password(password);
+        info.set_redis_settings(settings)
+    }
+
+    fn names(&self, connection: &Connection) -> Result<Names> {
+        let Self { prefix, partitions, .. } = self;
+        if prefix.len() > 128 || prefix.chars().any(|c| c.is_control() || "{}".contains(c)) {
+            return Err(refused(
+                "the prefix of the Redis keys has more than 128 bytes, a brace or a control \
+                 character; the braces are the store's own",
+            ));
+        }
+        let partitions = partitions.unwrap_or(match connection {
+            Connection::Cluster(_) => CLUSTER_PARTITIONS,
+            Connection::Link(_) | Connection::Manager(_) => 1,
+        });
+        if !(1..=1024).contains(&partitions) {
+            return Err(refused(format!(
+                "a Redis store cannot have {partitions} partitions; give it 1 to 1024"
+            )));
+        }
+        Ok(Names::new(prefix.clone(), partitions))
+    }
+
+    fn store(
+        self,
+        connection: Connection,
+        names: Arc<Names>,
+        presence: Arc<Presence>,
+        listener: Option<Listener>,
+    ) -> RedisStore {
+        RedisStore(Arc::new(Inner {
+            connection,
+            names,
+            presence,
+            timeout: self.response_timeout,
+            _listener: listener,
+        }))
+    }
+}

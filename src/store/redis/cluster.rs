@@ -1,0 +1,152 @@
+//! [`Cluster`]: a connection to all masters of a Redis Cluster.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::connection::answer;
+use super::error::{timed_out, was_not_run};
+use super::link::{Link, Target};
+use super::presence::Presence;
+use super::target::Dialer;
+
+/// How long to wait before a command is sent again: the first time, and at most.
+const PAUSES: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(160)];
+
+/// The driver's cluster connection, and what it lacks: it sends a command again only when it
+/// certainly was not run.
+#[derive(Clone)]
+pub(super) struct Cluster {
+    connection: ClusterConnection,
+    detours: Option<Arc<Detours>>,
+}
+
+/// Connections to nodes that are taking over a slot. The driver knows those that have slots alone,
+/// and sends `ASKING` apart from the command that it is for.
+pub(super) struct Detours {
+    dialer: Dialer,
+    connect_timeout: Duration,
+    presence: Arc<Presence>,
+    links: Mutex<HashMap<String, Arc<Link>>>,
+}
+
+/// A master of a Cluster.
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    /// The first of its slots, by which a command reaches it.
+    pub(super) first_slot: u16,
+    pub(super) address: String,
+}
+
+impl Cluster {
+    pub(super) fn new(connection: ClusterConnection, detours: Option<Detours>) -> Self {
+        Self { connection, detours: detours.map(Arc::new) }
+    }
+
+    /// Sends a command to the master that has the slot. While the Cluster is looking for one, it is
+    /// sent again and again, until the deadline.
+    pub(super) async fn send(
+        &self,
+        command: &Cmd,
+        slot: u16,
+        deadline: Instant,
+    ) -> RedisResult<Value> {
+        let route = SingleNodeRoutingInfo::SpecificNode(Route::new(slot, SlotAddr::Master));
+        let [mut pause, longest] = PAUSES;
+        loop {
+            let mut result = self.route(command, route.clone(), deadline).await;
+            if let (Err(error), Some(detours)) = (&result, &self.detours)
+                && error.kind() == ErrorKind::Server(ServerErrorKind::Ask)
+            {
+                result = detours.send(command, error, deadline).await;
+            }
+            match result {
+                Err(error) if was_not_run(&error) && Instant::now() + pause < deadline => {
+                    sleep(pause).await;
+                    pause = longest.min(pause * 2);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn route(
+        &self,
+        command: &Cmd,
+        route: SingleNodeRoutingInfo,
+        deadline: Instant,
+    ) -> RedisResult<Value> {
+        let mut connection = self.connection.clone();
+        let sent = connection.route_command(command.clone(), RoutingInfo::SingleNode(route));
+        let result = timeout_at(deadline, sent).await;
+        answer(result.unwrap_or_else(|_| Err(timed_out())))
+    }
+
+    /// The masters, in the order of their first slots.
+    pub(super) async fn masters(&self, deadline: Instant) -> RedisResult<Vec<Node>> {
+        let mut command = redis::cmd("CLUSTER");
+        command.arg("SLOTS");
+        let ranges = self.route(&command, SingleNodeRoutingInfo::RandomPrimary, deadline).await?;
+        let ranges: Vec<Vec<Value>> = redis::from_redis_value(ranges)?;
+        let mut masters: Vec<Node> = Vec::new();
+        let mut found: Vec<Node> = ranges.iter().filter_map(|range| node(range)).collect();
+        found.sort_by_key(|node| node.first_slot);
+        for node in found {
+            if masters.iter().all(|master| master.address != node.address) {
+                masters.push(node);
+            }
+        }
+        Ok(masters)
+    }
+}
+
+/// The master in a line of `CLUSTER SLOTS`: the first and the last slot of a range, its master, its
+/// replicas.
+fn node(range: &[Value]) -> Option<Node> {
+    let [Value::Int(first_slot), _, Value::Array(master), ..] = range else {
+        return None;
+    };
+    let [host, Value::Int(port), ..] = master.as_slice() else {
+        return None;
+    };
+    let host: Option<String> = redis::from_redis_value_ref(host).ok()?;
+    Some(Node {
+        first_slot: u16::try_from(*first_slot).ok()?,
+        address: format!("{}:{port}", host.unwrap_or_default()),
+    })
+}
+
+impl Detours {
+    pub(super) fn new(dialer: Dialer, connect_timeout: Duration, presence: Arc<Presence>) -> Self {
+        Self { dialer, connect_timeout, presence, links: Mutex::default() }
+    }
+
+    /// Sends a command where `ASK` points to.
+    async fn send(&self, command: &Cmd, ask: &RedisError, deadline: Instant) -> RedisResult<Value> {
+        let address = ask.redirect_node().map(|(address, _)| address);
+        let link = self.link(address.unwrap_or_default())?;
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("ASKING").ignore().add_command(command.clone());
+        let send = |mut connection: redis::aio::MultiplexedConnection| async move {
+            let mut answers = connection.send_packed_commands(&pipeline, 1, 1).await?;
+            answer(Ok(answers.pop().unwrap_or_default()))
+        };
+        link.perform(deadline, send).await
+    }
+
+    fn link(&self, address: &str) -> RedisResult<Arc<Link>> {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(link) = links.get(address) {
+            return Ok(Arc::clone(link));
+        }
+        let target = Target::Server(self.dialer.client_at(address)?);
+        let link = Arc::new(Link::new(target, self.connect_timeout, Arc::clone(&self.presence)));
+        links.insert(address.to_owned(), Arc::clone(&link));
+        Ok(link)
+    }
+}

@@ -1,0 +1,162 @@
+//! [`Link`]: a connection to one server, made anew when it is lost.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError, RedisResult};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::error::{is_read_only, timed_out};
+use super::presence::Presence;
+use super::sentinel::{Sentinels, check_master};
+
+/// How long calls fail at once after an attempt to connect has failed.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What a link leads to.
+#[derive(Clone)]
+pub(super) enum Target {
+    Server(Client),
+    /// The master that the Sentinels name.
+    Master(Arc<Sentinels>),
+}
+
+impl Target {
+    pub(super) async fn client(&self) -> RedisResult<Client> {
+        match self {
+            Self::Server(client) => Ok(client.clone()),
+            Self::Master(sentinels) => sentinels.master().await,
+        }
+    }
+}
+
+/// One connection, shared by all calls.
+///
+/// It differs from the driver's `ConnectionManager` where an outage is concerned: it finds the new
+/// master after a failover, replaces a connection that has gone silent, and goes on trying after
+/// an attempt that the server refused, as it does while it loads its data.
+pub(super) struct Link {
+    target: Target,
+    connect_timeout: Duration,
+    presence: Arc<Presence>,
+    current: ArcSwapOption<Connection>,
+    /// Held while connecting, so that of many calls one connects and the others share the outcome.
+    attempt: Mutex<Option<Failure>>,
+    next_id: AtomicU64,
+}
+
+struct Connection {
+    id: u64,
+    multiplexed: MultiplexedConnection,
+}
+
+struct Failure {
+    at: Instant,
+    error: RedisError,
+}
+
+impl Link {
+    pub(super) fn new(target: Target, connect_timeout: Duration, presence: Arc<Presence>) -> Self {
+        Self {
+            target,
+            connect_timeout,
+            presence,
+            current: ArcSwapOption::empty(),
+            attempt: Mutex::default(),
+            next_id: AtomicU64::new(0),
+        }
+    }
+
+    /// Does `work` on the connection, by the deadline.
+    pub(super) async fn perform<T, F>(
+        self: &Arc<Self>,
+        deadline: Instant,
+        work: impl FnOnce(MultiplexedConnection) -> F,
+    ) -> RedisResult<T>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        let mut used = None;
+        let result = timeout_at(deadline, async {
+            let connection = self.connection().await?;
+            let multiplexed = connection.multiplexed.clone();
+            used = Some(connection);
+            work(multiplexed).await
+        })
+        .await
+        .unwrap_or_else(|_| Err(timed_out()));
+        if let (Err(error), Some(connection)) = (&result, used) {
+            // A silent server may be gone for good, with nobody to say so.
+            if error.is_unrecoverable_error() || error.is_timeout() || is_read_only(error) {
+                self.forget(connection.id);
+            }
+        }
+        result
+    }
+
+    async fn connection(self: &Arc<Self>) -> RedisResult<Arc<Connection>> {
+        if let Some(connection) = self.current.load_full() {
+            return Ok(connection);
+        }
+        let mut last_failure = self.attempt.lock().await;
+        if let Some(connection) = self.current.load_full() {
+            return Ok(connection);
+        }
+        if let Some(failure) = &*last_failure
+            && failure.at.elapsed() < PAUSE
+        {
+            return Err(failure.error.clone());
+        }
+        let attempt = timeout(self.connect_timeout, self.connect()).await;
+        match attempt.unwrap_or_else(|_| Err(timed_out())) {
+            Ok(connection) => {
+                let connection = Arc::new(connection);
+                self.current.store(Some(Arc::clone(&connection)));
+                Ok(connection)
+            }
+            Err(error) => {
+                *last_failure = Some(Failure { at: Instant::now(), error: error.clone() });
+                Err(error)
+            }
+        }
+    }
+
+    async fn connect(self: &Arc<Self>) -> RedisResult<Connection> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let link = Arc::downgrade(self);
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None)
+            .set_push_sender(move |push: PushInfo| disconnected(&link, id, &push));
+        let client = self.target.client().await?;
+        let mut multiplexed = client.get_multiplexed_async_connection_with_config(&config).await?;
+        if let Target::Master(_) = self.target {
+            check_master(&mut multiplexed).await?;
+        }
+        Ok(Connection { id, multiplexed })
+    }
+
+    /// Lets the next call connect anew. Calls under way keep the connection that they have.
+    fn forget(&self, id: u64) {
+        let current = self.current.load();
+        if current.as_ref().is_some_and(|current| current.id == id) {
+            self.current.compare_and_swap(&current, None);
+        }
+    }
+}
+
+/// Told by the driver when a connection ends, so that the next call does not fail to find it out.
+fn disconnected(link: &Weak<Link>, id: u64, push: &PushInfo) -> Result<(), redis::aio::SendError> {
+    if push.kind == PushKind::Disconnection
+        && let Some(link) = link.upgrade()
+    {
+        link.forget(id);
+        link.presence.failed();
+    }
+    Ok(())
+}

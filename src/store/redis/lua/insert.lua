@@ -1,0 +1,63 @@
+-- KEYS: the record, [its owner's index].
+-- ARGV: format, version and absolute timeout; idle timeout; owner and label with their lengths; the
+-- data; whether the person has just authenticated; the limit, or nothing; whether it evicts.
+local key, index = KEYS[1], KEYS[2]
+local taken, answer = read(key, true)
+if taken then
+  return 'taken'
+end
+if answer then
+  return answer
+end
+
+local time = call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local absolute = struct.unpack('>I8', ARGV[1], 10)
+local idle = struct.unpack('>I8', ARGV[2])
+local deadline = absolute > 0 and now + absolute or 0
+local ends = ending(now, idle, deadline)
+
+local member, siblings = string.sub(key, -43), string.sub(key, 1, -44)
+local dead, evicted = {}, {}
+if index then
+  local limit = tonumber(ARGV[6])
+  if limit and call('ZCARD', index) >= limit then
+    local live = {}
+    for _, sibling in ipairs(call('ZRANGE', index, 0, -1)) do
+      local is_live = call('EXISTS', siblings .. sibling) == 1
+      table.insert(is_live and live or dead, sibling)
+    end
+    if #live >= limit then
+      if ARGV[7] == '' then
+        return 'full'
+      end
+      for i = 1, #live - limit + 1 do
+        evicted[i] = live[i]
+      end
+    end
+  else
+    -- Sessions that expired leave their names in the index. With each one that comes, four are
+    -- looked at, so that no more than a third of the live ones lie about.
+    for _, sibling in ipairs(call('ZRANDMEMBER', index, 4)) do
+      if call('EXISTS', siblings .. sibling) == 0 then
+        table.insert(dead, sibling)
+      end
+    end
+  end
+end
+
+-- The first write is the one that a server whose memory is full refuses: nothing has changed then.
+local times = struct.pack('>I8I8I8I8I8', now, ARGV[5] ~= '' and now or 0, idle, deadline, now)
+call('SET', key, ARGV[1] .. times .. ARGV[3] .. ARGV[4], 'PXAT', ends - 1)
+for _, sibling in ipairs(evicted) do
+  call('ZREM', index, sibling)
+  call('UNLINK', siblings .. sibling)
+end
+for _, sibling in ipairs(dead) do
+  call('ZREM', index, sibling)
+end
+if index then
+  call('ZADD', index, now, member)
+  extend(index, ends)
+end
+return evicted

@@ -1,0 +1,211 @@
+//! [`Names`]: under which names Redis keeps what.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::record::Owner;
+use crate::token::Key;
+
+/// Hash slots of a Cluster.
+const SLOTS: usize = 16_384;
+
+/// The length of a key's text form.
+const KEY_LEN: usize = 43;
+
+/// The names of the Redis keys of one store: for a session `<prefix>{<tag>}:s:<key>`, for an
+/// owner's index `<prefix>{<tag>}:o:<owner>`.
+///
+/// The tag is the partition's, and the only part that a Cluster hashes, so that all of a partition
+/// lies in one slot.
+#[derive(Debug)]
+pub(super) struct Names {
+    prefix: String,
+    partitions: Vec<Partition>,
+}
+
+#[derive(Debug)]
+struct Partition {
+    /// What the names of its keys begin with.
+    head: String,
+    slot: u16,
+}
+
+impl Names {
+    /// The names of a store with this prefix and so many partitions.
+    pub(super) fn new(prefix: String, partitions: u16) -> Self {
+        let partitions = (0..partitions)
+            .map(|number| {
+                let (tag, slot) = tag(usize::from(number), usize::from(partitions));
+                let head = format!("{prefix}{{{tag}}}:");
+                Partition { head, slot }
+            })
+            .collect();
+        Self { prefix, partitions }
+    }
+
+    pub(super) fn partitions(&self) -> u16 {
+        // It was made from a u16.
+        self.partitions.len() as u16
+    }
+
+    pub(super) fn slot(&self, partition: u16) -> u16 {
+        self.partitions[usize::from(partition)].slot
+    }
+
+    /// The slot of a name that `SCAN` has found.
+    pub(super) fn slot_of(&self, name: &[u8]) -> u16 {
+        let tagged = name.get(self.prefix.len() + 1..).unwrap_or_default();
+        let tag = tagged.split(|&byte| byte == b'}').next();
+        crc16(tag.unwrap_or_default()) % SLOTS as u16
+    }
+
+    fn head(&self, partition: u16) -> &str {
+        &self.partitions[usize::from(partition)].head
+    }
+
+    /// Under which name a session is kept.
+    pub(super) fn session(&self, key: &Key) -> String {
+        let head = self.head(key.partition(self.partitions()));
+        let mut name = String::with_capacity(head.len() + 2 + KEY_LEN);
+        name.push_str(head);
+        name.push_str("s:");
+        URL_SAFE_NO_PAD.encode_string(key.as_bytes(), &mut name);
+        name
+    }
+
+    /// Under which name the list of an owner's sessions is kept.
+    pub(super) fn index(&self, owner: &Owner) -> String {
+        let head = self.head(owner.partition(self.partitions()));
+        format!("{head}o:{}", owner.as_str())
+    }
+
+    /// A name beside an owner's index under which there is never anything.
+    pub(super) fn nothing(&self, owner: &Owner) -> String {
+        let head = self.head(owner.partition(self.partitions()));
+        format!("{head}-")
+    }
+
+    /// The session that is kept under this name, if it is the name of one.
+    pub(super) fn parse(&self, name: &[u8]) -> Option<Key> {
+        let name = std::str::from_utf8(name).ok()?;
+        let tagged = name.strip_prefix(&self.prefix)?.strip_prefix('{')?;
+        let (tag, rest) = tagged.split_once("}:s:")?;
+        let is_tag = !tag.is_empty() && tag.bytes().all(|byte| byte.is_ascii_digit());
+        if is_tag { rest.parse().ok() } else { None }
+    }
+
+    /// What the names of all sessions match, for `SCAN`.
+    pub(super) fn session_pattern(&self) -> String {
+        format!("{}{{*}}:s:*", escape(&self.prefix))
+    }
+
+    /// What the names of all sessions and indexes match, for `SCAN`.
+    pub(super) fn pattern(&self) -> String {
+        format!("{}{{*}}:[so]:*", escape(&self.prefix))
+    }
+}
+
+/// The tag of a partition and its slot: the smallest number whose slot lies in the partition's
+/// share of all slots. So the partitions lie evenly over the slots, and over the masters of a
+/// Cluster, which numbers in a row would not.
+fn tag(number: usize, count: usize) -> (usize, u16) {
+    let mut tag = 0;
+    loop {
+        let slot = crc16(tag.to_string().as_bytes()) % SLOTS as u16;
+        if usize::from(slot) * count / SLOTS == number {
+            return (tag, slot);
+        }
+        tag += 1;
+    }
+}
+
+/// CRC-16/XMODEM, by which a Cluster finds the slot of a key.
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, &byte| {
+        (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| {
+            let polynomial = if crc & 0x8000 == 0 { 0 } else { 0x1021 };
+            (crc << 1) ^ polynomial
+        })
+    })
+}
+
+/// A text that a glob pattern takes literally.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
+        if matches!(char, '*' | '?' | '[' | ']' | '\\') {
+            escaped.push('\\');
+        }
+        escaped.push(char);
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redis::cluster_routing::Slot;
+
+    #[test]
+    fn a_name_says_which_session_it_is_of() {
+        let names = Names::new("ts:".to_owned(), 7);
+        let key = Key::from_bytes([9; 32]);
+        let name = names.session(&key);
+        assert_eq!(names.parse(name.as_bytes()), Some(key));
+    }
+
+    #[test]
+    fn a_name_of_something_else_is_no_session() {
+        let names = Names::new("ts:".to_owned(), 7);
+        let key = Key::from_bytes([9; 32]);
+        let owner = Owner::new("anna").unwrap();
+        for name in [
+            names.index(&owner),
+            names.nothing(&owner),
+            format!("ts:{{x}}:s:{key}"),
+            format!("ts:{{}}:s:{key}"),
+            format!("other:{{1}}:s:{key}"),
+            format!("ts:{{1}}:s:{key}x"),
+            String::new(),
+        ] {
+            assert_eq!(names.parse(name.as_bytes()), None, "{name}");
+        }
+        assert_eq!(names.parse(b"ts:{1}:s:\xff"), None);
+    }
+
+    #[test]
+    fn a_partition_lies_in_one_slot_of_the_cluster() {
+        let names = Names::new("ts:".to_owned(), 256);
+        for byte in 0..=255 {
+            let key = Key::from_bytes([byte; 32]);
+            let slot = names.slot(key.partition(256));
+            let name = names.session(&key);
+            assert_eq!(Slot::new(slot), Some(Slot::for_key(&name)));
+            assert_eq!(slot, names.slot_of(name.as_bytes()));
+        }
+        let owner = Owner::new("{7}").unwrap();
+        let slot = names.slot(owner.partition(256));
+        assert_eq!(Slot::new(slot), Some(Slot::for_key(names.index(&owner))));
+        assert_eq!(Slot::new(slot), Some(Slot::for_key(names.nothing(&owner))));
+    }
+
+    #[test]
+    fn partitions_lie_evenly_over_the_masters() {
+        let names = Names::new("ts:".to_owned(), 256);
+        for masters in [3, 5, 10] {
+            let mut loads = vec![0; masters];
+            for partition in 0..256 {
+                loads[usize::from(names.slot(partition)) * masters / SLOTS] += 1;
+            }
+            let least = loads.iter().min().unwrap();
+            let most = loads.iter().max().unwrap();
+            assert!(most - least <= 2, "{masters} masters: {loads:?}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_no_pattern() {
+        let names = Names::new(r"a*[b]?\".to_owned(), 1);
+        assert_eq!(names.session_pattern(), r"a\*\[b\]\?\\{*}:s:*");
+    }
+}

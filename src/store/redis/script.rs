@@ -1,0 +1,59 @@
+//! [`Script`]: what runs on the server.
+//!
+//! Every operation is one script on one node, and so atomic: nothing else runs on the server
+//! meanwhile, and its log and its replicas get all of the script's writes or none.
+
+use std::sync::LazyLock;
+
+use redis::Cmd;
+
+/// A Lua script, known to the server by its digest.
+pub(super) struct Script {
+    source: &'static str,
+    digest: String,
+}
+
+macro_rules! script {
+    ($name:ident = $($part:literal),+) => {
+        pub(super) static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(concat!($(include_str!(concat!("lua/", $part, ".lua"))),+)));
+    };
+}
+
+script!(LOAD = "read", "write", "load");
+script!(INSERT = "read", "write", "insert");
+script!(REPLACE = "read", "write", "replace");
+script!(RENAME = "read", "write", "rename");
+script!(REMOVE = "read", "remove");
+script!(OWNED = "read", "owned");
+script!(REMOVE_OWNED = "remove_owned");
+
+impl Script {
+    fn new(source: &'static str) -> Self {
+        let digest = redis::Script::new(source).get_hash().to_owned();
+        Self { source, digest }
+    }
+
+    /// The call of a script that the server knows.
+    pub(super) fn call(&self, keys: &[&[u8]], args: &[&[u8]]) -> Cmd {
+        command("EVALSHA", &self.digest, keys, args)
+    }
+
+    /// The call that makes the script known to the server too: after `NOSCRIPT`, when the server
+    /// has been restarted or told to forget its scripts.
+    pub(super) fn first_call(&self, keys: &[&[u8]], args: &[&[u8]]) -> Cmd {
+        command("EVAL", self.source, keys, args)
+    }
+}
+
+fn command(name: &str, script: &str, keys: &[&[u8]], args: &[&[u8]]) -> Cmd {
+    let parts = keys.iter().chain(args);
+    let size = name.len() + script.len() + parts.map(|part| part.len()).sum::<usize>();
+    // Sized at once; the three are the name, the script and the number of keys.
+    let mut command = Cmd::with_capacity(3 + keys.len() + args.len(), size + 4);
+    command.arg(name).arg(script).arg(keys.len());
+    for part in keys.iter().chain(args) {
+        command.arg(*part);
+    }
+    command
+}

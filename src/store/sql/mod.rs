@@ -1,0 +1,19 @@
+//! What the SQL stores share: names in statements, rows, and how a statement is run.
+
+// Each of them needs a part of it.
+#![cfg_attr(
+    not(all(feature = "mysql", feature = "postgres", feature = "sqlite")),
+    allow(dead_code, unused_imports)
+)]
+
+mod call;
+mod name;
+mod row;
+mod telling;
+
+pub(super) use self::call::{Call, Client, Failure, Server, UNTESTED, Verdict, store_error};
+pub(super) use self::name::{Quotes, fill, quoted};
+pub(super) use self::row::{
+    key, list, meta, number, page, record, row_limit, ten_intervals, text, timeouts, version,
+};
+pub(super) use self::telling::Telling;

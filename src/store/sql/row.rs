@@ -1,0 +1,184 @@
+//! Rows of a query, as records.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sqlx::{ColumnIndex, Decode, Row, Type};
+
+use crate::record::{Label, Lifetime, Meta, Owner, Record, Timestamp, Version};
+use crate::store::{Cursor, Page, Result, StoreError, StoreErrorKind};
+use crate::token::Key;
+
+/// The columns of a row, in the few types that a record has.
+pub(in crate::store) trait Columns {
+    fn number(&self, column: usize) -> Result<i64, sqlx::Error>;
+    fn optional_number(&self, column: usize) -> Result<Option<i64>, sqlx::Error>;
+    fn text(&self, column: usize) -> Result<Option<String>, sqlx::Error>;
+    fn bytes(&self, column: usize) -> Result<Vec<u8>, sqlx::Error>;
+}
+
+impl<R: Row> Columns for R
+where
+    usize: ColumnIndex<R>,
+    i64: for<'r> Decode<'r, R::Database> + Type<R::Database>,
+    String: for<'r> Decode<'r, R::Database> + Type<R::Database>,
+    Vec<u8>: for<'r> Decode<'r, R::Database> + Type<R::Database>,
+    Option<i64>: Type<R::Database>,
+    Option<String>: Type<R::Database>,
+{
+    fn number(&self, column: usize) -> Result<i64, sqlx::Error> {
+        self.try_get(column)
+    }
+
+    fn optional_number(&self, column: usize) -> Result<Option<i64>, sqlx::Error> {
+        self.try_get(column)
+    }
+
+    fn text(&self, column: usize) -> Result<Option<String>, sqlx::Error> {
+        self.try_get(column)
+    }
+
+    fn bytes(&self, column: usize) -> Result<Vec<u8>, sqlx::Error> {
+        self.try_get(column)
+    }
+}
+
+/// The idle and the absolute timeout, in the milliseconds of their columns.
+pub(in crate::store) fn timeouts(lifetime: &Lifetime) -> (Option<i64>, Option<i64>) {
+    (lifetime.idle_timeout().map(millis), lifetime.absolute_timeout().map(millis))
+}
+
+/// Ten times a touch interval in milliseconds: against it, and the idle timeout, ten times the
+/// time since the last touch is compared ([`Lifetime::touch_due`]), with nothing rounded.
+pub(in crate::store) fn ten_intervals(interval: Duration) -> i64 {
+    i64::try_from(interval.saturating_mul(10).as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
+}
+
+/// The `LIMIT` of a query.
+pub(in crate::store) fn row_limit(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
+fn millis(timeout: Duration) -> i64 {
+    i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The key in a column.
+pub(in crate::store) fn key(row: &impl Columns, column: usize) -> Result<Key> {
+    let bytes = row.bytes(column).map_err(not_ours)?;
+    let bytes = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| {
+        StoreError::new(
+            StoreErrorKind::Corrupt,
+            format!("the sessions table has a key of {} bytes; a key has 32", bytes.len()),
+        )
+    })?;
+    Ok(Key::from_bytes(bytes))
+}
+
+/// The version in a column: through the bits as which it was written.
+pub(in crate::store) fn version(row: &impl Columns, column: usize) -> Result<Version> {
+    Ok(Version::from_u64(number(row, column)?.cast_unsigned()))
+}
+
+/// The number in a column.
+pub(in crate::store) fn number(row: &impl Columns, column: usize) -> Result<i64> {
+    row.number(column).map_err(not_ours)
+}
+
+/// The text in a column.
+pub(in crate::store) fn text(row: &impl Columns, column: usize) -> Result<Option<String>> {
+    row.text(column).map_err(not_ours)
+}
+
+/// The record in the columns from `first`: those of [`meta`], then the data.
+pub(in crate::store) fn record(row: &impl Columns, first: usize, key: &Key) -> Result<Record> {
+    let meta = meta(row, first, key)?;
+    let data = row.bytes(first + META_COLUMNS).map_err(not_ours)?;
+    Ok(Record { data: Bytes::from(data), meta })
+}
+
+/// A page of a scan in the order of the keys, from rows of a key, and a [`record`]. Fewer rows than
+/// were asked for are the last ones.
+pub(in crate::store) fn page(rows: &[impl Columns], limit: usize) -> Result<Page> {
+    let records = rows
+        .iter()
+        .map(|row| {
+            let key = key(row, 0)?;
+            let record = record(row, 1, &key)?;
+            Ok((key, record))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let next = records
+        .last()
+        .filter(|_| records.len() == limit)
+        .map(|(key, _)| Cursor::new(key.as_bytes()));
+    Ok(Page { records, next })
+}
+
+/// A list of an owner's sessions, from rows of a key and a [`meta`].
+pub(in crate::store) fn list(rows: &[impl Columns]) -> Result<Vec<(Key, Meta)>> {
+    rows.iter()
+        .map(|row| {
+            let key = key(row, 0)?;
+            let meta = meta(row, 1, &key)?;
+            Ok((key, meta))
+        })
+        .collect()
+}
+
+const META_COLUMNS: usize = 10;
+
+/// What goes with the data, in ten columns from `first`: version, idle_ms, absolute_ms, created_at,
+/// last_seen, deadline, authenticated_at, owner, label, and the server's clock.
+pub(in crate::store) fn meta(row: &impl Columns, first: usize, key: &Key) -> Result<Meta> {
+    let damaged = |what: &dyn fmt::Display| StoreError::corrupt(key, what);
+    let number = |column| number(row, first + column);
+    let optional = |column| row.optional_number(first + column).map_err(not_ours);
+    let time = |millis: i64| {
+        u64::try_from(millis)
+            .map(Timestamp::from_millis)
+            .map_err(|_| damaged(&"a time before 1970"))
+    };
+    let timeout = |millis: Option<i64>| {
+        millis
+            .map(|millis| u64::try_from(millis).map(Duration::from_millis))
+            .transpose()
+            .map_err(|_| damaged(&"a negative timeout"))
+    };
+    let lifetime = match (timeout(optional(1)?)?, timeout(optional(2)?)?) {
+        (Some(idle), None) => Lifetime::idle(idle),
+        (None, Some(absolute)) => Lifetime::absolute(absolute),
+        (Some(idle), Some(absolute)) => {
+            Lifetime::idle(idle).and_then(|lifetime| lifetime.and_absolute(absolute))
+        }
+        (None, None) => return Err(damaged(&"neither timeout is set")),
+    };
+    Ok(Meta {
+        version: version(row, first)?,
+        lifetime: lifetime.map_err(|error| damaged(&error))?,
+        created_at: time(number(3)?)?,
+        last_seen: time(number(4)?)?,
+        deadline: optional(5)?.map(time).transpose()?,
+        authenticated_at: optional(6)?.map(time).transpose()?,
+        owner: text(row, first + 7)?
+            .map(Owner::new)
+            .transpose()
+            .map_err(|error| damaged(&error))?,
+        label: text(row, first + 8)?
+            .map(Label::new)
+            .transpose()
+            .map_err(|error| damaged(&error))?,
+        now: time(number(9)?)?,
+    })
+}
+
+/// A column that is missing or has another type: the table is not as the migration made it.
+fn not_ours(error: sqlx::Error) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Refused,
+        "the sessions table has not the columns that this version made; run migrate(), or the SQL \
+         files that come with it, on a table of its own",
+    )
+    .with_source(error)
+}

@@ -1,0 +1,184 @@
+//! [`SqliteBuilder`]: the settings of the store, and how it opens its file.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+use super::Sqlite;
+use super::operations::Statements;
+use super::writer::Writer;
+use crate::store::sql::{Client, Quotes, Telling, quoted, store_error};
+use crate::store::{Result, StoreError, StoreErrorKind};
+
+/// SQLite sets no bound to a name; this one is for the reader of a message.
+const QUOTES: Quotes = Quotes { mark: '"', longest: 200 };
+
+/// Settings of a [`Sqlite`] store.
+///
+/// ```no_run
+/// use token_session::store::Sqlite;
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Sqlite::builder().full_sync(true).connect("sqlite:sessions.db").await?;
+/// store.migrate().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct SqliteBuilder {
+    table: String,
+    full_sync: bool,
+    timeout: Duration,
+    readers: u32,
+}
+
+impl Default for SqliteBuilder {
+    fn default() -> Self {
+        Self {
+            table: "token_sessions".to_owned(),
+            full_sync: false,
+            timeout: Duration::from_secs(5),
+            readers: 4,
+        }
+    }
+}
+
+impl SqliteBuilder {
+    /// The table: `token_sessions` by default. Any characters, at most 200 bytes. The names of its
+    /// indexes begin with it.
+    pub fn table(mut self, name: impl Into<String>) -> Self {
+        self.table = name.into();
+        self
+    }
+
+    /// Whether each commit waits for the disk, so that a power cut loses nothing that was answered:
+    /// no by default. It costs a wait for the disk per commit, which the operations of that commit
+    /// share. For [`connect`](Self::connect); a pool brings its own `synchronous`.
+    pub fn full_sync(mut self, full_sync: bool) -> Self {
+        self.full_sync = full_sync;
+        self
+    }
+
+    /// How long an operation may take, the wait for other writes included: 5 seconds by default.
+    /// Past that it fails as [`Unavailable`](StoreErrorKind::Unavailable), so that no request hangs.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How many connections [`connect`](Self::connect) opens for reading at most: 4 by default. Each
+    /// has a thread of its own.
+    pub fn readers(mut self, max: u32) -> Self {
+        self.readers = max;
+        self
+    }
+
+    /// Opens a file by a URL such as `sqlite:sessions.db` or `sqlite:///var/lib/app/sessions.db`,
+    /// and creates it if it is not there, readable by its owner alone.
+    ///
+    /// # Errors
+    /// [`Refused`](StoreErrorKind::Refused) for a name, a URL or a path that cannot be used, or for a
+    /// database in memory, which each connection would have another one of.
+    pub async fn connect(self, url: &str) -> Result<Sqlite> {
+        let options = self.options(url)?;
+        create_private(options.get_filename()).map_err(|error| {
+            refused("the file of SQLite cannot be created; see its path and its folder's rights")
+                .with_source(error)
+        })?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(self.readers)
+            .acquire_timeout(self.timeout)
+            .test_before_acquire(false)
+            .connect_with(options)
+            .await
+            .map_err(store_error::<sqlx::Sqlite>)?;
+        self.build(pool)
+    }
+
+    fn options(&self, url: &str) -> Result<SqliteConnectOptions> {
+        if url.contains(":memory:") || url.contains("mode=memory") {
+            return Err(refused(
+                "sessions cannot be kept in an SQLite database in memory; use the memory store",
+            ));
+        }
+        let options = SqliteConnectOptions::from_str(url).map_err(|error| {
+            refused("the URL of SQLite cannot be read; write sqlite:path/to/sessions.db")
+                .with_source(error)
+        })?;
+        Ok(options.busy_timeout(self.timeout).journal_mode(SqliteJournalMode::Wal).synchronous(
+            if self.full_sync { SqliteSynchronous::Full } else { SqliteSynchronous::Normal },
+        ))
+    }
+
+    /// Uses a file whose pool is there already, for reading. Writes go over one connection more, with
+    /// the pool's options, which should have the WAL mode on: without it, reads wait for writes. The
+    /// database must be a file.
+    ///
+    /// # Errors
+    /// [`Refused`](StoreErrorKind::Refused) for a table name that cannot be used.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn build(self, pool: SqlitePool) -> Result<Sqlite> {
+        let name = |suffix| quoted(&format!("{}{suffix}", self.table), QUOTES);
+        let sql = Arc::new(Statements::new(&name("")?, [&name("_expires_at")?, &name("_owner")?]));
+        let options = SqliteConnectOptions::clone(&pool.connect_options());
+        Ok(Sqlite {
+            writer: Writer::start(options, Arc::clone(&sql)),
+            readers: Client { pool, timeout: self.timeout },
+            sql,
+            telling: Telling::default(),
+        })
+    }
+}
+
+/// Creates the file where it is missing. SQLite itself would let everybody read it, within the
+/// `umask`; what it puts beside the file later gets the file's mode.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn refused(what: &str) -> StoreError {
+    StoreError::new(StoreErrorKind::Refused, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::ConnectOptions;
+
+    use super::*;
+
+    async fn pragma(builder: SqliteBuilder, pragma: &'static str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}/sessions.db", folder.path().display());
+        let options = builder.options(&url).unwrap().create_if_missing(true);
+        let mut connection = options.connect().await.unwrap();
+        let value = sqlx::query(pragma).fetch_one(&mut connection).await.unwrap();
+        crate::store::sql::text(&value, 0).unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_commit_waits_for_the_disk_when_asked_to() {
+        let level = "SELECT CAST(synchronous AS TEXT) FROM pragma_synchronous";
+        assert_eq!(pragma(Sqlite::builder(), level).await, "1");
+        assert_eq!(pragma(Sqlite::builder().full_sync(true), level).await, "2");
+    }
+
+    #[tokio::test]
+    async fn reads_and_writes_do_not_wait_for_each_other() {
+        let mode = "SELECT journal_mode FROM pragma_journal_mode";
+        assert_eq!(pragma(Sqlite::builder(), mode).await, "wal");
+    }
+}

@@ -1,0 +1,60 @@
+//! The accounts service on the stores that real servers keep.
+
+#[allow(dead_code, reason = "its main is not run here")]
+#[path = "../../examples/accounts.rs"]
+mod accounts;
+#[allow(dead_code, reason = "not every test reads every part of an answer")]
+#[path = "../sessions/client.rs"]
+mod client;
+mod commands;
+mod crash;
+#[path = "../sessions/program.rs"]
+mod program;
+#[path = "../sessions/story.rs"]
+mod story;
+
+use std::net::SocketAddr;
+
+use token_session::TokenSession;
+use token_session::store::AnyStore;
+
+/// The service, with its sessions where the URL says.
+async fn service(url: &str) -> SocketAddr {
+    let store = AnyStore::connect(url).await.unwrap();
+    let sessions = TokenSession::builder().store(store).build().unwrap();
+    client::serve(accounts::app(sessions)).await
+}
+
+async fn tell_the_story(url: &str) {
+    let service = service(url).await;
+    story::a_session_from_login_to_logout(service).await;
+    story::a_person_sees_and_ends_their_sessions(service).await;
+}
+
+#[tokio::test]
+async fn the_service_runs_on_redis() {
+    tell_the_story(test_servers::Redis::start().unwrap().url()).await;
+}
+
+#[tokio::test]
+async fn the_service_runs_on_a_redis_cluster() {
+    let urls = test_servers::redis_cluster_urls();
+    let nodes: Vec<_> = urls.iter().map(|url| url.trim_start_matches("redis://")).collect();
+    tell_the_story(&format!("redis-cluster://{}", nodes.join(","))).await;
+}
+
+#[tokio::test]
+async fn the_service_runs_on_postgresql() {
+    tell_the_story(test_servers::Postgres::start().unwrap().url()).await;
+}
+
+#[tokio::test]
+async fn the_service_runs_on_mariadb() {
+    tell_the_story(test_servers::MariaDb::start().unwrap().url()).await;
+}
+
+#[tokio::test]
+async fn the_service_runs_on_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    tell_the_story(&format!("sqlite:{}", folder.path().join("sessions.db").display())).await;
+}

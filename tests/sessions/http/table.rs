@@ -1,0 +1,247 @@
+//! What one request to one session is answered, and what it does to the store.
+
+use super::{Server, Service};
+use crate::client::send_bytes;
+
+const NO_TOKEN: &str = r#"Bearer realm="session""#;
+const INVALID_TOKEN: &str = r#"Bearer realm="session", error="invalid_token""#;
+const INVALID_REQUEST: &str = r#"Bearer realm="session", error="invalid_request""#;
+
+/// A request, and what is to come of it. Each one finds a session with the data `["first"]`.
+struct Case {
+    fact: &'static str,
+    request: &'static str,
+    /// `TOKEN` stands for the session's token.
+    headers: Vec<(&'static str, &'static [u8])>,
+    store_is_down: bool,
+    status: u16,
+    /// The headers that the answer has, and by `None` those that it has not.
+    answer: Vec<(&'static str, Option<&'static str>)>,
+    body: Option<&'static str>,
+    /// What stands somewhere in the detail of the problem that the body describes.
+    detail: &'static str,
+    /// What the store was asked.
+    calls: usize,
+    /// What the session holds then; `None` when it has ended.
+    data: Option<Vec<&'static str>>,
+}
+
+/// A request without a token that is answered 200, asks the store nothing and changes nothing.
+fn case(fact: &'static str, request: &'static str) -> Case {
+    Case {
+        fact,
+        request,
+        headers: vec![],
+        store_is_down: false,
+        status: 200,
+        answer: vec![],
+        body: None,
+        detail: "",
+        calls: 0,
+        data: Some(vec!["first"]),
+    }
+}
+
+impl Case {
+    fn with(mut self, name: &'static str, value: &'static [u8]) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn bearer(self) -> Self {
+        self.with("authorization", b"Bearer TOKEN")
+    }
+
+    fn status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
+    fn answers(mut self, name: &'static str, value: impl Into<Option<&'static str>>) -> Self {
+        self.answer.push((name, value.into()));
+        self
+    }
+
+    fn challenge(self, status: u16, challenge: &'static str) -> Self {
+        self.status(status)
+            .answers("www-authenticate", challenge)
+            .answers("content-type", "application/problem+json")
+            .answers("cache-control", "no-store")
+    }
+
+    fn body(mut self, body: &'static str) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    fn detail(mut self, detail: &'static str) -> Self {
+        self.detail = detail;
+        self
+    }
+
+    fn calls(mut self, calls: usize) -> Self {
+        self.calls = calls;
+        self
+    }
+
+    fn data(mut self, data: impl Into<Option<Vec<&'static str>>>) -> Self {
+        self.data = data.into();
+        self
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = vec![
+        case("no token is 401 with a bare challenge", "GET /read")
+            .challenge(401, NO_TOKEN)
+            .detail("log in"),
+        case("no token is no session where one is optional", "GET /maybe").body("none"),
+        case("a token that was not made here is 401", "GET /read")
+            .with("authorization", b"Bearer unknown")
+            .challenge(401, INVALID_TOKEN)
+            .calls(1),
+        case("a token that was not made here is no optional session", "GET /maybe")
+            .with("authorization", b"Bearer unknown")
+            .body("none")
+            .calls(1),
+        case("a bearer token is read", "GET /read").bearer().body("first").calls(1),
+        case("an optional session is one call too", "GET /maybe").bearer().body("some 1").calls(1),
+        case("the header of the layer is read", "GET /read")
+            .with("token-session", b"TOKEN")
+            .body("first")
+            .calls(1),
+        case("a cookie is not read by default", "GET /read")
+            .with("cookie", b"tks=TOKEN; token-session=TOKEN")
+            .challenge(401, NO_TOKEN),
+        case("a query parameter is not read by default", "GET /read?token-session=TOKEN")
+            .challenge(401, NO_TOKEN),
+        case("one token twice is one", "GET /read")
+            .bearer()
+            .with("token-session", b"TOKEN")
+            .calls(1),
+        case("an empty token is told as such", "GET /read")
+            .with("token-session", b"")
+            .challenge(401, INVALID_TOKEN)
+            .detail("the token is empty"),
+        case("a route without a session costs the store nothing", "GET /public")
+            .bearer()
+            .body("public"),
+        case("a change is there once the response is", "POST /add")
+            .bearer()
+            .answers("token-session", None)
+            .calls(2)
+            .data(vec!["first", "added"]),
+        case("an update is two calls", "POST /update")
+            .bearer()
+            .body("2")
+            .calls(2)
+            .data(vec!["first", "x"]),
+        case("a middleware may hold what the handler changes, at no call more", "POST /guarded")
+            .bearer()
+            .calls(2)
+            .data(vec!["first", "added"]),
+        case("a login is one call and leaves the session that the request has", "POST /login")
+            .bearer()
+            .calls(1),
+        case("a logout is two calls", "POST /logout").bearer().calls(2).data(None),
+        case("a handler that fails changes nothing", "POST /fail").bearer().status(500).calls(1),
+        case("data over the limit is 500 and the old data stays", "POST /huge")
+            .bearer()
+            .status(500)
+            .calls(1),
+        case("a request that ends after the logout revives nothing", "POST /logout-during-add")
+            .bearer()
+            .challenge(401, INVALID_TOKEN)
+            .calls(3)
+            .data(None),
+    ];
+    for request in ["GET /read", "GET /maybe"] {
+        cases.push(
+            case("two different tokens are 400", request)
+                .bearer()
+                .with("token-session", b"other")
+                .challenge(400, INVALID_REQUEST),
+        );
+    }
+    for request in ["GET /read", "GET /maybe", "POST /add", "POST /login", "POST /logout"] {
+        let mut down = case("a store that is down is 503 and never 401", request)
+            .bearer()
+            .status(503)
+            .answers("retry-after", "1")
+            .answers("www-authenticate", None)
+            .calls(1);
+        down.store_is_down = true;
+        cases.push(down);
+    }
+    let malformed: [&[u8]; 6] =
+        [b"with space", b"\xc3\xa9", b"\xff", b"tab\tinside", b"a=b", &[b'a'; 10_000]];
+    for token in malformed {
+        cases.push(
+            case("a malformed token is 401 and costs the store nothing", "GET /read")
+                .with("token-session", token)
+                .challenge(401, INVALID_TOKEN),
+        );
+        cases.push(
+            case("a malformed token is no optional session", "GET /maybe")
+                .with("token-session", token)
+                .body("none"),
+        );
+    }
+    cases
+}
+
+/// Runs every case, and names those that do not hold.
+pub async fn each_case_of_the_table_holds(server: Server) {
+    let service = server.start().await;
+    let mut failures = String::new();
+    for case in cases() {
+        if let Err(difference) = run(&service, &case).await {
+            let sent =
+                case.headers.iter().map(|(name, v)| format!(" {name}: {}", v.escape_ascii()));
+            let (fact, request, sent) = (case.fact, case.request, sent.collect::<String>());
+            failures += &format!("{fact} ({request}{sent}): {difference}\n");
+        }
+    }
+    assert!(failures.is_empty(), "on {server:?}:\n{failures}");
+}
+
+async fn run(service: &Service, case: &Case) -> Result<(), String> {
+    let issued = service.sessions.create(&vec!["first".to_owned()]).await.unwrap();
+    let token = issued.token.reveal();
+    let line = case.request.replace("TOKEN", token);
+    let filled: Vec<(&str, Vec<u8>)> = case
+        .headers
+        .iter()
+        .map(|(name, value)| match str::from_utf8(value) {
+            Ok(text) => (*name, text.replace("TOKEN", token).into_bytes()),
+            Err(_) => (*name, value.to_vec()),
+        })
+        .collect();
+    let headers: Vec<(&str, &[u8])> = filled.iter().map(|(name, v)| (*name, &**v)).collect();
+
+    service.store.calls();
+    service.store.set_down(case.store_is_down);
+    let answer = send_bytes(service.address, &line, &headers, "").await;
+    service.store.set_down(false);
+    let calls = service.store.calls();
+
+    expect("status", answer.status, case.status)?;
+    for (name, value) in &case.answer {
+        expect(name, answer.header(name), *value)?;
+    }
+    if let Some(body) = case.body {
+        expect("body", &*answer.body, body)?;
+    }
+    if !case.detail.is_empty() {
+        let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
+        expect("detail", detail.contains(case.detail).then_some(case.detail), Some(case.detail))?;
+    }
+    expect("calls to the store", calls, case.calls)?;
+    let session = service.sessions.get_untouched(&issued.token).await.unwrap();
+    let data = session.as_ref().map(|session| session.iter().map(String::as_str).collect());
+    expect("data", data, case.data.clone())
+}
+
+fn expect<T: PartialEq + std::fmt::Debug>(what: &str, is: T, expected: T) -> Result<(), String> {
+    if is == expected { Ok(()) } else { Err(format!("{what} is {is:?}, not {expected:?}")) }
+}

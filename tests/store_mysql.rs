@@ -1,0 +1,41 @@
+//! The MySQL store on a real server: the contract, and what is MySQL's own.
+
+use std::time::Duration;
+
+use token_session::store::MySql;
+use token_session::store::conformance::Harness;
+
+#[path = "store_mysql/costs.rs"]
+mod costs;
+#[path = "store_mysql/faults.rs"]
+mod faults;
+#[path = "store_mysql/isolation.rs"]
+mod isolation;
+#[path = "store_mysql/least_privilege.rs"]
+mod least_privilege;
+#[path = "store_mysql/protocol.rs"]
+mod protocol;
+#[path = "sql/proxy.rs"]
+mod proxy;
+#[path = "store_mysql/server.rs"]
+mod server;
+#[path = "store_mysql/sweeping.rs"]
+mod sweeping;
+#[path = "store_mysql/tables.rs"]
+mod tables;
+
+struct OnMySql;
+
+impl Harness for OnMySql {
+    type Store = MySql;
+
+    async fn store(&self) -> MySql {
+        server::fresh_store(MySql::builder()).await
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
+token_session::conformance_suite!(OnMySql);

@@ -1,0 +1,61 @@
+//! The races of the contract at isolation levels other than the server's default.
+
+use std::time::Duration;
+
+use sqlx::mysql::MySqlPoolOptions;
+use token_session::store::MySql;
+use token_session::store::conformance::{Harness, insert, load, owners, remove, rename, replace};
+
+use crate::server::fresh_name;
+
+/// Connections that begin with this statement.
+struct With(&'static str);
+
+impl Harness for With {
+    type Store = MySql;
+
+    async fn store(&self) -> MySql {
+        let level = self.0;
+        let pool =
+            MySqlPoolOptions::new().max_connections(8).after_connect(move |connection, _| {
+                Box::pin(async move { sqlx::query(level).execute(connection).await.map(drop) })
+            });
+        let pool = pool.connect(test_servers::mysql_url()).await.unwrap();
+        let builder = MySql::builder().table(fresh_name());
+        let store = builder.timeout(Duration::from_secs(60)).build(pool).unwrap();
+        store.migrate().await.unwrap();
+        store
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    fn races(&self) -> usize {
+        200
+    }
+}
+
+async fn races(harness: &With) {
+    insert::of_racing_inserts_of_one_key_one_is_done(harness).await;
+    insert::racing_inserts_that_evict_leave_no_more_than_the_limit(harness).await;
+    insert::racing_inserts_that_are_refused_leave_no_more_than_the_limit(harness).await;
+    load::racing_touches_and_writes_lose_neither(harness).await;
+    replace::of_racing_writes_that_expect_one_version_one_is_done(harness).await;
+    replace::a_write_that_races_a_removal_does_not_undo_it(harness).await;
+    rename::of_racing_renames_of_one_key_one_is_done(harness).await;
+    rename::of_racing_renames_to_one_key_one_is_done(harness).await;
+    remove::of_racing_takes_one_gets_the_record(harness).await;
+    owners::what_the_owner_had_ends_whatever_races(harness).await;
+    owners::an_insert_that_races_is_listed_or_dead(harness).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_weaker_or_a_stronger_level_changes_nothing() {
+    for level in [
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+        "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+    ] {
+        races(&With(level)).await;
+    }
+}

@@ -1,0 +1,43 @@
+//! The contract again, for an account that has the rights of the docs and no more.
+
+use std::time::Duration;
+
+use token_session::store::MySql;
+use token_session::store::conformance::Harness;
+
+use crate::server::{admin, fresh_name, login, run};
+
+struct AsLeastPrivileged;
+
+impl Harness for AsLeastPrivileged {
+    type Store = MySql;
+
+    async fn store(&self) -> MySql {
+        let admin = admin().await;
+        let (account, schema) = (fresh_name(), fresh_name());
+        run(&admin, format!("CREATE DATABASE {schema}")).await;
+        let url = login(&admin, &account).await;
+        let owner = MySql::builder().schema(&schema).build(admin.clone());
+        owner.unwrap().migrate().await.unwrap();
+        let grants = format!(
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.token_sessions TO {account};
+             GRANT SELECT, INSERT, UPDATE ON {schema}.token_sessions_locks TO {account}"
+        );
+        run(&admin, grants).await;
+        admin.close().await;
+        let (server, _) = url.rsplit_once('/').unwrap();
+        let builder = MySql::builder().timeout(Duration::from_secs(60));
+        let store = builder.connect(&format!("{server}/{schema}")).await;
+        store.expect("the account may log in")
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    fn races(&self) -> usize {
+        100
+    }
+}
+
+token_session::conformance_suite!(AsLeastPrivileged);

@@ -1,0 +1,41 @@
+//! The PostgreSQL store on a real server: the contract, and what is PostgreSQL's own.
+
+use std::time::Duration;
+
+use token_session::store::Postgres;
+use token_session::store::conformance::Harness;
+
+#[path = "store_postgres/costs.rs"]
+mod costs;
+#[path = "store_postgres/faults.rs"]
+mod faults;
+#[path = "store_postgres/isolation.rs"]
+mod isolation;
+#[path = "store_postgres/least_privilege.rs"]
+mod least_privilege;
+#[path = "store_postgres/protocol.rs"]
+mod protocol;
+#[path = "sql/proxy.rs"]
+mod proxy;
+#[path = "store_postgres/server.rs"]
+mod server;
+#[path = "store_postgres/sweeping.rs"]
+mod sweeping;
+#[path = "store_postgres/tables.rs"]
+mod tables;
+
+struct OnPostgres;
+
+impl Harness for OnPostgres {
+    type Store = Postgres;
+
+    async fn store(&self) -> Postgres {
+        server::fresh_store(Postgres::builder()).await
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
+token_session::conformance_suite!(OnPostgres);

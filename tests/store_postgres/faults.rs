@@ -1,0 +1,240 @@
+//! What happens when the server, the pool or a caller fails.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgPoolOptions;
+use token_session::store::{NewRecord, OwnerLimit, Postgres, Store, StoreErrorKind, Touch, Write};
+use token_session::{Key, Lifetime, Owner};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::server::{admin, fresh_name, fresh_store, login, put, random_key, run};
+
+/// Far longer than anything here takes, and short enough to end a test that hangs.
+const BOUND: Duration = Duration::from_secs(60);
+
+fn hour() -> Lifetime {
+    Lifetime::idle_secs(3_600).unwrap()
+}
+
+/// Tries until the store serves again.
+async fn resumes(store: &Postgres) {
+    let begun = Instant::now();
+    while let Err(error) = store.count().await {
+        assert!(error.is_retryable(), "{error}");
+        assert!(begun.elapsed() < BOUND, "the service does not resume: {error}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Inserts until told to stop, through errors, and returns what was answered.
+async fn insert_until(store: Postgres, stop: Arc<AtomicBool>) -> Vec<Key> {
+    let mut answered = Vec::new();
+    while !stop.load(Ordering::SeqCst) {
+        let key = random_key();
+        match store.insert(&key, &NewRecord::new("data", hour())).await {
+            Ok(_) => answered.push(key),
+            Err(error) => {
+                assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
+    answered
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_that_is_killed_loses_nothing_that_was_answered() {
+    let server = Arc::new(test_servers::Postgres::durable().unwrap());
+    let store = Postgres::builder().timeout(Duration::from_secs(2));
+    let store = store.connect(server.url()).await.unwrap();
+    store.migrate().await.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: JoinSet<_> =
+        (0..8).map(|_| insert_until(store.clone(), Arc::clone(&stop))).collect();
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let server = Arc::clone(&server);
+        tokio::task::spawn_blocking(move || server.restart().unwrap()).await.unwrap();
+        resumes(&store).await;
+    }
+    stop.store(true, Ordering::SeqCst);
+    let answered: Vec<Key> = writers.join_all().await.into_iter().flatten().collect();
+    assert!(answered.len() > 100, "only {} were answered", answered.len());
+    resumes(&store).await;
+    for key in &answered {
+        assert!(store.load(key, Touch::No).await.unwrap().is_some(), "{key} is lost");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_that_hangs_is_an_error_in_time() {
+    let server = test_servers::Postgres::start().unwrap();
+    let store = Postgres::builder().timeout(Duration::from_millis(500)).max_connections(4);
+    let store = store.connect(server.url()).await.unwrap();
+    store.migrate().await.unwrap();
+    let key = put(&store).await;
+    server.pause().unwrap();
+    let calls: JoinSet<_> = (0..20)
+        .map(|_| {
+            let (store, key) = (store.clone(), key.clone());
+            async move { timeout(BOUND, store.load(&key, Touch::No)).await }
+        })
+        .collect();
+    for answer in calls.join_all().await {
+        let error = answer.expect("no call hangs").unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+    }
+    server.resume().unwrap();
+    resumes(&store).await;
+    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unavailable() {
+    let server = test_servers::Postgres::start().unwrap();
+    let store = Postgres::builder().timeout(Duration::from_secs(1));
+    let store = store.connect(server.url()).await.unwrap();
+    store.migrate().await.unwrap();
+    server.kill().unwrap();
+    for _ in 0..3 {
+        let error = store.count().await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+    }
+    let error = Postgres::connect(server.url()).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+}
+
+#[tokio::test]
+async fn an_exhausted_pool_is_unavailable_and_recovers() {
+    let pool = PgPoolOptions::new().max_connections(1);
+    let pool = pool.connect(test_servers::postgres_url()).await.unwrap();
+    let builder = Postgres::builder().table(fresh_name()).timeout(Duration::from_millis(200));
+    let store = builder.build(pool.clone()).unwrap();
+    store.migrate().await.unwrap();
+    let held = pool.acquire().await.unwrap();
+    let error = timeout(BOUND, store.count()).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+    drop(held);
+    resumes(&store).await;
+}
+
+#[tokio::test]
+async fn a_full_server_is_unavailable() {
+    let admin = admin().await;
+    let role = fresh_name();
+    let url = login(&admin, &role).await;
+    run(&admin, format!("ALTER ROLE {role} CONNECTION LIMIT 0")).await;
+    let builder = Postgres::builder().timeout(Duration::from_millis(500));
+    let error = builder.connect(&url).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+}
+
+#[tokio::test]
+async fn a_statement_that_waits_too_long_is_ended_by_the_server() {
+    let admin = admin().await;
+    let table = fresh_name();
+    let wide = Postgres::builder().table(&table);
+    let wide = wide.connect(test_servers::postgres_url()).await.unwrap();
+    wide.migrate().await.unwrap();
+    let key = put(&wide).await;
+    // The store's own patience would end later than the server's.
+    let pool = PgPoolOptions::new().max_connections(2).after_connect(|connection, _| {
+        Box::pin(async move {
+            let limit = sqlx::query("SET statement_timeout = 100");
+            limit.execute(connection).await.map(drop)
+        })
+    });
+    let pool = pool.connect(test_servers::postgres_url()).await.unwrap();
+    let store = Postgres::builder().table(&table).timeout(BOUND).build(pool).unwrap();
+    let mut holder = admin.begin().await.unwrap();
+    let hold = format!("SELECT key FROM {table} FOR UPDATE");
+    let hold = sqlx::query(sqlx::AssertSqlSafe(hold));
+    hold.execute(&mut *holder).await.unwrap();
+    let error = store.replace(&key, &Write::new("new")).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+    // Who only reads does not wait.
+    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+    holder.rollback().await.unwrap();
+    store.replace(&key, &Write::new("new")).await.unwrap();
+}
+
+#[tokio::test]
+async fn connect_tells_the_server_its_patience() {
+    let admin = admin().await;
+    let table = fresh_name();
+    let store = Postgres::builder().table(&table).timeout(Duration::from_millis(300));
+    let store = store.connect(test_servers::postgres_url()).await.unwrap();
+    store.migrate().await.unwrap();
+    let key = put(&store).await;
+    let mut holder = admin.begin().await.unwrap();
+    let hold = format!("SELECT key FROM {table} FOR UPDATE");
+    let hold = sqlx::query(sqlx::AssertSqlSafe(hold));
+    hold.execute(&mut *holder).await.unwrap();
+    let error = store.take(&key).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+    // Nothing is left in wait for the row: it would take it when the holder ends.
+    let waiting = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND wait_event_type = 'Lock'
+         AND query LIKE '%{table}%' AND pid <> pg_backend_pid()"
+    );
+    let begun = Instant::now();
+    while crate::server::number(&admin, waiting.clone()).await > 0 {
+        assert!(begun.elapsed() < BOUND);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    holder.rollback().await.unwrap();
+    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_login_that_is_given_up_leaves_its_owner_unlocked() {
+    let store = Arc::new(fresh_store(Postgres::builder()).await);
+    let owner = Owner::new("Anna").unwrap();
+    let limit = Some(OwnerLimit::evict_oldest(3.try_into().unwrap()));
+    let record = NewRecord { owner: Some(&owner), limit, ..NewRecord::new("data", hour()) };
+    for round in 0..200 {
+        let given_up = Duration::from_micros(20 * round);
+        let key = random_key();
+        let _ = timeout(given_up, store.insert(&key, &record)).await;
+    }
+    let key = random_key();
+    let inserted = timeout(BOUND, store.insert(&key, &record));
+    inserted.await.expect("nobody holds the owner").unwrap();
+    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+    assert_eq!(store.owned(&owner, 10).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_an_error_that_names_it() {
+    let admin = admin().await;
+    let table = fresh_name();
+    let store = Postgres::builder().table(&table).build(admin.clone()).unwrap();
+    store.migrate().await.unwrap();
+    for damage in ["owner = E'\\n'", "label = ''", "idle_ms = 9000000000000000", "created_at = -1"]
+    {
+        let key = put(&store).await;
+        run(&admin, format!("UPDATE {table} SET {damage}")).await;
+        let error = store.load(&key, Touch::No).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{damage}: {error}");
+        assert!(error.to_string().contains(&key.to_string()), "{damage}: {error}");
+        store.clear().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_table_of_other_columns_is_refused() {
+    let admin = admin().await;
+    let table = fresh_name();
+    let store = Postgres::builder().table(&table).build(admin.clone()).unwrap();
+    store.migrate().await.unwrap();
+    let key = put(&store).await;
+    run(&admin, format!("ALTER TABLE {table} ALTER version TYPE integer")).await;
+    let error = store.load(&key, Touch::No).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Refused, "{error}");
+    run(&admin, format!("ALTER TABLE {table} DROP label")).await;
+    let error = store.load(&key, Touch::No).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Refused, "{error}");
+}

@@ -1,0 +1,31 @@
+//! The SQLite store on a real file: the contract, and what is SQLite's own.
+
+use std::time::Duration;
+
+use token_session::store::Sqlite;
+use token_session::store::conformance::Harness;
+
+#[path = "store_sqlite/faults.rs"]
+mod faults;
+#[path = "store_sqlite/folder.rs"]
+mod folder;
+#[path = "store_sqlite/tables.rs"]
+mod tables;
+#[path = "store_sqlite/writing.rs"]
+mod writing;
+
+impl Harness for folder::Folder {
+    type Store = Sqlite;
+
+    async fn store(&self) -> Sqlite {
+        let name = format!("{}.db", folder::random_key());
+        let builder = Sqlite::builder().timeout(Duration::from_secs(60));
+        folder::Folder::store(self, &name, builder).await
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
+token_session::conformance_suite!(folder::Folder::new());

@@ -1,0 +1,162 @@
+//! Full disks, damaged files, and files that may not be used.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
+use token_session::store::{Condition, NewRecord, Removed, Sqlite, Store, StoreErrorKind, Touch};
+use tokio::task::JoinSet;
+
+use crate::folder::{Folder, put, random_key, record, run};
+
+/// A store whose file may have so many pages of 4 KiB.
+async fn of_pages(folder: &Folder, pages: u32) -> Sqlite {
+    let options = SqliteConnectOptions::new()
+        .filename(folder.file("sessions.db"))
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .pragma("max_page_count", pages.to_string());
+    let store = Sqlite::new(SqlitePool::connect_with(options).await.unwrap());
+    store.migrate().await.unwrap();
+    store
+}
+
+fn large() -> NewRecord<'static> {
+    NewRecord { data: vec![7; 3_000].into(), ..record() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_full_disk_takes_nothing_more_and_loses_nothing() {
+    let folder = Folder::new();
+    let store = of_pages(&folder, 100).await;
+    let inserts: JoinSet<_> = (0..500)
+        .map(|_| {
+            let store = store.clone();
+            async move {
+                let key = random_key();
+                store.insert(&key, &large()).await.map(|_| key)
+            }
+        })
+        .collect();
+    let (stored, refused): (Vec<_>, Vec<_>) =
+        inserts.join_all().await.into_iter().partition(Result::is_ok);
+    assert!(stored.len() > 20 && refused.len() > 20);
+    for error in refused.into_iter().filter_map(Result::err) {
+        assert_eq!(error.kind(), StoreErrorKind::Full, "{error}");
+    }
+    let stored: Vec<_> = stored.into_iter().filter_map(Result::ok).collect();
+    for key in &stored {
+        assert_eq!(store.load(key, Touch::No).await.unwrap().unwrap().data.len(), 3_000);
+    }
+    assert_eq!(store.count().await.unwrap(), stored.len() as u64);
+
+    // Logouts are served all the same, also in one commit with logins that find no room.
+    let both: JoinSet<_> = stored
+        .iter()
+        .take(10)
+        .cloned()
+        .map(|key| {
+            let store = store.clone();
+            async move {
+                let removed = store.remove(&key, Condition::Always);
+                let (taken, new) = (random_key(), large());
+                let (removed, _) = tokio::join!(removed, store.insert(&taken, &new));
+                removed.unwrap()
+            }
+        })
+        .collect();
+    assert_eq!(both.join_all().await, [Removed::Done; 10]);
+
+    // And with room there are logins again.
+    store.clear().await.unwrap();
+    store.insert(&random_key(), &large()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_corrupt() {
+    let folder = Folder::new();
+    fs::write(folder.file("sessions.db"), "sessions ".repeat(1_000)).unwrap();
+    let error = Sqlite::connect(&folder.url("sessions.db")).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_an_error_that_names_it() {
+    let folder = Folder::new();
+    let store = folder.store("sessions.db", Sqlite::builder()).await;
+    for damage in
+        ["owner = char(10)", "label = ''", "idle_ms = 9000000000000000", "created_at = -1"]
+    {
+        let key = put(&store).await;
+        let mut beside = folder.beside("sessions.db").await;
+        run(&mut beside, format!("UPDATE token_sessions SET {damage}")).await;
+        for touch in [Touch::No, Touch::After(std::time::Duration::ZERO)] {
+            let error = store.load(&key, touch).await.unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{damage}: {error}");
+            assert!(error.to_string().contains(&key.to_string()), "{error}");
+        }
+        store.clear().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_used_is_refused() {
+    let folder = Folder::new();
+    fs::create_dir(folder.file("folder")).unwrap();
+    for url in [
+        folder.url("missing/sessions.db"),
+        folder.url("folder"),
+        "sqlite::memory:".to_owned(),
+        "postgres://host".to_owned(),
+    ] {
+        let error = Sqlite::connect(&url).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Refused, "{url}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_may_only_be_read_is_refused_to_writers() {
+    let folder = Folder::new();
+    let store = folder.store("sessions.db", Sqlite::builder()).await;
+    let key = put(&store).await;
+    let options = SqliteConnectOptions::new().filename(folder.file("sessions.db"));
+    let pool = SqlitePool::connect_with(options.read_only(true)).await.unwrap();
+    let reader = Sqlite::new(pool);
+    assert!(reader.load(&key, Touch::No).await.unwrap().is_some());
+    let error = reader.insert(&random_key(), &record()).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Refused, "{error}");
+}
+
+#[tokio::test]
+async fn a_missing_table_says_to_migrate() {
+    let folder = Folder::new();
+    let store = Sqlite::connect(&folder.url("sessions.db")).await.unwrap();
+    let read = store.load(&random_key(), Touch::No).await.map(drop);
+    let write = store.insert(&random_key(), &record()).await.map(drop);
+    for error in [read.unwrap_err(), write.unwrap_err()] {
+        assert_eq!(error.kind(), StoreErrorKind::Refused);
+        assert!(error.to_string().contains("migrate()"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn only_its_owner_may_read_the_file() {
+    let folder = Folder::new();
+    let store = folder.store("sessions.db", Sqlite::builder()).await;
+    put(&store).await;
+    for name in ["sessions.db", "sessions.db-wal", "sessions.db-shm"] {
+        let mode = fs::metadata(folder.file(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_there_keeps_its_mode() {
+    let folder = Folder::new();
+    fs::write(folder.file("sessions.db"), "").unwrap();
+    let mode = fs::Permissions::from_mode(0o640);
+    fs::set_permissions(folder.file("sessions.db"), mode).unwrap();
+    folder.store("sessions.db", Sqlite::builder()).await;
+    let mode = fs::metadata(folder.file("sessions.db")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o640);
+}

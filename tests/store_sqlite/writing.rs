@@ -1,0 +1,139 @@
+//! The one writer: what it shares, what it waits for, and when it ends.
+
+use std::future::{Future, poll_fn};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
+use token_session::store::{Sqlite, Store, StoreErrorKind, Touch, Write};
+use tokio::task::{JoinSet, unconstrained};
+use tokio::time::timeout;
+
+use crate::folder::{Folder, put, random_key, record, run};
+
+const BOUND: Duration = Duration::from_secs(60);
+
+/// How many commits a write-ahead log holds. After a header of 32 bytes it is a row of frames, and
+/// the one that ends a commit says how large the database is (<https://sqlite.org/fileformat2.html>).
+fn commits(log: &[u8]) -> usize {
+    let number = |at: usize| u32::from_be_bytes(log[at..at + 4].try_into().unwrap());
+    let frame = 24 + number(8) as usize;
+    (32..log.len()).step_by(frame).filter(|at| number(at + 4) > 0).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn operations_that_come_together_share_a_commit() {
+    let folder = Folder::new();
+    let options = SqliteConnectOptions::new()
+        .filename(folder.file("sessions.db"))
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // The log keeps all commits.
+        .pragma("wal_autocheckpoint", "0");
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    let store = Sqlite::builder().timeout(BOUND).build(pool).unwrap();
+    store.migrate().await.unwrap();
+    let log = || std::fs::read(folder.file("sessions.db-wal")).unwrap();
+    let before = commits(&log());
+
+    // While another process writes, all of them come to wait.
+    let mut other = folder.beside("sessions.db").await;
+    run(&mut other, "BEGIN IMMEDIATE").await;
+    // The runtime would hold back a task that sends so much at once.
+    let insert = |_| Box::pin(unconstrained(put(&store)));
+    let mut inserts: Vec<_> = (0..1_000).map(insert).collect();
+    for insert in &mut inserts {
+        let waits = poll_fn(|context| Poll::Ready(insert.as_mut().poll(context).is_pending()));
+        assert!(waits.await);
+    }
+    run(&mut other, "COMMIT").await;
+    let mut keys = Vec::new();
+    for insert in inserts {
+        keys.push(insert.await);
+    }
+    let shared = commits(&log()) - before;
+    assert!((1..=6).contains(&shared), "{shared} commits for 1,000 operations");
+    for key in keys {
+        assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+    }
+
+    let before = commits(&log());
+    for _ in 0..10 {
+        put(&store).await;
+    }
+    assert_eq!(commits(&log()) - before, 10, "one alone is not kept waiting for others");
+}
+
+#[tokio::test]
+async fn a_read_does_not_wait_for_a_long_write_and_a_write_does_in_bounds() {
+    let folder = Folder::new();
+    let builder = Sqlite::builder().timeout(Duration::from_millis(300));
+    let store = folder.store("sessions.db", builder).await;
+    let key = put(&store).await;
+    let mut other = folder.beside("sessions.db").await;
+    run(&mut other, "BEGIN IMMEDIATE; UPDATE token_sessions SET data = 'theirs'").await;
+
+    let found = timeout(BOUND, store.load(&key, Touch::No)).await;
+    assert_eq!(found.unwrap().unwrap().unwrap().data, "data");
+    assert_eq!(store.count().await.unwrap(), 1);
+    let ours = Write::new("ours");
+    let write = timeout(BOUND, store.replace(&key, &ours)).await;
+    let error = write.unwrap().unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+
+    run(&mut other, "COMMIT").await;
+    assert_eq!(store.load(&key, Touch::No).await.unwrap().unwrap().data, "theirs");
+    let begun = Instant::now();
+    // The writer may still be at the wait of before.
+    while let Err(error) = store.replace(&key, &ours).await {
+        assert!(begun.elapsed() < BOUND, "{error}");
+    }
+    assert_eq!(store.load(&key, Touch::No).await.unwrap().unwrap().data, "ours");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_writers_of_one_file_take_turns() {
+    let folder = Folder::new();
+    let [one, two] = [
+        folder.store("sessions.db", Sqlite::builder().timeout(BOUND)).await,
+        folder.store("sessions.db", Sqlite::builder().timeout(BOUND)).await,
+    ];
+    let inserts: JoinSet<_> = (0..500)
+        .map(|turn| {
+            let store = if turn % 2 == 0 { one.clone() } else { two.clone() };
+            async move { put(&store).await }
+        })
+        .collect();
+    let keys = inserts.join_all().await;
+    for key in keys {
+        assert!(one.load(&key, Touch::No).await.unwrap().is_some());
+        assert!(two.load(&key, Touch::No).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
+async fn the_writer_ends_with_its_store() {
+    let folder = Folder::new();
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    let store = folder.store("sessions.db", Sqlite::builder()).await;
+    put(&store).await;
+    assert!(tasks() > before);
+    drop(store);
+    let begun = Instant::now();
+    while tasks() > before {
+        assert!(begun.elapsed() < BOUND, "a task goes on");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[test]
+fn a_store_whose_runtime_has_ended_is_unavailable() {
+    let folder = Folder::new();
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let first = runtime();
+    let store = first.block_on(folder.store("sessions.db", Sqlite::builder()));
+    drop(first);
+    let insert = runtime().block_on(store.insert(&random_key(), &record()));
+    assert_eq!(insert.unwrap_err().kind(), StoreErrorKind::Unavailable);
+}
