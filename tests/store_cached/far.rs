@@ -26,6 +26,12 @@ struct Inner {
     told: Mutex<Vec<Tell>>,
 }
 
+impl std::fmt::Debug for Far {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Far")
+    }
+}
+
 impl Far {
     pub fn new(clock: &ManualClock) -> Self {
         Self(Arc::new(Inner {
@@ -41,7 +47,7 @@ impl Far {
         self.0.loads.swap(0, Ordering::SeqCst)
     }
 
-    /// Lets loads find what they are asked for, and not answer before the guard is dropped.
+    /// Lets loads and removals be done, and not be answered before the guard is dropped.
     pub async fn hold_answers(&self) -> Closed<'_, ()> {
         self.0.answers.lock().await
     }
@@ -94,7 +100,9 @@ impl Store for Far {
     }
 
     async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
-        self.0.memory.remove(key, condition).await
+        let removed = self.0.memory.remove(key, condition).await;
+        let _open = self.0.answers.lock().await;
+        removed
     }
 
     async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {

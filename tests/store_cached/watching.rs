@@ -56,7 +56,7 @@ async fn a_load_under_way_does_not_bring_back_what_was_told_meanwhile() {
     while far.loads() == 0 {
         tokio::task::yield_now().await;
     }
-    far.remove(&key(1), Condition::Always).await.unwrap();
+    far.take(&key(1)).await.unwrap();
     far.tell(&Change::Record(key(1)));
     drop(held);
     assert!(load.await.unwrap().is_some(), "it was there when it was asked for");

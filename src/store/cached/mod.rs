@@ -177,6 +177,10 @@ impl<S: Store> Store for Cached<S> {
         self.0.far.partitions()
     }
 
+    fn keeps_plain_ids(&self) -> bool {
+        self.0.far.keeps_plain_ids()
+    }
+
     fn attach(&self, events: &Events) {
         self.0.far.attach(events);
     }

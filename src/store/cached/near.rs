@@ -117,7 +117,8 @@ impl Near {
         let entries = self.entries.pin();
         if entries.len() < self.capacity || entries.contains_key(key) {
             let entry = Entry { record: record.clone(), asked, answered_at: now };
-            entries.insert(*key, Arc::new(entry));
+            // Not the key itself, which may hold the token.
+            entries.insert(Key::from_bytes(*key.as_bytes()), Arc::new(entry));
         }
     }
 
