@@ -87,6 +87,17 @@ pub trait Harness: Send + Sync + 'static {
     fn scan_repeats(&self) -> bool {
         false
     }
+
+    /// Whether the store knows owners. Without them it is no [`AtomicStore`](super::AtomicStore), and
+    /// tests that are about something else leave them out.
+    fn knows_owners(&self) -> bool {
+        true
+    }
+
+    /// Whether the store can scan and count what it holds. As with owners otherwise.
+    fn knows_all_records(&self) -> bool {
+        true
+    }
 }
 
 /// Makes a `#[tokio::test]` of each function of the
@@ -95,6 +106,10 @@ pub trait Harness: Send + Sync + 'static {
 /// The expression is evaluated in each test anew, within an `async` function. The tests stand in a
 /// module for each part of the contract, so a store's tests go into a module or a file of their
 /// own.
+///
+/// A store that cannot keep every sentence names the tests of those that it keeps, after a
+/// semicolon: `conformance_suite! { InMemory::default(); load { a_missing_record_is_none } }`. Its
+/// docs then say what does not hold.
 #[macro_export]
 macro_rules! conformance_suite {
     ($harness:expr) => {
@@ -212,6 +227,9 @@ macro_rules! conformance_suite {
             }
         }
     };
+    ($harness:expr; $($module:ident $tests:tt)*) => {
+        $crate::conformance_suite! { @modules $harness; $($module $tests)* }
+    };
     (@modules $harness:expr; $($module:ident $tests:tt)*) => {
         $($crate::conformance_suite! { @module $harness; $module $tests })*
     };
@@ -288,6 +306,16 @@ fn key_of(store: &impl Store, owner: &Owner) -> Key {
     random_key_where(|key| key.partition(count) == owner.partition(count))
 }
 
+/// An owner, if the store knows any.
+fn any_owner<H: Harness>(harness: &H, id: &str) -> Option<Owner> {
+    harness.knows_owners().then(|| owner_named(id))
+}
+
+/// A random key that a session of this owner may have.
+fn key_for(store: &impl Store, owner: Option<&Owner>) -> Key {
+    owner.map_or_else(random_key, |owner| key_of(store, owner))
+}
+
 fn owner_named(id: impl Into<String>) -> Owner {
     Owner::new(id.into()).expect("the suite names an owner that is none")
 }
@@ -333,6 +361,20 @@ async fn is_alive(store: &impl Store, key: &Key) -> bool {
 async fn listed(store: &impl Store, owner: &Owner) -> Vec<Key> {
     let owned = store.owned(owner, usize::MAX).await.unwrap();
     owned.into_iter().map(|(key, _)| key).collect()
+}
+
+/// These are the owner's sessions, where the store knows owners.
+async fn assert_listed(store: &impl Store, owner: Option<&Owner>, keys: &[Key]) {
+    if let Some(owner) = owner {
+        assert_eq!(listed(store, owner).await, keys);
+    }
+}
+
+/// So many records are alive, where the store can tell.
+async fn assert_count<H: Harness>(harness: &H, store: &impl Store, count: u64) {
+    if harness.knows_all_records() {
+        assert_eq!(store.count().await.unwrap(), count);
+    }
 }
 
 /// A session's facts, without the time at which they were asked for.
