@@ -80,10 +80,11 @@ async fn a_server_that_is_killed_loses_nothing_that_was_answered() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_server_that_hangs_is_an_error_in_time() {
     let server = test_servers::MariaDb::start().unwrap();
-    let store = MySql::builder().timeout(Duration::from_millis(500)).max_connections(4);
-    let store = store.connect(server.url()).await.unwrap();
-    store.migrate().await.unwrap();
-    let key = put(&store).await;
+    let pool = MySqlPoolOptions::new().max_connections(4).connect(server.url()).await.unwrap();
+    let patient = MySql::new(pool.clone());
+    patient.migrate().await.unwrap();
+    let key = put(&patient).await;
+    let store = MySql::builder().timeout(Duration::from_millis(500)).build(pool).unwrap();
     server.pause().unwrap();
     let calls: JoinSet<_> = (0..20)
         .map(|_| {
@@ -97,14 +98,14 @@ async fn a_server_that_hangs_is_an_error_in_time() {
     }
     server.resume().unwrap();
     resumes(&store).await;
-    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+    assert!(patient.load(&key, Touch::No).await.unwrap().is_some());
 }
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_unavailable() {
     let server = test_servers::MariaDb::start().unwrap();
-    let store = MySql::builder().timeout(Duration::from_secs(1));
-    let store = store.connect(server.url()).await.unwrap();
+    let pool = MySqlPoolOptions::new().connect(server.url()).await.unwrap();
+    let store = MySql::builder().timeout(Duration::from_secs(1)).build(pool).unwrap();
     store.migrate().await.unwrap();
     server.kill().unwrap();
     for _ in 0..3 {

@@ -80,10 +80,11 @@ async fn a_server_that_is_killed_loses_nothing_that_was_answered() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_server_that_hangs_is_an_error_in_time() {
     let server = test_servers::Postgres::start().unwrap();
-    let store = Postgres::builder().timeout(Duration::from_millis(500)).max_connections(4);
-    let store = store.connect(server.url()).await.unwrap();
-    store.migrate().await.unwrap();
-    let key = put(&store).await;
+    let pool = PgPoolOptions::new().max_connections(4).connect(server.url()).await.unwrap();
+    let patient = Postgres::new(pool.clone());
+    patient.migrate().await.unwrap();
+    let key = put(&patient).await;
+    let store = Postgres::builder().timeout(Duration::from_millis(500)).build(pool).unwrap();
     server.pause().unwrap();
     let calls: JoinSet<_> = (0..20)
         .map(|_| {
@@ -97,14 +98,14 @@ async fn a_server_that_hangs_is_an_error_in_time() {
     }
     server.resume().unwrap();
     resumes(&store).await;
-    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+    assert!(patient.load(&key, Touch::No).await.unwrap().is_some());
 }
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_unavailable() {
     let server = test_servers::Postgres::start().unwrap();
-    let store = Postgres::builder().timeout(Duration::from_secs(1));
-    let store = store.connect(server.url()).await.unwrap();
+    let pool = PgPoolOptions::new().connect(server.url()).await.unwrap();
+    let store = Postgres::builder().timeout(Duration::from_secs(1)).build(pool).unwrap();
     store.migrate().await.unwrap();
     server.kill().unwrap();
     for _ in 0..3 {
@@ -173,10 +174,11 @@ async fn a_statement_that_waits_too_long_is_ended_by_the_server() {
 async fn connect_tells_the_server_its_patience() {
     let admin = admin().await;
     let table = fresh_name();
-    let store = Postgres::builder().table(&table).timeout(Duration::from_millis(300));
+    let patient = Postgres::builder().table(&table).build(admin.clone()).unwrap();
+    patient.migrate().await.unwrap();
+    let key = put(&patient).await;
+    let store = Postgres::builder().table(&table).timeout(Duration::from_secs(1));
     let store = store.connect(test_servers::postgres_url()).await.unwrap();
-    store.migrate().await.unwrap();
-    let key = put(&store).await;
     let mut holder = admin.begin().await.unwrap();
     let hold = format!("SELECT key FROM {table} FOR UPDATE");
     let hold = sqlx::query(sqlx::AssertSqlSafe(hold));
@@ -194,7 +196,7 @@ async fn connect_tells_the_server_its_patience() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     holder.rollback().await.unwrap();
-    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+    assert!(patient.load(&key, Touch::No).await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
