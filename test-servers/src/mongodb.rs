@@ -28,6 +28,12 @@ impl MongoDb {
         Self::start_with(&["--sync-on-commit"])
     }
 
+    /// Restarts it, and lets nobody in from now on but the users that were made before.
+    pub fn require_login(&mut self) -> Result<()> {
+        self.0.add_argument("--auth");
+        self.restart()
+    }
+
     fn start_with(stand_in_options: &[&str]) -> Result<Self> {
         let directory = Directory::create("mongodb", None)?;
         let data = directory.path().join("data");

@@ -30,7 +30,7 @@ const KINDS: [(&str, bool); 3] = [("expired", true), ("del", false), ("evicted",
 pub(super) enum Source {
     One(Target),
     /// Every master: keyspace events stay on the node where they arise.
-    Cluster(Cluster, Dialer),
+    Cluster(Cluster, Box<Dialer>),
 }
 
 /// A task that listens until this is dropped.
@@ -48,7 +48,7 @@ pub(super) fn listen(source: Source, names: Arc<Names>, presence: Arc<Presence>)
     Listener(tokio::spawn(async move {
         match source {
             Source::One(target) => ear.stay(target).await,
-            Source::Cluster(cluster, dialer) => ear.follow(cluster, dialer).await,
+            Source::Cluster(cluster, dialer) => ear.follow(cluster, *dialer).await,
         }
     }))
 }
