@@ -24,7 +24,7 @@ use super::{Inner, Redis, RedisConnection};
 use crate::store::{Result, StoreError};
 
 /// How many partitions a store on a Cluster has. They lie evenly over the slots, so a dozen masters
-/// are still loaded alike, and to draw a token for one costs some 256 digests: 0.05 ms.
+/// are still loaded alike, and to draw a token for one costs some 256 digests: 0.2 ms.
 const CLUSTER_PARTITIONS: u16 = 256;
 
 /// The settings of a [`Redis`]; made by [`Redis::builder`].

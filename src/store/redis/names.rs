@@ -1,5 +1,7 @@
 //! [`Names`]: under which names Redis keeps what.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -17,17 +19,21 @@ const KEY_LEN: usize = 43;
 ///
 /// The tag is the partition's, and the only part that a Cluster hashes, so that all of a partition
 /// lies in one slot.
-#[derive(Debug)]
 pub(super) struct Names {
     prefix: String,
     partitions: Vec<Partition>,
 }
 
-#[derive(Debug)]
 struct Partition {
     /// What the names of its keys begin with.
     head: String,
     slot: u16,
+}
+
+impl fmt::Debug for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{{1 of {}}}:…", self.prefix, self.partitions.len())
+    }
 }
 
 impl Names {
