@@ -107,12 +107,33 @@ pub trait Harness: Send + Sync + 'static {
 /// module for each part of the contract, so a store's tests go into a module or a file of their
 /// own.
 ///
+/// Codes and links are among them, since they lean on the contract more than sessions do. Their
+/// tests ask for an [`AtomicStore`](super::AtomicStore); `conformance_suite!(sessions: …)` leaves
+/// them out.
+///
 /// A store that cannot keep every sentence names the tests of those that it keeps, after a
 /// semicolon: `conformance_suite! { InMemory::default(); load { a_missing_record_is_none } }`. Its
 /// docs then say what does not hold.
 #[macro_export]
 macro_rules! conformance_suite {
     ($harness:expr) => {
+        $crate::conformance_suite! { sessions: $harness }
+        $crate::conformance_suite! { @modules $harness;
+            codes {
+                of_racing_right_codes_one_is_redeemed
+                no_more_racing_guesses_are_compared_than_there_are
+                a_right_code_amid_wrong_guesses_is_redeemed
+                racing_challenges_keep_no_more_than_a_day
+                a_racing_double_submit_gets_one_answer_twice
+                of_racing_leases_one_is_taken
+                a_code_ends_with_its_lifetime
+                all_codes_of_a_subject_are_revoked
+                of_racing_recovery_codes_one_is_used
+                a_link_is_used_as_often_as_it_has_uses
+            }
+        }
+    };
+    (sessions: $harness:expr) => {
         $crate::conformance_suite! { @modules $harness;
             throughout {
                 an_expired_record_does_not_exist
@@ -212,18 +233,6 @@ macro_rules! conformance_suite {
                 stores_do_not_see_each_other
                 a_sweep_frees_no_more_than_its_limit_and_nothing_live
                 there_are_1_to_1024_partitions
-            }
-            codes {
-                of_racing_right_codes_one_is_redeemed
-                no_more_racing_guesses_are_compared_than_there_are
-                a_right_code_amid_wrong_guesses_is_redeemed
-                racing_challenges_keep_no_more_than_a_day
-                a_racing_double_submit_gets_one_answer_twice
-                of_racing_leases_one_is_taken
-                a_code_ends_with_its_lifetime
-                all_codes_of_a_subject_are_revoked
-                of_racing_recovery_codes_one_is_used
-                a_link_is_used_as_often_as_it_has_uses
             }
         }
     };
