@@ -1,6 +1,7 @@
 //! [`Postgres`]: sessions in PostgreSQL.
 
 mod builder;
+mod changes;
 mod operations;
 
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgPool;
 
+use self::changes::Changes;
 use self::operations::Statements;
 use super::sql::{Client, Server, Telling, Verdict};
 use super::{Result, StoreErrorKind};
@@ -90,6 +92,7 @@ pub use self::builder::PostgresBuilder;
 pub struct Postgres {
     client: Client<sqlx::Postgres>,
     sql: Arc<Statements>,
+    changes: Arc<Changes>,
     telling: Telling,
 }
 
@@ -119,7 +122,8 @@ impl Postgres {
     /// [`Refused`](StoreErrorKind::Refused) when the role may not create tables in the schema, or
     /// there is no such schema.
     pub async fn migrate(&self) -> Result<()> {
-        self.create_table().await
+        self.create_table().await?;
+        self.create_triggers().await
     }
 }
 

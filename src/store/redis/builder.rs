@@ -14,8 +14,9 @@ use super::cluster::{Cluster, Detours};
 use super::connection::Connection;
 use super::error::{refused, store_error, timed_out};
 use super::link::{Link, Target};
+use super::listener::{Listener, Source};
 use super::names::Names;
-use super::notifications::{self, Listener, Source};
+use super::notifications::Endings;
 use super::presence::Presence;
 use super::sentinel::Sentinels;
 use super::target::{Dialer, Place, tcp_settings};
@@ -160,7 +161,10 @@ impl RedisBuilder {
     pub fn build(self, connection: impl Into<RedisConnection>) -> Result<RedisStore> {
         let RedisConnection(connection) = connection.into();
         let names = Arc::new(self.names(&connection)?);
-        Ok(self.store(connection, names, Arc::default(), None))
+        let timeout = self.response_timeout;
+        let presence = Arc::default();
+        let inner = Inner { connection, names, presence, timeout, source: None, _listener: None };
+        Ok(RedisStore(Arc::new(inner)))
     }
 
     /// A store on a connection of its own, as [`RedisStore::connect`] makes one, with these
@@ -173,10 +177,19 @@ impl RedisBuilder {
         let (connection, source) = self.open(Place::parse(url)?, &presence).await?;
         let names = Arc::new(self.names(&connection)?);
         connection.reach(Instant::now() + self.connect_timeout).await.map_err(store_error)?;
-        let listener = self
-            .hears_endings
-            .then(|| notifications::listen(source, Arc::clone(&names), Arc::clone(&presence)));
-        Ok(self.store(connection, names, presence, listener))
+        let endings = || {
+            let ear = Endings { names: Arc::clone(&names), presence: Arc::clone(&presence) };
+            Listener::new(source.clone(), ear)
+        };
+        let listener = self.hears_endings.then(endings);
+        Ok(RedisStore(Arc::new(Inner {
+            connection,
+            names,
+            presence,
+            timeout: self.response_timeout,
+            source: Some(source),
+            _listener: listener,
+        })))
     }
 
     async fn open(&self, place: Place, presence: &Arc<Presence>) -> Result<(Connection, Source)> {
@@ -258,21 +271,5 @@ impl RedisBuilder {
             )));
         }
         Ok(Names::new(prefix.clone(), partitions))
-    }
-
-    fn store(
-        self,
-        connection: Connection,
-        names: Arc<Names>,
-        presence: Arc<Presence>,
-        listener: Option<Listener>,
-    ) -> RedisStore {
-        RedisStore(Arc::new(Inner {
-            connection,
-            names,
-            presence,
-            timeout: self.response_timeout,
-            _listener: listener,
-        }))
     }
 }

@@ -5,6 +5,7 @@ mod cluster;
 mod connection;
 mod error;
 mod link;
+mod listener;
 mod names;
 mod notifications;
 mod presence;
@@ -14,6 +15,7 @@ mod script;
 mod sentinel;
 mod target;
 mod tls;
+mod tracking;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +29,8 @@ pub(super) use self::target::answers_to;
 
 use self::connection::Connection;
 use self::error::{is_unknown_script, refused, store_error, unexpected};
+use self::listener::{Listener, Source};
 use self::names::Names;
-use self::notifications::Listener;
 use self::presence::Presence;
 use self::record::Seen;
 use self::script::Script;
@@ -49,6 +51,8 @@ struct Inner {
     names: Arc<Names>,
     presence: Arc<Presence>,
     timeout: Duration,
+    /// Where the server speaks by itself, if the store has connected by itself.
+    source: Option<Source>,
     _listener: Option<Listener>,
 }
 
