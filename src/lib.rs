@@ -33,6 +33,7 @@
 //! | | |
 //! |---|---|
 //! | [`TokenSession`], [`Builder`] | what an application does with sessions, and how it is configured |
+//! | [`codes`], [`links`] | one-time codes to type, and links to click |
 //! | [`http`](mod@http) | the layer and the extractors for servers (features `http`, `axum`, `actix`) |
 //! | [`store`] | the contract of stores, the memory store, and one store a feature |
 //! | [`Token`], [`Key`] | the secret that a client holds, and what a store sees of it |
@@ -53,20 +54,27 @@
 //! HTTP layer answers 503, never 401: a client must not drop a token that is good.
 
 mod codec;
+pub mod codes;
 mod error;
 mod event;
 mod generator;
 #[cfg(feature = "http")]
 pub mod http;
+mod key_ring;
+pub mod links;
 mod manager;
 mod observe;
 mod record;
 pub mod store;
+mod stored;
 mod token;
 
 #[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../docs/from-node.md")]
+mod from_node {}
 
 #[cfg(feature = "messagepack")]
 pub use codec::MessagePack;
@@ -74,6 +82,7 @@ pub use codec::{Codec, CodecError, Json};
 pub use error::{Error, Source};
 pub use event::{Event, Events, Subscription};
 pub use generator::{Origin, TokenGenerator};
+pub use key_ring::{KeyRing, KeyRingError};
 pub use manager::{Builder, Issued, Loaded, NewSession, SessionPage, Sweeper, TokenSession};
 pub use record::{
     Label, Lifetime, LifetimeError, Meta, Owner, Record, TextError, Timestamp, Version,

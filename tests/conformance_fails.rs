@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use token_session::store::conformance::{self, Harness};
 use token_session::store::{
-    Condition, Cursor, Inserted, ManualClock, Memory, NewRecord, Page, Removed, Renamed, Renewal,
-    Replaced, Result, Store, Touch, Write,
+    AtomicStore, Condition, Cursor, Inserted, ManualClock, Memory, NewRecord, Page, Removed,
+    Renamed, Renewal, Replaced, Result, Store, Touch, Write,
 };
 use token_session::{Key, Lifetime, Meta, Owner, Record};
 use tokio::sync::Mutex;
@@ -481,6 +481,9 @@ impl Store for FaultyStore {
     }
 }
 
+/// So it says, or codes could not be built on it.
+impl AtomicStore for FaultyStore {}
+
 /// A test for each fault: that the functions of the suite after the arrow find it.
 macro_rules! found {
     ($($name:ident: $fault:ident => $($module:ident::$test:ident),+;)*) => {$(
@@ -680,4 +683,21 @@ found! {
         administration::a_sweep_frees_no_more_than_its_limit_and_nothing_live;
     no_partitions_are_found: NoPartitions =>
         administration::there_are_1_to_1024_partitions;
+
+    a_code_that_never_ends_is_found: ClockStandsStill =>
+        codes::a_code_ends_with_its_lifetime;
+    a_first_guess_budget_that_is_looked_for_then_written_is_found: InsertLooksThenWrites =>
+        codes::racing_challenges_keep_no_more_than_a_day;
+    a_code_that_is_looked_at_then_used_is_found: ReplaceLooksThenWrites =>
+        codes::of_racing_right_codes_one_is_redeemed,
+        codes::no_more_racing_guesses_are_compared_than_there_are,
+        codes::racing_challenges_keep_no_more_than_a_day,
+        codes::a_racing_double_submit_gets_one_answer_twice,
+        codes::of_racing_leases_one_is_taken,
+        codes::of_racing_recovery_codes_one_is_used,
+        codes::a_link_is_used_as_often_as_it_has_uses;
+    a_last_use_that_is_looked_for_then_removed_is_found: RemoveLooksThenRemoves =>
+        codes::a_link_is_used_as_often_as_it_has_uses;
+    a_revocation_of_others_is_found: RemoveOwnedEndsOthers =>
+        codes::all_codes_of_a_subject_are_revoked;
 }

@@ -34,4 +34,4 @@ impl Harness for InFrontOfMemory {
     }
 }
 
-token_session::conformance_suite!(InFrontOfMemory::default());
+token_session::conformance_suite!(sessions: InFrontOfMemory::default());

@@ -24,6 +24,10 @@ impl Harness for InMemory {
     async fn pass(&self, time: Duration) {
         self.0.advance(time);
     }
+
+    fn rounds(&self) -> usize {
+        100
+    }
 }
 
 mod conformance {

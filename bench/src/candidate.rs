@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Instant;
 
 use axum::Router;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -50,12 +51,20 @@ impl Running {
         Self { name, address, request, cpu }
     }
 
-    /// CPU microseconds of the service's thread per request.
-    pub fn measure(&self, requests: usize) -> f64 {
-        let before = self.cpu.read();
+    /// Sends so many requests, and says what each of them cost.
+    pub fn measure(&self, requests: usize) -> Cost {
+        let (before, started) = (self.cpu.read(), Instant::now());
         load::run(self.address, &self.request, requests);
-        (self.cpu.read() - before) as f64 / requests as f64
+        let cpu = (self.cpu.read() - before) as f64 / requests as f64;
+        Cost { cpu, per_second: requests as f64 / started.elapsed().as_secs_f64() }
     }
+}
+
+/// What a request cost.
+pub struct Cost {
+    /// CPU microseconds of the service's thread.
+    pub cpu: f64,
+    pub per_second: f64,
 }
 
 impl Cpu {

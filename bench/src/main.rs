@@ -8,8 +8,9 @@
 mod candidate;
 mod load;
 mod memory;
+mod redis;
 
-use candidate::Running;
+use candidate::{Cost, Running};
 
 fn main() {
     let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<usize>());
@@ -20,6 +21,8 @@ fn main() {
     };
     let (rounds, requests) = (next(15), next(20_000));
     report("memory", &memory::candidates(), rounds, requests);
+    let server = test_servers::Redis::start().expect("Redis starts");
+    report("Redis", &redis::candidates(server.url()), rounds, requests);
 }
 
 /// The second candidate is the measure of the others; the first is the floor.
@@ -27,14 +30,15 @@ fn report(store: &str, running: &[Running], rounds: usize, requests: usize) {
     for candidate in running {
         candidate.measure(requests / 4);
     }
-    let measured: Vec<Vec<f64>> =
+    let measured: Vec<Vec<Cost>> =
         (0..rounds).map(|_| running.iter().map(|one| one.measure(requests)).collect()).collect();
-    println!("{store}: CPU of the server per GET /me, {rounds} rounds of {requests} requests");
-    println!("{:<28} {:>9} {:>14}", "", "µs", "/ hand-written");
+    println!("{store}: CPU of the service per GET /me, {rounds} rounds of {requests} requests");
+    println!("{:<28} {:>9} {:>14} {:>11}", "", "µs", "/ hand-written", "requests/s");
     for (index, candidate) in running.iter().enumerate() {
-        let micros = median(measured.iter().map(|round| round[index]));
-        let ratio = median(measured.iter().map(|round| round[index] / round[1]));
-        println!("{:<28} {micros:>9.2} {ratio:>14.3}", candidate.name);
+        let micros = median(measured.iter().map(|round| round[index].cpu));
+        let ratio = median(measured.iter().map(|round| round[index].cpu / round[1].cpu));
+        let rate = median(measured.iter().map(|round| round[index].per_second));
+        println!("{:<28} {micros:>9.2} {ratio:>14.3} {rate:>11.0}", candidate.name);
     }
 }
 

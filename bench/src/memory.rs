@@ -17,17 +17,17 @@ use tower_sessions::{Expiry, MemoryStore, SessionManagerLayer, SessionStore};
 
 use crate::candidate::Running;
 
-const TTL: Duration = Duration::from_secs(1800);
+pub const TTL: Duration = Duration::from_secs(1800);
 
 /// What each of them keeps in a session, and answers.
 #[derive(Clone, Serialize, Deserialize)]
-struct Me {
+pub struct Me {
     user: String,
     device: String,
     visits: u64,
 }
 
-fn me() -> Me {
+pub fn me() -> Me {
     Me { user: "anna".to_owned(), device: "phone".to_owned(), visits: 17 }
 }
 
@@ -40,7 +40,7 @@ pub fn candidates() -> Vec<Running> {
     ]
 }
 
-async fn floor() -> (Router, String) {
+pub async fn floor() -> (Router, String) {
     (Router::new().route("/me", get(|| async { Json(me()) })), String::new())
 }
 

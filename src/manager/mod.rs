@@ -5,7 +5,7 @@ mod answer;
 mod builder;
 mod new_session;
 mod owners;
-mod retry;
+pub(crate) mod retry;
 mod sweeper;
 
 use std::marker::PhantomData;

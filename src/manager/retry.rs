@@ -24,14 +24,19 @@ impl Backoff {
         if self.conflicts >= MAX_ATTEMPTS {
             return Err(Error::Conflict { attempts: self.conflicts });
         }
-        if self.conflicts < 3 {
-            tokio::task::yield_now().await;
-            return Ok(());
-        }
-        // Without randomness the waits are equal, which is slow, not wrong.
-        let random = u64::from(getrandom::u32().unwrap_or(u32::MAX));
-        let most = 1_000_u64 << (self.conflicts - 3).min(8);
-        tokio::time::sleep(Duration::from_micros((most * random) >> 32)).await;
+        pause(self.conflicts).await;
         Ok(())
     }
+}
+
+/// Waits after so many conflicts.
+pub(crate) async fn pause(conflicts: u32) {
+    if conflicts < 3 {
+        tokio::task::yield_now().await;
+        return;
+    }
+    // Without randomness the waits are equal, which is slow, not wrong.
+    let random = u64::from(getrandom::u32().unwrap_or(u32::MAX));
+    let most = 1_000_u64 << (conflicts - 3).min(8);
+    tokio::time::sleep(Duration::from_micros((most * random) >> 32)).await;
 }

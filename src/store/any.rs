@@ -49,7 +49,7 @@ impl AnyStore {
             "memory" => Ok(Self::new(Memory::new())),
             #[cfg(feature = "redis")]
             scheme if super::redis::answers_to(scheme) => {
-                Ok(Self::new(super::RedisStore::connect(url).await?))
+                Ok(Self::new(super::Redis::connect(url).await?))
             }
             #[cfg(feature = "postgres")]
             "postgres" | "postgresql" => {

@@ -29,7 +29,7 @@ mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]
-pub mod redis;
+mod redis;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod sql;
 #[cfg(feature = "sqlite")]
@@ -54,7 +54,7 @@ pub use self::mysql::{MySql, MySqlBuilder};
 #[cfg(feature = "postgres")]
 pub use self::postgres::{Postgres, PostgresBuilder};
 #[cfg(feature = "redis")]
-pub use self::redis::RedisStore;
+pub use self::redis::{Redis, RedisBuilder, RedisConnection};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{Sqlite, SqliteBuilder};
 #[cfg(feature = "tower-sessions")]

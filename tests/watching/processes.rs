@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use token_session::store::{
-    Cached, Condition, NewRecord, Postgres, RedisStore, Removed, Sqlite, Store, Touch,
+    Cached, Condition, NewRecord, Postgres, Redis, Removed, Sqlite, Store, Touch,
 };
 use token_session::{Key, Lifetime, Owner};
 
@@ -140,7 +140,7 @@ async fn a_session_that_was_ended_is_gone_on_every_server_within_the_bound() {
 async fn a_session_that_was_ended_is_gone_as_soon_as_redis_tells() {
     let store = async |place: &str| {
         let (prefix, url) = place.split_once(' ').unwrap();
-        let far = RedisStore::builder().prefix(prefix).connect(url).await.unwrap();
+        let far = Redis::builder().prefix(prefix).connect(url).await.unwrap();
         Cached::builder(far).staleness(STALENESS_IF_TOLD).watch().await.unwrap()
     };
     if let Some((key, place)) = other_server() {

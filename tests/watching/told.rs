@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use token_session::store::{
-    Change, Condition, Inserted, NewRecord, OwnerLimit, Postgres, RedisStore, Removed, Renamed,
-    Renewal, Replaced, Store, StoreErrorKind, Watch, Watching, Write,
+    Change, Condition, Inserted, NewRecord, OwnerLimit, Postgres, Redis, Removed, Renamed, Renewal,
+    Replaced, Store, StoreErrorKind, Watch, Watching, Write,
 };
 use token_session::{Key, Lifetime, Owner, Version};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -68,7 +68,7 @@ fn record<'a>(owner: &'a Owner, limit: Option<OwnerLimit>) -> NewRecord<'a> {
 
 /// Redis listens on a connection of its own, and says when that is there; what was done before is
 /// within that word.
-async fn hear_redis(store: &RedisStore, masters: usize) -> Heard {
+async fn hear_redis(store: &Redis, masters: usize) -> Heard {
     let mut heard = Heard::of(store).await;
     for _ in 0..masters {
         heard.wait_for(|change| *change == Change::Any).await;
@@ -128,7 +128,7 @@ async fn each_change_is_told(there: &impl Store, hear: impl AsyncFnOnce() -> Hea
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_tells_each_change() {
     let prefix = fresh_name();
-    let store = || RedisStore::builder().prefix(&prefix).connect(test_servers::redis_url());
+    let store = || Redis::builder().prefix(&prefix).connect(test_servers::redis_url());
     let (here, there) = (store().await.unwrap(), store().await.unwrap());
     each_change_is_told(&there, async || hear_redis(&here, 1).await).await;
 }
@@ -139,7 +139,7 @@ async fn a_redis_cluster_tells_each_change() {
     let hosts: Vec<_> = urls.iter().map(|url| url.trim_start_matches("redis://")).collect();
     let url = format!("redis-cluster://{}", hosts.join(","));
     let prefix = fresh_name();
-    let store = || RedisStore::builder().prefix(&prefix).connect(&url);
+    let store = || Redis::builder().prefix(&prefix).connect(&url);
     let (here, there) = (store().await.unwrap(), store().await.unwrap());
     // Half of them are replicas.
     each_change_is_told(&there, async || hear_redis(&here, urls.len() / 2).await).await;
@@ -225,7 +225,7 @@ async fn a_lost_connection_is_told(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_connection_to_redis_is_told() {
     let server = test_servers::Redis::start().unwrap();
-    let store = RedisStore::connect(server.url()).await.unwrap();
+    let store = Redis::connect(server.url()).await.unwrap();
     let heard = hear_redis(&store, 1).await;
     a_lost_connection_is_told(&server, &store, heard).await;
 }
@@ -266,17 +266,17 @@ async fn a_table_without_triggers_is_refused() {
 async fn a_connection_of_the_applications_own_is_refused_by_redis() {
     let client = redis::Client::open(test_servers::redis_url()).unwrap();
     let manager = client.get_connection_manager().await.unwrap();
-    assert!(refused(&RedisStore::new(manager)).await.contains("by a URL"));
+    assert!(refused(&Redis::new(manager)).await.contains("by a URL"));
 }
 
 #[tokio::test]
 async fn a_redis_user_without_the_right_is_refused() {
     let rights = include_str!("../../src/store/redis/rights.acl");
     let server = test_servers::Redis::with_user("service", "secret", rights).unwrap();
-    let store = RedisStore::connect(&server.url_as("service", "secret")).await.unwrap();
+    let store = Redis::connect(&server.url_as("service", "secret")).await.unwrap();
     assert!(refused(&store).await.contains("right"));
     let rights = format!("{rights} +client|tracking");
     let server = test_servers::Redis::with_user("service", "secret", &rights).unwrap();
-    let store = RedisStore::connect(&server.url_as("service", "secret")).await.unwrap();
+    let store = Redis::connect(&server.url_as("service", "secret")).await.unwrap();
     assert!(store.watch(|_| {}).await.is_ok());
 }

@@ -45,6 +45,7 @@ use crate::record::{Label, Lifetime, Meta, Owner, Record};
 use crate::token::Key;
 
 pub mod administration;
+pub mod codes;
 pub mod insert;
 pub mod load;
 pub mod owners;
@@ -70,6 +71,11 @@ pub trait Harness: Send + Sync + 'static {
     /// How many callers race for one record, and how many rounds the randomised tests take.
     fn races(&self) -> usize {
         1_000
+    }
+
+    /// How many rounds the races for one-time codes take. Raise it where a round is cheap.
+    fn rounds(&self) -> usize {
+        10
     }
 
     /// The store's clock moves in steps of so much, and may end a record so much late or early.
@@ -101,12 +107,33 @@ pub trait Harness: Send + Sync + 'static {
 /// module for each part of the contract, so a store's tests go into a module or a file of their
 /// own.
 ///
+/// Codes and links are among them, since they lean on the contract more than sessions do. Their
+/// tests ask for an [`AtomicStore`](super::AtomicStore); `conformance_suite!(sessions: …)` leaves
+/// them out.
+///
 /// A store that cannot keep every sentence names the tests of those that it keeps, after a
 /// semicolon: `conformance_suite! { InMemory::default(); load { a_missing_record_is_none } }`. Its
 /// docs then say what does not hold.
 #[macro_export]
 macro_rules! conformance_suite {
     ($harness:expr) => {
+        $crate::conformance_suite! { sessions: $harness }
+        $crate::conformance_suite! { @modules $harness;
+            codes {
+                of_racing_right_codes_one_is_redeemed
+                no_more_racing_guesses_are_compared_than_there_are
+                a_right_code_amid_wrong_guesses_is_redeemed
+                racing_challenges_keep_no_more_than_a_day
+                a_racing_double_submit_gets_one_answer_twice
+                of_racing_leases_one_is_taken
+                a_code_ends_with_its_lifetime
+                all_codes_of_a_subject_are_revoked
+                of_racing_recovery_codes_one_is_used
+                a_link_is_used_as_often_as_it_has_uses
+            }
+        }
+    };
+    (sessions: $harness:expr) => {
         $crate::conformance_suite! { @modules $harness;
             throughout {
                 an_expired_record_does_not_exist
@@ -429,6 +456,7 @@ mod tests {
             ("remove", include_str!("remove.rs")),
             ("owners", include_str!("owners.rs")),
             ("administration", include_str!("administration.rs")),
+            ("codes", include_str!("codes.rs")),
         ] {
             let in_suite = between(suite, &format!(" {module} {{"), "}");
             let in_suite: Vec<&str> = in_suite.split_whitespace().collect();

@@ -193,7 +193,8 @@ impl Store for MongoDb {
             .iter()
             .map(|document| {
                 let key = key(document)?;
-                Ok((key, meta(&key, document)?))
+                let meta = meta(&key, document)?;
+                Ok((key, meta))
             })
             .collect()
     }
@@ -241,7 +242,8 @@ impl Store for MongoDb {
             .into_iter()
             .map(|document| {
                 let key = key(&document)?;
-                Ok((key, record(&key, document)?))
+                let record = record(&key, document)?;
+                Ok((key, record))
             })
             .collect::<Result<Vec<_>>>()?;
         let next = records.last().filter(|_| records.len() == limit);

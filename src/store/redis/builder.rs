@@ -1,4 +1,4 @@
-//! [`RedisBuilder`]: the settings of a [`RedisStore`].
+//! [`RedisBuilder`]: the settings of a [`Redis`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis::ConnectionAddr;
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
-use redis::{ConnectionInfo, ProtocolVersion, RedisResult};
+use redis::{ConnectionInfo, ProtocolVersion, RedisError, RedisResult};
 use tokio::time::{Instant, timeout};
 
 use super::cluster::{Cluster, Detours};
@@ -21,24 +21,24 @@ use super::presence::Presence;
 use super::sentinel::Sentinels;
 use super::target::{Dialer, Place, tcp_settings};
 use super::tls::Certificates;
-use super::{Inner, RedisConnection, RedisStore};
-use crate::store::Result;
+use super::{Inner, Redis, RedisConnection};
+use crate::store::{Result, StoreError};
 
 /// How many partitions a store on a Cluster has. They lie evenly over the slots, so a dozen masters
 /// are still loaded alike, and to draw a token for one costs some 256 digests: 0.05 ms.
 const CLUSTER_PARTITIONS: u16 = 256;
 
-/// The settings of a [`RedisStore`]; made by [`RedisStore::builder`].
+/// The settings of a [`Redis`]; made by [`Redis::builder`].
 ///
 /// ```no_run
 /// use std::time::Duration;
-/// use token_session::store::RedisStore;
+/// use token_session::store::Redis;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let store = RedisStore::builder()
+/// let store = Redis::builder()
 ///     .prefix("shop:")
-///     .response_timeout(Duration::from_millis(500))
+///     .timeout(Duration::from_millis(500))
 ///     .connect("redis://shop:secret@10.0.0.7/2")
 ///     .await?;
 /// # Ok(()) }
@@ -48,11 +48,11 @@ const CLUSTER_PARTITIONS: u16 = 256;
 pub struct RedisBuilder {
     prefix: String,
     partitions: Option<u16>,
-    response_timeout: Duration,
+    timeout: Duration,
     connect_timeout: Duration,
     certificates: Certificates,
     sentinel_login: Option<(String, String)>,
-    hears_endings: bool,
+    keyspace_notifications: bool,
 }
 
 impl Default for RedisBuilder {
@@ -60,11 +60,11 @@ impl Default for RedisBuilder {
         Self {
             prefix: "ts:".to_owned(),
             partitions: None,
-            response_timeout: Duration::from_secs(2),
+            timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(1),
             certificates: Certificates::default(),
             sentinel_login: None,
-            hears_endings: false,
+            keyspace_notifications: false,
         }
     }
 }
@@ -74,9 +74,9 @@ impl std::fmt::Debug for RedisBuilder {
         f.debug_struct("RedisBuilder")
             .field("prefix", &self.prefix)
             .field("partitions", &self.partitions)
-            .field("response_timeout", &self.response_timeout)
+            .field("timeout", &self.timeout)
             .field("connect_timeout", &self.connect_timeout)
-            .field("hears_endings", &self.hears_endings)
+            .field("keyspace_notifications", &self.keyspace_notifications)
             .finish_non_exhaustive()
     }
 }
@@ -102,8 +102,8 @@ impl RedisBuilder {
 
     /// How long a call waits for its answer, a new connection included: two seconds by default. It
     /// then fails with [`Unavailable`](crate::store::StoreErrorKind::Unavailable).
-    pub fn response_timeout(mut self, timeout: Duration) -> Self {
-        self.response_timeout = timeout;
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
         self
     }
 
@@ -139,54 +139,62 @@ impl RedisBuilder {
         self
     }
 
-    /// Tells [`Event::Expired`](crate::Event::Expired) and
-    /// [`Event::Destroyed`](crate::Event::Destroyed) of what Redis says: for sessions that any
-    /// application server ended, or that expired. For [`connect`](Self::connect).
+    /// Whether a store that [connects](Self::connect) listens to Redis, and tells
+    /// [`Event::Expired`](crate::Event::Expired) and [`Event::Destroyed`](crate::Event::Destroyed)
+    /// of sessions that expired or that any application server ended: no by default. It takes a
+    /// connection more, and on a Cluster one more to each master.
     ///
-    /// It is best effort. Redis says so only with `notify-keyspace-events` set to `Exge`: `x` for
-    /// expired sessions, `g` for those that were ended, `e` for those that it evicted. What happens
-    /// while the connection is away is lost, and Redis notices an expired session when it comes
-    /// across it, which may be seconds later. A session that this process ends is told of twice;
-    /// one that gets a new token is told of as destroyed under the old key.
-    pub fn hear_endings(mut self) -> Self {
-        self.hears_endings = true;
+    /// It is best effort. Redis tells nothing unless its `notify-keyspace-events` is set, to `Exge`:
+    /// `x` for expired sessions, `g` for those that were ended, `e` for those that it evicted. What
+    /// happens while the connection is away is lost. Redis notices that a session has expired when
+    /// it comes across it, which may be seconds later. A session that this process ends is told of
+    /// twice, and one that gets a new token as destroyed under its old key.
+    pub fn keyspace_notifications(mut self, on: bool) -> Self {
+        self.keyspace_notifications = on;
         self
     }
 
-    /// A store on a connection that the application has already.
+    /// Uses a connection that is there already.
     ///
     /// # Errors
     /// [`Refused`](crate::store::StoreErrorKind::Refused) for a prefix or a number of partitions
-    /// that cannot be.
-    pub fn build(self, connection: impl Into<RedisConnection>) -> Result<RedisStore> {
+    /// that cannot be used.
+    pub fn build(self, connection: impl Into<RedisConnection>) -> Result<Redis> {
         let RedisConnection(connection) = connection.into();
-        let names = Arc::new(self.names(&connection)?);
-        let timeout = self.response_timeout;
-        let presence = Arc::default();
+        let (names, presence) = (Arc::new(self.names(&connection)?), Arc::default());
+        let timeout = self.timeout;
         let inner = Inner { connection, names, presence, timeout, source: None, _listener: None };
-        Ok(RedisStore(Arc::new(inner)))
+        Ok(Redis(Arc::new(inner)))
     }
 
-    /// A store on a connection of its own, as [`RedisStore::connect`] makes one, with these
-    /// settings.
+    /// Opens a connection of its own for a URL. It is made at once.
+    ///
+    /// | URL | |
+    /// |---|---|
+    /// | `redis://user:password@host:port/database` | one server |
+    /// | `redis-cluster://user:password@host:port,host:port` | a Cluster, by some of its nodes |
+    /// | `redis-sentinel://user:password@host:port,host:port/master/database` | the master that these Sentinels know by this name |
+    ///
+    /// Each with `rediss` for TLS, or with `valkey` and `valkeys`. All but the host may be left out.
     ///
     /// # Errors
-    /// As [`build`](Self::build), and [`RedisStore::connect`].
-    pub async fn connect(self, url: &str) -> Result<RedisStore> {
+    /// [`Refused`](crate::store::StoreErrorKind::Refused) for a setting, a URL, a login or a
+    /// certificate that cannot be used, [`Unavailable`](crate::store::StoreErrorKind::Unavailable)
+    /// when the server is out of reach.
+    pub async fn connect(self, url: &str) -> Result<Redis> {
         let presence = Arc::<Presence>::default();
         let (connection, source) = self.open(Place::parse(url)?, &presence).await?;
         let names = Arc::new(self.names(&connection)?);
         connection.reach(Instant::now() + self.connect_timeout).await.map_err(store_error)?;
-        let endings = || {
+        let listener = self.keyspace_notifications.then(|| {
             let ear = Endings { names: Arc::clone(&names), presence: Arc::clone(&presence) };
             Listener::new(source.clone(), ear)
-        };
-        let listener = self.hears_endings.then(endings);
-        Ok(RedisStore(Arc::new(Inner {
+        });
+        Ok(Redis(Arc::new(Inner {
             connection,
             names,
             presence,
-            timeout: self.response_timeout,
+            timeout: self.timeout,
             source: Some(source),
             _listener: listener,
         })))
@@ -200,30 +208,33 @@ impl RedisBuilder {
         };
         match place {
             Place::Server(info) => {
-                let client = dialer(info).client().map_err(store_error)?;
-                one(Target::Server(client))
+                let client = dialer(info).client().map_err(bad_settings)?;
+                one(Target::Server(Box::new(client)))
             }
             Place::Sentinel { sentinels, master, node } => {
                 let sentinels = sentinels
                     .into_iter()
                     .map(|info| dialer(self.with_sentinel_login(info)).client())
                     .collect::<RedisResult<_>>()
-                    .map_err(store_error)?;
+                    .map_err(bad_settings)?;
                 let sentinels = Sentinels::new(sentinels, master, dialer(node));
                 one(Target::Master(Arc::new(sentinels)))
             }
             Place::Cluster(nodes) => {
                 let dialer = dialer(nodes[0].clone());
-                let connection = self.open_cluster(nodes).await.map_err(store_error)?;
+                let connection = self.open_cluster(nodes).await?;
                 let detours =
                     Detours::new(dialer.clone(), self.connect_timeout, Arc::clone(presence));
                 let cluster = Cluster::new(connection, Some(detours));
-                Ok((Connection::Cluster(cluster.clone()), Source::Cluster(cluster, dialer)))
+                Ok((
+                    Connection::Cluster(cluster.clone()),
+                    Source::Cluster(cluster, Box::new(dialer)),
+                ))
             }
         }
     }
 
-    async fn open_cluster(&self, nodes: Vec<ConnectionInfo>) -> RedisResult<ClusterConnection> {
+    async fn open_cluster(&self, nodes: Vec<ConnectionInfo>) -> Result<ClusterConnection> {
         #[cfg(feature = "redis-rustls")]
         let is_tls = nodes.iter().any(|node| matches!(node.addr(), ConnectionAddr::TcpTls { .. }));
         let builder = ClusterClientBuilder::new(nodes)
@@ -231,17 +242,18 @@ impl RedisBuilder {
             .retries(0)
             .use_protocol(ProtocolVersion::RESP3)
             .connection_timeout(self.connect_timeout)
-            .response_timeout(self.response_timeout)
+            .response_timeout(self.timeout)
             // Each call has its deadline here.
             .overall_response_timeout(None)
             .tcp_settings(tcp_settings());
         // Certificates alone would switch TLS on.
         #[cfg(feature = "redis-rustls")]
         let builder = if is_tls { builder.certs(self.certificates.for_driver()) } else { builder };
-        let client = builder.build()?;
-        timeout(self.response_timeout, client.get_async_connection())
+        let client = builder.build().map_err(bad_settings)?;
+        timeout(self.timeout, client.get_async_connection())
             .await
             .unwrap_or_else(|_| Err(timed_out()))
+            .map_err(store_error)
     }
 
     fn with_sentinel_login(&self, info: ConnectionInfo) -> ConnectionInfo {
@@ -272,4 +284,9 @@ impl RedisBuilder {
         }
         Ok(Names::new(prefix.clone(), partitions))
     }
+}
+
+/// What the driver says before it has tried to connect.
+fn bad_settings(error: RedisError) -> StoreError {
+    refused("the certificates or addresses for Redis cannot be used").with_source(error)
 }

@@ -144,7 +144,7 @@ impl Detours {
         if let Some(link) = links.get(address) {
             return Ok(Arc::clone(link));
         }
-        let target = Target::Server(self.dialer.client_at(address)?);
+        let target = Target::Server(Box::new(self.dialer.client_at(address)?));
         let link = Arc::new(Link::new(target, self.connect_timeout, Arc::clone(&self.presence)));
         links.insert(address.to_owned(), Arc::clone(&link));
         Ok(link)

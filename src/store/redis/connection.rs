@@ -23,13 +23,13 @@ use super::link::Link;
 ///
 /// ```no_run
 /// use redis::cluster::ClusterClient;
-/// use token_session::store::RedisStore;
+/// use token_session::store::Redis;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let nodes = ["redis://10.0.0.7:7000", "redis://10.0.0.8:7000"];
 /// let client = ClusterClient::builder(nodes).retries(0).build()?;
-/// let store = RedisStore::new(client.get_async_connection().await?);
+/// let store = Redis::new(client.get_async_connection().await?);
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]

@@ -1,6 +1,8 @@
 //! What a Redis error means to the caller of a store.
 
+use std::error::Error;
 use std::io;
+use std::sync::Arc;
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
@@ -59,6 +61,9 @@ fn classify(error: &RedisError) -> (StoreErrorKind, String) {
     match error.kind() {
         ErrorKind::Io if error.is_timeout() => {
             (Unavailable, "Redis did not answer in time".to_owned())
+        }
+        ErrorKind::Io if is_of_tls(error) => {
+            (Refused, "Redis and the store do not trust each other's certificates".to_owned())
         }
         // A parse error is an answer that was cut off, or another protocol on that port.
         ErrorKind::Io
@@ -134,7 +139,7 @@ fn of_words(detail: &str) -> (StoreErrorKind, String) {
     } else if says("non local key") || says("max number of clients") {
         // The first is from a Cluster that is moving the slot.
         (Unavailable, format!("Redis does not take the command now ({detail})"))
-    } else if says("ACL failure") || says("permission") {
+    } else if says("executing the script can't") || says("permission") {
         (Refused, lacks_right(detail))
     } else {
         (Refused, format!("Redis refuses the command: {detail}"))
@@ -148,5 +153,17 @@ fn out_of_memory() -> String {
 }
 
 fn lacks_right(detail: &str) -> String {
-    format!("the Redis user lacks a right that the store needs: {detail}")
+    format!(
+        "the Redis user lacks a right that the store needs; the docs of Redis list them, and \
+         ACL LOG says which it was ({detail})"
+    )
+}
+
+/// Whether the connection was given up for what the server showed.
+fn is_of_tls(error: &RedisError) -> bool {
+    // The driver hands out its shared pointer to the cause as the cause.
+    let cause =
+        error.source().and_then(|cause| cause.downcast_ref::<Arc<dyn Error + Send + Sync>>());
+    let io = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
+    io.is_some_and(|io| io.kind() == io::ErrorKind::InvalidData)
 }

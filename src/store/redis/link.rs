@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// What a link leads to.
 #[derive(Clone)]
 pub(super) enum Target {
-    Server(Client),
+    Server(Box<Client>),
     /// The master that the Sentinels name.
     Master(Arc<Sentinels>),
 }
@@ -29,7 +29,7 @@ pub(super) enum Target {
 impl Target {
     pub(super) async fn client(&self) -> RedisResult<Client> {
         match self {
-            Self::Server(client) => Ok(client.clone()),
+            Self::Server(client) => Ok((**client).clone()),
             Self::Master(sentinels) => sentinels.master().await,
         }
     }
@@ -50,6 +50,7 @@ pub(super) struct Link {
     next_id: AtomicU64,
 }
 
+#[derive(Clone)]
 struct Connection {
     id: u64,
     multiplexed: MultiplexedConnection,
@@ -83,28 +84,33 @@ impl Link {
     {
         let mut used = None;
         let result = timeout_at(deadline, async {
-            let connection = self.connection().await?;
-            let multiplexed = connection.multiplexed.clone();
-            used = Some(connection);
-            work(multiplexed).await
+            let connection = match self.current() {
+                Some(connection) => connection,
+                None => self.connected().await?,
+            };
+            used = Some(connection.id);
+            work(connection.multiplexed).await
         })
         .await
         .unwrap_or_else(|_| Err(timed_out()));
-        if let (Err(error), Some(connection)) = (&result, used) {
+        if let (Err(error), Some(id)) = (&result, used) {
             // A silent server may be gone for good, with nobody to say so.
             if error.is_unrecoverable_error() || error.is_timeout() || is_read_only(error) {
-                self.forget(connection.id);
+                self.forget(id);
             }
         }
         result
     }
 
-    async fn connection(self: &Arc<Self>) -> RedisResult<Arc<Connection>> {
-        if let Some(connection) = self.current.load_full() {
-            return Ok(connection);
-        }
+    fn current(&self) -> Option<Connection> {
+        self.current.load().as_deref().cloned()
+    }
+
+    /// The connection, made where there is none.
+    async fn connected(self: &Arc<Self>) -> RedisResult<Connection> {
         let mut last_failure = self.attempt.lock().await;
-        if let Some(connection) = self.current.load_full() {
+        // Another call may have connected meanwhile.
+        if let Some(connection) = self.current() {
             return Ok(connection);
         }
         if let Some(failure) = &*last_failure
@@ -115,8 +121,7 @@ impl Link {
         let attempt = timeout(self.connect_timeout, self.connect()).await;
         match attempt.unwrap_or_else(|_| Err(timed_out())) {
             Ok(connection) => {
-                let connection = Arc::new(connection);
-                self.current.store(Some(Arc::clone(&connection)));
+                self.current.store(Some(Arc::new(connection.clone())));
                 Ok(connection)
             }
             Err(error) => {

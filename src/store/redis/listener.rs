@@ -23,7 +23,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) enum Source {
     One(Target),
     /// Every master: what happens on a node is told by that node alone.
-    Cluster(Cluster, Dialer),
+    Cluster(Cluster, Box<Dialer>),
 }
 
 impl Source {
@@ -60,7 +60,7 @@ impl Listener {
         Self(tokio::spawn(async move {
             match source {
                 Source::One(target) => stay(target, ear).await,
-                Source::Cluster(cluster, dialer) => follow(cluster, dialer, ear).await,
+                Source::Cluster(cluster, dialer) => follow(cluster, *dialer, ear).await,
             }
         }))
     }

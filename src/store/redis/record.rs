@@ -4,9 +4,9 @@
 //! |---|---|
 //! | 1 | 1, the version of this layout |
 //! | 8 | the record's version |
-//! | 8 | absolute timeout, or 0 |
 //! | 8 | when it was created |
 //! | 8 | when the person authenticated, or 0 |
+//! | 8 | absolute timeout, or 0 |
 //! | 8 | idle timeout, or 0 |
 //! | 8 | the deadline, or 0 |
 //! | 8 | when it was last seen, as of the last write |
@@ -34,28 +34,24 @@ const FORMAT: u8 = 1;
 /// What precedes owner, label and data.
 const HEADER_LEN: usize = 59;
 
-/// What the server says beside a record.
-#[derive(Clone, Copy)]
-pub(super) struct Seen {
-    /// The clock of the server.
-    pub(super) now: Timestamp,
-    /// When the record was last seen.
-    pub(super) last_seen: Timestamp,
-}
-
-/// A record from its bytes, or what is wrong with them.
-pub(super) fn decode(bytes: Vec<u8>, seen: Seen) -> Result<Record, &'static str> {
+/// A record from the bytes that a script hands out, the server's clock and the time of the last
+/// touch before those of the record; or what is wrong with them.
+pub(super) fn decode(bytes: Vec<u8>) -> Result<Record, &'static str> {
     let mut bytes = Bytes::from(bytes);
-    if bytes.len() < HEADER_LEN || bytes.get_u8() != FORMAT {
+    if bytes.len() < 16 + HEADER_LEN {
+        return Err("it is shorter than a record");
+    }
+    let now = Timestamp::from_millis(bytes.get_u64());
+    let last_seen = Timestamp::from_millis(bytes.get_u64());
+    if bytes.get_u8() != FORMAT {
         return Err("it does not begin like a record of this version");
     }
     let version = Version::from_u64(bytes.get_u64());
-    let absolute = bytes.get_u64();
     let created_at = Timestamp::from_millis(bytes.get_u64());
     let authenticated_at = timestamp(bytes.get_u64());
-    let lifetime = lifetime(bytes.get_u64(), absolute)?;
+    let lifetime = lifetime(bytes.get_u64(), bytes.get_u64())?;
     let deadline = timestamp(bytes.get_u64());
-    // The server has made the time that counts from this one and the expiry.
+    // The script has made the time that counts from this one and the expiry.
     bytes.advance(8);
     let (owner_len, label_len) = (usize::from(bytes.get_u8()), usize::from(bytes.get_u8()));
     let owner = match text(&mut bytes, owner_len)? {
@@ -70,12 +66,12 @@ pub(super) fn decode(bytes: Vec<u8>, seen: Seen) -> Result<Record, &'static str>
         version,
         lifetime,
         created_at,
-        last_seen: seen.last_seen,
+        last_seen,
         deadline,
         authenticated_at,
         owner,
         label,
-        now: seen.now,
+        now,
     };
     Ok(Record { data: bytes, meta })
 }
@@ -84,7 +80,7 @@ fn timestamp(millis: u64) -> Option<Timestamp> {
     (millis > 0).then_some(Timestamp::from_millis(millis))
 }
 
-fn lifetime(idle: u64, absolute: u64) -> Result<Lifetime, &'static str> {
+fn lifetime(absolute: u64, idle: u64) -> Result<Lifetime, &'static str> {
     let absolute_timeout = Duration::from_millis(absolute);
     let lifetime = match (idle, absolute) {
         (0, _) => Lifetime::absolute(absolute_timeout),
@@ -108,17 +104,20 @@ fn text(bytes: &mut Bytes, len: usize) -> Result<Option<Arc<str>>, &'static str>
     Ok(Some(text.into()))
 }
 
-/// What a new record begins with: everything up to the times that the server's clock gives.
-pub(super) fn head(record: &NewRecord<'_>) -> [u8; 17] {
-    let mut head = [0; 17];
-    head[0] = FORMAT;
-    head[1..9].copy_from_slice(&Version::FIRST.get().to_be_bytes());
-    head[9..].copy_from_slice(&absolute(&record.lifetime));
-    head
+/// A lifetime as a record has it.
+pub(super) fn encode_lifetime(lifetime: &Lifetime) -> [u8; 16] {
+    let millis = |timeout: Option<Duration>| {
+        // A timeout has at most 100 years.
+        timeout.unwrap_or_default().as_millis() as u64
+    };
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&millis(lifetime.absolute_timeout()).to_be_bytes());
+    bytes[8..].copy_from_slice(&millis(lifetime.idle_timeout()).to_be_bytes());
+    bytes
 }
 
 /// Owner and label of a new record, with their lengths before them.
-pub(super) fn names(record: &NewRecord<'_>) -> Vec<u8> {
+pub(super) fn encode_names(record: &NewRecord<'_>) -> Vec<u8> {
     let owner = record.owner.map_or("", Owner::as_str);
     let label = record.label.map_or("", Label::as_str);
     // Both types hold at most 255 bytes.
@@ -126,19 +125,4 @@ pub(super) fn names(record: &NewRecord<'_>) -> Vec<u8> {
     names.extend_from_slice(owner.as_bytes());
     names.extend_from_slice(label.as_bytes());
     names
-}
-
-/// The absolute timeout as a record has it.
-pub(super) fn absolute(lifetime: &Lifetime) -> [u8; 8] {
-    millis(lifetime.absolute_timeout())
-}
-
-/// The idle timeout as a record has it.
-pub(super) fn idle(lifetime: &Lifetime) -> [u8; 8] {
-    millis(lifetime.idle_timeout())
-}
-
-fn millis(timeout: Option<Duration>) -> [u8; 8] {
-    // A timeout has at most 100 years.
-    (timeout.unwrap_or_default().as_millis() as u64).to_be_bytes()
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
-use super::RedisStore;
+use super::Redis;
 use super::cluster::Node;
 use super::error::{refused, store_error};
 use crate::store::{Cursor, Page, Result, Store, Touch};
@@ -24,7 +24,7 @@ struct Walk {
     cursor: u64,
 }
 
-impl RedisStore {
+impl Redis {
     pub(super) async fn page(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         let mut walk = self.walk(after).await?;
         let names = walk.step(self, &self.0.names.session_pattern(), limit).await?;
@@ -103,12 +103,7 @@ impl RedisStore {
 
 impl Walk {
     /// The names on the next stretch, which may have none.
-    async fn step(
-        &mut self,
-        store: &RedisStore,
-        pattern: &str,
-        count: usize,
-    ) -> Result<Vec<Vec<u8>>> {
+    async fn step(&mut self, store: &Redis, pattern: &str, count: usize) -> Result<Vec<Vec<u8>>> {
         let Some(node) = self.nodes.get(self.at) else {
             return Ok(Vec::new());
         };

@@ -1,10 +1,18 @@
 //! [`Sentinels`]: who the master is.
 
-use futures_util::future::select_ok;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisResult};
+use tokio::time::{Instant, timeout_at};
 
 use super::target::Dialer;
+
+/// How long the others are waited for once a Sentinel has answered.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The Sentinels that watch a master.
 pub(super) struct Sentinels {
@@ -19,28 +27,60 @@ impl Sentinels {
         Self { clients, master, dialer }
     }
 
-    /// The master as the first Sentinel that answers names it. All are asked at once, as one that
-    /// has gone silent would hold up those after it.
+    /// The master as the Sentinel names it that knows of the latest failover. Another one may still
+    /// name the old master, which takes itself for one, and for empty, when it has just come back.
     pub(super) async fn master(&self) -> RedisResult<Client> {
-        let answers = self.clients.iter().map(|client| Box::pin(ask(client, &self.master)));
-        let ((host, port), _) = select_ok(answers).await?;
-        self.dialer.client_at(&format!("{host}:{port}"))
+        let mut answers: FuturesUnordered<_> =
+            self.clients.iter().map(|client| ask(client, &self.master)).collect();
+        let mut latest: Option<Named> = None;
+        let mut failure = None;
+        // All are asked at once: one that has gone silent must not hold up the others.
+        let mut patience: Option<Instant> = None;
+        loop {
+            let next = answers.next();
+            let answer = match patience {
+                Some(patience) => timeout_at(patience, next).await.unwrap_or_default(),
+                None => next.await,
+            };
+            match answer {
+                Some(Ok(named)) => {
+                    patience.get_or_insert_with(|| Instant::now() + PATIENCE);
+                    if latest.as_ref().is_none_or(|latest| latest.epoch < named.epoch) {
+                        latest = Some(named);
+                    }
+                }
+                Some(Err(error)) => failure = Some(error),
+                None => break,
+            }
+        }
+        match (latest, failure) {
+            (Some(named), _) => self.dialer.client_at(&named.address),
+            (None, Some(error)) => Err(error),
+            (None, None) => Err((ErrorKind::InvalidClientConfig, "no Sentinel was named").into()),
+        }
     }
 }
 
-async fn ask(sentinel: &Client, master: &str) -> RedisResult<(String, u16)> {
+/// A master as a Sentinel names it.
+struct Named {
+    address: String,
+    /// Counts the failovers that the Sentinel knows of.
+    epoch: u64,
+}
+
+async fn ask(sentinel: &Client, master: &str) -> RedisResult<Named> {
     let config =
         AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
     let mut connection = sentinel.get_multiplexed_async_connection_with_config(&config).await?;
-    redis::cmd("SENTINEL")
-        .arg("get-master-addr-by-name")
-        .arg(master)
-        .query_async::<Option<(String, u16)>>(&mut connection)
-        .await?
-        .ok_or_else(|| {
-            let what = "the Sentinels know no master of this name";
-            RedisError::from((ErrorKind::MasterNameNotFoundBySentinel, what))
-        })
+    let mut questions = redis::pipe();
+    questions.cmd("SENTINEL").arg("get-master-addr-by-name").arg(master);
+    questions.cmd("SENTINEL").arg("master").arg(master);
+    let (address, facts): (Option<(String, u16)>, HashMap<String, String>) =
+        questions.query_async(&mut connection).await?;
+    let (host, port) = address
+        .ok_or((ErrorKind::InvalidClientConfig, "the Sentinels know no master of this name"))?;
+    let epoch = facts.get("config-epoch").and_then(|epoch| epoch.parse().ok());
+    Ok(Named { address: format!("{host}:{port}"), epoch: epoch.unwrap_or_default() })
 }
 
 /// Whether the server takes itself for a master: a Sentinel that was away may name the old one, and

@@ -39,7 +39,7 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// Reads a URL; what its parts are stands at [`RedisStore::connect`](super::RedisStore::connect).
+    /// Reads a URL; what its parts are stands at [`RedisBuilder::connect`](super::RedisBuilder::connect).
     pub(super) fn parse(url: &str) -> Result<Self> {
         let (scheme, rest) = url.split_once("://").ok_or_else(not_a_url)?;
         let (kind, scheme) = match scheme {

@@ -9,15 +9,15 @@ use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisResult, Valu
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use super::RedisStore;
+use super::Redis;
 use super::error::{refused, store_error, timed_out};
 use super::listener::{Ear, Listener, PATIENCE};
 use super::names::Names;
 use crate::store::{Change, Result, Watch, Watching};
 
-impl Watch for RedisStore {
+impl Watch for Redis {
     /// Takes a connection of its own to each master, and the right to `CLIENT TRACKING`. Redis 6 or
-    /// later, and a store that [`connect`](RedisStore::connect) has made.
+    /// later, and a store that [`connect`](Redis::connect) has made.
     async fn watch<F>(&self, tell: F) -> Result<Watching>
     where
         F: Fn(Change) + Send + Sync + 'static,

@@ -1,10 +1,10 @@
 -- KEYS: the record, [its owner's index].
--- ARGV: format, version and absolute timeout; idle timeout; owner and label with their lengths; the
--- data; whether the person has just authenticated; the limit, or nothing; whether it evicts.
+-- ARGV: absolute and idle timeout; owner and label with their lengths; the data; whether the person
+-- has just authenticated; the limit, or nothing; whether it evicts.
 local key, index = KEYS[1], KEYS[2]
 local taken, answer = read(key, true)
 if taken then
-  return 'taken'
+  return 0
 end
 if answer then
   return answer
@@ -12,15 +12,14 @@ end
 
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local absolute = struct.unpack('>I8', ARGV[1], 10)
-local idle = struct.unpack('>I8', ARGV[2])
+local absolute, idle = struct.unpack('>I8I8', ARGV[1])
 local deadline = absolute > 0 and now + absolute or 0
 local ends = ending(now, idle, deadline)
 
 local member, siblings = string.sub(key, -43), string.sub(key, 1, -44)
 local dead, evicted = {}, {}
 if index then
-  local limit = tonumber(ARGV[6])
+  local limit = tonumber(ARGV[5])
   if limit and call('ZCARD', index) >= limit then
     local live = {}
     for _, sibling in ipairs(call('ZRANGE', index, 0, -1)) do
@@ -28,8 +27,8 @@ if index then
       table.insert(is_live and live or dead, sibling)
     end
     if #live >= limit then
-      if ARGV[7] == '' then
-        return 'full'
+      if ARGV[6] == '' then
+        return 1
       end
       for i = 1, #live - limit + 1 do
         evicted[i] = live[i]
@@ -47,8 +46,10 @@ if index then
 end
 
 -- The first write is the one that a server whose memory is full refuses: nothing has changed then.
-local times = struct.pack('>I8I8I8I8I8', now, ARGV[5] ~= '' and now or 0, idle, deadline, now)
-call('SET', key, ARGV[1] .. times .. ARGV[3] .. ARGV[4], 'PXAT', ends - 1)
+local authenticated = ARGV[4] ~= '' and now or 0
+local head = struct.pack('>BI8I8I8', 1, 1, now, authenticated)
+local times = struct.pack('>I8I8', deadline, now)
+call('SET', key, head .. ARGV[1] .. times .. ARGV[2] .. ARGV[3], 'PXAT', ends - 1)
 for _, sibling in ipairs(evicted) do
   call('ZREM', index, sibling)
   call('UNLINK', siblings .. sibling)

@@ -25,4 +25,4 @@ if ARGV[2] ~= '' then
   local owner, label = string.byte(record, 58, 59)
   record = string.sub(record, 1, 59 + owner + label)
 end
-return {record, now, seen}
+return struct.pack('>I8I8', now, seen) .. record

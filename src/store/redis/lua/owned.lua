@@ -14,7 +14,8 @@ while #found < limit do
     local record, now, seen = read(siblings .. member, true)
     if record then
       local owner, label = string.byte(record, 58, 59)
-      table.insert(found, {member, string.sub(record, 1, 59 + owner + label), now, seen})
+      local meta = string.sub(record, 1, 59 + owner + label)
+      table.insert(found, {member, struct.pack('>I8I8', now, seen) .. meta})
       from = from + 1
       if #found == limit then
         break

@@ -20,12 +20,17 @@ local function read(key, is_final)
   if size < 59 or string.byte(record) ~= 1 then
     return false, {ok = 'it does not begin like a record of this version'}
   end
-  local idle, deadline, seen, owner, label = struct.unpack('>I8I8I8BB', record, 34)
+  local absolute, idle, deadline, seen, owner, label =
+    struct.unpack('>I8I8I8I8BB', record, 26)
   if size < 59 + owner + label then
     return false, {ok = 'it is shorter than it says'}
   end
   if expires < 0 then
     return false, {ok = 'it has no time to live'}
+  end
+  -- Larger ones are not exact in Lua, and no time of this store either.
+  if math.max(absolute, idle, deadline, seen) >= 2 ^ 52 then
+    return false, {ok = 'it has times that cannot be'}
   end
   -- The server's clock, without a call of TIME, which would cost more than this one.
   local now = expires - call('PTTL', key)

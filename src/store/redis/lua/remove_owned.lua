@@ -19,4 +19,4 @@ if ends and ends > 0 then
   call('ZADD', index, score, kept)
   call('PEXPIREAT', index, ends + 1)
 end
-return 'removed'
+return 1

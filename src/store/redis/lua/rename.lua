@@ -9,24 +9,23 @@ if not record then
 end
 local taken, answer = read(to, true)
 if taken then
-  return 'taken'
+  return 0
 end
 if answer then
   return answer
 end
 
-local created, authenticated = struct.unpack('>I8I8', record, 18)
+local created, authenticated, absolute = struct.unpack('>I8I8I8', record, 10)
 if ARGV[1] ~= '' then
   authenticated = now
-  local absolute = struct.unpack('>I8', record, 10)
   deadline = absolute > 0 and now + absolute or 0
 end
 seen = math.max(seen, now)
 local ends = ending(seen, idle, deadline)
 local version = struct.pack('>I8', struct.unpack('>I8', record, 2) + 1)
 local renamed = table.concat({
-  string.sub(record, 1, 1), version, string.sub(record, 10, 17),
-  struct.pack('>I8I8I8I8I8', created, authenticated, idle, deadline, seen),
+  string.sub(record, 1, 1), version,
+  struct.pack('>I8I8I8I8I8I8', created, authenticated, absolute, idle, deadline, seen),
   string.sub(record, 58)
 })
 call('SET', to, renamed, 'PXAT', ends - 1)
@@ -37,4 +36,4 @@ if index then
   extend(index, ends)
 end
 local owner, label = string.byte(record, 58, 59)
-return {string.sub(renamed, 1, 59 + owner + label), now, seen}
+return struct.pack('>I8I8', now, seen) .. string.sub(renamed, 1, 59 + owner + label)

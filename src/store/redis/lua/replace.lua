@@ -8,16 +8,16 @@ if not record then
 end
 -- Compared as bytes: Lua's numbers do not hold 64 bits.
 if ARGV[2] ~= '' and string.sub(record, 2, 9) ~= ARGV[2] then
-  return 'conflict'
+  return 0
 end
 
-local absolute = string.sub(record, 10, 17)
+local lifetime = string.sub(record, 26, 41)
 if ARGV[4] ~= '' then
-  absolute = string.sub(ARGV[4], 1, 8)
-  local span
-  span, idle = struct.unpack('>I8I8', ARGV[4])
+  lifetime = ARGV[4]
+  local absolute
+  absolute, idle = struct.unpack('>I8I8', lifetime)
   seen = now
-  deadline = span > 0 and now + span or 0
+  deadline = absolute > 0 and now + absolute or 0
 elseif ARGV[3] ~= '' then
   seen = math.max(seen, now)
 end
@@ -25,8 +25,8 @@ local ends = ending(seen, idle, deadline)
 local version = struct.unpack('>I8', record, 2) + 1
 local owner, label = string.byte(record, 58, 59)
 call('SET', key, table.concat({
-  string.sub(record, 1, 1), struct.pack('>I8', version), absolute, string.sub(record, 18, 33),
-  struct.pack('>I8I8I8', idle, deadline, seen),
+  string.sub(record, 1, 1), struct.pack('>I8', version), string.sub(record, 10, 25), lifetime,
+  struct.pack('>I8I8', deadline, seen),
   string.sub(record, 58, 59 + owner + label), ARGV[1]
 }), 'PXAT', ends - 1)
 if index then

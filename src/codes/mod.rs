@@ -1,0 +1,322 @@
+//! Time-limited codes: short, sent to a person, and typed by that person.
+//!
+//! For whom they are sent to they prove that an address is theirs, or sign them in. A service
+//! [issues](Codes::issue) a code for a *subject* (an address, an account) with a *payload* of its
+//! own. The code goes to the person, by mail; a *handle* goes to the client that asked. Both
+//! together [redeem](Codes::redeem) the code, once, and give the payload back.
+//!
+//! ```
+//! use token_session::codes::{CodeError, Codes};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // One for each purpose. The default store is in memory; give the one you have with `store`.
+//! let codes = Codes::<String>::builder("confirm-address").build()?;
+//!
+//! // POST /register {"email": "anna@example.org"}
+//! let address = "anna@example.org".to_owned();
+//! let issued = codes.issue(&address, &address).await?;
+//! let mail = format!("Your code is {}.", &*issued.code.grouped()); // "Your code is 1234 5678."
+//! let response = issued.challenge.handle.reveal().to_owned(); // 202 {"handle": …}
+//!
+//! // POST /verify {"handle": …, "code": "1234-5678"}
+//! let typed = issued.code.grouped();
+//! let redeemed = codes.redeem(&response, &typed).await?;
+//! assert_eq!(redeemed.payload, "anna@example.org");
+//!
+//! // Again:
+//! assert!(matches!(codes.redeem(&response, &typed).await, Err(CodeError::Refused)));
+//! # Ok(()) }
+//! ```
+//!
+//! # Which type do I want?
+//! * [`Codes`]: with a handle. The right choice wherever the code is typed where it was asked for.
+//! * [`SubjectCodes`]: without a handle, for the code that is asked for on one device and typed on
+//!   another. Weaker, and needs a [key of the application](crate::KeyRing).
+//! * [`RecoveryCodes`]: a set to be printed and kept.
+//! * [`links`](crate::links): to be clicked instead of typed;
+//!   [`SignInLinks`](crate::links::SignInLinks) for both.
+//!
+//! # What does a store's dump tell?
+//! Digests of handles and subjects, MACs of codes, and the payloads as the codec wrote them. Without
+//! the handle no guess can be tried against it. Without a [key of the
+//! application](CodesBuilder::key_ring) an address can: whether it is one of the subjects.
+//!
+#![doc = include_str!("standards.md")]
+
+mod budget;
+mod builder;
+mod by_subject;
+mod challenge;
+mod device;
+mod engine;
+mod error;
+mod format;
+mod issue;
+mod lease;
+mod link_token;
+mod odds;
+mod policy;
+mod recovery;
+mod redeem;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+pub use self::budget::Status;
+pub use self::builder::CodesBuilder;
+pub use self::by_subject::{Sent, SubjectCodes};
+use self::challenge::Lock;
+use self::engine::Engine;
+pub use self::error::CodeError;
+pub use self::format::{Code, CodeFormat};
+pub use self::issue::{Issued, OpenChallenge, Resent};
+pub use self::lease::Lease;
+pub(crate) use self::link_token::LinkToken;
+pub use self::odds::Odds;
+pub use self::policy::PolicyError;
+pub use self::recovery::{Recovered, RecoveryCodes};
+use self::redeem::Place;
+pub use self::redeem::{Guess, Redeemed};
+use crate::codec::{Codec, Json};
+use crate::key_ring::same;
+use crate::links::SignInPage;
+use crate::store::{AtomicStore, Memory};
+use crate::token::Token;
+
+/// Issues codes of one purpose, and redeems them. Cheap to clone: a handle on shared state.
+///
+/// `T` is the payload: what a right code is good for, and is given back when it is redeemed. The
+/// subject is kept as a digest; the payload is kept as the codec writes it, so leave out of it what
+/// a dump of the store must not show.
+///
+/// Subjects are compared byte by byte: give `anna@example.org` and `Anna@Example.org` one form
+/// first, or they have two budgets.
+///
+/// Keep codes in a store of their own, such as another table or another prefix: they and sessions
+/// do not get in each other's way under one key, but who lists all sessions would find codes too.
+///
+/// ```
+/// use token_session::codes::Codes;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let codes = Codes::<String>::builder("confirm-address").build()?;
+/// // An address that is registered already gets no code, and the client sees no difference.
+/// let challenge = codes.decoy("anna@example.org").await?;
+/// assert!(codes.redeem(challenge.handle.reveal(), "1234 5678").await.is_err());
+/// # Ok(()) }
+/// ```
+pub struct Codes<T, S = Memory, C = Json>(Arc<Engine<T, S, C>>);
+
+impl<T> Codes<T> {
+    /// Codes for one purpose, such as `"sign-in"`. No code of one purpose is good for another.
+    pub fn builder(purpose: impl Into<String>) -> CodesBuilder<T> {
+        CodesBuilder::new(purpose.into())
+    }
+}
+
+impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
+    /// Opens a challenge: a code to send to the person, and a handle for the client that asked.
+    ///
+    /// The challenge keeps its guesses from the first moment on, so that no stranger can spend them.
+    /// 3 round trips.
+    ///
+    /// # Errors
+    /// [`TooSoon`](CodeError::TooSoon) when the subject's guesses of this day are spent or kept for
+    /// other challenges.
+    pub async fn issue(&self, subject: &str, payload: &T) -> Result<Issued, CodeError> {
+        let (issued, _) = self.issue_linked(None, subject, payload).await?;
+        Ok(issued)
+    }
+
+    /// As [`issue`](Self::issue), for a client that shows a [device's token](Self::device_token) of
+    /// this subject: it has a budget of its own, so that no stranger's guesses keep it from asking.
+    /// With any other token it is as every client.
+    ///
+    /// # Errors
+    /// As [`issue`](Self::issue).
+    pub async fn issue_from_device(
+        &self,
+        device: &str,
+        subject: &str,
+        payload: &T,
+    ) -> Result<Issued, CodeError> {
+        let (issued, _) = self.issue_linked(Some(device), subject, payload).await?;
+        Ok(issued)
+    }
+
+    /// A token for a client on which the subject has proven itself: to be kept there, and shown with
+    /// [`issue_from_device`](Self::issue_from_device). It signs nobody in. No round trip; nothing is
+    /// stored, and it is good as long as the ring has the key that signed it.
+    ///
+    /// Strangers who spend the guesses of a day keep a subject from having a code on a device that
+    /// is new to it, until the day is over; on those that are known they do not (OWASP, Device
+    /// Cookies; NIST SP 800-63B-4, section 3.2.2).
+    ///
+    /// # Errors
+    /// [`NoKeyRing`](PolicyError::NoKeyRing) without a [key ring](CodesBuilder::key_ring).
+    pub fn device_token(&self, subject: &str) -> Result<Token, CodeError> {
+        self.0.device_token(subject)
+    }
+
+    /// As [`issue`](Self::issue), with the link that the code was made from.
+    pub(crate) async fn issue_linked(
+        &self,
+        device: Option<&str>,
+        subject: &str,
+        payload: &T,
+    ) -> Result<(Issued, LinkToken), CodeError> {
+        let (challenge, made) = self.0.issue(device, subject, Some(payload)).await?;
+        let code = made.code;
+        Ok((Issued { challenge, code }, made.link))
+    }
+
+    /// A challenge that nobody can answer, for a subject that is to get no code: unknown, or
+    /// registered already. To the client it is as any other (OWASP ASVS 5.0, 6.3.8): the same
+    /// answer, the same round trips, the same errors after as many guesses and resends.
+    ///
+    /// Send mail from a queue, not before the answer, or its time tells.
+    ///
+    /// # Errors
+    /// As [`issue`](Self::issue).
+    pub async fn decoy(&self, subject: &str) -> Result<OpenChallenge, CodeError> {
+        let (challenge, _) = self.0.issue(None, subject, None).await?;
+        Ok(challenge)
+    }
+
+    /// Another code for a challenge. The earlier ones stay good until their own expiry, of up to
+    /// [`live_codes`](CodesBuilder::live_codes), so whichever mail arrives first is the right one.
+    /// The guesses that are left are left for all of them. 4 round trips.
+    ///
+    /// # Errors
+    /// [`TooSoon`](CodeError::TooSoon) within the cool-down, [`Exhausted`](CodeError::Exhausted)
+    /// without guesses, [`Refused`](CodeError::Refused) for a handle that is used, expired or
+    /// unknown.
+    pub async fn resend(&self, handle: &str) -> Result<Resent<T>, CodeError> {
+        let (resent, _) = self.resend_linked(handle).await?;
+        Ok(resent)
+    }
+
+    /// As [`resend`](Self::resend), with the link that the code was made from.
+    pub(crate) async fn resend_linked(
+        &self,
+        handle: &str,
+    ) -> Result<(Resent<T>, LinkToken), CodeError> {
+        let engine = &self.0;
+        let lock = self.lock(handle)?;
+        let (found, made) = engine.resend(&lock).await?;
+        let message = match found.challenge.decoy {
+            true => None,
+            false => Some((made.code, engine.decode(&lock.key, &found.challenge)?)),
+        };
+        let resent = Resent {
+            message,
+            expires_in: engine.policy.lifetime,
+            resend_in: engine.policy.resend_after,
+        };
+        Ok((resent, made.link))
+    }
+
+    /// Uses a code: [`guess`](Self::guess) and [`redeem`](Guess::redeem) in one.
+    ///
+    /// # Errors
+    /// As [`Guess::redeem`].
+    pub async fn redeem(&self, handle: &str, code: &str) -> Result<Redeemed<T>, CodeError> {
+        self.guess(handle, code).redeem().await
+    }
+
+    /// A guess that is about to be made: with a subject, with an attempt key, as a lease.
+    ///
+    /// Case, spaces, hyphens and lookalikes in the code are forgiven. A text that cannot be a code or
+    /// a handle is refused at no cost.
+    pub fn guess<'a>(&'a self, handle: &'a str, code: &'a str) -> Guess<'a, T, S, C> {
+        let code = self.0.policy.format.read(code);
+        Guess::new(&self.0, Place::Handle(handle), code)
+    }
+
+    /// Ends a challenge, as when the person goes back: the guesses that it kept are free again, once
+    /// the cool-down of its last code is over. 3 round trips. A handle that is used, expired or unknown is no error.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn cancel(&self, handle: &str) -> Result<(), CodeError> {
+        match self.lock(handle) {
+            Ok(lock) => self.0.cancel(&lock).await,
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Ends all challenges of a subject: none of its codes is good any more. The wrong guesses of
+    /// this day still count. 3 round trips for each key of the ring.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn revoke(&self, subject: &str) -> Result<(), CodeError> {
+        self.0.revoke(subject).await
+    }
+
+    /// How a subject stands, without secrets. One round trip.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn status(&self, subject: &str) -> Result<Status, CodeError> {
+        self.0.status(subject).await
+    }
+
+    /// How likely it is that a code is guessed, under this policy.
+    pub fn odds(&self) -> Odds {
+        Odds::of(&self.0.policy)
+    }
+
+    /// How many guesses this process has compared, for a gauge: one that climbs while
+    /// [`redeem`](Self::redeem) succeeds no more often is somebody guessing.
+    pub fn compared(&self) -> u64 {
+        self.0.compared.load(Ordering::Relaxed)
+    }
+
+    /// A guess that the code is the one that a link stands for.
+    pub(crate) fn guess_link<'a>(&'a self, handle: &'a str, link: &str) -> Guess<'a, T, S, C> {
+        let link = LinkToken::parse(link).filter(|link| {
+            let lock = self.lock(handle);
+            lock.is_ok_and(|lock| lock.key == link.challenge())
+        });
+        let code = link.map(|link| link.code(self.0.policy.format));
+        Guess::new(&self.0, Place::Handle(handle), code)
+    }
+
+    /// The challenge whose code a link stands for, and the code, while it is good.
+    pub(crate) async fn look(&self, link: &LinkToken) -> Result<SignInPage<T>, CodeError> {
+        let (engine, key) = (&self.0, link.challenge());
+        let found = engine.load(&key).await?.ok_or(CodeError::Refused)?;
+        let digest = link.digest();
+        let live = found.challenge.live(found.now);
+        let sent = live.filter(|code| same(&code.link.0, &digest.0)).last();
+        let until = sent.ok_or(CodeError::Refused)?.until;
+        if found.is_used() || found.challenge.decoy {
+            return Err(CodeError::Refused);
+        }
+        Ok(SignInPage {
+            payload: engine.decode(&key, &found.challenge)?,
+            code: link.code(engine.policy.format),
+            expires_in: until.since(found.now),
+        })
+    }
+
+    fn lock(&self, handle: &str) -> Result<Lock, CodeError> {
+        let handle = Token::parse(handle).map_err(|_| CodeError::Refused)?;
+        Ok(Lock::of_handle(&self.0.policy.purpose, &handle))
+    }
+}
+
+impl<T, S, C> Clone for Codes<T, S, C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T, S, C> std::fmt::Debug for Codes<T, S, C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Codes").field(&self.0.policy).finish()
+    }
+}

@@ -1,0 +1,73 @@
+//! [`Odds`]: how likely it is that somebody guesses a code.
+
+use super::policy::Policy;
+
+/// The chance that a guess is right, under one policy: upper bounds, as if as many codes were live
+/// at every moment as ever may be.
+///
+/// # How is it computed?
+/// With `c` different codes and `l` live ones, one guess is right with a chance of `p = l / c`, and
+/// `n` guesses with `1 − (1 − p)ⁿ`. A challenge allows `n =` [`tries`] guesses; a day of continuous
+/// attack on one account [`tries_per_day`], however many challenges the attacker opens and however
+/// often the code is sent anew; a year 365 times that. A person who meanwhile signs in `k` times a
+/// day ends the count as often: multiply by `k + 1`.
+///
+/// [`tries`]: super::CodesBuilder::tries
+/// [`tries_per_day`]: super::CodesBuilder::tries_per_day
+///
+/// ```
+/// use token_session::codes::Codes;
+///
+/// let odds = Codes::<()>::builder("sign-in").build()?.odds();
+/// assert_eq!(format!("{:.1e}", odds.per_guess), "3.0e-8");     // 3 live codes of 10^8
+/// assert_eq!(format!("{:.1e}", odds.per_challenge), "1.5e-7"); // 1 in 6.7 million
+/// assert_eq!(format!("{:.1e}", odds.per_day), "6.0e-7");       // 1 in 1.7 million
+/// assert_eq!(format!("{:.1e}", odds.per_year), "2.2e-4");      // 1 in 4,600
+/// # Ok::<(), token_session::codes::PolicyError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Odds {
+    /// That one guess is right.
+    pub per_guess: f64,
+    /// That one of the guesses is right that a challenge allows.
+    pub per_challenge: f64,
+    /// That an account falls within a day of continuous attack.
+    pub per_day: f64,
+    /// That an account falls within a year of continuous attack.
+    pub per_year: f64,
+}
+
+impl Odds {
+    pub(super) fn of(policy: &Policy) -> Self {
+        let per_guess = f64::from(policy.live_at_once()) / policy.format.combinations();
+        let within = |guesses: u32| -f64::exp_m1(f64::from(guesses) * f64::ln_1p(-per_guess));
+        Self {
+            per_guess,
+            per_challenge: within(policy.tries),
+            per_day: within(policy.tries_per_day),
+            per_year: within(365 * policy.tries_per_day),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::CodeFormat;
+    use super::*;
+
+    #[test]
+    fn many_guesses_are_never_surer_than_sure() {
+        let policy = Policy { format: CodeFormat::digits(1), ..Policy::default() };
+        let odds = Odds::of(&policy);
+        assert_eq!(odds.per_guess, 0.3);
+        assert!((odds.per_challenge - (1.0 - 0.7_f64.powi(5))).abs() < 1e-12);
+        assert_eq!(odds.per_year, 1.0);
+    }
+
+    #[test]
+    fn a_code_that_is_sent_once_has_no_live_twin() {
+        let once = Policy { lifetime: std::time::Duration::from_secs(60), ..Policy::default() };
+        assert_eq!(Odds::of(&once).per_guess, 1e-8);
+    }
+}

@@ -1,0 +1,257 @@
+//! [`RecoveryCodes`]: codes to be printed and kept, for the day when nothing else works.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::budget::Budget;
+use super::engine::{RETRIES, absolute};
+use super::error::CodeError;
+use super::format::{Code, CodeFormat};
+use super::issue::check_subject;
+use super::policy::{PolicyError, check_purpose};
+use crate::key_ring::{KeyRing, mac, same};
+use crate::manager::retry::pause;
+use crate::record::{Lifetime, Version};
+use crate::store::{AtomicStore, Condition, Inserted, NewRecord, Replaced, Touch, Write};
+use crate::stored::{self, Blob};
+use crate::token::{Key, TokenError};
+
+/// Sixteen of twenty consonants: 69 bits, above the 64 that NIST SP 800-63B-4, section 4.2.1.1, asks
+/// of a saved recovery code.
+const FORMAT: CodeFormat = CodeFormat::consonants(16);
+
+/// The most codes in a set.
+const MOST_CODES: u32 = 50;
+
+/// The most guesses that an account may see in a day: NIST SP 800-63B-4, section 3.2.2. With 69 bits
+/// even they come to nothing, so the day is as generous to a person as it may be.
+const TRIES_PER_DAY: u32 = 100;
+
+/// Sets of recovery codes: each code good once, and replaced by another when it is used (NIST SP
+/// 800-63B-4, section 4.2.1.1).
+///
+/// A set lives until the next one takes its place, so keep it in a store that outlives restarts, and
+/// its key in the ring as long as the sets that it signed. A dump of the store confirms no guess
+/// without that key, which stands in the place of the slow hash that OWASP ASVS 5.0, 6.5.2, asks for
+/// below 112 bits.
+///
+/// Whoever knows a subject may guess, and 100 wrong guesses close the subject's set for the day: ask
+/// for recovery codes behind a password, or behind a code that was sent by mail.
+///
+/// ```
+/// use token_session::KeyRing;
+/// use token_session::codes::RecoveryCodes;
+/// use token_session::store::Memory;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let ring = KeyRing::new(1, b"32 random bytes of configuration")?;
+/// let recovery = RecoveryCodes::new("recovery", 10, ring, Memory::new())?;
+///
+/// let codes = recovery.generate("user-17").await?;
+/// assert_eq!(codes.len(), 10);
+/// assert_eq!(codes[0].grouped().len(), 19); // as in "BCDF-GHJK-LMNP-QRST"
+///
+/// let recovered = recovery.redeem("user-17", codes[3].reveal()).await?;
+/// println!("Cross it out, and write down {}.", &*recovered.replacement.grouped());
+/// # Ok(()) }
+/// ```
+pub struct RecoveryCodes<S> {
+    purpose: String,
+    count: u32,
+    ring: KeyRing,
+    store: S,
+}
+
+/// A recovery code was right, and is used.
+///
+/// ```
+/// use token_session::KeyRing;
+/// use token_session::codes::RecoveryCodes;
+/// use token_session::store::Memory;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let ring = KeyRing::new(1, b"32 random bytes of configuration")?;
+/// let recovery = RecoveryCodes::new("recovery", 10, ring, Memory::new())?;
+/// let codes = recovery.generate("user-17").await?;
+/// let recovered = recovery.redeem("user-17", codes[0].reveal()).await?;
+/// assert_eq!(recovered.count, 10);
+/// assert!(recovery.redeem("user-17", recovered.replacement.reveal()).await.is_ok());
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Recovered {
+    /// What took its place: show it to the person.
+    pub replacement: Code,
+    /// How many codes the set has, with the replacement.
+    pub count: usize,
+}
+
+/// What a store keeps of a set.
+#[derive(Serialize, Deserialize)]
+struct Set {
+    macs: Vec<Blob>,
+}
+
+impl<S: AtomicStore> RecoveryCodes<S> {
+    /// Sets of `count` codes.
+    ///
+    /// # Errors
+    /// A purpose of no byte or more than 255, no codes or more than 50.
+    pub fn new(
+        purpose: impl Into<String>,
+        count: u32,
+        ring: KeyRing,
+        store: S,
+    ) -> Result<Self, PolicyError> {
+        let purpose = purpose.into();
+        check_purpose(&purpose)?;
+        if count == 0 || count > MOST_CODES {
+            return Err(PolicyError::Count {
+                what: "recovery codes",
+                value: count,
+                most: MOST_CODES,
+            });
+        }
+        Ok(Self { purpose, count, ring, store })
+    }
+
+    /// A new set for a subject. Those before it are good no more. One round trip, or 2, and one for
+    /// each older key of the ring.
+    ///
+    /// # Errors
+    /// The store's. Some of the older sets may still be good then.
+    pub async fn generate(&self, subject: &str) -> Result<Vec<Code>, CodeError> {
+        check_subject(subject)?;
+        let app = self.ring.signing().1;
+        let key = self.set_key(app, subject);
+        let codes =
+            (0..self.count).map(|_| FORMAT.random()).collect::<Result<Vec<_>, TokenError>>()?;
+        let set = Set { macs: codes.iter().map(|code| self.mac(app, &key, code)).collect() };
+        self.put(&key, &set).await?;
+        for (_, older) in self.ring.iter().skip(1) {
+            let key = self.set_key(older, subject);
+            self.store.remove(&key, Condition::Always).await?;
+        }
+        Ok(codes)
+    }
+
+    /// Uses a code, and puts another in its place. Charged before it is compared. A wrong code costs
+    /// 3 round trips, the right one 6.
+    ///
+    /// # Errors
+    /// [`Refused`](CodeError::Refused) for a code that is wrong or used, or a subject without a set;
+    /// [`TooSoon`](CodeError::TooSoon) after 100 wrong guesses within 24 hours.
+    pub async fn redeem(&self, subject: &str, code: &str) -> Result<Recovered, CodeError> {
+        check_subject(subject)?;
+        let code = FORMAT.read(code).ok_or(CodeError::Refused)?;
+        let budget = Budget {
+            store: &self.store,
+            key: &self.budget_key(subject),
+            tries_per_day: TRIES_PER_DAY,
+        };
+        budget.charge_free().await?;
+        for conflicts in 1..=RETRIES {
+            let (app, key, mut set, version) =
+                self.find(subject).await?.ok_or(CodeError::Refused)?;
+            let wanted = self.mac(app, &key, &code);
+            let Some(found) = position(&set.macs, &wanted) else {
+                return Err(CodeError::Refused);
+            };
+            let replacement = FORMAT.random()?;
+            set.macs[found] = self.mac(app, &key, &replacement);
+            let write = Write { expected: Some(version), ..Write::new(stored::write(&set)) };
+            match self.store.replace(&key, &write).await? {
+                Replaced::Done(_) => {
+                    // The code is spent by now: a count that stays errs on the strict side.
+                    let _ = budget.succeed_free().await;
+                    return Ok(Recovered { replacement, count: set.macs.len() });
+                }
+                Replaced::Conflict => pause(conflicts).await,
+                Replaced::Missing => return Err(CodeError::Refused),
+            }
+        }
+        Err(CodeError::Contended { attempts: RETRIES })
+    }
+
+    /// Ends a subject's set. One round trip for each key of the ring.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn revoke(&self, subject: &str) -> Result<(), CodeError> {
+        check_subject(subject)?;
+        for (_, app) in self.ring.iter() {
+            let key = self.set_key(app, subject);
+            self.store.remove(&key, Condition::Always).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts a set in the place of the one before.
+    async fn put(&self, key: &Key, set: &Set) -> Result<(), CodeError> {
+        let data = stored::write(set);
+        let lifetime = absolute(Lifetime::MAX);
+        for conflicts in 1..=RETRIES {
+            let write = Write { lifetime: Some(&lifetime), ..Write::new(data.clone()) };
+            if let Replaced::Done(_) = self.store.replace(key, &write).await? {
+                return Ok(());
+            }
+            let record = NewRecord::new(data.clone(), lifetime);
+            if let Inserted::Done { .. } = self.store.insert(key, &record).await? {
+                return Ok(());
+            }
+            pause(conflicts).await;
+        }
+        Err(CodeError::Contended { attempts: RETRIES })
+    }
+
+    /// The set of a subject, and the key of the application that it was made with.
+    async fn find(&self, subject: &str) -> Result<Option<(&[u8], Key, Set, Version)>, CodeError> {
+        for (_, app) in self.ring.iter() {
+            let key = self.set_key(app, subject);
+            if let Some(record) = self.store.load(&key, Touch::No).await? {
+                let set = stored::read(&key, &record.data)?;
+                return Ok(Some((app, key, set, record.meta.version)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn budget_key(&self, subject: &str) -> Key {
+        let fields = [self.purpose.as_bytes(), subject.as_bytes()];
+        Key::from_bytes(mac(self.ring.signing().1, "subject of recovery codes", &fields))
+    }
+
+    fn set_key(&self, app: &[u8], subject: &str) -> Key {
+        let fields = [self.purpose.as_bytes(), subject.as_bytes()];
+        Key::from_bytes(mac(app, "set of recovery codes", &fields))
+    }
+
+    /// What is kept of a code. The set's key stands for the purpose and the subject.
+    fn mac(&self, app: &[u8], set: &Key, code: &Code) -> Blob {
+        let fields = [set.as_bytes(), code.reveal().as_bytes()];
+        Blob::new(&mac(app, "recovery code", &fields))
+    }
+}
+
+/// Where the code is. All are compared, each in constant time.
+fn position(macs: &[Blob], wanted: &Blob) -> Option<usize> {
+    macs.iter().enumerate().fold(
+        None,
+        |at, (place, mac)| {
+            if same(&mac.0, &wanted.0) { Some(place) } else { at }
+        },
+    )
+}
+
+impl<S> fmt::Debug for RecoveryCodes<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecoveryCodes")
+            .field("purpose", &self.purpose)
+            .field("count", &self.count)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,176 @@
+//! [`KeyRing`], the application's own keys, and the MAC that codes and links are made of.
+
+use std::fmt;
+use std::sync::Arc;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+/// Secrets of the application, each under a number: the first one signs, all of them verify.
+///
+/// Keep them where the store's dump does not go: in the configuration, not in the database. To
+/// change one, make a ring whose first key is the new one and keep the old one
+/// [verifying](Self::and_verify) until the last code or link that it signed has expired; then leave
+/// it out, and what it signed is refused.
+///
+/// ```
+/// use token_session::KeyRing;
+///
+/// let ring = KeyRing::new(2, b"32 random bytes, made this spring")?
+///     .and_verify(1, b"32 random bytes, made last autumn")?;
+/// assert_eq!(format!("{ring:?}"), "KeyRing { signs: 2, verifies: [2, 1] }");
+/// # Ok::<(), token_session::KeyRingError>(())
+/// ```
+#[derive(Clone)]
+pub struct KeyRing(Arc<Vec<(u32, Zeroizing<Vec<u8>>)>>);
+
+impl KeyRing {
+    /// The fewest bytes that a key may have: as many as HMAC-SHA-256 gives out (RFC 2104, section
+    /// 3, discourages shorter ones).
+    pub const MIN_BYTES: usize = 32;
+
+    /// A ring of one key.
+    ///
+    /// # Errors
+    /// Fewer than [`MIN_BYTES`](Self::MIN_BYTES) bytes.
+    pub fn new(id: u32, secret: &[u8]) -> Result<Self, KeyRingError> {
+        Self(Arc::default()).and_verify(id, secret)
+    }
+
+    /// With an older key, which verifies what it once signed.
+    ///
+    /// # Errors
+    /// Fewer than [`MIN_BYTES`](Self::MIN_BYTES) bytes, or a number that the ring has already.
+    pub fn and_verify(self, id: u32, secret: &[u8]) -> Result<Self, KeyRingError> {
+        if secret.len() < Self::MIN_BYTES {
+            return Err(KeyRingError::TooShort { id, len: secret.len() });
+        }
+        if self.secret(id).is_some() {
+            return Err(KeyRingError::Twice { id });
+        }
+        let mut keys = Arc::unwrap_or_clone(self.0);
+        keys.push((id, Zeroizing::new(secret.to_vec())));
+        Ok(Self(Arc::new(keys)))
+    }
+
+    /// The key that signs.
+    pub(crate) fn signing(&self) -> (u32, &[u8]) {
+        let (id, secret) = &self.0[0];
+        (*id, secret)
+    }
+
+    /// The key of this number, while the ring has it.
+    pub(crate) fn secret(&self, id: u32) -> Option<&[u8]> {
+        self.iter().find(|(key, _)| *key == id).map(|(_, key)| key)
+    }
+
+    /// All keys, the signing one first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        self.0.iter().map(|(id, secret)| (*id, secret.as_slice()))
+    }
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids: Vec<u32> = self.iter().map(|(id, _)| id).collect();
+        f.debug_struct("KeyRing").field("signs", &ids[0]).field("verifies", &ids).finish()
+    }
+}
+
+/// Why a key is not taken into a [`KeyRing`].
+///
+/// ```
+/// use token_session::KeyRing;
+///
+/// assert_eq!(
+///     KeyRing::new(1, b"secret").unwrap_err().to_string(),
+///     "key 1 has 6 bytes; give at least 32 random ones"
+/// );
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyRingError {
+    /// Fewer than [`KeyRing::MIN_BYTES`] bytes.
+    #[error("key {id} has {len} bytes; give at least {} random ones", KeyRing::MIN_BYTES)]
+    TooShort {
+        /// The key's number.
+        id: u32,
+        /// How many bytes it has.
+        len: usize,
+    },
+    /// Two keys under one number.
+    #[error("the ring has a key {id} already; give each key a number of its own")]
+    Twice {
+        /// The number.
+        id: u32,
+    },
+}
+
+/// HMAC-SHA-256 over fields, each with its length before it, so that no two lists of fields have the
+/// same bytes; `what` keeps one use of a key apart from all others.
+pub(crate) fn mac(secret: &[u8], what: &str, fields: &[&[u8]]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret)
+        .unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
+    for field in std::iter::once(&what.as_bytes()).chain(fields) {
+        mac.update(&(field.len() as u64).to_be_bytes());
+        mac.update(field);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+/// Whether two digests are equal, in a time that does not tell where they differ.
+pub(crate) fn same(left: &[u8], right: &[u8]) -> bool {
+    left.ct_eq(right).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &[u8] = b"the old key, thirty-two bytes long";
+    const NEW: &[u8] = b"the new key, thirty-two bytes long";
+
+    #[test]
+    fn the_first_key_signs_and_all_verify() {
+        let ring = KeyRing::new(2, NEW).unwrap().and_verify(1, OLD).unwrap();
+        assert_eq!(ring.signing(), (2, NEW));
+        assert_eq!(ring.secret(1), Some(OLD));
+        assert_eq!(ring.secret(3), None);
+    }
+
+    #[test]
+    fn a_short_key_and_a_second_key_of_one_number_are_refused() {
+        assert_eq!(
+            KeyRing::new(1, &NEW[..31]).unwrap_err(),
+            KeyRingError::TooShort { id: 1, len: 31 }
+        );
+        assert_eq!(
+            KeyRing::new(1, NEW).unwrap().and_verify(1, OLD).unwrap_err(),
+            KeyRingError::Twice { id: 1 }
+        );
+    }
+
+    #[test]
+    fn a_ring_does_not_show_its_secrets() {
+        let ring = KeyRing::new(1, NEW).unwrap();
+        assert!(!format!("{ring:?}").contains("new key"));
+    }
+
+    #[test]
+    fn what_ends_one_field_cannot_begin_the_next() {
+        let of = |fields: &[&[u8]]| mac(NEW, "test", fields);
+        assert_ne!(of(&[b"ab", b"c"]), of(&[b"a", b"bc"]));
+        assert_ne!(of(&[b"ab"]), of(&[b"ab", b""]));
+        assert_ne!(of(&[b"ab"]), mac(NEW, "tes", &[b"tab"]));
+        assert_ne!(of(&[b"ab"]), mac(OLD, "test", &[b"ab"]));
+    }
+
+    #[test]
+    fn the_mac_is_hmac_sha_256_of_the_length_prefixed_fields() {
+        // Computed with Python's hmac module over the same bytes.
+        let expected = [143, 72, 31, 33];
+        assert_eq!(mac(&[7; 32], "w", &[b"ab"])[..4], expected);
+    }
+}

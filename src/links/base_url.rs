@@ -1,0 +1,198 @@
+//! [`BaseUrl`], where links lead, and [`Link`], one of them.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// Where the links of one purpose lead: fixed when the service starts, never taken from a request.
+///
+/// ```
+/// use token_session::links::BaseUrl;
+///
+/// // https://example.org/magic/<token>
+/// let in_path = BaseUrl::path("https://example.org/magic/")?;
+/// // https://example.org/magic#<token>: the browser keeps it to itself
+/// let in_fragment = BaseUrl::fragment("https://example.org/magic")?;
+/// assert!(BaseUrl::path("http://example.org/magic/").is_err());
+/// # Ok::<(), token_session::links::BaseUrlError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl(String);
+
+impl BaseUrl {
+    /// Links with the token as the last part of the path.
+    ///
+    /// # Errors
+    /// An address that is no `https` one, but for this machine's own, or that has a query, a
+    /// fragment or a user.
+    pub fn path(address: &str) -> Result<Self, BaseUrlError> {
+        check(address)?;
+        Ok(Self(match address.ends_with('/') {
+            true => address.to_owned(),
+            false => format!("{address}/"),
+        }))
+    }
+
+    /// Links with the token in the fragment.
+    ///
+    /// # Errors
+    /// As [`path`](Self::path).
+    pub fn fragment(address: &str) -> Result<Self, BaseUrlError> {
+        check(address)?;
+        Ok(Self(format!("{address}#")))
+    }
+
+    pub(super) fn link(&self, token: &str) -> Link {
+        let mut url = Zeroizing::new(String::with_capacity(self.0.len() + token.len()));
+        url.push_str(&self.0);
+        url.push_str(token);
+        Link { url, token_at: self.0.len() }
+    }
+}
+
+fn check(address: &str) -> Result<(), BaseUrlError> {
+    let (rest, local) = match address.strip_prefix("https://") {
+        Some(rest) => (rest, false),
+        None => match address.strip_prefix("http://") {
+            Some(rest) => (rest, true),
+            None => return Err(BaseUrlError::Scheme),
+        },
+    };
+    let host = rest.split('/').next().unwrap_or_default();
+    if host.is_empty() {
+        return Err(BaseUrlError::Host);
+    }
+    if local && !is_loopback(host) {
+        return Err(BaseUrlError::Scheme);
+    }
+    match rest.chars().find(|c| !c.is_ascii_graphic() || "?#@\\\"<>".contains(*c)) {
+        Some(character) => Err(BaseUrlError::Character { character }),
+        None => Ok(()),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    ["localhost", "127.0.0.1", "[::1]"].iter().any(|own| {
+        host.strip_prefix(own).is_some_and(|port| port.is_empty() || port.starts_with(':'))
+    })
+}
+
+/// Why an address is not one that links may lead to.
+///
+/// ```
+/// use token_session::links::BaseUrl;
+///
+/// let error = BaseUrl::path("https://example.org/magic?next=/").unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "the address of links has a '?'; give scheme, host and path alone"
+/// );
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BaseUrlError {
+    /// Neither `https`, nor `http` to this machine.
+    #[error("the address of links has to begin with https://, or http:// and this machine's name")]
+    Scheme,
+    /// No host.
+    #[error("the address of links has no host")]
+    Host,
+    /// A character that has no place in it.
+    #[error("the address of links has a {character:?}; give scheme, host and path alone")]
+    Character {
+        /// The character.
+        character: char,
+    },
+}
+
+/// An address with a token in it: a secret, whoever has it has what it leads to.
+///
+/// ```
+/// use token_session::links::{BaseUrl, Links};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let base = BaseUrl::path("https://example.org/downloads/")?;
+/// let links = Links::<String>::builder("download", base).build()?;
+///
+/// let link = links.create(&"report.pdf".to_owned()).await?.link;
+/// assert_eq!(link.reveal(), format!("https://example.org/downloads/{}", link.token()));
+/// assert_eq!(format!("{link:?}"), "Link(https://example.org/downloads/redacted)");
+/// # Ok(()) }
+/// ```
+pub struct Link {
+    url: Zeroizing<String>,
+    token_at: usize,
+}
+
+impl Link {
+    /// The address: to send it, and for nothing else.
+    pub fn reveal(&self) -> &str {
+        &self.url
+    }
+
+    /// The token in it: what the service gets back.
+    pub fn token(&self) -> &str {
+        &self.url[self.token_at..]
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Link({}redacted)", &self.url[..self.token_at])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_reached_without_tls() {
+        for own in ["http://localhost/a", "http://127.0.0.1:3000/", "http://[::1]:3000"] {
+            assert!(BaseUrl::path(own).is_ok(), "{own}");
+        }
+        for other in [
+            "http://example.org/",
+            "http://localhost.example.org/",
+            "http://127.0.0.10/",
+            "ftp://example.org/",
+            "//example.org/",
+            "/magic/",
+            "",
+        ] {
+            assert_eq!(BaseUrl::path(other), Err(BaseUrlError::Scheme), "{other}");
+        }
+    }
+
+    #[test]
+    fn nothing_but_scheme_host_and_path_is_taken() {
+        for bad in [
+            "https://example.org/?a",
+            "https://example.org/#a",
+            "https://example.org@evil.example/",
+            "https://exa mple.org/",
+            "https://example.org/\r\nHost: evil.example",
+            "https://exämple.org/",
+        ] {
+            assert!(matches!(BaseUrl::path(bad), Err(BaseUrlError::Character { .. })), "{bad}");
+        }
+        assert_eq!(BaseUrl::path("https:///magic/"), Err(BaseUrlError::Host));
+    }
+
+    #[test]
+    fn the_token_is_in_the_path_or_in_the_fragment() {
+        let link = BaseUrl::path("https://example.org/magic").unwrap().link("abc");
+        assert_eq!(link.reveal(), "https://example.org/magic/abc");
+        assert_eq!(link.token(), "abc");
+        let link = BaseUrl::fragment("https://example.org/magic").unwrap().link("abc");
+        assert_eq!(link.reveal(), "https://example.org/magic#abc");
+        assert_eq!(link.token(), "abc");
+    }
+
+    #[test]
+    fn a_link_does_not_show_its_token() {
+        let link = BaseUrl::path("https://example.org/magic/").unwrap().link("secret");
+        assert_eq!(format!("{link:?}"), "Link(https://example.org/magic/redacted)");
+    }
+}

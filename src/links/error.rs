@@ -1,0 +1,125 @@
+//! [`LinkError`], why a link was not made or not followed.
+
+use std::time::Duration;
+
+use crate::codec::CodecError;
+use crate::error::StoreError;
+use crate::record::LifetimeError;
+use crate::token::TokenError;
+
+/// Why a link was not made or not followed: a variant for each thing that a service would do about
+/// it.
+///
+/// ```
+/// use token_session::links::{BaseUrl, LinkError, Links};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let base = BaseUrl::path("https://example.org/downloads/")?;
+/// let links = Links::<String>::builder("download", base).build()?;
+/// let status = match links.redeem("a token").await {
+///     Ok(redeemed) => 200,
+///     Err(LinkError::Refused) => 410,
+///     Err(LinkError::NotYet { opens_in }) => 425, // with `Retry-After`
+///     Err(error) if error.is_retryable() => 503,
+///     Err(error) => 500,
+/// };
+/// assert_eq!(status, 410);
+/// # Ok(()) }
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// Unknown, expired, used up, revoked, or of another purpose, resource or state, in one answer.
+    #[error("the link is unknown, expired, used up or revoked; ask for a new one")]
+    Refused,
+    /// The link is good, but not yet.
+    #[error("the link opens in {} seconds", opens_in.as_secs())]
+    NotYet {
+        /// How long until it opens, in whole seconds.
+        opens_in: Duration,
+    },
+    /// A subject that is none.
+    #[error("the subject has {len} bytes; give 1 to 255, such as an account's id")]
+    Subject {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// A lifetime that is none.
+    #[error(transparent)]
+    Lifetime(#[from] LifetimeError),
+    /// The link would have expired before it opens.
+    #[error("the link would open {opens_after:?} from now, and expire before that")]
+    NeverOpen {
+        /// After which time it was to open.
+        opens_after: Duration,
+    },
+    /// The payload is larger than the maximum.
+    #[error("the payload takes {size} bytes, more than the maximum of {max}")]
+    TooLarge {
+        /// Encoded, in bytes.
+        size: usize,
+        /// The maximum, in bytes.
+        max: usize,
+    },
+    /// The payload cannot be encoded.
+    #[error("the payload cannot be encoded")]
+    Encode(#[source] CodecError),
+    /// The payload cannot be decoded. No use was counted.
+    #[error("the payload of a link cannot be decoded; was its type or the codec changed?")]
+    Decode(#[source] CodecError),
+    /// No random bytes could be had.
+    #[error(transparent)]
+    Random(#[from] TokenError),
+    /// Other requests came first again and again. Try again.
+    #[error("other requests came first {attempts} times in a row; try again")]
+    Contended {
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl LinkError {
+    /// Whether the same call may succeed a little later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NotYet { .. } | Self::Contended { .. } => true,
+            Self::Store(error) => error.is_retryable(),
+            _ => false,
+        }
+    }
+}
+
+/// Why links are not built.
+///
+/// ```
+/// use token_session::links::{BaseUrl, Links};
+///
+/// let base = BaseUrl::path("https://example.org/downloads/")?;
+/// let error = Links::<String>::builder("", base).build().unwrap_err();
+/// assert_eq!(error.to_string(), "the purpose has 0 bytes; give 1 to 255, such as \"download\"");
+/// # Ok::<(), token_session::links::BaseUrlError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkPolicyError {
+    /// A purpose that is none.
+    #[error("the purpose has {len} bytes; give 1 to 255, such as \"download\"")]
+    Purpose {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// A lifetime that is none.
+    #[error(transparent)]
+    Lifetime(#[from] LifetimeError),
+}
+
+pub(super) fn check_purpose(purpose: &str) -> Result<(), LinkPolicyError> {
+    if purpose.is_empty() || purpose.len() > 255 {
+        return Err(LinkPolicyError::Purpose { len: purpose.len() });
+    }
+    Ok(())
+}

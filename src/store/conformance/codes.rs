@@ -1,0 +1,243 @@
+//! One-time codes and links, which are built on the contract alone: what their docs promise has to
+//! hold on every store that keeps it.
+
+use std::sync::Arc;
+
+use super::{Harness, how_many, moment_of, outlive_moment, race};
+use crate::codes::{CodeError, Codes, RecoveryCodes};
+use crate::key_ring::KeyRing;
+use crate::links::{BaseUrl, LinkError, Links};
+use crate::store::AtomicStore;
+
+type OnStore<S> = Codes<String, S>;
+
+/// Of any number of racing requests with the right code, one redeems it.
+pub async fn of_racing_right_codes_one_is_redeemed<H: Harness<Store: AtomicStore>>(harness: &H) {
+    let codes = codes(harness).await;
+    for round in 0..harness.rounds() {
+        let (handle, code) = issue(&codes, round).await;
+        let answers = race(harness.races(), |_| {
+            let (codes, handle, code) = (codes.clone(), handle.clone(), code.clone());
+            async move { outcome(codes.redeem(&handle, &code).await) }
+        })
+        .await;
+        assert_eq!(how_many(&answers, &Outcome::Redeemed), 1, "in round {round}");
+        assert_eq!(how_many(&answers, &Outcome::Failed), 0, "in round {round}");
+    }
+}
+
+/// A guess is charged before it is compared: of any number of racing wrong guesses as many are
+/// compared as a challenge allows.
+pub async fn no_more_racing_guesses_are_compared_than_there_are<H: Harness<Store: AtomicStore>>(
+    harness: &H,
+) {
+    let codes = codes(harness).await;
+    let (handle, code) = issue(&codes, 0).await;
+    let wrong = another_than(&code);
+    let answers = race(harness.races(), |_| {
+        let (codes, handle, wrong) = (codes.clone(), handle.clone(), wrong.clone());
+        async move { outcome(codes.redeem(&handle, &wrong).await) }
+    })
+    .await;
+    assert_eq!(codes.compared(), 5);
+    assert_eq!(how_many(&answers, &Outcome::Refused), 5);
+    assert_eq!(how_many(&answers, &Outcome::Exhausted), harness.races() - 5);
+    let late = outcome(codes.redeem(&handle, &code).await);
+    assert_eq!(late, Outcome::Exhausted);
+}
+
+/// A right code is redeemed amid wrong guesses, as long as they are within the budget.
+pub async fn a_right_code_amid_wrong_guesses_is_redeemed<H: Harness<Store: AtomicStore>>(
+    harness: &H,
+) {
+    let codes = codes(harness).await;
+    for round in 0..harness.rounds() {
+        let (handle, code) = issue(&codes, round).await;
+        let wrong = another_than(&code);
+        let right = round % 5;
+        let answers = race(5, |task| {
+            let code = if task == right { code.clone() } else { wrong.clone() };
+            let (codes, handle) = (codes.clone(), handle.clone());
+            async move { (task, outcome(codes.redeem(&handle, &code).await)) }
+        })
+        .await;
+        assert!(answers.contains(&(right, Outcome::Redeemed)), "{answers:?} in round {round}");
+        let redeemed = answers.iter().filter(|(_, answer)| *answer == Outcome::Redeemed);
+        assert_eq!(redeemed.count(), 1, "{answers:?} in round {round}");
+    }
+}
+
+/// Of racing challenges of one subject no more are opened than there are guesses to keep.
+pub async fn racing_challenges_keep_no_more_than_a_day<H: Harness<Store: AtomicStore>>(
+    harness: &H,
+) {
+    let codes = codes(harness).await;
+    let answers = race(harness.races(), |_| {
+        let codes = codes.clone();
+        async move {
+            match codes.issue("anna@example.org", &String::new()).await {
+                Ok(_) => Outcome::Redeemed,
+                Err(error) => outcome::<()>(Err(error)),
+            }
+        }
+    })
+    .await;
+    assert_eq!(how_many(&answers, &Outcome::Redeemed), 4);
+    assert_eq!(how_many(&answers, &Outcome::TooSoon), harness.races() - 4);
+    let status = codes.status("anna@example.org").await.unwrap();
+    assert_eq!((status.open, status.kept, status.spent, status.free), (4, 20, 0, 0));
+}
+
+/// The second of two submits with the same attempt key gets the first answer, and knows it.
+pub async fn a_racing_double_submit_gets_one_answer_twice<H: Harness<Store: AtomicStore>>(
+    harness: &H,
+) {
+    let codes = codes(harness).await;
+    for round in 0..harness.rounds() {
+        let (handle, code) = issue(&codes, round).await;
+        let answers = race(2, |_| {
+            let (codes, handle, code) = (codes.clone(), handle.clone(), code.clone());
+            async move {
+                let guess = codes.guess(&handle, &code).attempt("a random text of the form");
+                guess.redeem().await.unwrap()
+            }
+        })
+        .await;
+        assert_ne!(answers[0].repeated, answers[1].repeated, "in round {round}");
+        assert_eq!(answers[0].receipt, answers[1].receipt);
+        assert_eq!(answers[0].payload, answers[1].payload);
+    }
+}
+
+/// Of racing leases of one code one is taken.
+pub async fn of_racing_leases_one_is_taken<H: Harness<Store: AtomicStore>>(harness: &H) {
+    let codes = codes(harness).await;
+    for round in 0..harness.rounds() {
+        let (handle, code) = issue(&codes, round).await;
+        let leases = race(5, |_| {
+            let (codes, handle, code) = (codes.clone(), handle.clone(), code.clone());
+            async move { codes.guess(&handle, &code).lease(super::HOUR / 6).await }
+        })
+        .await;
+        let (taken, busy): (Vec<_>, Vec<_>) = leases.into_iter().partition(Result::is_ok);
+        assert_eq!(taken.len(), 1, "in round {round}");
+        for lease in busy {
+            assert!(matches!(lease, Err(CodeError::Busy { .. })), "{lease:?} in round {round}");
+        }
+        for lease in taken {
+            lease.unwrap().commit().await.unwrap();
+        }
+        assert_eq!(outcome(codes.redeem(&handle, &code).await), Outcome::Refused);
+    }
+}
+
+/// A code ends with its lifetime, on the store's clock.
+pub async fn a_code_ends_with_its_lifetime<H: Harness<Store: AtomicStore>>(harness: &H) {
+    let codes = Codes::<String>::builder("conformance")
+        .lifetime(moment_of(harness))
+        .store(harness.store().await)
+        .build()
+        .unwrap();
+    let (handle, code) = issue(&codes, 0).await;
+    outlive_moment(harness).await;
+    assert_eq!(outcome(codes.redeem(&handle, &code).await), Outcome::Refused);
+    assert_eq!(codes.compared(), 0);
+}
+
+/// All codes of a subject end when they are revoked, and no others.
+pub async fn all_codes_of_a_subject_are_revoked<H: Harness<Store: AtomicStore>>(harness: &H) {
+    let codes = codes(harness).await;
+    let other = issue(&codes, 1).await;
+    let revoked = [issue(&codes, 0).await, issue(&codes, 0).await];
+    codes.revoke(&subject(0)).await.unwrap();
+    for (handle, code) in revoked {
+        assert_eq!(outcome(codes.redeem(&handle, &code).await), Outcome::Refused);
+    }
+    assert_eq!(outcome(codes.redeem(&other.0, &other.1).await), Outcome::Redeemed);
+}
+
+/// Of racing requests with one recovery code one uses it.
+pub async fn of_racing_recovery_codes_one_is_used<H: Harness<Store: AtomicStore>>(harness: &H) {
+    let ring = KeyRing::new(1, b"the suite's key, thirty-two bytes long").unwrap();
+    let store = harness.store().await;
+    let recovery = Arc::new(RecoveryCodes::new("conformance", 3, ring, store).unwrap());
+    for round in 0..harness.rounds() {
+        let subject = subject(round);
+        let code = recovery.generate(&subject).await.unwrap().remove(1);
+        let answers = race(5, |_| {
+            let recovery = recovery.clone();
+            let (subject, code) = (subject.clone(), code.reveal().to_owned());
+            async move { recovery.redeem(&subject, &code).await }
+        })
+        .await;
+        let mut used = answers.into_iter().filter_map(Result::ok);
+        let replacement = used.next().expect("nobody could use the code").replacement;
+        assert!(used.next().is_none(), "two used one code in round {round}");
+        recovery.redeem(&subject, replacement.reveal()).await.unwrap();
+    }
+}
+
+/// A link of N uses is used N times, however many follow it at once.
+pub async fn a_link_is_used_as_often_as_it_has_uses<H: Harness<Store: AtomicStore>>(harness: &H) {
+    let base = BaseUrl::path("https://example.org/downloads/").unwrap();
+    let store = harness.store().await;
+    let links = Links::<String>::builder("conformance", base).store(store).build().unwrap();
+    for uses in [1, 10] {
+        let payload = format!("good for {uses}");
+        let link =
+            links.new_link(&payload).uses(uses.try_into().unwrap()).create().await.unwrap().link;
+        let answers = race(harness.races(), |_| {
+            let (links, token) = (links.clone(), link.token().to_owned());
+            async move { links.redeem(&token).await }
+        })
+        .await;
+        let (used, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+        let mut left: Vec<_> = used.into_iter().map(|used| used.unwrap().uses_left).collect();
+        left.sort_unstable();
+        let expected: Vec<_> = (0..uses).map(Some).collect();
+        assert_eq!(left, expected, "of {uses} uses");
+        for answer in refused {
+            assert!(matches!(answer, Err(LinkError::Refused)), "{answer:?} of {uses} uses");
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Redeemed,
+    Refused,
+    Exhausted,
+    TooSoon,
+    Failed,
+}
+
+fn outcome<T>(answer: Result<T, CodeError>) -> Outcome {
+    match answer {
+        Ok(_) => Outcome::Redeemed,
+        Err(CodeError::Refused) => Outcome::Refused,
+        Err(CodeError::Exhausted) => Outcome::Exhausted,
+        Err(CodeError::TooSoon { .. }) => Outcome::TooSoon,
+        Err(_) => Outcome::Failed,
+    }
+}
+
+async fn codes<H: Harness<Store: AtomicStore>>(harness: &H) -> OnStore<H::Store> {
+    Codes::builder("conformance").store(harness.store().await).build().unwrap()
+}
+
+fn subject(number: usize) -> String {
+    format!("user-{number}@example.org")
+}
+
+/// A code for a subject of this number, and its handle.
+async fn issue<S: AtomicStore>(codes: &OnStore<S>, number: usize) -> (String, String) {
+    let issued = codes.issue(&subject(number), &format!("payload {number}")).await.unwrap();
+    let handle = issued.challenge.handle.reveal().to_owned();
+    (handle, issued.code.reveal().to_owned())
+}
+
+/// A code that this one is not.
+fn another_than(code: &str) -> String {
+    let (first, rest) = code.split_at(1);
+    format!("{}{rest}", if first == "0" { '1' } else { '0' })
+}

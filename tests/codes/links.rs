@@ -1,0 +1,240 @@
+//! Links that are kept in a store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use token_session::Token;
+use token_session::links::{BaseUrl, LinkError, Links};
+use token_session::store::{AtomicStore, Memory, Store};
+
+use super::watched::Watched;
+use super::{ANNA, HOUR, MILLISECOND, MINUTE, SECOND, dump, store_with_clock};
+
+fn base() -> BaseUrl {
+    BaseUrl::path("https://example.org/downloads/").unwrap()
+}
+
+fn links<S: AtomicStore>(store: S) -> Links<String, S> {
+    Links::builder("download", base()).store(store).build().unwrap()
+}
+
+fn payload() -> String {
+    "report.pdf".to_owned()
+}
+
+#[track_caller]
+fn assert_refused<T: std::fmt::Debug>(answer: Result<T, LinkError>) {
+    assert!(matches!(answer, Err(LinkError::Refused)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_link_is_good_once_unless_it_says_otherwise() {
+    let links = links(Memory::new());
+    let link = links.create(&payload()).await.unwrap().link;
+    assert_eq!(links.redeem(link.token()).await.unwrap().payload, payload());
+    assert_refused(links.redeem(link.token()).await);
+    assert_refused(links.inspect(link.token()).await);
+}
+
+#[tokio::test]
+async fn an_unlimited_link_is_good_until_it_expires() {
+    let (store, clock) = store_with_clock();
+    let links = links(store);
+    let payload = payload();
+    let link = links.new_link(&payload).unlimited().create().await.unwrap().link;
+    for _ in 0..1_000 {
+        assert_eq!(links.redeem(link.token()).await.unwrap().uses_left, None);
+    }
+    clock.advance(HOUR - MILLISECOND);
+    links.redeem(link.token()).await.unwrap();
+    clock.advance(MILLISECOND);
+    assert_refused(links.redeem(link.token()).await);
+}
+
+#[tokio::test]
+async fn looking_changes_nothing() {
+    let (store, clock) = store_with_clock();
+    let links = links(store.clone());
+    let link = links.create(&payload()).await.unwrap().link;
+    let before = store.scan(None, 10).await.unwrap().records;
+    for _ in 0..1_000 {
+        let seen = links.inspect(link.token()).await.unwrap();
+        assert_eq!((seen.payload, seen.uses_left), (payload(), Some(1)));
+    }
+    assert_eq!(store.scan(None, 10).await.unwrap().records, before);
+    clock.advance(HOUR - MILLISECOND);
+    links.inspect(link.token()).await.unwrap();
+    clock.advance(MILLISECOND);
+    assert_refused(links.redeem(link.token()).await);
+}
+
+#[tokio::test]
+async fn a_use_does_not_prolong_a_link() {
+    let (store, clock) = store_with_clock();
+    let links = links(store);
+    let payload = payload();
+    let link = links.new_link(&payload).uses(5.try_into().unwrap()).create().await.unwrap().link;
+    clock.advance(HOUR - SECOND);
+    links.redeem(link.token()).await.unwrap();
+    clock.advance(SECOND);
+    assert_refused(links.redeem(link.token()).await);
+}
+
+#[tokio::test]
+async fn a_link_opens_when_it_says() {
+    let (store, clock) = store_with_clock();
+    let links = links(store);
+    let payload = payload();
+    let link = links.new_link(&payload).not_before(MINUTE).create().await.unwrap().link;
+    clock.advance(MILLISECOND);
+    let seen = links.inspect(link.token()).await.unwrap();
+    assert_eq!(seen.opens_in, MINUTE - MILLISECOND);
+    match links.redeem(link.token()).await {
+        Err(LinkError::NotYet { opens_in }) => assert_eq!(opens_in, MINUTE),
+        other => panic!("{other:?}"),
+    }
+    clock.advance(MINUTE - MILLISECOND);
+    links.redeem(link.token()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_link_that_never_opens_is_not_made() {
+    let links = links(Memory::new());
+    let answer = links.new_link(&payload()).not_before(HOUR).create().await;
+    assert!(matches!(answer, Err(LinkError::NeverOpen { .. })), "{answer:?}");
+    let answer = links.new_link(&payload()).lifetime(Duration::ZERO).create().await;
+    assert!(matches!(answer, Err(LinkError::Lifetime(_))), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_bound_link_is_good_for_its_resource_alone() {
+    let links = links(Memory::new());
+    let payload = payload();
+    let link = links.new_link(&payload).resource("file-17").create().await.unwrap().link;
+    assert_refused(links.redeem(link.token()).await);
+    assert_refused(links.redeem_for(link.token(), "file-18").await);
+    links.redeem_for(link.token(), "file-17").await.unwrap();
+
+    let free = links.create(&payload).await.unwrap().link;
+    assert_refused(links.redeem_for(free.token(), "file-17").await);
+    links.redeem(free.token()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_link_of_another_purpose_is_refused_and_stays_good() {
+    let store = Memory::new();
+    let (downloads, invitations) = (
+        links(store.clone()),
+        Links::<String>::builder("invitation", base()).store(store).build().unwrap(),
+    );
+    let link = downloads.create(&payload()).await.unwrap().link;
+    assert_refused(invitations.inspect(link.token()).await);
+    assert_refused(invitations.redeem(link.token()).await);
+    downloads.redeem(link.token()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_revoked_link_is_refused() {
+    let links = links(Memory::new());
+    let created = links.create(&payload()).await.unwrap();
+    assert!(links.revoke(&created.id).await.unwrap());
+    assert!(!links.revoke(&created.id).await.unwrap());
+    assert_refused(links.redeem(created.link.token()).await);
+}
+
+#[tokio::test]
+async fn all_links_of_a_subject_are_revoked_wherever_they_are_kept() {
+    let store = Arc::new(Watched::partitioned(Memory::new(), 16));
+    let links = links(store);
+    let payload = payload();
+    let mut anna = Vec::new();
+    for _ in 0..10 {
+        anna.push(links.new_link(&payload).subject(ANNA).create().await.unwrap().link);
+    }
+    let ben = links.new_link(&payload).subject("ben").create().await.unwrap().link;
+    links.revoke_subject(ANNA).await.unwrap();
+    for link in anna {
+        assert_refused(links.redeem(link.token()).await);
+    }
+    links.redeem(ben.token()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_truncated_or_padded_link_is_refused_and_costs_no_use() {
+    let links = links(Memory::new());
+    let link = links.create(&payload()).await.unwrap().link;
+    let token = link.token();
+    let megabyte = "a".repeat(1_000_000);
+    for bad in [
+        "",
+        &token[1..],
+        &token[..token.len() - 1],
+        &format!("{token}="),
+        &format!("{token}."),
+        &format!(" {token}"),
+        &format!("{token}?utm_source=mail"),
+        &token.to_uppercase(),
+        &megabyte,
+    ] {
+        assert_refused(links.redeem(bad).await);
+    }
+    links.redeem(token).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dump_has_no_token() {
+    let store = Memory::new();
+    let links = links(store.clone());
+    let payload = payload();
+    let new = links.new_link(&payload).subject(ANNA).resource("file-17");
+    let link = new.create().await.unwrap().link;
+    let dump = dump(&store).await;
+    for secret in [link.token(), ANNA, "file-17"] {
+        assert!(!dump.contains(secret), "{dump}");
+    }
+    let words = dump.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
+    for word in words.filter(|word| Token::parse(word).is_ok()) {
+        assert_refused(links.redeem_for(word, "file-17").await);
+    }
+}
+
+#[tokio::test]
+async fn a_link_costs_what_its_docs_say() {
+    let store = Arc::new(Watched::new(Memory::new()));
+    let links = links(store.clone());
+    let payload = payload();
+    let link = links.new_link(&payload).uses(2.try_into().unwrap()).create().await.unwrap().link;
+    assert_eq!(store.calls().len(), 1);
+    links.inspect(link.token()).await.unwrap();
+    assert_eq!(store.calls().len(), 1);
+    links.redeem(link.token()).await.unwrap();
+    assert_eq!(store.calls().len(), 2);
+    links.redeem(link.token()).await.unwrap();
+    assert_eq!(store.calls().len(), 2);
+    let link = links.new_link(&payload).unlimited().create().await.unwrap().link;
+    store.calls();
+    links.redeem(link.token()).await.unwrap();
+    assert_eq!(store.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn a_forged_host_changes_no_link() {
+    use axum::Router;
+    use axum::http::Request;
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    let links = links(Memory::new());
+    let app = Router::new().route(
+        "/",
+        get(async move || links.create(&payload()).await.unwrap().link.reveal().to_owned()),
+    );
+    let request = Request::get("http://evil.example/")
+        .header("host", "evil.example")
+        .header("x-forwarded-host", "evil.example")
+        .body(String::new())
+        .unwrap();
+    let body = app.oneshot(request).await.unwrap().into_body();
+    let body = axum::body::to_bytes(body, 1_000).await.unwrap();
+    assert!(body.starts_with(b"https://example.org/downloads/"), "{body:?}");
+}

@@ -1,0 +1,109 @@
+//! Recovery codes.
+
+use std::collections::HashSet;
+
+use token_session::codes::{CodeError, PolicyError, RecoveryCodes};
+use token_session::store::Memory;
+
+use super::{ANNA, DAY, assert_refused, dump, ring, store_with_clock, wait};
+
+fn recovery(store: &Memory, ids: &[u32]) -> RecoveryCodes<Memory> {
+    RecoveryCodes::new("recovery", 10, ring(ids), store.clone()).unwrap()
+}
+
+#[tokio::test]
+async fn each_code_is_good_once_and_replaced() {
+    let (store, _) = store_with_clock();
+    let recovery = recovery(&store, &[1]);
+    let codes = recovery.generate(ANNA).await.unwrap();
+    let distinct: HashSet<&str> = codes.iter().map(|code| code.reveal()).collect();
+    assert_eq!(distinct.len(), 10);
+    for code in &codes {
+        let recovered = recovery.redeem(ANNA, &code.grouped().to_lowercase()).await.unwrap();
+        assert_eq!(recovered.count, 10);
+        assert_refused(recovery.redeem(ANNA, code.reveal()).await);
+        recovery.redeem(ANNA, recovered.replacement.reveal()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_set_lives_for_years() {
+    let (store, clock) = store_with_clock();
+    let recovery = recovery(&store, &[1]);
+    let codes = recovery.generate(ANNA).await.unwrap();
+    clock.advance(20 * 365 * DAY);
+    recovery.redeem(ANNA, codes[0].reveal()).await.unwrap();
+    clock.advance(20 * 365 * DAY);
+    recovery.redeem(ANNA, codes[1].reveal()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_new_set_ends_the_old_one() {
+    let (store, _) = store_with_clock();
+    let old = recovery(&store, &[1]).generate(ANNA).await.unwrap();
+    let recovery = recovery(&store, &[2, 1]);
+    recovery.redeem(ANNA, old[0].reveal()).await.unwrap();
+    let new = recovery.generate(ANNA).await.unwrap();
+    assert_refused(recovery.redeem(ANNA, old[1].reveal()).await);
+    recovery.redeem(ANNA, new[0].reveal()).await.unwrap();
+    recovery.revoke(ANNA).await.unwrap();
+    assert_refused(recovery.redeem(ANNA, new[1].reveal()).await);
+}
+
+#[tokio::test]
+async fn another_subjects_code_is_refused() {
+    let (store, _) = store_with_clock();
+    let recovery = recovery(&store, &[1]);
+    let codes = recovery.generate(ANNA).await.unwrap();
+    recovery.generate("ben@example.org").await.unwrap();
+    assert_refused(recovery.redeem("ben@example.org", codes[0].reveal()).await);
+    assert_refused(recovery.redeem("eve@example.org", codes[0].reveal()).await);
+}
+
+#[tokio::test]
+async fn after_a_hundred_wrong_guesses_the_right_one_waits_for_tomorrow() {
+    let (store, clock) = store_with_clock();
+    let recovery = recovery(&store, &[1]);
+    let codes = recovery.generate(ANNA).await.unwrap();
+    for _ in 0..100 {
+        assert_refused(recovery.redeem(ANNA, "BCDF-GHJK-LMNP-QRST").await);
+    }
+    assert_eq!(wait(recovery.redeem(ANNA, codes[0].reveal()).await), DAY);
+    clock.advance(DAY);
+    recovery.redeem(ANNA, codes[0].reveal()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_success_clears_the_count() {
+    let (store, _) = store_with_clock();
+    let recovery = recovery(&store, &[1]);
+    let codes = recovery.generate(ANNA).await.unwrap();
+    for code in &codes[..3] {
+        for _ in 0..99 {
+            assert_refused(recovery.redeem(ANNA, "BCDF-GHJK-LMNP-QRST").await);
+        }
+        recovery.redeem(ANNA, code.reveal()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_dump_has_neither_subject_nor_codes() {
+    let (store, _) = store_with_clock();
+    let codes = recovery(&store, &[1]).generate(ANNA).await.unwrap();
+    let dump = dump(&store).await;
+    assert!(!dump.contains(ANNA));
+    for code in codes {
+        assert!(!dump.contains(code.reveal()));
+    }
+}
+
+#[tokio::test]
+async fn a_set_of_none_or_of_too_many_is_refused() {
+    for count in [0, 51] {
+        let built = RecoveryCodes::new("recovery", count, ring(&[1]), Memory::new());
+        assert!(matches!(built, Err(PolicyError::Count { most: 50, .. })));
+    }
+    let (store, _) = store_with_clock();
+    let answer = recovery(&store, &[1]).generate("").await;
+    assert!(matches!(answer, Err(CodeError::Subject { len: 0 })));
+}

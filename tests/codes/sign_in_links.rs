@@ -1,0 +1,173 @@
+//! Links that sign somebody in.
+
+use std::collections::BTreeMap;
+
+use token_session::codes::Codes;
+use token_session::links::{BaseUrl, SignIn, SignInLinks};
+use token_session::store::{Memory, Store};
+
+use super::{ANNA, MILLISECOND, MINUTE, assert_exhausted, assert_refused, dump, store_with_clock};
+
+fn sign_in(store: Memory) -> SignInLinks<String> {
+    let base = BaseUrl::fragment("https://example.org/magic").unwrap();
+    Codes::builder("sign-in").store(store).build_with_links(base).unwrap()
+}
+
+async fn issue(links: &SignInLinks<String>) -> SignIn {
+    links.issue(ANNA, &"user-17".to_owned()).await.unwrap()
+}
+
+fn handle(issued: &SignIn) -> &str {
+    issued.challenge.handle.reveal()
+}
+
+#[tokio::test]
+async fn the_browser_that_asked_completes_with_one_click_once() {
+    let links = sign_in(Memory::new());
+    let issued = issue(&links).await;
+    assert!(issued.link.reveal().starts_with("https://example.org/magic#"));
+    let redeemed = links.redeem(issued.link.token(), handle(&issued)).await.unwrap();
+    assert_eq!(redeemed.payload, "user-17");
+    assert_refused(links.redeem(issued.link.token(), handle(&issued)).await);
+    assert_refused(links.codes().redeem(handle(&issued), issued.code.reveal()).await);
+    assert_refused(links.inspect(issued.link.token()).await);
+}
+
+#[tokio::test]
+async fn another_device_shows_a_code_that_is_typed_where_the_request_began() {
+    let links = sign_in(Memory::new());
+    let issued = issue(&links).await;
+    let page = links.inspect(issued.link.token()).await.unwrap();
+    assert_eq!(page.payload, "user-17");
+    assert_eq!(page.code.reveal(), issued.code.reveal());
+    links.codes().redeem(handle(&issued), &page.code.grouped()).await.unwrap();
+    assert_refused(links.redeem(issued.link.token(), handle(&issued)).await);
+}
+
+/// What a mail scanner can do, which runs scripts and presses buttons: it has the link, and all that
+/// its page shows.
+#[tokio::test]
+async fn who_has_the_link_without_the_handle_changes_nothing() {
+    let (store, _) = store_with_clock();
+    let links = sign_in(store.clone());
+    let issued = issue(&links).await;
+    let before = store.scan(None, 10).await.unwrap().records;
+    let token = issued.link.token();
+    for _ in 0..100 {
+        let page = links.inspect(token).await.unwrap();
+        for handle in ["", token, page.code.reveal(), "a-handle-of-the-scanner"] {
+            assert_refused(links.redeem(token, handle).await);
+            assert_refused(links.codes().redeem(handle, page.code.reveal()).await);
+        }
+    }
+    let after = store.scan(None, 10).await.unwrap().records;
+    assert_eq!(BTreeMap::from_iter(after), BTreeMap::from_iter(before));
+    links.redeem(token, handle(&issued)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_handle_of_another_challenge_completes_nothing_and_spends_no_guess() {
+    let links = sign_in(Memory::new());
+    let (victim, attacker) = (issue(&links).await, issue(&links).await);
+    for _ in 0..10 {
+        assert_refused(links.redeem(victim.link.token(), handle(&attacker)).await);
+    }
+    assert_eq!(links.codes().compared(), 0);
+    links.redeem(victim.link.token(), handle(&victim)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_link_lives_as_long_as_its_code() {
+    let (store, clock) = store_with_clock();
+    let links = sign_in(store);
+    let issued = issue(&links).await;
+    clock.advance(10 * MINUTE - MILLISECOND);
+    let page = links.inspect(issued.link.token()).await.unwrap();
+    assert_eq!(page.expires_in, MILLISECOND);
+    clock.advance(MILLISECOND);
+    assert_refused(links.inspect(issued.link.token()).await);
+    assert_refused(links.redeem(issued.link.token(), handle(&issued)).await);
+}
+
+#[tokio::test]
+async fn a_link_that_is_sent_anew_leaves_the_earlier_one_good_to_its_own_expiry() {
+    let (store, clock) = store_with_clock();
+    let links = sign_in(store);
+    let issued = issue(&links).await;
+    clock.advance(9 * MINUTE);
+    let again = links.resend(handle(&issued)).await.unwrap();
+    let (second, code, payload) = again.message.unwrap();
+    assert_eq!(payload, "user-17");
+    let page = links.inspect(second.token()).await.unwrap();
+    assert_eq!((page.code.reveal(), page.expires_in), (code.reveal(), 10 * MINUTE));
+    let page = links.inspect(issued.link.token()).await.unwrap();
+    assert_eq!((page.code.reveal(), page.expires_in), (issued.code.reveal(), MINUTE));
+    clock.advance(MINUTE);
+    assert_refused(links.inspect(issued.link.token()).await);
+    links.redeem(second.token(), handle(&issued)).await.unwrap();
+}
+
+#[tokio::test]
+async fn links_and_codes_share_their_guesses() {
+    let links = sign_in(Memory::new());
+    let issued = issue(&links).await;
+    let wrong = if issued.code.reveal() == "00000000" { "11111111" } else { "00000000" };
+    for _ in 0..5 {
+        assert_refused(links.codes().redeem(handle(&issued), wrong).await);
+    }
+    assert_exhausted(links.redeem(issued.link.token(), handle(&issued)).await);
+}
+
+#[tokio::test]
+async fn a_revoked_link_is_refused() {
+    let links = sign_in(Memory::new());
+    let issued = issue(&links).await;
+    links.codes().revoke(ANNA).await.unwrap();
+    assert_refused(links.inspect(issued.link.token()).await);
+    assert_refused(links.redeem(issued.link.token(), handle(&issued)).await);
+}
+
+#[tokio::test]
+async fn a_truncated_or_padded_link_is_refused_and_spends_no_guess() {
+    let links = sign_in(Memory::new());
+    let issued = issue(&links).await;
+    let token = issued.link.token();
+    let megabyte = "a".repeat(1_000_000);
+    for bad in [
+        "",
+        &token[1..],
+        &token[..token.len() - 1],
+        &format!("{token}A"),
+        &megabyte,
+        handle(&issued),
+    ] {
+        assert_refused(links.inspect(bad).await);
+        assert_refused(links.redeem(bad, handle(&issued)).await);
+    }
+    assert_eq!(links.codes().compared(), 0);
+    links.redeem(token, handle(&issued)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_link_with_a_forged_secret_is_a_wrong_guess() {
+    let links = sign_in(Memory::new());
+    let issued = issue(&links).await;
+    let token = issued.link.token();
+    // The last characters are the secret's.
+    let forged = format!("{}AAAAAAAA", &token[..token.len() - 8]);
+    assert_refused(links.inspect(&forged).await);
+    assert_refused(links.redeem(&forged, handle(&issued)).await);
+    assert_eq!(links.codes().compared(), 1);
+}
+
+#[tokio::test]
+async fn a_dump_has_no_link() {
+    let store = Memory::new();
+    let links = sign_in(store.clone());
+    let issued = issue(&links).await;
+    let token = issued.link.token();
+    let dump = dump(&store).await;
+    // The first part of a link is the challenge's key, the last one its secret.
+    assert!(dump.contains(&token[..40]));
+    assert!(!dump.contains(&token[token.len() - 16..]), "{dump}");
+}

@@ -1,0 +1,136 @@
+//! A store that writes down what is asked of it, that may be far away, and on which a process can die.
+
+use std::collections::hash_map::RandomState;
+use std::future::Future;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use token_session::store::{
+    AtomicStore, Condition, Cursor, Inserted, Memory, NewRecord, Page, Removed, Renamed, Renewal,
+    Replaced, Result, Store, StoreError, StoreErrorKind, Touch, Write,
+};
+use token_session::{Key, Meta, Owner, Record};
+
+pub struct Watched {
+    inner: Memory,
+    partitions: u16,
+    distance: Duration,
+    calls: Mutex<Vec<String>>,
+    /// How many more calls are answered.
+    answered: AtomicUsize,
+}
+
+impl Watched {
+    pub fn new(inner: Memory) -> Self {
+        Self::partitioned(inner, 1)
+    }
+
+    pub fn partitioned(inner: Memory, partitions: u16) -> Self {
+        let answered = AtomicUsize::new(usize::MAX);
+        let distance = Duration::ZERO;
+        Self { inner, partitions, distance, calls: Mutex::default(), answered }
+    }
+
+    /// A call takes up to so long to arrive: time enough for others.
+    pub fn distant(inner: Memory, distance: Duration) -> Self {
+        Self { distance, ..Self::new(inner) }
+    }
+
+    /// The calls since this was last asked.
+    pub fn calls(&self) -> Vec<String> {
+        std::mem::take(&mut *self.calls.lock().unwrap())
+    }
+
+    /// So many calls are answered. The one after them takes place, but the process dies before the
+    /// answer, and makes no other.
+    pub fn die_after(&self, calls: usize) {
+        self.calls();
+        self.answered.store(calls, Ordering::SeqCst);
+    }
+
+    pub fn live_on(&self) {
+        self.die_after(usize::MAX);
+    }
+
+    async fn call<T>(&self, what: String, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let made = {
+            let mut calls = self.calls.lock().unwrap();
+            calls.push(what);
+            calls.len()
+        };
+        let answered = self.answered.load(Ordering::SeqCst);
+        let dead = || StoreError::new(StoreErrorKind::Unavailable, "the process is dead");
+        if made > answered.saturating_add(1) {
+            return Err(dead());
+        }
+        if !self.distance.is_zero() {
+            tokio::time::sleep(self.distance.mul_f64(random_part())).await;
+        }
+        let answer = work.await?;
+        if made > answered { Err(dead()) } else { Ok(answer) }
+    }
+
+    fn same_partition(&self, key: &Key, owner: Option<&Owner>) {
+        let at_home = owner
+            .is_none_or(|owner| owner.partition(self.partitions) == key.partition(self.partitions));
+        assert!(at_home, "{key} is not in the partition of {owner:?}");
+    }
+}
+
+/// From 0 to 1.
+fn random_part() -> f64 {
+    let random = RandomState::new().build_hasher().finish();
+    random as f64 / u64::MAX as f64
+}
+
+impl Store for Watched {
+    async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
+        self.same_partition(key, record.owner);
+        let what = format!("insert {:?} {:?}", record.lifetime, record.owner.is_some());
+        self.call(what, self.inner.insert(key, record)).await
+    }
+    async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
+        self.call(format!("load {touch:?}"), self.inner.load(key, touch)).await
+    }
+    async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>> {
+        self.call(format!("touch {touch:?}"), self.inner.touch(key, touch)).await
+    }
+    async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
+        let what = format!("replace {:?} {:?}", write.expected, write.lifetime);
+        self.call(what, self.inner.replace(key, write)).await
+    }
+    async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
+        self.call("rename".to_owned(), self.inner.rename(from, to, renewal)).await
+    }
+    async fn take(&self, key: &Key) -> Result<Option<Record>> {
+        self.call("take".to_owned(), self.inner.take(key)).await
+    }
+    async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
+        self.call(format!("remove {condition:?}"), self.inner.remove(key, condition)).await
+    }
+    async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
+        self.call("owned".to_owned(), self.inner.owned(owner, limit)).await
+    }
+    async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
+        self.call("remove_owned".to_owned(), self.inner.remove_owned(owner, keep)).await
+    }
+    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
+        self.call("scan".to_owned(), self.inner.scan(after, limit)).await
+    }
+    async fn count(&self) -> Result<u64> {
+        self.call("count".to_owned(), self.inner.count()).await
+    }
+    async fn clear(&self) -> Result<()> {
+        self.call("clear".to_owned(), self.inner.clear()).await
+    }
+    async fn sweep(&self, limit: usize) -> Result<usize> {
+        self.call("sweep".to_owned(), self.inner.sweep(limit)).await
+    }
+    fn partitions(&self) -> u16 {
+        self.partitions
+    }
+}
+
+impl AtomicStore for Watched {}

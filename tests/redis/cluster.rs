@@ -1,0 +1,225 @@
+//! A Cluster: one key's operations on one node, a master that fails, slots that move.
+
+use std::time::Duration;
+
+use redis::cluster_routing::Slot;
+use test_servers::RedisCluster;
+use token_session::store::{Redis, Store, StoreErrorKind, Touch, Write};
+use tokio::task::{JoinSet, block_in_place};
+
+use crate::outage::Load;
+use crate::rights::make_user;
+use crate::{ask, eventually, fresh_key, hour, log_in, or_unavailable, owner};
+
+fn url(cluster: &RedisCluster) -> String {
+    let hosts: Vec<_> =
+        cluster.urls().iter().map(|url| url.trim_start_matches("redis://").to_owned()).collect();
+    format!("redis-cluster://{}", hosts.join(","))
+}
+
+/// The slot of a Redis key, by its number.
+fn slot_of(name: &str) -> u16 {
+    (0..16_384).find(|&slot| Slot::new(slot) == Some(Slot::for_key(name))).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_is_killed_is_replaced_by_its_replica() {
+    let cluster = block_in_place(RedisCluster::start).unwrap();
+    let store = Redis::connect(&url(&cluster)).await.unwrap();
+    let mut keys = Vec::new();
+    for number in 0..60 {
+        keys.push(log_in(&store, &owner(&format!("user-{number}"))).await);
+    }
+    // Replication is not part of the answer, so it is waited for before the master dies.
+    for master in block_in_place(|| cluster.masters()).unwrap() {
+        let _: usize = ask(cluster.node(master).url(), &["WAIT", "1", "30000"]);
+    }
+    let killed = block_in_place(|| cluster.kill_master(0)).unwrap();
+
+    let mut away = 0;
+    for key in &keys {
+        match store.load(key, Touch::No).await {
+            Ok(record) => assert!(record.is_some(), "a session is gone that nobody ended"),
+            Err(error) => {
+                assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
+                away += 1;
+            }
+        }
+        if away == 3 {
+            break;
+        }
+    }
+    for key in &keys {
+        let record = eventually("an answer", async || {
+            or_unavailable(store.load(key, Touch::After(Duration::ZERO)).await)
+        })
+        .await;
+        assert!(record.is_some(), "a session is gone that nobody ended");
+        assert!(or_unavailable(store.replace(key, &Write::new("new")).await).is_some());
+    }
+    assert_eq!(store.count().await.unwrap(), 60);
+    block_in_place(|| cluster.node(killed).restart()).unwrap();
+    assert_eq!(store.count().await.unwrap(), 60);
+}
+
+/// Between two masters goes every slot that the store uses, one after the other, while sessions are
+/// made, counted up and ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_that_move_under_load_lose_no_session() {
+    let cluster = block_in_place(RedisCluster::start).unwrap();
+    for url in cluster.urls() {
+        make_user(url, "+cluster|slots +ping +asking");
+    }
+    let builder = Redis::builder().partitions(4).timeout(Duration::from_secs(30));
+    let url = url(&cluster).replace("://", "://service:secret@");
+    let store = builder.connect(&url).await.unwrap();
+    let mut logins = Vec::new();
+    // Redis moves the youngest keys first: of the second logins, the records before the indexes.
+    for number in (0..100).chain(0..100) {
+        let user = owner(&format!("user-{number}"));
+        logins.push((log_in(&store, &user).await, user));
+    }
+    let load = Load::on(&store);
+    load.succeeds().await;
+    // A record and its owner's index are not moved at the same moment.
+    let mut visitors = JoinSet::new();
+    let (visited, visits) = (store.clone(), logins.clone());
+    visitors.spawn(async move {
+        loop {
+            for (key, _) in &visits {
+                let record = or_unavailable(visited.load(key, Touch::After(Duration::ZERO)).await);
+                assert!(record != Some(None), "a session is gone that nobody ended");
+            }
+        }
+    });
+    let (visited, visits) = (store.clone(), logins.clone());
+    visitors.spawn(async move {
+        loop {
+            for (_, user) in &visits {
+                let owned = or_unavailable(visited.owned(user, 10).await);
+                assert!(owned.is_none_or(|owned| owned.len() == 2), "one of them is not listed");
+            }
+        }
+    });
+    for partition in 0..4 {
+        let (key, _) = logins.iter().find(|(key, _)| key.partition(4) == partition).unwrap();
+        let name = name_of(&cluster, key);
+        block_in_place(|| migrate(&cluster, slot_of(&name)));
+        load.succeeds().await;
+        for (key, user) in &logins {
+            let record = store.load(key, Touch::After(Duration::ZERO)).await.unwrap();
+            assert!(record.is_some(), "a session is gone that nobody ended");
+            assert_eq!(store.owned(user, 10).await.unwrap().len(), 2);
+        }
+    }
+    load.end().await;
+    assert!(visitors.try_join_next().is_none(), "a visitor has not found a session");
+    assert_eq!(store.count().await.unwrap(), 200);
+}
+
+/// Under which name a session is kept, wherever that is.
+fn name_of(cluster: &RedisCluster, key: &token_session::Key) -> String {
+    let masters = cluster.masters().unwrap();
+    let pattern = format!("*{key}");
+    let named = masters.iter().find_map(|&master| {
+        ask::<Vec<String>>(cluster.node(master).url(), &["KEYS", &pattern]).pop()
+    });
+    named.unwrap()
+}
+
+/// Moves a slot to another master, key by key, as `redis-cli --cluster reshard` does; slower.
+fn migrate(cluster: &RedisCluster, slot: u16) {
+    let from = cluster.master_of_slot(slot).unwrap();
+    let to = cluster.masters().unwrap().into_iter().find(|&master| master != from).unwrap();
+    let (source, target) = (cluster.node(from), cluster.node(to));
+    let id = |url: &str| ask::<String>(url, &["CLUSTER", "MYID"]);
+    let (source_id, target_id) = (id(source.url()), id(target.url()));
+    let slot = slot.to_string();
+    let set = |url: &str, words: [&str; 2]| {
+        let _: String = ask(url, &["CLUSTER", "SETSLOT", &slot, words[0], words[1]]);
+    };
+    set(target.url(), ["IMPORTING", &source_id]);
+    set(source.url(), ["MIGRATING", &target_id]);
+    let port = target.port().to_string();
+    loop {
+        let names: Vec<String> = ask(source.url(), &["CLUSTER", "GETKEYSINSLOT", &slot, "1"]);
+        let Some(name) = names.first() else { break };
+        let _: String = ask(source.url(), &["MIGRATE", "127.0.0.1", &port, name, "0", "5000"]);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    for master in [to, from] {
+        set(cluster.node(master).url(), ["NODE", &target_id]);
+    }
+    for master in cluster.masters().unwrap() {
+        set(cluster.node(master).url(), ["NODE", &target_id]);
+    }
+}
+
+/// The driver by itself would send it again, and the write could take place twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_whose_connection_breaks_is_not_sent_again() {
+    let cluster = block_in_place(RedisCluster::start).unwrap();
+    let store = Redis::connect(&url(&cluster)).await.unwrap();
+    let key = fresh_key();
+    store.insert(&key, &hour("data")).await.unwrap();
+    store.replace(&key, &Write::new("first")).await.unwrap();
+    let master =
+        block_in_place(|| cluster.master_of_slot(slot_of(&name_of(&cluster, &key)))).unwrap();
+    let master = cluster.node(master).url().to_owned();
+    let calls = |url: &str| {
+        let stats: String = ask(url, &["INFO", "commandstats"]);
+        let line = stats.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap();
+        line.split(['=', ',']).nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    let before = calls(&master);
+
+    // The server sleeps, and the first thing that it does then is to hang up on the store.
+    let sleeper = tokio::task::spawn_blocking({
+        let url = master.clone();
+        move || {
+            let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
+            let mut pipeline = redis::pipe();
+            pipeline.cmd("DEBUG").arg("SLEEP").arg("1");
+            pipeline.cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal");
+            let _: (String, usize) = pipeline.query(&mut connection).unwrap();
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let error = store.replace(&key, &Write::new("second")).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
+    sleeper.await.unwrap();
+    assert_eq!(calls(&master), before);
+    let record =
+        eventually("an answer", async || or_unavailable(store.load(&key, Touch::No).await)).await;
+    assert_eq!(record.unwrap().data, "first");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_server_kept_in_256_partitions_moves_to_a_cluster_as_it_is() {
+    let server = test_servers::Redis::start().unwrap();
+    let builder = Redis::builder().prefix("moved:");
+    let store = builder.clone().partitions(256).connect(server.url()).await.unwrap();
+    let mut logins = Vec::new();
+    for number in 0..20 {
+        let user = owner(&format!("user-{number}"));
+        logins.push((log_in(&store, &user).await, user));
+    }
+    let urls = test_servers::redis_cluster_urls();
+    let hosts: Vec<_> = urls.iter().map(|url| url.trim_start_matches("redis://")).collect();
+    let client = redis::cluster::ClusterClient::new(urls.clone()).unwrap();
+    let mut connection = block_in_place(|| client.get_connection()).unwrap();
+    for name in ask::<Vec<String>>(server.url(), &["KEYS", "*"]) {
+        let left: u64 = ask(server.url(), &["PTTL", &name]);
+        let dump: Vec<u8> = ask(server.url(), &["DUMP", &name]);
+        let mut restore = redis::cmd("RESTORE");
+        let () = restore.arg(&name).arg(left).arg(dump).query(&mut connection).unwrap();
+    }
+    let url = format!("redis-cluster://{}", hosts.join(","));
+    let cluster = builder.connect(&url).await.unwrap();
+    for (key, user) in &logins {
+        assert!(cluster.load(key, Touch::No).await.unwrap().is_some());
+        assert_eq!(cluster.owned(user, 10).await.unwrap().len(), 1);
+    }
+    assert_eq!(cluster.count().await.unwrap(), 20);
+    cluster.clear().await.unwrap();
+}
