@@ -77,8 +77,9 @@ pub use self::builder::PostgresBuilder;
 /// GRANT SELECT, INSERT, UPDATE, DELETE ON auth.token_sessions TO app;
 /// ```
 ///
-/// The table is also there as plain SQL, for those who run their own migrations:
-/// `migrations/postgres/` in this crate's source.
+/// With [`tell_changes`](PostgresBuilder::tell_changes), `migrate` also needs to own the table; to
+/// listen and to notify takes no right. The table is also there as plain SQL, for those who run their
+/// own migrations: `migrations/postgres/` in this crate's source.
 ///
 /// # Does it work behind PgBouncer?
 /// In session mode as it is. In transaction mode the statements are fit for it, as none relies on
