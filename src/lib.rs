@@ -72,6 +72,9 @@ mod token;
 #[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../docs/from-node.md")]
+mod from_node {}
 
 #[cfg(feature = "messagepack")]
 pub use codec::MessagePack;

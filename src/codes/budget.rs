@@ -14,7 +14,7 @@ use super::error::CodeError;
 use crate::manager::retry::pause;
 use crate::record::Lifetime;
 use crate::store::{AtomicStore, Condition, Inserted, NewRecord, Removed, Replaced, Touch, Write};
-use crate::stored::{self, Moment, whole_seconds};
+use crate::stored::{self, Blob, Moment, whole_seconds};
 use crate::token::Key;
 
 /// How long a guess counts.
@@ -35,7 +35,8 @@ struct Ledger {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Kept {
-    challenge: String,
+    /// The challenge's salt, which names it before it has a key.
+    challenge: Blob,
     tries: u32,
     until: Moment,
 }
@@ -106,34 +107,26 @@ impl<S: AtomicStore> Budget<'_, S> {
     /// one.
     pub async fn keep(
         &self,
-        challenge: &Key,
+        challenge: &Blob,
         tries: u32,
         lifetime: Duration,
     ) -> Result<(), CodeError> {
-        self.update(|ledger, now| {
-            // A subject's challenge without a handle has the same key each time. What is kept for
-            // the one that is under way stays; what is left of an expired one goes.
-            if ledger.kept_for(challenge).is_some_and(|kept| kept.until > now + GRACE) {
-                return Change::Leave(Ok(()));
-            }
-            ledger.give_back(challenge);
-            match ledger.free(self.tries_per_day) {
-                0 => Change::Leave(Err(ledger.too_soon(now))),
-                free => {
-                    ledger.kept.push(Kept {
-                        challenge: challenge.to_string(),
-                        tries: tries.min(free),
-                        until: now + lifetime + GRACE,
-                    });
-                    Change::Write(Ok(()))
-                }
+        self.update(|ledger, now| match ledger.free(self.tries_per_day) {
+            0 => Change::Leave(Err(ledger.too_soon(now))),
+            free => {
+                ledger.kept.push(Kept {
+                    challenge: challenge.clone(),
+                    tries: tries.min(free),
+                    until: now + lifetime + GRACE,
+                });
+                Change::Write(Ok(()))
             }
         })
         .await?
     }
 
     /// Keeps a challenge's guesses for another code of it.
-    pub async fn prolong(&self, challenge: &Key, lifetime: Duration) -> Result<Charge, CodeError> {
+    pub async fn prolong(&self, challenge: &Blob, lifetime: Duration) -> Result<Charge, CodeError> {
         self.update(|ledger, now| match ledger.kept_for(challenge) {
             None => Change::Leave(Charge::Ended),
             Some(kept) if kept.tries == 0 => Change::Leave(Charge::Exhausted),
@@ -146,7 +139,7 @@ impl<S: AtomicStore> Budget<'_, S> {
     }
 
     /// Charges a guess to a challenge.
-    pub async fn charge(&self, challenge: &Key) -> Result<Charge, CodeError> {
+    pub async fn charge(&self, challenge: &Blob) -> Result<Charge, CodeError> {
         self.update(|ledger, now| match ledger.kept_for(challenge) {
             None => Change::Leave(Charge::Ended),
             Some(kept) if kept.tries == 0 => Change::Leave(Charge::Exhausted),
@@ -172,7 +165,7 @@ impl<S: AtomicStore> Budget<'_, S> {
     }
 
     /// Forgets the wrong guesses: the right one was made (NIST SP 800-63B-4, section 3.2.2).
-    pub async fn succeed(&self, challenge: &Key, proven: Proven) -> Result<(), CodeError> {
+    pub async fn succeed(&self, challenge: &Blob, proven: Proven) -> Result<(), CodeError> {
         self.update(|ledger, _| {
             ledger.spent.clear();
             match (proven, ledger.kept_for(challenge)) {
@@ -184,12 +177,22 @@ impl<S: AtomicStore> Budget<'_, S> {
         .await
     }
 
+    /// Forgets the wrong guesses that no challenge kept.
+    pub async fn succeed_free(&self) -> Result<(), CodeError> {
+        self.update(|ledger, _| {
+            ledger.spent.clear();
+            Change::Write(())
+        })
+        .await
+    }
+
     /// Gives back what a challenge keeps, after so long.
-    pub async fn give_back(&self, challenge: &Key, wait: Duration) -> Result<(), CodeError> {
+    pub async fn give_back(&self, challenge: &Blob, wait: Duration) -> Result<(), CodeError> {
         self.update(|ledger, now| match ledger.kept_for(challenge) {
             None => Change::Leave(()),
             Some(kept) => {
                 kept.until = kept.until.min(now + wait);
+                ledger.forget(now);
                 Change::Write(())
             }
         })
@@ -283,14 +286,12 @@ impl Ledger {
         self.spent.is_empty() && self.kept.is_empty()
     }
 
-    fn kept_for(&mut self, challenge: &Key) -> Option<&mut Kept> {
-        let challenge = challenge.to_string();
-        self.kept.iter_mut().find(|kept| kept.challenge == challenge)
+    fn kept_for(&mut self, challenge: &Blob) -> Option<&mut Kept> {
+        self.kept.iter_mut().find(|kept| kept.challenge == *challenge)
     }
 
-    fn give_back(&mut self, challenge: &Key) {
-        let challenge = challenge.to_string();
-        self.kept.retain(|kept| kept.challenge != challenge);
+    fn give_back(&mut self, challenge: &Blob) {
+        self.kept.retain(|kept| kept.challenge != *challenge);
     }
 
     fn free(&self, tries_per_day: u32) -> u32 {
@@ -323,22 +324,8 @@ mod tests {
     const LIFETIME: Duration = Duration::from_secs(600);
 
     #[tokio::test]
-    async fn what_is_kept_for_a_challenge_under_way_is_not_kept_anew() {
-        let (store, key, challenge) =
-            (Memory::new(), Key::from_bytes([1; 32]), Key::from_bytes([2; 32]));
-        let budget = Budget { store: &store, key: &key, tries_per_day: 20 };
-        budget.keep(&challenge, 2, LIFETIME).await.unwrap();
-        assert_eq!(budget.charge(&challenge).await.unwrap(), Charge::Done);
-        budget.keep(&challenge, 2, LIFETIME).await.unwrap();
-        assert_eq!(budget.charge(&challenge).await.unwrap(), Charge::Done);
-        budget.keep(&challenge, 2, LIFETIME).await.unwrap();
-        assert_eq!(budget.charge(&challenge).await.unwrap(), Charge::Exhausted);
-    }
-
-    #[tokio::test]
     async fn nothing_is_charged_to_a_challenge_that_keeps_nothing() {
-        let (store, key, challenge) =
-            (Memory::new(), Key::from_bytes([1; 32]), Key::from_bytes([2; 32]));
+        let (store, key, challenge) = (Memory::new(), Key::from_bytes([1; 32]), Blob::new(b"2"));
         let budget = Budget { store: &store, key: &key, tries_per_day: 20 };
         assert_eq!(budget.charge(&challenge).await.unwrap(), Charge::Ended);
         assert_eq!(budget.prolong(&challenge, LIFETIME).await.unwrap(), Charge::Ended);

@@ -180,13 +180,17 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
         mut challenge: Challenge,
     ) -> Result<Option<Made>, CodeError> {
         let lock = Lock::of_subject(self.signing().1, &self.policy.purpose, subject);
+        let budget = challenge.budget_key(&lock.key)?;
+        self.keep(&challenge, &budget).await?;
         let made = self.add_code(&lock, &mut challenge, Moment::START)?;
-        self.keep(&lock, &challenge.budget_key(&lock.key)?).await?;
         let lifetime = absolute(self.policy.lifetime);
         let record = NewRecord::new(stored::write(&challenge), lifetime);
         match self.store.insert(&lock.key, &record).await? {
             Inserted::Done { .. } => Ok(Some(made)),
-            Inserted::KeyTaken | Inserted::OwnerFull => Ok(None),
+            Inserted::KeyTaken | Inserted::OwnerFull => {
+                self.budget(&budget).give_back(&challenge.salt, Duration::ZERO).await?;
+                Ok(None)
+            }
         }
     }
 
@@ -203,27 +207,33 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
             false => {
                 self.check_cool_down(&found)?;
                 let budget = self.budget(&found.budget);
-                budget.prolong(&lock.key, self.policy.lifetime).await?
+                budget.prolong(&found.challenge.salt, self.policy.lifetime).await?
             }
         };
+        let afresh = Challenge { budget: found.challenge.budget.clone(), ..fresh.clone() };
         match charge {
-            Charge::Done => {}
             Charge::Exhausted => return Err(CodeError::Exhausted),
-            Charge::Ended => self.keep(lock, &found.budget).await?,
-        }
-        if found.is_used() || found.challenge.payload != fresh.payload {
-            found.challenge = Challenge {
-                // The budget that counts its guesses so far, though the ring may sign anew since.
-                budget: found.challenge.budget,
-                ..fresh.clone()
-            };
+            Charge::Ended => {
+                self.keep(&afresh, &found.budget).await?;
+                found.challenge = afresh;
+            }
+            Charge::Done if found.challenge.payload != fresh.payload => {
+                // Its codes are of no use any more, and its guesses are as many as they were.
+                found.challenge = Challenge { salt: found.challenge.salt, ..afresh };
+            }
+            Charge::Done => {}
         }
         let made = self.add_code(lock, &mut found.challenge, found.now)?;
-        let written = self.write(&lock.key, &found, self.policy.lifetime).await;
-        match written {
-            Ok(version) => Ok(version.map(|_| made)),
-            // It expired a moment ago.
-            Err(CodeError::Refused) => Ok(None),
+        match self.write(&lock.key, &found, self.policy.lifetime).await {
+            Ok(Some(_)) => Ok(Some(made)),
+            // Another request came first, or it expired a moment ago.
+            Ok(None) | Err(CodeError::Refused) => {
+                if charge == Charge::Ended {
+                    let budget = self.budget(&found.budget);
+                    budget.give_back(&found.challenge.salt, Duration::ZERO).await?;
+                }
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }

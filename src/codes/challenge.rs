@@ -77,12 +77,17 @@ impl Lock {
     /// The lock that a handle opens. The purpose is in the key, so the handle is unknown to codes of
     /// any other purpose, and to sessions in the same store.
     pub fn of_handle(purpose: &str, handle: &Token) -> Self {
-        let handle = handle.reveal().as_bytes();
-        let field: [&[u8]; 2] = [purpose.as_bytes(), handle];
+        let fields = [purpose.as_bytes(), handle.reveal().as_bytes()];
         Self {
-            key: Key::from_bytes(mac(b"", "challenge of a handle", &field)),
-            secret: Zeroizing::new(mac(b"", "secret of a handle", &field)),
+            key: Self::key_of_handle(purpose, handle),
+            secret: Zeroizing::new(mac(b"", "secret of a handle", &fields)),
         }
+    }
+
+    /// The key of the lock that a handle opens.
+    pub fn key_of_handle(purpose: &str, handle: &Token) -> Key {
+        let fields = [purpose.as_bytes(), handle.reveal().as_bytes()];
+        Key::from_bytes(mac(b"", "challenge of a handle", &fields))
     }
 
     /// The lock of a subject that has no handle: the application's key is its only secret.

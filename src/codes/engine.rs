@@ -183,12 +183,11 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
     pub fn draw_handle(&self, owner: &Owner) -> Result<(Token, Lock), CodeError> {
         let partitions = self.store.partitions();
         let home = owner.partition(partitions);
-        let lock = |handle: &Token| Lock::of_handle(&self.policy.purpose, handle);
-        let key = |handle: &Token| lock(handle).key;
+        let key = |handle: &Token| Lock::key_of_handle(&self.policy.purpose, handle);
         let drawn = draw(partitions, Some(home), key, || Token::random(""))?;
         // Random handles miss a partition 64 times its chance once in e^64 times.
         let (handle, _) = drawn.ok_or(CodeError::Contended { attempts: 64 })?;
-        let lock = lock(&handle);
+        let lock = Lock::of_handle(&self.policy.purpose, &handle);
         Ok((handle, lock))
     }
 }

@@ -112,10 +112,12 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
         let subject = self.subject_key(self.signing().1, subject);
         let budget = known.unwrap_or_else(|| subject.clone());
         let owner = owner_of(&subject);
-        let (handle, lock) = self.draw_handle(&owner)?;
         let mut challenge = self.begin(&subject, &budget, payload)?;
+        // Before the handle is drawn, which takes time where a store has many partitions: who is
+        // too early costs little.
+        self.keep(&challenge, &budget).await?;
+        let (handle, lock) = self.draw_handle(&owner)?;
         let made = self.add_code(&lock, &mut challenge, Moment::START)?;
-        self.keep(&lock, &budget).await?;
         let lifetime = absolute(self.policy.lifetime);
         let record = NewRecord {
             owner: Some(&owner),
@@ -129,9 +131,9 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
     }
 
     /// Keeps a new challenge's guesses for it.
-    pub async fn keep(&self, lock: &Lock, budget: &Key) -> Result<(), CodeError> {
+    pub async fn keep(&self, challenge: &Challenge, budget: &Key) -> Result<(), CodeError> {
         let (tries, lifetime) = (self.policy.tries, self.policy.lifetime);
-        self.budget(budget).keep(&lock.key, tries, lifetime).await
+        self.budget(budget).keep(&challenge.salt, tries, lifetime).await
     }
 
     fn open_challenge(&self, handle: Token) -> OpenChallenge {
@@ -151,7 +153,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
             }
             self.check_cool_down(&found)?;
             let budget = self.budget(&found.budget);
-            match budget.prolong(&lock.key, self.policy.lifetime).await? {
+            match budget.prolong(&found.challenge.salt, self.policy.lifetime).await? {
                 Charge::Done => {}
                 Charge::Exhausted => return Err(CodeError::Exhausted),
                 Charge::Ended => return Err(CodeError::Refused),
@@ -206,7 +208,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
         let since = Moment::now(&record.meta).since(challenge.sent);
         let wait = self.policy.resend_after.saturating_sub(since);
         let budget = challenge.budget_key(&lock.key)?;
-        self.budget(&budget).give_back(&lock.key, wait).await
+        self.budget(&budget).give_back(&challenge.salt, wait).await
     }
 
     /// Ends all challenges of a subject.

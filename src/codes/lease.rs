@@ -67,7 +67,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
         if !self.write(&used, REPEAT).await? {
             return Err(CodeError::LeaseLost);
         }
-        self.engine.count_use(&self.receipt, &self.found).await;
+        self.engine.count_use(&self.found).await;
         Ok(())
     }
 

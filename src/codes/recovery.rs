@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::budget::{Budget, Proven};
+use super::budget::Budget;
 use super::engine::{RETRIES, absolute};
 use super::error::CodeError;
 use super::format::{Code, CodeFormat};
@@ -167,7 +167,7 @@ impl<S: AtomicStore> RecoveryCodes<S> {
             match self.store.replace(&key, &write).await? {
                 Replaced::Done(_) => {
                     // The code is spent by now: a count that stays errs on the strict side.
-                    let _ = budget.succeed(&key, Proven::Used).await;
+                    let _ = budget.succeed_free().await;
                     return Ok(Recovered { replacement, count: set.macs.len() });
                 }
                 Replaced::Conflict => pause(conflicts).await,

@@ -134,7 +134,7 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
             })
             .await?;
         if !claim.repeated {
-            engine.count_use(&claim.key, &claim.found).await;
+            engine.count_use(&claim.found).await;
         }
         Ok(Redeemed { payload: claim.payload, receipt: claim.key, repeated: claim.repeated })
     }
@@ -162,7 +162,7 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
             })
             .await?;
         if !claim.repeated {
-            engine.count_proof(&claim.key, &claim.found).await?;
+            engine.count_proof(&claim.found).await?;
         }
         Ok(Lease {
             payload: claim.payload,
@@ -208,7 +208,7 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
                     });
                 }
                 State::Leased { until, .. } if *until > found.now => {
-                    engine.count_proof(&key, &found).await?;
+                    engine.count_proof(&found).await?;
                     return Err(CodeError::Busy {
                         retry_after: whole_seconds(until.since(found.now)),
                     });
@@ -256,7 +256,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
         if found.challenge.live(found.now).next().is_none() {
             return Err(CodeError::Refused);
         }
-        match self.budget(&found.budget).charge(key).await? {
+        match self.budget(&found.budget).charge(&found.challenge.salt).await? {
             Charge::Done => Ok(true),
             Charge::Exhausted => Err(CodeError::Exhausted),
             Charge::Ended => {
@@ -268,16 +268,17 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
 
     /// The right guess was made: the wrong ones before it are forgotten, and the challenge has all
     /// its guesses again.
-    pub(super) async fn count_proof(&self, key: &Key, found: &Found) -> Result<(), CodeError> {
+    pub(super) async fn count_proof(&self, found: &Found) -> Result<(), CodeError> {
         let tries = self.policy.tries;
         let budget = self.budget(&found.budget);
-        budget.succeed(key, Proven::Open { tries }).await
+        budget.succeed(&found.challenge.salt, Proven::Open { tries }).await
     }
 
     /// As [`count_proof`](Self::count_proof), where the challenge is used. The code is spent by now,
     /// so a store that fails here changes nothing for the person: the day's count stays as it is,
     /// which errs on the strict side.
-    pub(super) async fn count_use(&self, key: &Key, found: &Found) {
-        let _ = self.budget(&found.budget).succeed(key, Proven::Used).await;
+    pub(super) async fn count_use(&self, found: &Found) {
+        let budget = self.budget(&found.budget);
+        let _ = budget.succeed(&found.challenge.salt, Proven::Used).await;
     }
 }

@@ -38,8 +38,8 @@ impl AnyStore {
     }
 
     /// Opens the store that a URL names: `memory:`, and one for each feature that is on, such as
-    /// `redis://…`, `postgres://…`, `mysql://…` or `sqlite:FILE`. Waits until the store answers, and
-    /// creates the tables of a database that has none yet.
+    /// `redis://…`, `postgres://…`, `mysql://…`, `mongodb://…` or `sqlite:FILE`. Waits until the store
+    /// answers, and creates the tables or indexes of a database that has none yet.
     ///
     /// # Errors
     /// [`Refused`](super::StoreErrorKind::Refused) for a URL that names no store here; else what the
@@ -54,6 +54,12 @@ impl AnyStore {
             #[cfg(feature = "postgres")]
             "postgres" | "postgresql" => {
                 let store = super::Postgres::connect(url).await?;
+                store.migrate().await?;
+                Ok(Self::new(store))
+            }
+            #[cfg(feature = "mongodb")]
+            "mongodb" | "mongodb+srv" => {
+                let store = super::MongoDb::connect(url).await?;
                 store.migrate().await?;
                 Ok(Self::new(store))
             }

@@ -18,9 +18,12 @@
 //! stores of your own too.
 
 mod any;
+mod cached;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod memory;
+#[cfg(feature = "mongodb")]
+mod mongodb;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]
@@ -31,6 +34,9 @@ mod redis;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "tower-sessions")]
+mod tower_sessions;
+mod watch;
 
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -39,7 +45,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use self::any::AnyStore;
+pub use self::cached::{Cached, CachedBuilder};
 pub use self::memory::{Clock, ManualClock, Memory, MemoryBuilder, SystemClock, WhenFull};
+#[cfg(feature = "mongodb")]
+pub use self::mongodb::{MongoDb, MongoDbBuilder};
 #[cfg(feature = "mysql")]
 pub use self::mysql::{MySql, MySqlBuilder};
 #[cfg(feature = "postgres")]
@@ -48,6 +57,9 @@ pub use self::postgres::{Postgres, PostgresBuilder};
 pub use self::redis::{Redis, RedisBuilder, RedisConnection};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{Sqlite, SqliteBuilder};
+#[cfg(feature = "tower-sessions")]
+pub use self::tower_sessions::TowerSessions;
+pub use self::watch::{Change, Watch, Watching};
 
 pub use crate::error::{StoreError, StoreErrorKind};
 use crate::event::Events;

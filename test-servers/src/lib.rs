@@ -27,9 +27,11 @@ mod port;
 mod postgres;
 mod process_tree;
 mod program;
+mod python;
 mod redis;
 mod server;
 mod shared;
+mod smtp;
 mod spawn;
 
 pub use error::{Error, Result};
@@ -43,3 +45,4 @@ pub use shared::{
     Running, Shared, mongodb_url, mysql_url, postgres_url, redis_cluster_urls, redis_sentinel_urls,
     redis_tls, redis_url,
 };
+pub use smtp::Smtp;

@@ -1,14 +1,14 @@
 use std::io::{self, Read as _, Write as _};
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 
-use crate::directory::{self, Directory};
+use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::port::Port;
-use crate::program::{find, find_or_install, install};
-use crate::server::{Launch, Server, connect, run};
+use crate::program::find;
+use crate::python;
+use crate::server::{Launch, Server, connect};
 
 /// A server of its own over the storage engine of MongoDB 7. Debian has no `mongod`; this one is
 /// a package of Python's. Only pre-releases of it exist, hence the exact version.
@@ -26,6 +26,12 @@ impl MongoDb {
     /// Starts one that has every acknowledged write on disk, as `mongod` does by itself.
     pub fn durable() -> Result<Self> {
         Self::start_with(&["--sync-on-commit"])
+    }
+
+    /// Restarts it, and lets nobody in from now on but the users that were made before.
+    pub fn require_login(&mut self) -> Result<()> {
+        self.0.add_argument("--auth");
+        self.restart()
     }
 
     fn start_with(stand_in_options: &[&str]) -> Result<Self> {
@@ -47,7 +53,7 @@ impl MongoDb {
             Err(_) => {
                 arguments.extend(["--host", "127.0.0.1", "--storage-path", &data]);
                 arguments.extend(stand_in_options);
-                stand_in()?
+                python::program(STAND_IN, "secantusd-py")?
             }
         };
         let arguments = arguments.into_iter().map(str::to_owned).collect();
@@ -64,36 +70,6 @@ impl Deref for MongoDb {
     fn deref(&self) -> &Server {
         &self.0
     }
-}
-
-/// The stand-in in a virtual environment of its own, made once for each target directory.
-fn stand_in() -> Result<PathBuf> {
-    let home = target_directory()?.join(STAND_IN.replace("==", "-"));
-    let program = home.join("bin/secantusd-py");
-    let _turn = directory::lock(&home.with_extension("lock"))?;
-    if program.exists() {
-        return Ok(program);
-    }
-    let python = find_or_install("python3", "python3-venv")?;
-    let path = home.display().to_string();
-    run(&python, &["-m", "venv", "--clear", &path], None).or_else(|_| {
-        // Debian's Python comes without the part that puts pip into the environment.
-        install(&["python3-venv"])?;
-        run(Path::new("/usr/bin/python3"), &["-m", "venv", "--clear", &path], None)
-    })?;
-    let options = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", STAND_IN];
-    run(&home.join("bin/python3"), &options, None)?;
-    Ok(program)
-}
-
-/// The directory that cargo has put the running test into, by the tag that it leaves there.
-fn target_directory() -> Result<PathBuf> {
-    let test = std::env::current_exe()
-        .map_err(|error| Error::doing("looking for the running test's file", error))?;
-    let target = test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
-    target.map(Path::to_owned).ok_or_else(|| {
-        Error::new(format!("{} is not in a target directory of cargo", test.display()))
-    })
 }
 
 /// Sends the command `{hello: 1, $db: "admin"}` and waits for any answer to it.

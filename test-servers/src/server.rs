@@ -76,6 +76,11 @@ impl Server {
         Ok(server)
     }
 
+    /// Takes effect at the next restart.
+    pub(crate) fn add_argument(&mut self, argument: &str) {
+        self.launch.arguments.push(argument.to_owned());
+    }
+
     /// What a client connects to.
     pub fn url(&self) -> &str {
         &self.url

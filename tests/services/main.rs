@@ -1,7 +1,7 @@
 //! The accounts service on the stores that real servers keep.
 
 #[allow(dead_code, reason = "its main is not run here")]
-#[path = "../../examples/accounts.rs"]
+#[path = "../../examples/accounts/main.rs"]
 mod accounts;
 #[allow(dead_code, reason = "not every test reads every part of an answer")]
 #[path = "../sessions/client.rs"]
@@ -15,20 +15,24 @@ mod story;
 
 use std::net::SocketAddr;
 
-use token_session::TokenSession;
+use token_session::Lifetime;
 use token_session::store::AnyStore;
 
 /// The service, with its sessions where the URL says.
 async fn service(url: &str) -> SocketAddr {
     let store = AnyStore::connect(url).await.unwrap();
-    let sessions = TokenSession::builder().store(store).build().unwrap();
-    client::serve(accounts::app(sessions)).await
+    let lifetime = Lifetime::idle_secs(1800).unwrap();
+    let (router, _) = accounts::app(store, lifetime, "http://localhost").unwrap();
+    client::serve(router).await
 }
 
 async fn tell_the_story(url: &str) {
     let service = service(url).await;
     story::a_session_from_login_to_logout(service).await;
     story::a_person_sees_and_ends_their_sessions(service).await;
+    story::an_address_is_proven_and_a_link_signs_in(service).await;
+    story::a_password_reset_ends_all_sessions(service).await;
+    story::a_download_is_served_while_uses_remain(service).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Sessions as an application, and its clients, see them.
 
 #[allow(dead_code, reason = "its main is not run here")]
-#[path = "../../examples/accounts.rs"]
+#[path = "../../examples/accounts/main.rs"]
 mod accounts;
 #[cfg(feature = "actix")]
 #[allow(dead_code, reason = "its main is not run here")]

@@ -6,20 +6,21 @@ use std::process::Command;
 use std::sync::Arc;
 
 use serde_json::json;
-use token_session::TokenSession;
+use token_session::Lifetime;
 use token_session::store::{AnyStore, Memory};
 
 use crate::accounts;
-use crate::client::{send, serve};
+use crate::client::{send, send_bytes, serve};
 use crate::program::Program;
 use crate::spy::Spy;
 use crate::story::{self, ask, login};
 
 async fn service() -> (SocketAddr, Arc<Spy<Memory>>) {
     let store = Arc::new(Spy::new(Memory::new()));
+    let lifetime = Lifetime::idle_secs(1800).unwrap();
     let any = AnyStore::new(store.clone());
-    let sessions = TokenSession::builder().store(any).build().unwrap();
-    (serve(accounts::app(sessions)).await, store)
+    let (router, _) = accounts::app(any, lifetime, "http://localhost").unwrap();
+    (serve(router).await, store)
 }
 
 #[tokio::test]
@@ -30,6 +31,54 @@ async fn a_session_from_login_to_logout() {
 #[tokio::test]
 async fn a_person_sees_and_ends_their_sessions_by_ids_that_are_no_tokens() {
     story::a_person_sees_and_ends_their_sessions(service().await.0).await;
+}
+
+#[tokio::test]
+async fn an_address_is_proven_and_a_link_signs_in() {
+    story::an_address_is_proven_and_a_link_signs_in(service().await.0).await;
+}
+
+#[tokio::test]
+async fn a_password_reset_ends_all_sessions() {
+    story::a_password_reset_ends_all_sessions(service().await.0).await;
+}
+
+#[tokio::test]
+async fn a_download_is_served_while_uses_remain() {
+    story::a_download_is_served_while_uses_remain(service().await.0).await;
+}
+
+#[tokio::test]
+async fn an_unknown_address_gets_the_same_answer_and_no_mail() {
+    let (service, store) = service().await;
+    story::register(service, "anna@example.org").await;
+    for path in ["/magic", "/password-reset"] {
+        let (mut shapes, mut costs) = (vec![], vec![]);
+        for email in ["anna@example.org", "nobody@example.org"] {
+            store.calls();
+            let answer = story::post(service, path, json!({ "email": email })).await;
+            costs.push(store.calls());
+            let mut shape = answer.json();
+            let handle = shape["handle"].take();
+            shapes.push((answer.status, handle.as_str().unwrap().len(), shape));
+        }
+        assert_eq!(shapes[0], shapes[1], "{path}");
+        assert_eq!(costs[0], costs[1], "{path}");
+    }
+    let outbox = ask(service, "GET /dev/outbox", "").await;
+    assert!(!outbox.body.contains("nobody@example.org"));
+}
+
+#[tokio::test]
+async fn a_forged_host_changes_no_link() {
+    let (service, _) = service().await;
+    story::register(service, "anna@example.org").await;
+    let body = json!({ "email": "anna@example.org" }).to_string();
+    let forged: [(&str, &[u8]); 2] =
+        [("host", b"evil.example"), ("x-forwarded-host", b"evil.example")];
+    assert_eq!(send_bytes(service, "POST /magic", &forged, &body).await.status, 202);
+    let outbox = ask(service, "GET /dev/outbox", "").await.body;
+    assert!(outbox.contains("http://localhost/magic/") && !outbox.contains("evil"), "{outbox}");
 }
 
 #[tokio::test]
@@ -89,7 +138,9 @@ fn the_program_says_what_is_wrong_with_its_options() {
 async fn on_actix_too_a_session_goes_from_login_to_logout() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let service = listener.local_addr().unwrap();
-    tokio::spawn(crate::actix_example::server(TokenSession::in_memory(), listener).unwrap());
+    tokio::spawn(
+        crate::actix_example::server(token_session::TokenSession::in_memory(), listener).unwrap(),
+    );
     assert!(ask(service, "GET /", "").await.body.contains("log in"));
     let token = ask(service, "POST /login", "").await.body;
     for visits in 1..=3 {

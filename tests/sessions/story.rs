@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::{Answer, send};
 
@@ -61,4 +61,107 @@ pub async fn a_person_sees_and_ends_their_sessions(service: SocketAddr) {
     assert_eq!(ask(service, "POST /logout-others", &phone).await.status, 204);
     assert_eq!(ask(service, "GET /me", &tablet).await.status, 401);
     assert_eq!(ask(service, "GET /me", &phone).await.status, 200);
+}
+
+pub async fn post(service: SocketAddr, path: &str, body: Value) -> Answer {
+    send(service, &format!("POST {path}"), "", &body.to_string()).await
+}
+
+/// The text of the last mail to an address.
+pub async fn mail(service: SocketAddr, to: &str) -> String {
+    let outbox = ask(service, "GET /dev/outbox", "").await.json();
+    let mails = outbox.as_array().unwrap().iter().rev();
+    let mut texts = mails.filter(|mail| mail["to"] == to).map(|mail| &mail["text"]);
+    texts.next().expect("there is mail").as_str().unwrap().to_owned()
+}
+
+fn code_in(mail: &str) -> String {
+    mail.chars().filter(char::is_ascii_digit).collect()
+}
+
+fn text<'a>(answer: &'a Value, name: &str) -> &'a str {
+    answer[name].as_str().unwrap_or_else(|| panic!("no {name} in {answer}"))
+}
+
+/// Registers an address by its code, and returns the token.
+pub async fn register(service: SocketAddr, email: &str) -> String {
+    let answer = post(service, "/register", json!({ "email": email })).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let handle = answer.json();
+    let code = code_in(&mail(service, email).await);
+    let typed = json!({ "handle": text(&handle, "handle"), "code": code });
+    let answer = post(service, "/verify", typed.clone()).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    // A code is good once.
+    assert_eq!(post(service, "/verify", typed).await.status, 401);
+    text(&answer.json(), "token").to_owned()
+}
+
+/// Register with a code, then sign in by a link: clicked in the browser that asked, opened
+/// elsewhere and its code typed where it was asked for, and followed by a scanner.
+pub async fn an_address_is_proven_and_a_link_signs_in(service: SocketAddr) {
+    let email = "link@example.org";
+    let wrong = post(service, "/register", json!({ "email": email })).await.json();
+    let typed = json!({ "handle": text(&wrong, "handle"), "code": "0000 0000" });
+    assert_eq!(post(service, "/verify", typed).await.status, 401);
+
+    let token = register(service, email).await;
+    assert_eq!(ask(service, "GET /me", &token).await.json()["user"], email);
+
+    let asked = post(service, "/magic", json!({ "email": email })).await;
+    assert_eq!(asked.status, 202, "{asked:?}");
+    let asked = asked.json();
+    let sent = mail(service, email).await;
+    let path = &sent[sent.find("/magic/").unwrap()..];
+    for _ in 0..3 {
+        let page = ask(service, &format!("GET {path}"), "").await;
+        assert_eq!((page.status, page.header("referrer-policy")), (200, Some("no-referrer")));
+        assert_eq!(page.json()["email"], email);
+        let scanner = post(service, path, json!({ "handle": "a-handle-that-it-does-not-have" }));
+        assert_eq!(scanner.await.status, 401);
+    }
+    let clicked = post(service, path, json!({ "handle": text(&asked, "handle") })).await;
+    assert_eq!(clicked.status, 201, "{clicked:?}");
+    assert_eq!(ask(service, "GET /me", text(&clicked.json(), "token")).await.status, 200);
+    let again = post(service, path, json!({ "handle": text(&asked, "handle") })).await;
+    assert_eq!(again.status, 401);
+
+    let asked = post(service, "/magic", json!({ "email": email })).await.json();
+    let sent = mail(service, email).await;
+    let path = &sent[sent.find("/magic/").unwrap()..];
+    let page = ask(service, &format!("GET {path}"), "").await.json();
+    let typed = json!({ "handle": text(&asked, "handle"), "code": text(&page, "code") });
+    assert_eq!(post(service, "/magic-code", typed).await.status, 201);
+}
+
+/// A reset proves the address; whoever was signed in before is not any more.
+pub async fn a_password_reset_ends_all_sessions(service: SocketAddr) {
+    let email = "reset@example.org";
+    let before = register(service, email).await;
+    let asked = post(service, "/password-reset", json!({ "email": email })).await.json();
+    let code = code_in(&mail(service, email).await);
+    let typed = json!({ "handle": text(&asked, "handle"), "code": code });
+    let answer = post(service, "/password-reset/redeem", typed).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(ask(service, "GET /me", &before).await.status, 401);
+    assert_eq!(ask(service, "GET /me", text(&answer.json(), "token")).await.status, 200);
+}
+
+/// Two uses are two downloads; then it is gone.
+pub async fn a_download_is_served_while_uses_remain(service: SocketAddr) {
+    let token = login(service, "phone").await;
+    let offer = json!({ "file": "report.pdf", "uses": 2, "ttl": 60 }).to_string();
+    assert_eq!(send(service, "POST /downloads", "", &offer).await.status, 401);
+    let answer = send(service, "POST /downloads", &token, &offer).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let answer = answer.json();
+    let url = text(&answer, "url");
+    let path = &url[url.find("/downloads/").unwrap()..];
+    for expected in [200, 200, 410, 410] {
+        let download = ask(service, &format!("GET {path}"), "").await;
+        assert_eq!(download.status, expected);
+        assert_eq!(download.body.contains("report.pdf"), expected == 200);
+    }
+    let offer = json!({ "file": "report.pdf", "uses": 1, "ttl": 0 }).to_string();
+    assert_eq!(send(service, "POST /downloads", &token, &offer).await.status, 400);
 }

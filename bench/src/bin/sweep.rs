@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgPool;
-use tokio::task::JoinSet;
-use tokio::time::{interval, sleep};
 use token_session::Key;
 use token_session::store::{Postgres, Store, Touch};
+use tokio::task::JoinSet;
+use tokio::time::{interval, sleep};
 
 const LIVE: usize = 100_000;
 const EXPIRED: usize = 1_000_000;
@@ -24,7 +24,7 @@ const BATCH: usize = 1_000;
 const IDLE: Duration = Duration::from_secs(15);
 
 const FILL: &str = "
-INSERT INTO token_sessions (key, data, version, idle_ms, created_at, last_seen)
+INSERT INTO token_sessions_bench (key, data, version, idle_ms, created_at, last_seen)
 SELECT sha256(int8send(n)), convert_to(repeat('x', 200), 'UTF8'), 1, 3600000, seen, seen
 FROM generate_series({first}::bigint, {last}::bigint) AS n,
      (SELECT floor(extract(epoch FROM now()) * 1000)::bigint - {age} AS seen) AS moment";
@@ -41,12 +41,13 @@ async fn main() {
         }
     };
     let admin = PgPool::connect(&url).await.expect("the server is there");
-    run(&admin, "DROP TABLE IF EXISTS token_sessions").await;
-    let store = Postgres::builder().max_connections(20).connect(&url).await.unwrap();
-    store.migrate().await.unwrap();
+    run(&admin, "DROP TABLE IF EXISTS token_sessions_bench").await;
+    let builder = Postgres::builder().table("token_sessions_bench").max_connections(20);
+    let store = builder.connect(&url).await.expect("the server is there");
+    store.migrate().await.expect("the table can be made");
     fill(&admin, 1, LIVE, 0).await;
     fill(&admin, LIVE + 1, LIVE + EXPIRED, 2 * 3_600_000).await;
-    run(&admin, "VACUUM ANALYZE token_sessions").await;
+    run(&admin, "VACUUM ANALYZE token_sessions_bench").await;
     run(&admin, "CHECKPOINT").await;
 
     let requests = Traffic { store: store.clone(), rate };
@@ -56,6 +57,7 @@ async fn main() {
     let beside = requests.during(sweep(&store)).await;
     let took = begun.elapsed();
     let after = requests.during(sleep(IDLE)).await;
+    run(&admin, "DROP TABLE token_sessions_bench").await;
 
     println!("get at {rate} requests per second, {LIVE} live sessions, PostgreSQL");
     println!("{EXPIRED} expired rows swept in {:.1} s", took.as_secs_f64());

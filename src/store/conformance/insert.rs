@@ -4,9 +4,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::{
-    HOUR, Harness, assert_unchanged, data_of_every_kind, fresh, hour, how_many, is_alive, key_of,
-    listed, long_label, look, moment, outlive_moment, owner_named, put, put_any, put_owned, race,
-    random_key, record_of, tick,
+    HOUR, Harness, any_owner, assert_listed, assert_unchanged, data_of_every_kind, fresh, hour,
+    how_many, is_alive, key_for, key_of, listed, long_label, look, moment, outlive_moment,
+    owner_named, put, put_any, put_owned, race, random_key, record_of, tick,
 };
 use crate::record::{Lifetime, Owner, Version};
 use crate::store::{Inserted, NewRecord, OwnerLimit, Store};
@@ -48,7 +48,8 @@ pub async fn a_new_record_is_of_the_first_version_created_and_seen_now<H: Harnes
 /// A record comes back with all that it was given.
 pub async fn a_new_record_is_as_it_was_given<H: Harness>(harness: &H) {
     let store = harness.store().await;
-    let (owner, label) = (owner_named("Anna"), long_label());
+    let (owner, label) = (any_owner(harness, "Anna"), long_label());
+    let owner = owner.as_ref();
     let lifetimes = [
         hour(),
         super::lifetime(Lifetime::absolute(HOUR)),
@@ -56,9 +57,8 @@ pub async fn a_new_record_is_as_it_was_given<H: Harness>(harness: &H) {
     ];
     for lifetime in lifetimes {
         for authenticated in [false, true] {
-            for (owner, label) in [(None, None), (Some(&owner), None), (Some(&owner), Some(&label))]
-            {
-                let key = owner.map_or_else(random_key, |owner| key_of(&store, owner));
+            for (owner, label) in [(None, None), (owner, None), (owner, Some(&label))] {
+                let key = key_for(&store, owner);
                 let record =
                     NewRecord { owner, label, authenticated, ..NewRecord::new("data", lifetime) };
                 put(&store, &key, &record).await;
@@ -107,35 +107,39 @@ pub async fn timeouts_from_a_millisecond_to_the_longest_are_kept<H: Harness>(har
 /// *The key holds a live record: `KeyTaken`, and nothing changes.*
 pub async fn a_taken_key_is_refused_and_nothing_changes<H: Harness>(harness: &H) {
     let store = harness.store().await;
-    let (anna, bert) = (owner_named("Anna"), owner_named("Bert"));
+    let (anna, bert) = (any_owner(harness, "Anna"), any_owner(harness, "Bert"));
+    let (anna, bert) = (anna.as_ref(), bert.as_ref());
     let count = store.partitions();
     // A key that either owner may have; where their partitions differ, the newcomer has no owner.
-    let key = put_owned(&store, &anna).await;
-    let newcomer = (bert.partition(count) == anna.partition(count)).then_some(&bert);
+    let key = key_for(&store, anna);
+    put(&store, &key, &NewRecord { owner: anna, ..NewRecord::new("data", hour()) }).await;
+    let newcomer = bert.filter(|bert| bert.partition(count) == key.partition(count));
     let before = look(&store, &key).await;
     let record = NewRecord { owner: newcomer, ..NewRecord::new("other data", hour()) };
     let insert = store.insert(&key, &record).await;
     assert_eq!(insert.unwrap(), Inserted::KeyTaken);
     assert_unchanged(&store, &key, &before).await;
-    assert_eq!(listed(&store, &anna).await, [key]);
-    assert_eq!(listed(&store, &bert).await, []);
+    assert_listed(&store, anna, &[key]).await;
+    assert_listed(&store, bert, &[]).await;
 }
 
 /// *An expired record there is no hindrance.*
 pub async fn an_expired_record_is_no_hindrance<H: Harness>(harness: &H) {
     let store = harness.store().await;
-    let owner = owner_named("Anna");
-    let key = key_of(&store, &owner);
-    let record = NewRecord { lifetime: moment(harness), ..record_of(&owner) };
-    put(&store, &key, &record).await;
+    let owner = any_owner(harness, "Anna");
+    let owner = owner.as_ref();
+    let key = key_for(&store, owner);
+    put(&store, &key, &NewRecord { owner, ..NewRecord::new("data", moment(harness)) }).await;
     outlive_moment(harness).await;
     put(&store, &key, &NewRecord::new("new data", hour())).await;
     let found = look(&store, &key).await;
     assert_eq!(found.data, "new data");
     assert_eq!(found.meta.version, Version::FIRST);
     assert_eq!(found.meta.owner, None);
-    assert_eq!(listed(&store, &owner).await, []);
-    store.remove_owned(&owner, None).await.unwrap();
+    assert_listed(&store, owner, &[]).await;
+    if let Some(owner) = owner {
+        store.remove_owned(owner, None).await.unwrap();
+    }
     assert!(is_alive(&store, &key).await, "it is another's by now");
 }
 

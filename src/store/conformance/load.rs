@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{
-    HOUR, Harness, assert_unchanged, facts, fresh, hour, is_alive, look, moment_of, outlive_moment,
-    put, put_any, race, random_below, random_key, tick,
+    HOUR, Harness, assert_count, assert_unchanged, facts, fresh, hour, is_alive, look, moment_of,
+    outlive_moment, put, put_any, race, random_below, random_key, tick,
 };
 use crate::record::{Lifetime, Timestamp, Version};
 use crate::store::{NewRecord, Replaced, Store, Touch, Write};
@@ -22,7 +22,7 @@ pub async fn a_missing_record_is_none<H: Harness>(harness: &H) {
         assert_eq!(store.load(&key, touch).await.unwrap(), None);
         assert_eq!(store.touch(&key, touch).await.unwrap(), None);
     }
-    assert_eq!(store.count().await.unwrap(), 1);
+    assert_count(harness, &store, 1).await;
 }
 
 /// *Last seen now where `touch` asks for it*, and as it was where not.

@@ -1,17 +1,25 @@
 //! [`Store::take`] and [`Store::remove`].
 
 use super::{
-    Harness, assert_unchanged, fresh, how_many, is_alive, listed, look, owner_named, put_any,
-    put_owned, race, random_key, tick,
+    Harness, any_owner, assert_count, assert_listed, assert_unchanged, fresh, hour, how_many,
+    is_alive, key_for, listed, look, owner_named, put, put_any, put_owned, race, random_key, tick,
 };
-use crate::record::Version;
-use crate::store::{Condition, Removed, Store, Write};
+use crate::record::{Owner, Version};
+use crate::store::{Condition, NewRecord, Removed, Store, Write};
+
+/// Those that hold for a new record.
+fn each_condition(owner: Option<&Owner>) -> impl Iterator<Item = Condition<'_>> {
+    let others = [Condition::Always, Condition::Version(Version::FIRST)];
+    others.into_iter().chain(owner.map(Condition::Owner))
+}
 
 /// *Removes the live record under `key` and hands it out.*
 pub async fn a_take_hands_out_the_record_and_removes_it<H: Harness>(harness: &H) {
     let store = harness.store().await;
-    let owner = owner_named("Anna");
-    let key = put_owned(&store, &owner).await;
+    let owner = any_owner(harness, "Anna");
+    let owner = owner.as_ref();
+    let key = key_for(&store, owner);
+    put(&store, &key, &NewRecord { owner, ..NewRecord::new("data", hour()) }).await;
     store.replace(&key, &Write::new("new data")).await.unwrap();
     let before = look(&store, &key).await;
     tick(harness).await;
@@ -42,33 +50,36 @@ pub async fn of_racing_takes_one_gets_the_record<H: Harness>(harness: &H) {
 /// *Removes the live record under `key` if the condition holds.*
 pub async fn a_removed_record_is_gone<H: Harness>(harness: &H) {
     let store = harness.store().await;
-    let owner = owner_named("Anna");
-    let stays = put_owned(&store, &owner).await;
-    for condition in
-        [Condition::Always, Condition::Version(Version::FIRST), Condition::Owner(&owner)]
-    {
-        let key = put_owned(&store, &owner).await;
+    let owner = any_owner(harness, "Anna");
+    let owner = owner.as_ref();
+    let record = NewRecord { owner, ..NewRecord::new("data", hour()) };
+    let stays = key_for(&store, owner);
+    put(&store, &stays, &record).await;
+    for condition in each_condition(owner) {
+        let key = key_for(&store, owner);
+        put(&store, &key, &record).await;
         let answer = store.remove(&key, condition).await;
         assert_eq!(answer.unwrap(), Removed::Done);
         assert!(!is_alive(&store, &key).await);
         let answer = store.remove(&key, condition).await;
         assert_eq!(answer.unwrap(), Removed::Missing);
     }
-    assert_eq!(listed(&store, &owner).await, [stays]);
+    assert!(is_alive(&store, &stays).await);
+    assert_listed(&store, owner, &[stays]).await;
 }
 
 /// *The live record*: there is none, whatever the condition.
 pub async fn a_missing_record_is_not_removed<H: Harness>(harness: &H) {
     let store = harness.store().await;
-    let owner = owner_named("Anna");
-    put_owned(&store, &owner).await;
-    for condition in
-        [Condition::Always, Condition::Version(Version::FIRST), Condition::Owner(&owner)]
-    {
+    let owner = any_owner(harness, "Anna");
+    let owner = owner.as_ref();
+    let record = NewRecord { owner, ..NewRecord::new("data", hour()) };
+    put(&store, &key_for(&store, owner), &record).await;
+    for condition in each_condition(owner) {
         let answer = store.remove(&random_key(), condition).await;
         assert_eq!(answer.unwrap(), Removed::Missing);
     }
-    assert_eq!(store.count().await.unwrap(), 1);
+    assert_count(harness, &store, 1).await;
 }
 
 /// *If the condition holds*: the version.

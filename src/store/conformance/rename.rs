@@ -3,9 +3,9 @@
 use std::slice::from_ref;
 
 use super::{
-    HOUR, Harness, assert_unchanged, facts, fresh, hour, how_many, is_alive, key_beside, key_of,
-    listed, long_label, look, moment, outlive_moment, owner_named, put, put_any, put_owned, race,
-    random_key, tick,
+    HOUR, Harness, any_owner, assert_count, assert_listed, assert_unchanged, facts, fresh, hour,
+    how_many, is_alive, key_beside, key_for, key_of, listed, long_label, look, moment,
+    outlive_moment, owner_named, put, put_any, put_owned, race, random_key, tick,
 };
 use crate::store::{Condition, NewRecord, Removed, Renamed, Renewal, Store, Touch};
 use crate::token::Key;
@@ -14,14 +14,14 @@ use crate::token::Key;
 /// beginning and the deadline stay. The version is one more.*
 pub async fn a_rename_changes_the_key_and_the_version_and_is_seen_now<H: Harness>(harness: &H) {
     let store = harness.store().await;
-    let (owner, label) = (owner_named("Anna"), long_label());
-    for (owner, label) in [(None, None), (Some(&owner), Some(&label))] {
-        let from = owner.map_or_else(random_key, |owner| key_of(&store, owner));
+    let (owner, label) = (any_owner(harness, "Anna"), long_label());
+    for (owner, label) in [(None, None), (owner.as_ref(), Some(&label))] {
+        let from = key_for(&store, owner);
         let to = key_beside(&store, &from);
         let record = NewRecord {
             owner,
             label,
-            authenticated: owner.is_some(),
+            authenticated: label.is_some(),
             ..NewRecord::new("data", super::lifetime(hour().and_absolute(2 * HOUR)))
         };
         put(&store, &from, &record).await;
@@ -41,7 +41,7 @@ pub async fn a_rename_changes_the_key_and_the_version_and_is_seen_now<H: Harness
         assert_eq!(facts(&after.meta), facts(&expected));
         assert!(!is_alive(&store, &from).await);
     }
-    assert_eq!(store.count().await.unwrap(), 2);
+    assert_count(harness, &store, 2).await;
 }
 
 /// *Unless `Renewal` says otherwise*: who they are is proven now, and the absolute timeout starts
@@ -122,14 +122,16 @@ pub async fn a_missing_record_is_not_renamed<H: Harness>(harness: &H) {
         assert_eq!(answer.unwrap(), Renamed::Missing);
     }
     assert!(!is_alive(&store, &from).await && !is_alive(&store, &to).await);
-    assert_eq!(store.count().await.unwrap(), 0);
+    assert_count(harness, &store, 0).await;
 }
 
 /// *`to` holds a live record: `KeyTaken`, and nothing changes.*
 pub async fn a_taken_key_is_refused_and_nothing_changes<H: Harness>(harness: &H) {
     let store = harness.store().await;
-    let owner = owner_named("Anna");
-    let from = put_owned(&store, &owner).await;
+    let owner = any_owner(harness, "Anna");
+    let owner = owner.as_ref();
+    let from = key_for(&store, owner);
+    put(&store, &from, &NewRecord { owner, ..NewRecord::new("data", hour()) }).await;
     let to = key_beside(&store, &from);
     put(&store, &to, &NewRecord::new("another's data", hour())).await;
     let (before, others) = (look(&store, &from).await, look(&store, &to).await);
@@ -140,20 +142,20 @@ pub async fn a_taken_key_is_refused_and_nothing_changes<H: Harness>(harness: &H)
     }
     assert_unchanged(&store, &from, &before).await;
     assert_unchanged(&store, &to, &others).await;
-    assert_eq!(listed(&store, &owner).await, [from]);
+    assert_listed(&store, owner, &[from]).await;
 }
 
 /// *`to` holds a live record*: an expired one is no hindrance.
 pub async fn an_expired_record_is_no_hindrance<H: Harness>(harness: &H) {
     let store = harness.store().await;
-    let (anna, bert) = (owner_named("Anna"), owner_named("Bert"));
-    let to = key_of(&store, &bert);
-    let expires =
-        NewRecord { owner: Some(&bert), ..NewRecord::new("another's data", moment(harness)) };
+    let (anna, bert) = (any_owner(harness, "Anna"), any_owner(harness, "Bert"));
+    let (anna, bert) = (anna.as_ref(), bert.as_ref());
+    let to = key_for(&store, bert);
+    let expires = NewRecord { owner: bert, ..NewRecord::new("another's data", moment(harness)) };
     put(&store, &to, &expires).await;
     let from = key_beside(&store, &to);
     let count = store.partitions();
-    let owner = (anna.partition(count) == to.partition(count)).then_some(&anna);
+    let owner = anna.filter(|anna| anna.partition(count) == to.partition(count));
     let record = NewRecord { owner, ..NewRecord::new("data", hour()) };
     put(&store, &from, &record).await;
     outlive_moment(harness).await;
@@ -161,7 +163,7 @@ pub async fn an_expired_record_is_no_hindrance<H: Harness>(harness: &H) {
     assert!(matches!(answer.unwrap(), Renamed::Done(_)));
     assert_eq!(look(&store, &to).await.data, "data");
     assert!(!is_alive(&store, &from).await);
-    assert_eq!(listed(&store, &bert).await, []);
+    assert_listed(&store, bert, &[]).await;
 }
 
 /// *Of callers that race for one record exactly one wins.*

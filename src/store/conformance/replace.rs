@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::{
-    HOUR, Harness, assert_unchanged, data_of_every_kind, facts, fresh, hour, how_many, is_alive,
-    key_beside, key_of, long_label, look, moment, outlive_moment, owner_named, put, put_any,
-    put_owned, race, random_below, random_key, tick,
+    HOUR, Harness, any_owner, assert_count, assert_unchanged, data_of_every_kind, facts, fresh,
+    hour, how_many, is_alive, key_beside, key_for, long_label, look, moment, outlive_moment, put,
+    put_any, race, random_below, random_key, tick,
 };
 use crate::record::{Lifetime, Version};
 use crate::store::{
@@ -20,10 +20,11 @@ const SECOND_VERSION: Version = Version::FIRST.next();
 /// *Writes new data, and what else `Write` says*: nothing else.
 pub async fn a_write_changes_the_data_and_the_version_alone<H: Harness>(harness: &H) {
     let store = harness.store().await;
-    let (owner, label) = (owner_named("Anna"), long_label());
-    let key = key_of(&store, &owner);
+    let (owner, label) = (any_owner(harness, "Anna"), long_label());
+    let owner = owner.as_ref();
+    let key = key_for(&store, owner);
     let record = NewRecord {
-        owner: Some(&owner),
+        owner,
         label: Some(&label),
         authenticated: true,
         ..NewRecord::new("data", super::lifetime(hour().and_absolute(2 * HOUR)))
@@ -62,8 +63,10 @@ pub async fn a_write_may_touch<H: Harness>(harness: &H) {
 /// *And what else `Write` says*: a new lifetime, which begins now.
 pub async fn a_write_may_begin_a_new_lifetime<H: Harness>(harness: &H) {
     let store = harness.store().await;
-    let owner = owner_named("Anna");
-    let key = put_owned(&store, &owner).await;
+    let owner = any_owner(harness, "Anna");
+    let owner = owner.as_ref();
+    let key = key_for(&store, owner);
+    put(&store, &key, &NewRecord { owner, ..NewRecord::new("data", hour()) }).await;
     let lifetimes = [
         super::lifetime(Lifetime::absolute(3 * HOUR)),
         super::lifetime(Lifetime::idle(2 * HOUR)),
@@ -119,7 +122,7 @@ pub async fn a_missing_record_is_not_written<H: Harness>(harness: &H) {
             assert!(!is_alive(&store, &key).await);
         }
     }
-    assert_eq!(store.count().await.unwrap(), 0);
+    assert_count(harness, &store, 0).await;
 }
 
 /// *So that no write brings a removed record back*: load, remove elsewhere, then any write.
@@ -127,18 +130,20 @@ pub async fn no_write_brings_a_removed_record_back<H: Harness>(harness: &H) {
     let store = fresh(harness).await;
     race(harness.races(), |task| {
         let store = store.clone();
+        let owner = any_owner(harness, &format!("user-{task}"));
         async move {
-            let owner = owner_named(format!("user-{task}"));
-            let key = put_owned(&store, &owner).await;
+            let owner = owner.as_ref();
+            let key = key_for(&store, owner);
+            put(&store, &key, &NewRecord { owner, ..NewRecord::new("data", hour()) }).await;
             let record = look(&store, &key).await;
 
-            match random_below(4) {
-                0 => {
+            match (random_below(4), owner) {
+                (0, Some(owner)) => store.remove_owned(owner, None).await.unwrap(),
+                (0 | 1, _) => {
                     let answer = store.remove(&key, Condition::Always).await;
                     assert_eq!(answer.unwrap(), Removed::Done);
                 }
-                1 => assert!(store.take(&key).await.unwrap().is_some()),
-                2 => store.remove_owned(&owner, None).await.unwrap(),
+                (2, _) => assert!(store.take(&key).await.unwrap().is_some()),
                 _ => {
                     let to = key_beside(&store, &key);
                     let answer = store.rename(&key, &to, Renewal::Key).await;

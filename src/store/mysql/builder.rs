@@ -69,6 +69,9 @@ impl MySqlBuilder {
     /// default. Past that it fails as [`Unavailable`](StoreErrorKind::Unavailable), so that no
     /// request hangs. [`connect`](Self::connect) tells the server too, as
     /// `innodb_lock_wait_timeout`, so that it gives up by itself.
+    ///
+    /// Only `migrate` and `clear` take as long as they need; `count` looks at every row, and of very
+    /// many may need more than the default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

@@ -253,33 +253,30 @@ impl MySql {
         record: &NewRecord<'_>,
         owner: &Owner,
         limit: OwnerLimit,
-    ) -> Result<Result<Option<Inserted>>, Failure> {
+    ) -> Result<Option<Inserted>, Failure> {
         let mut transaction = call.begin(BEGIN).await?;
         transaction.done(query(&self.sql.lock_owner).bind(slot(owner))).await?;
         let surplus = query(&self.sql.surplus)
             .bind(owner.as_str().as_bytes())
             .bind(i64::from(limit.max().get()) - 1);
-        let surplus = match places(&transaction.rows(surplus).await?) {
-            Ok(surplus) => surplus,
-            Err(error) => return Ok(Err(error)),
-        };
+        let surplus = places(&transaction.rows(surplus).await?)?;
         if !surplus.is_empty() {
             if !limit.evicts() {
                 let lives = query(&self.sql.lives).bind(key.as_bytes().as_slice());
                 let taken = !transaction.rows(lives).await?.is_empty();
                 transaction.end("ROLLBACK").await?;
-                return Ok(Ok(Some(if taken { Inserted::KeyTaken } else { Inserted::OwnerFull })));
+                return Ok(Some(if taken { Inserted::KeyTaken } else { Inserted::OwnerFull }));
             }
             let gone = transaction.done(self.deletion(&surplus)).await?.rows_affected();
             if gone != surplus.len() as u64 {
                 transaction.end("ROLLBACK").await?;
-                return Ok(Ok(None));
+                return Ok(None);
             }
         }
         transaction.done(insertion(&self.sql.insert, key, record)).await?;
         transaction.end("COMMIT").await?;
         let evicted = surplus.into_iter().map(|(_, key)| key).collect();
-        Ok(Ok(Some(Inserted::Done { evicted })))
+        Ok(Some(Inserted::Done { evicted }))
     }
 
     fn deletion(&self, places: &[Place]) -> MySqlQuery {
@@ -316,18 +313,12 @@ impl MySql {
         Ok(Some((row, meta)))
     }
 
-    async fn try_sweep(
-        &self,
-        call: &MySqlCall<'_>,
-        limit: usize,
-    ) -> Result<Result<Vec<Place>>, Failure> {
+    async fn try_sweep(&self, call: &MySqlCall<'_>, limit: usize) -> Result<Vec<Place>, Failure> {
         let mut transaction = call.begin(BEGIN).await?;
         let expired = query(&self.sql.expired).bind(row_limit(limit));
-        let expired = places(&transaction.rows(expired).await?);
-        if let Ok(expired) = &expired
-            && !expired.is_empty()
-        {
-            transaction.done(self.deletion(expired)).await?;
+        let expired = places(&transaction.rows(expired).await?)?;
+        if !expired.is_empty() {
+            transaction.done(self.deletion(&expired)).await?;
         }
         transaction.end("COMMIT").await?;
         Ok(expired)
@@ -346,10 +337,7 @@ impl Store for MySql {
         loop {
             let inserted = match (record.owner, record.limit) {
                 (Some(owner), Some(limit)) => {
-                    match self.try_insert_limited(&call, key, record, owner, limit).await {
-                        Ok(inserted) => Ok(inserted?),
-                        Err(failure) => Err(failure),
-                    }
+                    self.try_insert_limited(&call, key, record, owner, limit).await
                 }
                 _ => call
                     .try_done(insertion(&self.sql.insert, key, record))
@@ -562,7 +550,7 @@ impl Store for MySql {
             let mut call = self.client.call();
             let places = loop {
                 match self.try_sweep(&call, batch).await {
-                    Ok(places) => break places?,
+                    Ok(places) => break places,
                     Err(failure) => call.recover(failure).await?,
                 }
             };

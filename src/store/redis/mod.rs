@@ -5,6 +5,7 @@ mod cluster;
 mod connection;
 mod error;
 mod link;
+mod listener;
 mod names;
 mod notifications;
 mod operations;
@@ -15,6 +16,7 @@ mod script;
 mod sentinel;
 mod target;
 mod tls;
+mod tracking;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +26,8 @@ use tokio::time::Instant;
 
 use self::connection::Connection;
 use self::error::{is_unknown_script, store_error};
+use self::listener::{Listener, Source};
 use self::names::Names;
-use self::notifications::Listener;
 use self::presence::Presence;
 use self::script::Script;
 use super::{Result, Store, StoreError};
@@ -138,7 +140,8 @@ pub(super) use self::target::answers_to;
 ///
 /// Beyond them: `+select` for a database number, `+cluster|slots +ping +asking` on a Cluster, `+role`
 /// behind Sentinel, and `+subscribe resetchannels &__keyevent@*` for
-/// [notifications](RedisBuilder::keyspace_notifications).
+/// [notifications](RedisBuilder::keyspace_notifications), and `+client|tracking` for a
+/// [`Cached`](super::Cached) store that watches this one.
 ///
 /// # Under which names?
 /// `<prefix>{<tag>}:s:<id>` is a session, a string; `<prefix>{<tag>}:o:<owner>` is an owner's index,
@@ -154,6 +157,8 @@ struct Inner {
     names: Arc<Names>,
     presence: Arc<Presence>,
     timeout: Duration,
+    /// Where the server speaks by itself, if the store has connected by itself.
+    source: Option<Source>,
     _listener: Option<Listener>,
 }
 

@@ -184,6 +184,7 @@ where
                 format!("{} did not answer within {:?}", DB::TITLE, self.client.timeout),
             ),
             Failure::Driver(error) => store_error::<DB>(error),
+            Failure::Answer(error) => error,
         }
     }
 }
@@ -249,11 +250,19 @@ pub(in crate::store) enum Failure {
     Late,
     /// The driver says so, or the server through it.
     Driver(sqlx::Error),
+    /// What it answered is no record.
+    Answer(StoreError),
 }
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         Self::Driver(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Answer(error)
     }
 }
 

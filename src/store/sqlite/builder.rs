@@ -66,6 +66,7 @@ impl SqliteBuilder {
 
     /// How long an operation may take, the wait for other writes included: 5 seconds by default.
     /// Past that it fails as [`Unavailable`](StoreErrorKind::Unavailable), so that no request hangs.
+    /// Only `migrate` and `clear` take as long as they need.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

@@ -2,5 +2,6 @@
 
 mod databases;
 mod facts;
+mod mail;
 mod owner;
 mod redis;

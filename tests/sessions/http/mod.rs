@@ -39,29 +39,7 @@ impl Server {
             Self::Actix => on_actix::serve(setup),
         }
     }
-}
 
-/// What a server needs for its routes.
-#[derive(Clone)]
-struct Setup {
-    layer: SessionLayer<Data>,
-    /// Whether the layer is around the routes.
-    layered: bool,
-    sessions: Manager,
-    both: Arc<Barrier>,
-}
-
-/// A server and what is behind it.
-struct Service {
-    address: SocketAddr,
-    store: Spied,
-    clock: ManualClock,
-    sessions: Manager,
-    /// Opens when two wait at it.
-    both: Arc<Barrier>,
-}
-
-impl Server {
     async fn start(self) -> Service {
         self.start_with(|layer| layer).await
     }
@@ -77,11 +55,31 @@ impl Server {
     }
 }
 
+/// What a server needs for its routes.
+#[derive(Clone)]
+struct Setup {
+    layer: SessionLayer<Data>,
+    /// Whether the layer is around the routes.
+    layered: bool,
+    sessions: Manager,
+    both: Arc<Barrier>,
+}
+
 impl Setup {
     fn new(sessions: Manager, options: fn(SessionLayer<Data>) -> SessionLayer<Data>) -> Self {
         let layer = options(SessionLayer::new(sessions.clone()));
         Self { layer, layered: true, sessions, both: Arc::new(Barrier::new(2)) }
     }
+}
+
+/// A server and what is behind it.
+struct Service {
+    address: SocketAddr,
+    store: Spied,
+    clock: ManualClock,
+    sessions: Manager,
+    /// Opens when two wait at it.
+    both: Arc<Barrier>,
 }
 
 impl Service {

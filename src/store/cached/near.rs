@@ -1,0 +1,171 @@
+//! [`Near`]: the records that are cached, and which of them may be served.
+//!
+//! What matters is the race of a load that is under way with a change. One counter numbers all
+//! changes. A load notes the number before it asks the far store; a change takes its number after
+//! the far store has made it, and leaves it at the changed record's part. What a load has brought is
+//! served as long as no change of its part has a higher number than the load has noted: whatever was
+//! changed later may not be in it, whether it is put here before or after the change is known. Nobody
+//! waits for anybody.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use papaya::HashMap;
+
+use crate::record::{Owner, Record, Timestamp};
+use crate::store::{Clock, Touch};
+use crate::token::Key;
+
+/// How many parts the keys fall into, and the owners: a change makes one of them forget.
+const PARTS: usize = 1_024;
+
+/// Clocks show whole milliseconds, so the far store's may have moved by one more than was measured.
+const TICK: Duration = Duration::from_millis(1);
+
+pub(super) struct Near {
+    entries: HashMap<Key, Arc<Entry>>,
+    /// The number of the last change.
+    changes: AtomicU64,
+    /// The number of the last change in each part.
+    last_change: Box<[AtomicU64]>,
+    clock: Box<dyn Clock>,
+    staleness: Duration,
+    capacity: usize,
+    /// When entries are looked through for those that are too old, in milliseconds.
+    next_sweep: AtomicU64,
+}
+
+struct Entry {
+    record: Record,
+    asked: Asked,
+    answered_at: Timestamp,
+}
+
+/// When the far store was asked.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    /// The number of the last change by then.
+    changes: u64,
+    at: Timestamp,
+}
+
+/// What a change concerns.
+#[derive(Clone, Copy)]
+pub(super) struct Part(usize);
+
+impl Part {
+    /// All records.
+    pub(super) const ALL: Self = Self(0);
+
+    pub(super) fn of(key: &Key) -> Self {
+        let [a, b, ..] = *key.as_bytes();
+        Self(1 + usize::from(u16::from_be_bytes([a, b])) % PARTS)
+    }
+
+    pub(super) fn of_owner(owner: &Owner) -> Self {
+        Self(1 + PARTS + usize::from(owner.partition(PARTS as u16)))
+    }
+}
+
+impl Near {
+    pub(super) fn new(staleness: Duration, capacity: usize, clock: Box<dyn Clock>) -> Self {
+        Self {
+            entries: HashMap::new(),
+            changes: AtomicU64::new(0),
+            last_change: (0..1 + 2 * PARTS).map(|_| AtomicU64::new(0)).collect(),
+            clock,
+            staleness,
+            capacity,
+            next_sweep: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn held(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// A record that is surely alive, and need not be touched.
+    pub(super) fn get(&self, key: &Key, touch: Touch) -> Option<Record> {
+        let entries = self.entries.pin();
+        let entry = entries.get(key)?;
+        let now = self.clock.now();
+        if !self.is_fresh(entry, now) || self.is_changed(key, entry) {
+            return None;
+        }
+        let meta = &entry.record.meta;
+        let far_now = meta.now + now.since(entry.asked.at) + TICK;
+        let is_due = matches!(touch, Touch::After(interval)
+            if meta.lifetime.touch_due(meta.last_seen, far_now, interval));
+        if is_due || meta.expires_at() <= far_now {
+            return None;
+        }
+        let mut record = entry.record.clone();
+        record.meta.now = meta.now + now.since(entry.answered_at);
+        Some(record)
+    }
+
+    /// To be called before the far store is asked.
+    pub(super) fn ask(&self) -> Asked {
+        Asked { changes: self.changes.load(Ordering::SeqCst), at: self.clock.now() }
+    }
+
+    /// Keeps what the far store has answered.
+    pub(super) fn put(&self, key: &Key, record: &Record, asked: Asked) {
+        let now = self.clock.now();
+        self.sweep(now);
+        let entries = self.entries.pin();
+        if entries.len() < self.capacity || entries.contains_key(key) {
+            let entry = Entry { record: record.clone(), asked, answered_at: now };
+            // Not the key itself, which may hold the token.
+            entries.insert(Key::from_bytes(*key.as_bytes()), Arc::new(entry));
+        }
+    }
+
+    /// A change was made: what was asked for before is not served any longer.
+    pub(super) fn forget(&self, part: Part) {
+        let number = self.changes.fetch_add(1, Ordering::SeqCst) + 1;
+        self.last_change[part.0].fetch_max(number, Ordering::SeqCst);
+    }
+
+    /// Forgets when the value is dropped: once the far store has made the change, or has failed to,
+    /// or the caller waits no longer.
+    pub(super) fn forget_after<const N: usize>(&self, parts: [Part; N]) -> Forgetting<'_, N> {
+        Forgetting { near: self, parts }
+    }
+
+    fn is_changed(&self, key: &Key, entry: &Entry) -> bool {
+        let owner = entry.record.meta.owner.as_ref().map(Part::of_owner);
+        let parts = [Some(Part::ALL), Some(Part::of(key)), owner];
+        let last_change = |part: Part| self.last_change[part.0].load(Ordering::SeqCst);
+        parts.into_iter().flatten().any(|part| last_change(part) > entry.asked.changes)
+    }
+
+    fn is_fresh(&self, entry: &Entry, now: Timestamp) -> bool {
+        now.since(entry.asked.at) < self.staleness
+    }
+
+    /// Removes what is too old, once in the time in which everything becomes so.
+    fn sweep(&self, now: Timestamp) {
+        let due = self.next_sweep.load(Ordering::Relaxed);
+        let next = (now + self.staleness).as_millis();
+        let is_due = now.as_millis() >= due;
+        let exchange =
+            |due| self.next_sweep.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed);
+        if is_due && exchange(due).is_ok() {
+            self.entries.pin().retain(|_, entry| self.is_fresh(entry, now));
+        }
+    }
+}
+
+#[must_use = "it forgets when it is dropped"]
+pub(super) struct Forgetting<'a, const N: usize> {
+    near: &'a Near,
+    parts: [Part; N],
+}
+
+impl<const N: usize> Drop for Forgetting<'_, N> {
+    fn drop(&mut self) {
+        self.parts.iter().for_each(|&part| self.near.forget(part));
+    }
+}

@@ -1,0 +1,157 @@
+//! [`MongoDbBuilder`]: the settings of the store, and how it comes by its database.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mongodb::bson::doc;
+use mongodb::event::EventHandler;
+use mongodb::options::{
+    Acknowledgment, ClientOptions, CollectionOptions, ReadConcern, ReadPreference,
+    SelectionCriteria, WriteConcern,
+};
+use mongodb::{Client, Database};
+
+use super::presence::Presence;
+use super::{MongoDb, error};
+use crate::store::{Result, StoreError, StoreErrorKind};
+
+/// Settings of a [`MongoDb`] store.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use token_session::store::MongoDb;
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MongoDb::builder()
+///     .collection("sessions")
+///     .timeout(Duration::from_secs(2))
+///     .connect("mongodb://db1.example,db2.example,db3.example/shop?replicaSet=rs0")
+///     .await?;
+/// store.migrate().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct MongoDbBuilder {
+    collection: String,
+    partitions: u16,
+    linearizable_reads: bool,
+    timeout: Duration,
+}
+
+impl Default for MongoDbBuilder {
+    fn default() -> Self {
+        Self {
+            collection: "token_sessions".to_owned(),
+            partitions: 1,
+            linearizable_reads: false,
+            timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl MongoDbBuilder {
+    /// The collection: `token_sessions` by default. It is the store's own, and has no collation.
+    pub fn collection(mut self, name: impl Into<String>) -> Self {
+        self.collection = name.into();
+        self
+    }
+
+    /// In how many [partitions](crate::store::Store::partitions) sessions are kept, for a sharded
+    /// cluster: 1 by default, at most 1024. It is the most shards that the store can use, and the
+    /// manager draws about as many tokens at each login of an owner: 256 cost a tenth of a
+    /// millisecond.
+    ///
+    /// A change makes the sessions there are unreachable.
+    pub fn partitions(mut self, count: u16) -> Self {
+        self.partitions = count;
+        self
+    }
+
+    /// Whether a read waits until a majority of the replica set has confirmed that the primary still
+    /// is one: no by default.
+    ///
+    /// It costs each read a round trip among the servers, and an entry in the oplog where there is
+    /// nothing else to confirm. A server that is not in a replica set refuses it.
+    pub fn linearizable_reads(mut self, linearizable: bool) -> Self {
+        self.linearizable_reads = linearizable;
+        self
+    }
+
+    /// How long an operation may take, the wait for a server and a connection included: 5 seconds by
+    /// default. Past that it fails as [`Unavailable`](StoreErrorKind::Unavailable), so that no
+    /// request hangs. [`count`](crate::store::Store::count) and
+    /// [`clear`](crate::store::Store::clear), which look at each document, may take sixty times as
+    /// long.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Opens a client of its own for a URL with a database, such as
+    /// `mongodb://user:password@host:27017/database`, and waits until the server answers.
+    ///
+    /// # Errors
+    /// [`Refused`](StoreErrorKind::Refused) for a setting, a URL or an account that cannot be used,
+    /// [`Unavailable`](StoreErrorKind::Unavailable) when no server is within reach.
+    pub async fn connect(self, url: &str) -> Result<MongoDb> {
+        let mut options = ClientOptions::parse(url).await.map_err(error::in_the_url)?;
+        let name = options.default_database.clone().ok_or_else(|| {
+            let message = "the URL of MongoDB names no database; \
+                           write mongodb://user:password@host:27017/database";
+            StoreError::new(StoreErrorKind::Refused, message)
+        })?;
+        // The driver's own 30 seconds would outlive every operation.
+        options.server_selection_timeout.get_or_insert(self.timeout);
+        let presence = Arc::<Presence>::default();
+        let heard = Arc::clone(&presence);
+        options.sdam_event_handler = Some(EventHandler::callback(move |event| heard.hear(&event)));
+        let client = Client::with_options(options).map_err(error::in_the_url)?;
+        let store = self.build(&client.database(&name), presence)?;
+        store
+            .within(store.timeout, async {
+                client.database(&name).run_command(doc! { "ping": 1 }).await?;
+                Ok(())
+            })
+            .await?;
+        Ok(store)
+    }
+
+    /// Uses a database of a client that is there already. Its own read and write concern do not
+    /// matter: the store has the ones that its promises need.
+    ///
+    /// # Errors
+    /// [`Refused`](StoreErrorKind::Refused) for a number of partitions that is out of range.
+    pub fn database(self, database: &Database) -> Result<MongoDb> {
+        self.build(database, Arc::default())
+    }
+
+    fn build(self, database: &Database, presence: Arc<Presence>) -> Result<MongoDb> {
+        if !(1..=1024).contains(&self.partitions) {
+            let message =
+                format!("MongoDB was given {} partitions; give 1 to 1024", self.partitions);
+            return Err(StoreError::new(StoreErrorKind::Refused, message));
+        }
+        let read_concern = if self.linearizable_reads {
+            ReadConcern::linearizable()
+        } else {
+            ReadConcern::majority()
+        };
+        let write_concern = WriteConcern::builder()
+            .w(Acknowledgment::Majority)
+            .journal(true)
+            .w_timeout(self.timeout)
+            .build();
+        let options = CollectionOptions::builder()
+            .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+            .read_concern(read_concern)
+            .write_concern(write_concern)
+            .build();
+        Ok(MongoDb {
+            sessions: database.collection_with_options(&self.collection, options),
+            partitions: self.partitions,
+            timeout: self.timeout,
+            presence,
+        })
+    }
+}

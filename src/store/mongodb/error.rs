@@ -1,0 +1,132 @@
+//! What the driver's errors mean to the caller of a store.
+
+use mongodb::error::{Error, ErrorKind, WriteFailure};
+
+use crate::store::{StoreError, StoreErrorKind};
+
+/// A unique value is there already.
+const DUPLICATE_KEY: i32 = 11_000;
+
+/// Why an operation did not do its work.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The driver says so, or the server through it.
+    Driver(Error),
+    /// The store says so.
+    Store(StoreError),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Driver(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Driver(error) => of_driver(error),
+            Failure::Store(error) => error,
+        }
+    }
+}
+
+/// A document with this key, or in this place of its owner, is there already.
+pub(super) fn is_duplicate(error: &Error) -> bool {
+    code(error) == Some(DUPLICATE_KEY)
+}
+
+/// The URL, or what it names, cannot be used.
+pub(super) fn in_the_url(error: Error) -> StoreError {
+    match *error.kind {
+        ErrorKind::InvalidArgument { .. } => StoreError::new(
+            StoreErrorKind::Refused,
+            "the URL of MongoDB cannot be used; write mongodb://user:password@host:27017/database, \
+             or turn the feature `mongodb-srv` on for mongodb+srv:",
+        )
+        .with_source(error),
+        _ => of_driver(error),
+    }
+}
+
+fn of_driver(error: Error) -> StoreError {
+    let (kind, what) = classify(&error);
+    StoreError::new(kind, format!("MongoDB {what}")).with_source(error)
+}
+
+fn classify(error: &Error) -> (StoreErrorKind, &'static str) {
+    use StoreErrorKind::{Refused, Unavailable};
+    match &*error.kind {
+        ErrorKind::ServerSelection { .. } => {
+            (Unavailable, "has no primary within reach; see its servers, and the URL")
+        }
+        ErrorKind::Io(_)
+        | ErrorKind::ConnectionPoolCleared { .. }
+        | ErrorKind::DnsResolve { .. } => (Unavailable, "is out of reach"),
+        ErrorKind::Authentication { .. } => {
+            (Refused, "does not let this user in; see the URL's user, password and authSource")
+        }
+        ErrorKind::InvalidTlsConfig { .. } => {
+            (Refused, "cannot be reached over TLS; see the URL's settings")
+        }
+        ErrorKind::Shutdown => (Refused, "has its client shut down"),
+        // What was written may be undone by a failover, or stay.
+        ErrorKind::Write(WriteFailure::WriteConcernError(_)) => (
+            Unavailable,
+            "has written it, but no majority of its servers has confirmed that in time",
+        ),
+        _ => code(error).map_or((Refused, "cannot be asked this"), of_code),
+    }
+}
+
+/// By the names in `src/mongo/base/error_codes.yml` of MongoDB's source.
+fn of_code(code: i32) -> (StoreErrorKind, &'static str) {
+    use StoreErrorKind::{Full, Refused, Unavailable};
+    match code {
+        // OutOfDiskSpace, ExceededMemoryLimit.
+        14_031 | 146 => (Full, "is out of disk or memory; make room on its host"),
+        // MaxTimeMSExpired, NetworkInterfaceExceededTimeLimit, ExceededTimeLimit.
+        50 | 202 | 262 => (Unavailable, "ended the command, which ran too long; try later"),
+        // HostUnreachable, HostNotFound, NetworkTimeout, ShutdownInProgress, WriteConcernFailed,
+        // PrimarySteppedDown, NotWritablePrimary, InterruptedAtShutdown, Interrupted,
+        // InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary,
+        // ReadConcernMajorityNotAvailableYet, SocketException, UnsatisfiableWriteConcern.
+        6 | 7 | 89 | 91 | 64 | 189 | 10_107 | 11_600 | 11_601 | 11_602 | 13_435 | 13_436 | 134
+        | 9_001 | 100 => (Unavailable, "is changing its primary, or is not at work; try later"),
+        // WriteConflict, StaleConfig, LockTimeout: the driver has tried again already.
+        112 | 13_388 | 24 => (Unavailable, "was too busy with other operations; try later"),
+        // Unauthorized.
+        13 => (
+            Refused,
+            "denies permission; grant the user find, insert, update and remove on the collection \
+             (migrate() needs createIndex)",
+        ),
+        // AuthenticationFailed.
+        18 => (Refused, "does not let this user in; see the URL's user, password and authSource"),
+        // IndexOptionsConflict, IndexKeySpecsConflict.
+        85 | 86 => (
+            Refused,
+            "has other indexes of the same names there; give the store a collection of its own",
+        ),
+        // BSONObjectTooLarge.
+        10_334 => (Refused, "keeps no more than 16 MiB in one document; store less in a session"),
+        // NotAReplicaSet.
+        123 => (Refused, "is not a replica set, which linearizable reads need"),
+        _ => (Refused, "does not take the command"),
+    }
+}
+
+fn code(error: &Error) -> Option<i32> {
+    match &*error.kind {
+        ErrorKind::Command(error) => Some(error.code),
+        ErrorKind::Write(WriteFailure::WriteError(error)) => Some(error.code),
+        ErrorKind::Write(WriteFailure::WriteConcernError(error)) => Some(error.code),
+        _ => None,
+    }
+}

@@ -1,0 +1,223 @@
+//! [`MongoDb`]: sessions in MongoDB.
+
+mod builder;
+mod document;
+mod error;
+mod expression;
+mod limit;
+mod operations;
+mod presence;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mongodb::bson::{Document, doc};
+use mongodb::options::IndexOptions;
+use mongodb::{Collection, Database, IndexModel};
+use tokio::time::timeout;
+
+use self::document::binary;
+use self::error::Failure;
+use self::presence::Presence;
+use super::{Result, StoreError, StoreErrorKind};
+use crate::record::Owner;
+use crate::token::Key;
+
+pub use self::builder::MongoDbBuilder;
+
+/// Keeps sessions in a collection of MongoDB 6.0 or later, one document a session, over the
+/// [driver](::mongodb) of its makers.
+///
+/// ```no_run
+/// use token_session::TokenSession;
+/// use token_session::store::MongoDb;
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MongoDb::connect("mongodb://db.example/shop").await?;
+/// store.migrate().await?;
+/// let sessions = TokenSession::<String>::builder().store(store).build()?;
+/// # Ok(()) }
+/// ```
+///
+/// A service that has a client hands its database over with [`new`](Self::new) or
+/// [`MongoDbBuilder::database`]. `mongodb+srv://` URLs need the feature `mongodb-srv`.
+///
+/// # What does an operation cost?
+/// One round trip of one command, but for these:
+///
+/// | call | round trips |
+/// |---|---|
+/// | load or touch that restarts the idle timeout | 2: a read, and the write when it is due |
+/// | take | 2: a read, and the removal |
+/// | insert with an [`OwnerLimit`](super::OwnerLimit) | 2: a look at the owner's sessions, and the write; 1 more to clear away what has expired among them; 1 more for each session beyond the first that goes |
+/// | replace or remove whose condition does not hold | 2: the second says whether there is a record |
+/// | rename to a key that is taken | 2, and 2 more where what holds the key has expired |
+/// | one that another operation on the same record outran | the same again |
+///
+/// A touch that is not due is a read. That is why a load is not one `findAndModify`: with nothing to
+/// write that leaves nothing in the oplog either, but it takes a write ticket and waits for a majority
+/// of the servers, at each request, for the one write in a touch interval.
+///
+/// The driver sends a command once more when its connection broke before the answer came. A replica
+/// set remembers what it has done and answers that, rather than do it twice.
+///
+/// # What holds when operations race?
+/// Everything changes one document by one command, which MongoDB does atomically, with no
+/// transaction: it works on a single server as on a replica set. The key is a field of its own with
+/// a unique index, so that a rename is one update.
+///
+/// * **All sessions of an owner** end by one `deleteMany` over an index on what never changes of a
+///   session, its owner and its beginning. One that is written or renamed meanwhile stays where the
+///   scan will find it. The sessions end one after the other: a crash in the middle gives an error,
+///   leaves the rest alive, and the call is to be repeated.
+/// * **The owner's limit** is kept by numbered places, unique for each owner: of two logins that see
+///   the same free place one gets it, and the other looks again. Where the oldest session goes, the
+///   newcomer takes over its document in one update. When a limit was lowered and several go at
+///   once, the newcomer takes the place of one and then the others are removed; a crash between
+///   leaves them alive until the next login.
+///
+/// # Which clock?
+/// The server's, as `$$NOW` within the command, in milliseconds.
+///
+/// # What survives a crash?
+/// Writes are acknowledged when a majority of the replica set has them in its journal, whatever the
+/// client's own settings say: nothing acknowledged is lost, neither by a crash nor by a failover.
+///
+/// Reads are from the primary, at read concern `majority`, so that none shows what a failover would
+/// take back. A primary that was cut off and does not know it yet may go on serving a session that
+/// its successor has ended, until it steps down (10 seconds by default);
+/// [`linearizable_reads`](MongoDbBuilder::linearizable_reads) closes that window.
+///
+/// # Who removes expired documents?
+/// The server, by a TTL index, once a minute. No verdict hangs on it, and
+/// [`sweep`](super::Store::sweep) does nothing.
+///
+/// # Which rights does it need?
+/// `migrate` needs `createIndex` on the collection, and `createCollection` where it is not there
+/// yet. All else needs this, and nothing more:
+///
+/// ```js
+/// db.createRole({
+///   role: "sessions",
+///   privileges: [{
+///     resource: { db: "shop", collection: "token_sessions" },
+///     actions: ["find", "insert", "update", "remove"],
+///   }],
+///   roles: [],
+/// })
+/// ```
+///
+/// # How does it grow?
+/// One replica set does as much as its primary. Beyond that, set
+/// [`partitions`](MongoDbBuilder::partitions) from the start, and shard the collection by
+/// `{partition: 1}` (`sh.shardCollection("shop.token_sessions", {partition: 1})`): all sessions of
+/// an owner are on one shard, each command but those of `scan`, `count` and `clear` goes to one shard
+/// only, and everything above holds.
+///
+/// * Sharded by `{partition: 1, key: 1}`, a partition may be split among shards. A rename may then
+///   move the document, which costs a distributed transaction within MongoDB, and the end of all of
+///   an owner's sessions may miss one that moves at that moment.
+/// * While the balancer moves a chunk, a `deleteMany` may miss documents in it. MongoDB 8.0 prevents
+///   it with the cluster parameter `pauseMigrationsDuringMultiUpdates`; for older ones, set the
+///   balancer's window to quiet hours.
+///
+/// # Against what was it tested?
+/// Against SecantusDB 0.7, a single-node server of MongoDB's protocol, unless `TEST_MONGODB_URL`
+/// names another one. Failover and sharding were not.
+#[derive(Clone, Debug)]
+pub struct MongoDb {
+    sessions: Collection<Document>,
+    partitions: u16,
+    timeout: Duration,
+    presence: Arc<Presence>,
+}
+
+impl MongoDb {
+    /// Settings other than the defaults.
+    pub fn builder() -> MongoDbBuilder {
+        MongoDbBuilder::default()
+    }
+
+    /// Keeps sessions in the collection `token_sessions` of a database.
+    pub fn new(database: &Database) -> Self {
+        Self::builder()
+            .database(database)
+            .unwrap_or_else(|_| unreachable!("the defaults are in range"))
+    }
+
+    /// Opens a client for a URL, with the default settings; see [`MongoDbBuilder::connect`].
+    ///
+    /// # Errors
+    /// As [`MongoDbBuilder::connect`].
+    pub async fn connect(url: &str) -> Result<Self> {
+        Self::builder().connect(url).await
+    }
+
+    /// Creates the collection and its indexes, where they are not there yet. Any number of servers
+    /// may do so at once.
+    ///
+    /// # Errors
+    /// [`Refused`](StoreErrorKind::Refused) when the user may not, or when indexes of the same names
+    /// are there that are others.
+    pub async fn migrate(&self) -> Result<()> {
+        let named = |name: &str| IndexOptions::builder().name(name.to_owned());
+        let having = |field: &str| doc! { field: { "$exists": true } };
+        let indexes = [
+            (doc! { "partition": 1, "key": 1 }, named("key").unique(true).build()),
+            (doc! { "expires_at": 1 }, named("expires_at").expire_after(Duration::ZERO).build()),
+            // Of fields that are written once, with the document: `remove_owned` relies on it.
+            (
+                doc! { "partition": 1, "owner": 1, "created_at": -1 },
+                named("owner").partial_filter_expression(having("owner")).build(),
+            ),
+            (
+                doc! { "partition": 1, "owner": 1, "place": 1 },
+                named("place").unique(true).partial_filter_expression(having("place")).build(),
+            ),
+        ];
+        let indexes = indexes
+            .map(|(keys, options)| IndexModel::builder().keys(keys).options(options).build());
+        self.within(self.timeout, async {
+            self.sessions.create_indexes(indexes).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The partition that all sessions of an owner are in.
+    fn partition_of(&self, owner: &Owner) -> i32 {
+        owner.partition(self.partitions).into()
+    }
+
+    /// The document under a key, dead or alive.
+    fn under(&self, key: &Key) -> Document {
+        doc! { "partition": i32::from(key.partition(self.partitions)), "key": binary(key.as_bytes()) }
+    }
+
+    /// Runs the commands of an operation, for so long at most.
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T> {
+        match timeout(limit, work).await {
+            Ok(done) => done.map_err(StoreError::from),
+            Err(_) => Err(StoreError::new(
+                StoreErrorKind::Unavailable,
+                format!("MongoDB did not answer within {limit:?}"),
+            )),
+        }
+    }
+}
+
+/// Runs an operation of several steps to its end, though its caller may drop it half-way, as happens
+/// when a client hangs up.
+async fn to_the_end<T: Send + 'static>(
+    operation: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    tokio::spawn(operation).await.unwrap_or_else(|error| {
+        let message = "the runtime ended in the middle of an operation on MongoDB";
+        Err(StoreError::new(StoreErrorKind::Unavailable, message).with_source(error))
+    })
+}

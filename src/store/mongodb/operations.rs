@@ -1,0 +1,385 @@
+//! What [`MongoDb`] does for each operation of a store.
+
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::options::ReturnDocument;
+
+use super::document::{binary, key, meta, number, record, version};
+use super::error::{Failure, is_duplicate};
+use super::expression::{
+    deadline_from_last_seen, expiry, is_expired, is_live, moved, new_session, now, seen_now,
+    with_lifetime, written,
+};
+use super::{MongoDb, to_the_end};
+use crate::event::Events;
+use crate::record::{Meta, Owner, Record};
+use crate::store::{
+    AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
+    Result, Store, StoreError, StoreErrorKind, Touch, Write,
+};
+use crate::token::Key;
+
+/// How much longer than others an operation may take that looks at each document.
+const UNHURRIED: u32 = 60;
+
+/// The most records of a page.
+const PAGE: usize = 1_000;
+
+impl Store for MongoDb {
+    async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
+        self.within(self.timeout, async {
+            if let (Some(owner), Some(limit)) = (record.owner, record.limit) {
+                return self.insert_limited(key, record, owner, limit).await;
+            }
+            let new = new_session(self.under(key), record);
+            loop {
+                if let Some(inserted) = self.try_insert(key, new.clone()).await? {
+                    return Ok(inserted);
+                }
+            }
+        })
+        .await
+    }
+
+    async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
+        let found = self.look(key, touch, &[]).await?;
+        found.map(|document| record(key, document)).transpose()
+    }
+
+    async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>> {
+        let found = self.look(key, touch, &["data"]).await?;
+        found.map(|document| meta(key, &document)).transpose()
+    }
+
+    async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
+        let mut filter = self.live(key);
+        if let Some(expected) = write.expected {
+            filter.insert("version", number(expected));
+        }
+        let mut update = vec![written(&write.data)];
+        if write.touch || write.lifetime.is_some() {
+            update.push(seen_now());
+        }
+        if let Some(lifetime) = write.lifetime {
+            update.push(with_lifetime(lifetime));
+            update.push(deadline_from_last_seen());
+        }
+        update.push(expiry());
+
+        self.within(self.timeout, async {
+            loop {
+                let written = self
+                    .sessions
+                    .find_one_and_update(filter.clone(), update.clone())
+                    .projection(doc! { "version": 1 })
+                    .return_document(ReturnDocument::After)
+                    .await?;
+                if let Some(written) = written {
+                    return Ok(Replaced::Done(version(key, &written)?));
+                }
+                if write.expected.is_none() {
+                    return Ok(Replaced::Missing);
+                }
+                match self.read(key, &["data"]).await? {
+                    None => return Ok(Replaced::Missing),
+                    // It was not there before, and has the version by now.
+                    Some(found) if Some(version(key, &found)?) == write.expected => {}
+                    Some(_) => return Ok(Replaced::Conflict),
+                }
+            }
+        })
+        .await
+    }
+
+    async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
+        let mut update = vec![moved(self.under(to)), seen_now()];
+        if renewal == Renewal::Authentication {
+            update.push(doc! { "$set": { "authenticated_at": "$last_seen" } });
+            update.push(deadline_from_last_seen());
+        }
+        update.push(expiry());
+
+        self.within(self.timeout, async {
+            loop {
+                let renamed = self
+                    .sessions
+                    .find_one_and_update(self.live(from), update.clone())
+                    .projection(doc! { "data": 0 })
+                    .return_document(ReturnDocument::After)
+                    .await;
+                match renamed {
+                    Ok(Some(renamed)) => return Ok(Renamed::Done(meta(to, &renamed)?)),
+                    Ok(None) => return Ok(Renamed::Missing),
+                    Err(error) if is_duplicate(&error) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                if self.read(to, &["data"]).await?.is_some() {
+                    return Ok(Renamed::KeyTaken);
+                }
+                let mut dead = self.under(to);
+                dead.insert("$expr", is_expired());
+                self.sessions.delete_one(dead).await?;
+            }
+        })
+        .await
+    }
+
+    async fn take(&self, key: &Key) -> Result<Option<Record>> {
+        self.within(self.timeout, async {
+            // The removal answers with the document alone, not with what time it is.
+            let Some(found) = self.read(key, &["data"]).await? else {
+                return Ok(None);
+            };
+            let taken = self.sessions.find_one_and_delete(self.live(key)).await?;
+            let Some(mut taken) = taken else {
+                return Ok(None);
+            };
+            taken.insert("now", found.get("now").unwrap_or(&Bson::Null));
+            Ok(Some(record(key, taken)?))
+        })
+        .await
+    }
+
+    async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
+        let mut filter = self.live(key);
+        match condition {
+            Condition::Always => {}
+            Condition::Version(version) => {
+                filter.insert("version", number(version));
+            }
+            Condition::Owner(owner) => {
+                filter.insert("owner", owner.as_str());
+            }
+        }
+        self.within(self.timeout, async {
+            loop {
+                if self.sessions.delete_one(filter.clone()).await?.deleted_count > 0 {
+                    return Ok(Removed::Done);
+                }
+                if matches!(condition, Condition::Always) {
+                    return Ok(Removed::Missing);
+                }
+                let Some(found) = self.read(key, &["data"]).await? else {
+                    return Ok(Removed::Missing);
+                };
+                let found = meta(key, &found)?;
+                let holds = match condition {
+                    Condition::Always => true,
+                    Condition::Version(version) => found.version == version,
+                    Condition::Owner(owner) => found.owner.as_ref() == Some(owner),
+                };
+                if !holds {
+                    return Ok(Removed::Conflict);
+                }
+            }
+        })
+        .await
+    }
+
+    async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let mut filter = self.of(owner);
+        filter.insert("$expr", is_live());
+        let pipeline = vec![
+            doc! { "$match": filter },
+            doc! { "$sort": { "created_at": -1, "_id": -1 } },
+            doc! { "$limit": i64::try_from(limit).unwrap_or(i64::MAX) },
+            doc! { "$unset": "data" },
+            doc! { "$set": { "now": now() } },
+        ];
+        let documents = self.within(self.timeout, self.list(pipeline, limit)).await?;
+        documents
+            .iter()
+            .map(|document| {
+                let key = key(document)?;
+                let meta = meta(&key, document)?;
+                Ok((key, meta))
+            })
+            .collect()
+    }
+
+    async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
+        let mut filter = self.of(owner);
+        if let Some(keep) = keep {
+            filter.insert("key", doc! { "$ne": binary(keep.as_bytes()) });
+        }
+        let store = self.clone();
+        // One command, but one that the server ends in the middle when its client hangs up.
+        to_the_end(async move {
+            store
+                .within(store.timeout, async {
+                    store.sessions.delete_many(filter).await?;
+                    Ok(())
+                })
+                .await
+        })
+        .await
+    }
+
+    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
+        let limit = limit.clamp(1, PAGE);
+        let mut filter = doc! { "$expr": is_live() };
+        if let Some(after) = after {
+            let last = last_of(after)?;
+            let partition = i32::from(last.partition(self.partitions));
+            filter.insert(
+                "$or",
+                vec![
+                    doc! { "partition": partition, "key": { "$gt": binary(last.as_bytes()) } },
+                    doc! { "partition": { "$gt": partition } },
+                ],
+            );
+        }
+        let pipeline = vec![
+            doc! { "$match": filter },
+            doc! { "$sort": { "partition": 1, "key": 1 } },
+            doc! { "$limit": i64::try_from(limit).unwrap_or(i64::MAX) },
+            doc! { "$set": { "now": now() } },
+        ];
+        let documents = self.within(self.timeout, self.list(pipeline, limit)).await?;
+        let records = documents
+            .into_iter()
+            .map(|document| {
+                let key = key(&document)?;
+                let record = record(&key, document)?;
+                Ok((key, record))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let next = records.last().filter(|_| records.len() == limit);
+        let next = next.map(|(key, _)| Cursor::new(key.as_bytes()));
+        Ok(Page { records, next })
+    }
+
+    async fn count(&self) -> Result<u64> {
+        let filter = doc! { "$expr": is_live() };
+        let limit = self.timeout * UNHURRIED;
+        self.within(limit, async {
+            Ok(self.sessions.count_documents(filter).max_time(limit).await?)
+        })
+        .await
+    }
+
+    async fn clear(&self) -> Result<()> {
+        let store = self.clone();
+        to_the_end(async move {
+            store
+                .within(store.timeout * UNHURRIED, async {
+                    store.sessions.delete_many(doc! {}).await?;
+                    Ok(())
+                })
+                .await
+        })
+        .await
+    }
+
+    async fn sweep(&self, _limit: usize) -> Result<usize> {
+        Ok(0)
+    }
+
+    fn partitions(&self) -> u16 {
+        self.partitions
+    }
+
+    fn attach(&self, events: &Events) {
+        self.presence.attach(events);
+    }
+}
+
+impl AtomicStore for MongoDb {}
+
+impl MongoDb {
+    /// The live session under a key.
+    pub(super) fn live(&self, key: &Key) -> Document {
+        let mut filter = self.under(key);
+        filter.insert("$expr", is_live());
+        filter
+    }
+
+    /// The sessions of an owner, dead or alive.
+    pub(super) fn of(&self, owner: &Owner) -> Document {
+        doc! { "partition": self.partition_of(owner), "owner": owner.as_str() }
+    }
+
+    /// Puts a new session there, if no live one is: an update that makes the document where there
+    /// is none, replaces it by the new one where it is dead, and by itself where it is alive. None
+    /// where another insert was between the look and the write, or has the same place.
+    pub(super) async fn try_insert(
+        &self,
+        key: &Key,
+        new: Document,
+    ) -> Result<Option<Inserted>, Failure> {
+        let alive_or_new = doc! { "$cond": [is_live(), "$$ROOT", new] };
+        let update = vec![doc! { "$replaceWith": alive_or_new }];
+        match self.sessions.update_one(self.under(key), update).upsert(true).await {
+            Ok(done) if done.upserted_id.is_some() || done.modified_count > 0 => {
+                Ok(Some(Inserted::Done { evicted: Vec::new() }))
+            }
+            Ok(_) => Ok(Some(Inserted::KeyTaken)),
+            Err(error) if is_duplicate(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A live session, without some of its fields, and the server's clock. It is touched if that is
+    /// due.
+    async fn look(&self, key: &Key, touch: Touch, without: &[&str]) -> Result<Option<Document>> {
+        self.within(self.timeout, async {
+            let Some(found) = self.read(key, without).await? else {
+                return Ok(None);
+            };
+            let Touch::After(interval) = touch else {
+                return Ok(Some(found));
+            };
+            let Meta { lifetime, last_seen, now, .. } = meta(key, &found)?;
+            if !lifetime.touch_due(last_seen, now, interval) {
+                return Ok(Some(found));
+            }
+            let without: Document =
+                without.iter().map(|&name| (name.to_owned(), 0.into())).collect();
+            let touched = self
+                .sessions
+                .find_one_and_update(self.live(key), vec![seen_now(), expiry()])
+                .projection(without)
+                .return_document(ReturnDocument::After)
+                .await?;
+            Ok(touched)
+        })
+        .await
+    }
+
+    /// A live session, without some of its fields, and the server's clock.
+    async fn read(&self, key: &Key, without: &[&str]) -> Result<Option<Document>, Failure> {
+        let mut pipeline =
+            vec![doc! { "$match": self.live(key) }, doc! { "$set": { "now": now() } }];
+        if !without.is_empty() {
+            pipeline.push(doc! { "$unset": without });
+        }
+        Ok(self.list(pipeline, 1).await?.pop())
+    }
+
+    /// All that a pipeline gives, at most so much.
+    pub(super) async fn list(
+        &self,
+        pipeline: Vec<Document>,
+        limit: usize,
+    ) -> Result<Vec<Document>, Failure> {
+        // A batch that is not full is known to be the last one: that saves the question.
+        let batch = u32::try_from(limit).unwrap_or(u32::MAX - 1).saturating_add(1).min(1 << 20);
+        // The server gives up too, which matters where it waits for a majority to read.
+        let aggregate = self.sessions.aggregate(pipeline).batch_size(batch).max_time(self.timeout);
+        let mut cursor = aggregate.await?;
+        let mut documents = Vec::new();
+        while cursor.advance().await? {
+            documents.push(cursor.deserialize_current()?);
+        }
+        Ok(documents)
+    }
+}
+
+fn last_of(cursor: &Cursor) -> Result<Key> {
+    <[u8; 32]>::try_from(cursor.as_bytes()).map(Key::from_bytes).map_err(|_| {
+        let message = "the cursor is not one of a scan of MongoDB; begin the scan anew";
+        StoreError::new(StoreErrorKind::Refused, message)
+    })
+}

@@ -1,0 +1,71 @@
+//! The MongoDB store on a real server: the contract, and what is MongoDB's own.
+
+#[path = "store_mongodb/faults.rs"]
+mod faults;
+#[path = "store_mongodb/privileges.rs"]
+mod privileges;
+#[path = "store_mongodb/round_trips.rs"]
+mod round_trips;
+#[path = "store_mongodb/server.rs"]
+mod server;
+
+mod conformance {
+    use std::time::Duration;
+
+    use token_session::store::MongoDb;
+    use token_session::store::conformance::Harness;
+
+    use super::server;
+
+    struct OnMongoDb;
+
+    impl Harness for OnMongoDb {
+        type Store = MongoDb;
+
+        async fn store(&self) -> MongoDb {
+            server::fresh_store(MongoDb::builder()).await
+        }
+
+        async fn pass(&self, time: Duration) {
+            tokio::time::sleep(time).await;
+        }
+
+        /// A round of a thousand racing codes takes a server in Python half a minute.
+        fn rounds(&self) -> usize {
+            1
+        }
+    }
+
+    token_session::conformance_suite!(OnMongoDb);
+}
+
+/// As for a sharded cluster, and with the other read concern. Its races are short: those above are
+/// of the same commands.
+mod partitioned {
+    use std::time::Duration;
+
+    use token_session::store::MongoDb;
+    use token_session::store::conformance::Harness;
+
+    use super::server;
+
+    struct InPartitions;
+
+    impl Harness for InPartitions {
+        type Store = MongoDb;
+
+        async fn store(&self) -> MongoDb {
+            server::fresh_store(MongoDb::builder().partitions(16).linearizable_reads(true)).await
+        }
+
+        async fn pass(&self, time: Duration) {
+            tokio::time::sleep(time).await;
+        }
+
+        fn races(&self) -> usize {
+            50
+        }
+    }
+
+    token_session::conformance_suite!(InPartitions);
+}

@@ -1,0 +1,290 @@
+//! What the store does when its server fails it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mongodb::bson::{Binary, doc, spec::BinarySubtype};
+use token_session::store::{
+    Condition, MongoDb, Removed, Replaced, Store, StoreErrorKind, Touch, Write,
+};
+use token_session::{Event, Events, Key, Version};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::server::{database, fresh_name, fresh_store, options, put, random_key, record, url};
+
+/// Bounds each wait for something that has to happen.
+const LONG: Duration = Duration::from_secs(120);
+
+/// What a client was told of its sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answered {
+    /// It has this version.
+    Alive(Version),
+    /// It is gone.
+    Removed,
+    /// An operation on it failed, which may have taken place.
+    Unknown,
+}
+
+/// Begins sessions, writes them and ends every third, until it is told to stop.
+async fn work(store: MongoDb, stop: Arc<AtomicBool>) -> HashMap<Key, Answered> {
+    let mut answered = HashMap::new();
+    while !stop.load(Ordering::Relaxed) {
+        let key = random_key();
+        let last = match step(&store, &key, answered.len() % 3 == 0).await {
+            Ok(last) => last,
+            Err(error) => {
+                assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
+                sleep(Duration::from_millis(20)).await;
+                Answered::Unknown
+            }
+        };
+        answered.insert(key, last);
+    }
+    answered
+}
+
+async fn step(
+    store: &MongoDb,
+    key: &Key,
+    end: bool,
+) -> Result<Answered, token_session::store::StoreError> {
+    store.insert(key, &record("data", None)).await?;
+    let write = Write { expected: Some(Version::FIRST), ..Write::new("new data") };
+    let written = store.replace(key, &write).await?;
+    assert_eq!(written, Replaced::Done(Version::FIRST.next()));
+    if end {
+        assert_eq!(store.remove(key, Condition::Always).await?, Removed::Done);
+        return Ok(Answered::Removed);
+    }
+    Ok(Answered::Alive(Version::FIRST.next()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_that_is_killed_loses_nothing_that_it_has_acknowledged() {
+    let server = Arc::new(test_servers::MongoDb::durable().unwrap());
+    let builder = MongoDb::builder().timeout(Duration::from_secs(10));
+    // The driver repeats a write whose answer was lost. The stand-in forgets in a crash which ones it
+    // has done, and does it twice; mongod keeps that on disk.
+    let store = builder.connect(&url(&server, "&retryWrites=false")).await.unwrap();
+    store.migrate().await.unwrap();
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut workers: JoinSet<_> = (0..8).map(|_| work(store.clone(), Arc::clone(&stop))).collect();
+    for _ in 0..3 {
+        sleep(Duration::from_millis(700)).await;
+        let server = Arc::clone(&server);
+        tokio::task::spawn_blocking(move || {
+            server.kill().unwrap();
+            server.restart().unwrap();
+        })
+        .await
+        .unwrap();
+        resumes(&store).await;
+    }
+    sleep(Duration::from_millis(700)).await;
+    stop.store(true, Ordering::Relaxed);
+
+    let mut counts = [0; 3];
+    while let Some(answered) = workers.join_next().await {
+        for (key, answered) in answered.unwrap() {
+            let found = store.load(&key, Touch::No).await.unwrap();
+            match answered {
+                Answered::Alive(version) => {
+                    let found =
+                        found.unwrap_or_else(|| panic!("{key} was acknowledged and is lost"));
+                    assert_eq!(found.meta.version, version);
+                    assert_eq!(found.data, "new data");
+                    counts[0] += 1;
+                }
+                Answered::Removed => {
+                    assert!(found.is_none(), "{key} was ended and is back");
+                    counts[1] += 1;
+                }
+                Answered::Unknown => counts[2] += 1,
+            }
+        }
+    }
+    println!("alive {}, ended {}, unknown {}", counts[0], counts[1], counts[2]);
+    assert!(counts[0] > 0 && counts[1] > 0, "{counts:?}");
+}
+
+/// The store works again, sooner or later.
+async fn resumes(store: &MongoDb) {
+    let works = async {
+        while store.touch(&random_key(), Touch::No).await.is_err() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(LONG, works).await.expect("the store does not resume");
+}
+
+async fn kind_of_load(store: &MongoDb) -> Option<StoreErrorKind> {
+    store.load(&random_key(), Touch::No).await.err().map(|error| error.kind())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn callers_of_a_server_that_does_not_answer_get_an_error_in_time_though_the_pool_is_full() {
+    let server = test_servers::MongoDb::start().unwrap();
+    let builder = MongoDb::builder().timeout(Duration::from_millis(500));
+    let store = builder.connect(&url(&server, "&maxPoolSize=2")).await.unwrap();
+    resumes(&store).await;
+    server.pause().unwrap();
+    let callers: JoinSet<_> = (0..50)
+        .map(|_| {
+            let store = store.clone();
+            async move { kind_of_load(&store).await }
+        })
+        .collect();
+    let kinds = timeout(LONG, callers.join_all()).await.expect("a caller hangs");
+    assert_eq!(kinds, [Some(StoreErrorKind::Unavailable); 50]);
+    server.resume().unwrap();
+    resumes(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_operation_on_a_server_that_is_gone_is_unavailable() {
+    let server = test_servers::MongoDb::start().unwrap();
+    let builder = MongoDb::builder().timeout(Duration::from_millis(300));
+    let store = builder.connect(&url(&server, "")).await.unwrap();
+    server.kill().unwrap();
+    let (key, to) = (random_key(), random_key());
+    let owner = token_session::Owner::new("anna").unwrap();
+    let errors = [
+        store.migrate().await.err(),
+        store.insert(&key, &record("data", None)).await.err(),
+        store.load(&key, Touch::No).await.err(),
+        store.touch(&key, Touch::No).await.err(),
+        store.replace(&key, &Write::new("data")).await.err(),
+        store.rename(&key, &to, token_session::store::Renewal::Key).await.err(),
+        store.take(&key).await.err(),
+        store.remove(&key, Condition::Always).await.err(),
+        store.owned(&owner, 1).await.err(),
+        store.remove_owned(&owner, None).await.err(),
+        store.scan(None, 1).await.err(),
+        store.count().await.err(),
+        store.clear().await.err(),
+    ];
+    for error in errors {
+        let error = error.expect("it has no server to do it");
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
+        assert!(error.is_retryable());
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_comes_and_goes_is_told() {
+    let server = test_servers::MongoDb::start().unwrap();
+    let store = MongoDb::connect(&url(&server, "&heartbeatFrequencyMS=500")).await.unwrap();
+    let events = Events::default();
+    store.attach(&events);
+    let mut told = events.subscribe();
+    server.kill().unwrap();
+    let event = timeout(LONG, told.next()).await.expect("nothing is told");
+    assert_eq!(event, Some(Event::Disconnected));
+    server.restart().unwrap();
+    let event = timeout(LONG, told.next()).await.expect("nothing is told");
+    assert_eq!(event, Some(Event::Connected));
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unavailable() {
+    let server = test_servers::MongoDb::start().unwrap();
+    server.kill().unwrap();
+    let builder = MongoDb::builder().timeout(Duration::from_millis(300));
+    let error = builder.connect(&url(&server, "")).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_url_that_cannot_be_used_is_refused() {
+    for url in [
+        "mongodb://127.0.0.1:1/",
+        "mongodb://127.0.0.1:port/database",
+        "mongodb://127.0.0.1:1/database?w=nonsense&readConcernLevel",
+        "http://127.0.0.1/database",
+        "127.0.0.1",
+        "",
+    ] {
+        let error = MongoDb::connect(url).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Refused, "{url}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn partitions_out_of_range_are_refused() {
+    let database = database(options().await);
+    for count in [0, 1_025] {
+        let error = MongoDb::builder().partitions(count).database(&database).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Refused);
+    }
+}
+
+#[tokio::test]
+async fn data_that_no_document_can_hold_is_refused() {
+    let store = fresh_store(MongoDb::builder()).await;
+    let key = put(&store, None).await;
+    let write = Write::new(vec![7; 17 << 20]);
+    let error = store.replace(&key, &write).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Refused, "{error:?}");
+    assert_eq!(store.load(&key, Touch::No).await.unwrap().unwrap().data, "data");
+}
+
+#[tokio::test]
+async fn a_document_that_is_no_session_is_an_error_that_names_its_key() {
+    let name = fresh_name();
+    let database = database(options().await);
+    let store = MongoDb::builder().collection(&name).database(&database).unwrap();
+    store.migrate().await.unwrap();
+    let documents = database.collection(&name);
+    for change in [
+        doc! { "$unset": { "data": 1 } },
+        doc! { "$unset": { "version": 1 } },
+        doc! { "$unset": { "idle_ms": 1 } },
+        doc! { "$set": { "idle_ms": -1_i64 } },
+        doc! { "$set": { "idle_ms": 0_i64 } },
+        doc! { "$set": { "version": "one" } },
+        doc! { "$set": { "last_seen": 7 } },
+        doc! { "$set": { "owner": "" } },
+        doc! { "$set": { "label": ["a"] } },
+        doc! { "$set": { "data": "text" } },
+    ] {
+        let key = put(&store, None).await;
+        let bytes = Binary { subtype: BinarySubtype::Generic, bytes: key.as_bytes().to_vec() };
+        documents.update_one(doc! { "key": bytes }, change.clone()).await.unwrap();
+        let error = store.load(&key, Touch::No).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{change}");
+        assert!(error.to_string().contains(&key.to_string()), "{error}");
+        // It stays, and can be ended.
+        let removed = store.remove(&key, Condition::Always).await.unwrap();
+        assert_eq!(removed, Removed::Done);
+    }
+    let in_the_year_2100 = mongodb::bson::DateTime::from_millis(4_102_444_800_000);
+    documents.insert_one(doc! { "expires_at": in_the_year_2100 }).await.unwrap();
+    let error = store.scan(None, 10).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+}
+
+#[tokio::test]
+async fn expired_documents_are_left_to_a_ttl_index() {
+    let name = fresh_name();
+    let database = database(options().await);
+    let store = MongoDb::builder().collection(&name).database(&database).unwrap();
+    store.migrate().await.unwrap();
+    store.migrate().await.expect("the indexes are there already");
+    let mut indexes =
+        database.collection::<mongodb::bson::Document>(&name).list_indexes().await.unwrap();
+    let mut found = 0;
+    while indexes.advance().await.unwrap() {
+        let index = indexes.deserialize_current().unwrap();
+        let options = index.options.unwrap_or_default();
+        if options.expire_after == Some(Duration::ZERO) {
+            assert_eq!(index.keys, doc! { "expires_at": 1 });
+            found += 1;
+        }
+    }
+    assert_eq!(found, 1);
+}

@@ -1,0 +1,66 @@
+//! Stores on the shared server, each on a collection of its own, and what a test puts into them.
+
+use std::time::Duration;
+
+use mongodb::options::ClientOptions;
+use mongodb::{Client, Database};
+use token_session::store::{Inserted, MongoDb, MongoDbBuilder, NewRecord, Store};
+use token_session::{Key, Lifetime, Owner};
+
+pub const HOUR: Duration = Duration::from_secs(3_600);
+
+/// A collection name that no other test has.
+pub fn fresh_name() -> String {
+    format!("t{:016x}", u64::from_ne_bytes(random()))
+}
+
+pub fn random_key() -> Key {
+    Key::from_bytes(random())
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes
+}
+
+/// What a client of the shared server is made of.
+pub async fn options() -> ClientOptions {
+    ClientOptions::parse(test_servers::mongodb_url()).await.expect("the URL is one of MongoDB")
+}
+
+/// The tests' database, by a client of these options.
+pub fn database(options: ClientOptions) -> Database {
+    let client = Client::with_options(options).expect("the options are usable");
+    client.database("token_session_tests")
+}
+
+/// The URL of a server of one's own, with a database.
+pub fn url(server: &test_servers::Server, options: &str) -> String {
+    let port = server.port();
+    format!("mongodb://127.0.0.1:{port}/token_session_tests?directConnection=true{options}")
+}
+
+/// An empty store on the shared server.
+pub async fn fresh_store(builder: MongoDbBuilder) -> MongoDb {
+    let store = builder
+        .collection(fresh_name())
+        // A thousand callers wait for ten connections, on a server that is slow.
+        .timeout(Duration::from_secs(600))
+        .database(&database(options().await))
+        .expect("the settings are usable");
+    store.migrate().await.expect("the collection can be made");
+    store
+}
+
+pub fn record<'a>(data: &'static str, owner: Option<&'a Owner>) -> NewRecord<'a> {
+    let lifetime = Lifetime::idle(HOUR).expect("an hour is a lifetime");
+    NewRecord { owner, ..NewRecord::new(data, lifetime) }
+}
+
+pub async fn put(store: &MongoDb, owner: Option<&Owner>) -> Key {
+    let key = random_key();
+    let inserted = store.insert(&key, &record("data", owner)).await.expect("the server is there");
+    assert_eq!(inserted, Inserted::Done { evicted: vec![] });
+    key
+}

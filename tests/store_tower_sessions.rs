@@ -1,0 +1,206 @@
+//! The store over those of tower-sessions: of the contract what can hold there, and what it refuses.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use token_session::store::conformance::Harness;
+use token_session::store::{
+    Condition, NewRecord, Removed, Store, StoreErrorKind, Touch, TowerSessions,
+};
+use token_session::{Key, Lifetime, Owner};
+use tower_sessions_core::session::{Id, Record as TowerRecord};
+use tower_sessions_core::{SessionStore, session_store};
+use tower_sessions_memory_store::MemoryStore;
+
+struct OverMemory;
+
+impl Harness for OverMemory {
+    type Store = TowerSessions<MemoryStore>;
+
+    async fn store(&self) -> Self::Store {
+        TowerSessions::new(MemoryStore::default())
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    fn knows_owners(&self) -> bool {
+        false
+    }
+
+    fn knows_all_records(&self) -> bool {
+        false
+    }
+}
+
+mod conformance {
+    use super::OverMemory;
+
+    // Without the races, the owners and the lists.
+    token_session::conformance_suite! {
+        OverMemory;
+        throughout {
+            an_expired_record_does_not_exist
+            nobody_sees_half_of_a_write
+            a_dropped_write_is_done_or_not_done
+        }
+        insert {
+            a_new_record_is_of_the_first_version_created_and_seen_now
+            a_new_record_is_as_it_was_given
+            data_of_every_size_and_byte_is_kept
+            timeouts_from_a_millisecond_to_the_longest_are_kept
+            a_taken_key_is_refused_and_nothing_changes
+            an_expired_record_is_no_hindrance
+        }
+        load {
+            a_missing_record_is_none
+            a_load_without_a_touch_leaves_the_record
+            a_touch_makes_the_record_seen_now
+            a_touch_answers_as_a_load_does
+            a_touch_within_the_interval_is_not_written
+            a_touch_after_the_interval_is_written
+            a_touch_after_a_tenth_of_the_idle_timeout_is_written
+            nothing_slides_without_an_idle_timeout
+            a_touch_never_passes_the_deadline
+        }
+        replace {
+            a_write_changes_the_data_and_the_version_alone
+            a_write_may_touch
+            a_write_may_begin_a_new_lifetime
+            a_new_lifetime_may_be_shorter
+            data_of_every_size_and_byte_is_written
+            a_missing_record_is_not_written
+            no_write_brings_a_removed_record_back
+            another_version_is_a_conflict_and_nothing_is_written
+        }
+        rename {
+            a_rename_changes_the_key_and_the_version_and_is_seen_now
+            an_authentication_renews_the_deadline_too
+            at_no_moment_are_both_keys_alive
+            a_missing_record_is_not_renamed
+            a_taken_key_is_refused_and_nothing_changes
+            an_expired_record_is_no_hindrance
+        }
+        remove {
+            a_take_hands_out_the_record_and_removes_it
+            a_removed_record_is_gone
+            a_missing_record_is_not_removed
+            another_version_is_a_conflict_and_nothing_is_removed
+        }
+        administration {
+            there_are_1_to_1024_partitions
+        }
+    }
+}
+
+fn key(number: u8) -> Key {
+    Key::from_bytes([number; 32])
+}
+
+fn record(data: &'static str) -> NewRecord<'static> {
+    NewRecord::new(data, Lifetime::idle_secs(3_600).unwrap())
+}
+
+#[tokio::test]
+async fn owners_are_refused() {
+    let store = TowerSessions::new(MemoryStore::default());
+    let owner = Owner::new("anna").unwrap();
+    let owned = NewRecord { owner: Some(&owner), ..record("data") };
+    let errors = [
+        store.insert(&key(1), &owned).await.err(),
+        store.owned(&owner, 10).await.err(),
+        store.remove_owned(&owner, None).await.err(),
+    ];
+    for error in errors {
+        let error = error.expect("it knows no owners");
+        assert_eq!(error.kind(), StoreErrorKind::Refused);
+        assert!(error.to_string().contains("owner"), "{error}");
+    }
+    assert!(store.load(&key(1), Touch::No).await.unwrap().is_none());
+    store.insert(&key(1), &record("data")).await.unwrap();
+    let removed = store.remove(&key(1), Condition::Owner(&owner)).await.unwrap();
+    assert_eq!(removed, Removed::Conflict);
+}
+
+#[tokio::test]
+async fn lists_are_refused() {
+    let store = TowerSessions::new(MemoryStore::default());
+    let errors =
+        [store.scan(None, 10).await.err(), store.count().await.err(), store.clear().await.err()];
+    for error in errors {
+        assert_eq!(error.expect("it cannot list").kind(), StoreErrorKind::Refused);
+    }
+}
+
+#[tokio::test]
+async fn the_record_ends_with_the_session_rounded_up_to_the_second() {
+    let tower = MemoryStore::default();
+    let store = TowerSessions::new(tower.clone());
+    store.insert(&key(1), &record("data")).await.unwrap();
+    let ends = store.load(&key(1), Touch::No).await.unwrap().unwrap().meta.expires_at();
+    let id = Id(i128::from_be_bytes([1; 16]));
+    let kept = tower.load(&id).await.unwrap().unwrap();
+    assert_eq!(kept.expiry_date.unix_timestamp(), ends.as_millis().div_ceil(1_000) as i64);
+    assert_eq!(kept.expiry_date.nanosecond(), 0);
+    assert_eq!(kept.data.keys().collect::<Vec<_>>(), ["token-session"]);
+}
+
+#[tokio::test]
+async fn a_record_of_others_is_an_error_that_names_its_key() {
+    let tower = MemoryStore::default();
+    let store = TowerSessions::new(tower.clone());
+    let id = Id(i128::from_be_bytes([1; 16]));
+    let ours = || async {
+        store.insert(&key(1), &record("data")).await.unwrap();
+        tower.load(&id).await.unwrap().unwrap()
+    };
+    for (field, value) in [
+        (None, serde_json::Value::Null),
+        (Some("data"), "no base64!".into()),
+        (Some("version"), "one".into()),
+        (Some("idle_ms"), serde_json::Value::Null),
+        (Some("idle_ms"), 0.into()),
+        (Some("label"), "".into()),
+    ] {
+        let mut kept = ours().await;
+        match field {
+            None => kept.data.clear(),
+            Some(field) => kept.data.get_mut("token-session").unwrap()[field] = value,
+        }
+        tower.save(&kept).await.unwrap();
+        let error = store.load(&key(1), Touch::No).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{field:?}");
+        assert!(error.to_string().contains(&key(1).to_string()), "{error}");
+        tower.delete(&id).await.unwrap();
+    }
+}
+
+/// A store that is out of reach.
+#[derive(Debug)]
+struct Gone;
+
+#[async_trait]
+impl SessionStore for Gone {
+    async fn save(&self, _: &TowerRecord) -> session_store::Result<()> {
+        Err(session_store::Error::Backend("no connection".into()))
+    }
+
+    async fn load(&self, _: &Id) -> session_store::Result<Option<TowerRecord>> {
+        Err(session_store::Error::Backend("no connection".into()))
+    }
+
+    async fn delete(&self, _: &Id) -> session_store::Result<()> {
+        Err(session_store::Error::Backend("no connection".into()))
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_unavailable_and_its_word_is_kept() {
+    let store = TowerSessions::new(Gone);
+    let error = store.load(&key(1), Touch::No).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    let source = std::error::Error::source(&error).unwrap();
+    assert_eq!(source.to_string(), "no connection");
+    assert!(store.insert(&key(1), &record("data")).await.is_err());
+}
