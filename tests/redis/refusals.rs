@@ -103,6 +103,20 @@ async fn a_login_that_is_missing_is_refused() {
 }
 
 #[tokio::test]
+async fn a_node_of_a_cluster_is_no_server() {
+    let mut refused = 0;
+    for url in test_servers::redis_cluster_urls() {
+        let store = Redis::connect(url).await.unwrap();
+        // The master of the one slot that the store would use has no objection.
+        if let Err(error) = store.load(&fresh_key(), Touch::No).await {
+            assert_says(&error, StoreErrorKind::Refused, "redis-cluster");
+            refused += 1;
+        }
+    }
+    assert!(refused > 0);
+}
+
+#[tokio::test]
 async fn something_else_under_a_sessions_name_is_refused() {
     let server = test_servers::Redis::start().unwrap();
     let store = Redis::connect(server.url()).await.unwrap();

@@ -132,8 +132,8 @@ impl RedisBuilder {
         self
     }
 
-    /// The login to the Sentinels, where they ask for one. The login in the URL is that to the
-    /// master.
+    /// The login to the Sentinels, where they ask for one; the user is `default` where they ask for a
+    /// password alone. The login in the URL is that to the master.
     pub fn sentinel_login(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
         self.sentinel_login = Some((user.into(), password.into()));
         self

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use redis::aio::{ConnectionManager, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
-use redis::{Cmd, RedisResult, Value};
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::time::{Instant, timeout_at};
 
 use super::cluster::{Cluster, Node};
@@ -73,12 +73,12 @@ impl Connection {
                 let send = |mut connection: MultiplexedConnection| async move {
                     answer(connection.send_packed_command(command).await)
                 };
-                link.perform(deadline, send).await
+                link.perform(deadline, send).await.map_err(name_cluster)
             }
             Self::Manager(manager) => {
                 let mut manager = manager.clone();
                 let send = timeout_at(deadline, manager.send_packed_command(command));
-                answer(send.await.unwrap_or_else(|_| Err(timed_out())))
+                answer(send.await.unwrap_or_else(|_| Err(timed_out()))).map_err(name_cluster)
             }
             Self::Cluster(cluster) => cluster.send(command, slot, deadline).await,
         }
@@ -99,6 +99,15 @@ impl Connection {
             Self::Manager(_) | Self::Cluster(_) => Ok(()),
         }
     }
+}
+
+/// A server that points to another one is a node of a Cluster, which no retry changes.
+fn name_cluster(error: RedisError) -> RedisError {
+    if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) {
+        let what = "it is a node of a Cluster, which takes a URL with redis-cluster";
+        return (ErrorKind::InvalidClientConfig, what).into();
+    }
+    error
 }
 
 /// The driver hands out an error of the server as a value.

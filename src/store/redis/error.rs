@@ -96,9 +96,6 @@ fn of_server(kind: ServerErrorKind, detail: &str) -> (StoreErrorKind, String) {
             (Unavailable, format!("no Redis master takes the command now ({detail})"))
         }
         ServerErrorKind::NoPerm => (Refused, lacks_right(detail)),
-        ServerErrorKind::CrossSlot => {
-            (Refused, "Redis is a Cluster; give the store a cluster connection".to_owned())
-        }
         _ => of_words(detail),
     }
 }

@@ -73,8 +73,8 @@ pub(super) use self::target::answers_to;
 /// and only then.
 ///
 /// On a machine where a `GETEX` by hand took 3.7 µs of the server's CPU, a load took 7.7 µs, and
-/// 9.4 µs for the session of an owner; a due touch adds 1 µs. A session takes 59 bytes beside its
-/// owner, label and data, its key some 55, and its place in the owner's index some 60.
+/// 9.4 µs for the session of an owner; a due touch adds 1 µs. A session takes some 220 bytes of its
+/// memory beside owner, label and data, and an owner's index some 120 for the first session.
 ///
 /// # Which clock?
 /// The server's, in milliseconds. The store sends no time of its own but spans. The end of a session
@@ -97,9 +97,12 @@ pub(super) use self::target::answers_to;
 /// partition, some 256 digests for a login: 0.2 ms. On a server that stands alone it has one.
 ///
 /// While a slot moves to another master, its sessions stay: a call that cannot be answered meanwhile
-/// waits, and is [`Unavailable`](super::StoreErrorKind::Unavailable) when its time is up. A scan lists
-/// each session while masters stay as they are. When one fails over, its part is listed anew, so some
-/// sessions are listed twice; when slots move, some may be missing.
+/// waits, and is [`Unavailable`](super::StoreErrorKind::Unavailable) when its time is up.
+///
+/// # What does a scan list?
+/// Each session that lives throughout, as `SCAN` does: some twice, on different pages, while Redis
+/// resizes its table, or when a master of a Cluster fails over and its part is listed anew. When
+/// slots move between masters or a server restarts meanwhile, some may be missing.
 ///
 /// # What if a server fails?
 /// A call waits [two seconds](RedisBuilder::timeout) at most, and fails as `Unavailable`; while the
@@ -243,7 +246,7 @@ impl Redis {
     /// Runs a script on all sessions of an owner.
     async fn run_on_owner(&self, script: &Script, owner: &Owner, args: &[&[u8]]) -> Result<Value> {
         let partition = owner.partition(self.partitions());
-        let names = [self.0.names.index(owner), self.0.names.nothing(owner)];
+        let names = [self.0.names.index(owner), self.0.names.nothing(partition)];
         let keys = [names[0].as_bytes(), names[1].as_bytes()];
         self.run(script, partition, &keys, args).await
     }

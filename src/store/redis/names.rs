@@ -85,10 +85,9 @@ impl Names {
         format!("{head}o:{}", owner.as_str())
     }
 
-    /// A name beside an owner's index under which there is never anything.
-    pub(super) fn nothing(&self, owner: &Owner) -> String {
-        let head = self.head(owner.partition(self.partitions()));
-        format!("{head}-")
+    /// A name in the partition under which there is never anything.
+    pub(super) fn nothing(&self, partition: u16) -> String {
+        format!("{}-", self.head(partition))
     }
 
     /// What all names begin with.
@@ -193,7 +192,7 @@ mod tests {
         let owner = Owner::new("anna").unwrap();
         for name in [
             names.index(&owner),
-            names.nothing(&owner),
+            names.nothing(3),
             format!("ts:{{x}}:s:{key}"),
             format!("ts:{{}}:s:{key}"),
             format!("other:{{1}}:s:{key}"),
@@ -218,7 +217,8 @@ mod tests {
         let owner = Owner::new("{7}").unwrap();
         let slot = names.slot(owner.partition(256));
         assert_eq!(Slot::new(slot), Some(Slot::for_key(names.index(&owner))));
-        assert_eq!(Slot::new(slot), Some(Slot::for_key(names.nothing(&owner))));
+        let nothing = names.nothing(owner.partition(256));
+        assert_eq!(Slot::new(slot), Some(Slot::for_key(nothing)));
     }
 
     #[test]

@@ -77,8 +77,9 @@ impl Store for Redis {
 
     async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
         let partition = self.check_partition(to, from.partition(self.partitions()))?;
-        let names = [self.0.names.session(from), self.0.names.session(to)];
-        let keys = [names[0].as_bytes(), names[1].as_bytes()];
+        let names = &self.0.names;
+        let names = [names.session(from), names.session(to), names.nothing(partition)];
+        let keys = names.each_ref().map(String::as_bytes);
         let args = [flag(renewal == Renewal::Authentication)];
         match self.run(&script::RENAME, partition, &keys, &args).await? {
             Value::Nil => Ok(Renamed::Missing),

@@ -36,7 +36,7 @@ if index then
     end
   else
     -- Sessions that expired leave their names in the index. With each one that comes, four are
-    -- looked at, so that no more than a third of the live ones lie about.
+    -- looked at: in the long run, no more lie about than a third of those that live.
     for _, sibling in ipairs(call('ZRANDMEMBER', index, 4)) do
       if call('EXISTS', siblings .. sibling) == 0 then
         table.insert(dead, sibling)

@@ -1,7 +1,8 @@
--- KEYS: the record, its new key. ARGV: whether the person has just authenticated.
+-- KEYS: the record, its new key, a key that is never there. ARGV: whether the person has just
+-- authenticated.
 --
--- The new key is free, so a Cluster that is moving the slot does not run this: both records' owners
--- may be read without naming their indexes.
+-- The key that is never there keeps a Cluster that is moving the slot from running this before all
+-- of it is in one place: the owners' indexes need not be named.
 local from, to = KEYS[1], KEYS[2]
 local record, now, seen, idle, deadline, index = read(from, true)
 if not record then
