@@ -47,7 +47,8 @@ impl MongoDb {
                     return Ok(inserted);
                 }
             } else if limit.evicts() {
-                let going = alive.iter().take(alive.len() - max + 1).map(|(key, _)| key.clone()).collect();
+                let going =
+                    alive.iter().take(alive.len() - max + 1).map(|(key, _)| key.clone()).collect();
                 if let Some(evicted) = self.take_over(going, new.clone()).await? {
                     return Ok(Inserted::Done { evicted });
                 }
