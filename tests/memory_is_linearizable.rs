@@ -300,6 +300,14 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// The latest time that any call read which ran beside this one. Such a call frees what it finds
+    /// dead, before it does what it is for; this one may have read the clock before that.
+    fn latest_beside(&self, call: &Call) -> u64 {
+        let beside = |other: &&Call| other.began < call.ended && call.began < other.ended;
+        let clocks = self.calls.iter().filter(beside).map(|other| other.clock[1]);
+        clocks.max().unwrap_or(call.clock[1])
+    }
+
     /// Whether what is left to do explains itself; `done` has a bit for each first step.
     fn explains(&mut self, done: u64, model: &Model) -> bool {
         if done.count_ones() as usize == self.calls.len() && model.to_come.is_empty() {
@@ -330,10 +338,17 @@ impl Search<'_> {
                 continue;
             }
             for now in (call.clock[0]..=call.clock[1]).step_by(TICK as usize) {
-                let mut next = model.clone();
-                let answer = next.step(index, call.operation, now);
-                if answer == call.answer && self.explains(done | (1 << index), &next) {
-                    return true;
+                for freed_at in [None, Some(self.latest_beside(call))] {
+                    let mut next = model.clone();
+                    if let Some(late) = freed_at {
+                        for at in 0..KEYS {
+                            next.live(at, late);
+                        }
+                    }
+                    let answer = next.step(index, call.operation, now);
+                    if answer == call.answer && self.explains(done | (1 << index), &next) {
+                        return true;
+                    }
                 }
             }
         }

@@ -5,8 +5,9 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{Html, IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 use token_session::Owner;
@@ -107,8 +108,13 @@ pub async fn magic(
 pub async fn magic_page(
     State(service): State<Service>,
     Path(link): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let page = service.sign_in.inspect(&link).await?;
+    let accepts = headers.get(ACCEPT).and_then(|accepts| accepts.to_str().ok()).unwrap_or_default();
+    if accepts.contains("text/html") {
+        return Ok((page_headers(), Html(SIGN_IN_PAGE)).into_response());
+    }
     let answer = json!({
         "action": "sign in",
         "email": page.payload,
@@ -117,6 +123,22 @@ pub async fn magic_page(
     });
     Ok((page_headers(), Json(answer)).into_response())
 }
+
+/// The button sends the handle that this browser was given when it asked for the link. Another
+/// browser has none, and neither has a scanner.
+const SIGN_IN_PAGE: &str = r#"<!doctype html>
+<title>Sign in</title>
+<button>Sign in</button>
+<p id=answer></p>
+<script>
+document.querySelector('button').onclick = async () => {
+    const body = JSON.stringify({ handle: localStorage.getItem('handle') ?? '' });
+    const headers = { 'content-type': 'application/json' };
+    const response = await fetch(location.href, { method: 'POST', headers, body });
+    answer.textContent = response.ok ? 'signed in' : 'refused: ' + response.status;
+};
+</script>
+"#;
 
 pub async fn magic_redeem(
     State(service): State<Service>,

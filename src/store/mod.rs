@@ -59,7 +59,7 @@ pub use self::redis::{Redis, RedisBuilder, RedisConnection};
 pub use self::sqlite::{Sqlite, SqliteBuilder};
 #[cfg(feature = "tower-sessions")]
 pub use self::tower_sessions::TowerSessions;
-pub use self::watch::{Change, Watch};
+pub use self::watch::{Change, Watch, Watching};
 
 pub use crate::error::{StoreError, StoreErrorKind};
 use crate::event::Events;

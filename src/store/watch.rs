@@ -1,5 +1,6 @@
 //! [`Watch`]: stores that tell what was changed, by whomever.
 
+use std::fmt;
 use std::future::Future;
 
 use super::{Result, Store};
@@ -17,19 +18,49 @@ use crate::token::Key;
 /// }
 /// ```
 pub trait Watch: Store {
-    /// Watches as long as it lives.
-    type Watching: Send + Sync + 'static;
-
-    /// Calls `tell` for each change from now on.
+    /// Calls `tell` for each change from now on, as long as what it returns lives.
     ///
     /// * What a caller was told to be done after this has returned is told here too, soon: a write, a
-    ///   rename (both keys), a removal, the end of all of an owner's sessions. A touch need not be.
-    /// * Where changes may go untold, because the connection is lost, [`Change::Any`] is told at
-    ///   once, and again when it is back.
+    ///   rename (the old key at least), a removal, the end of all of an owner's sessions. A touch
+    ///   need not be.
+    /// * Where changes may go untold, because the connection is lost, [`Change::Any`] is told as
+    ///   soon as that is noticed, and again when it is there: it stands for all that was not told.
     /// * `tell` is quick and never blocks.
-    fn watch<F>(&self, tell: F) -> impl Future<Output = Result<Self::Watching>> + Send
+    fn watch<F>(&self, tell: F) -> impl Future<Output = Result<Watching>> + Send
     where
         F: Fn(Change) + Send + Sync + 'static;
+}
+
+/// Lets a store [watch](Watch) until this is dropped.
+///
+/// ```
+/// use token_session::store::Watching;
+///
+/// struct Task;
+///
+/// impl Drop for Task {
+///     fn drop(&mut self) {
+///         println!("nobody listens any longer");
+///     }
+/// }
+///
+/// let watching = Watching::until_dropped(Task);
+/// ```
+pub struct Watching(
+    #[expect(dead_code, reason = "what counts is when it is dropped")] Box<dyn Send + Sync>,
+);
+
+impl Watching {
+    /// Drops the task, or whatever it is that watches, with itself.
+    pub fn until_dropped(task: impl Send + Sync + 'static) -> Self {
+        Self(Box::new(task))
+    }
+}
+
+impl fmt::Debug for Watching {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watching")
+    }
 }
 
 /// What was changed.

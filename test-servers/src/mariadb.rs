@@ -35,8 +35,13 @@ impl MariaDb {
         // It runs as root only when told so by name.
         let user: &[&str] = if is_root() { &["--user=root"] } else { &[] };
 
-        let data = format!("--datadir={}", path("data"));
-        let mut arguments = vec!["--no-defaults", &data, "--skip-test-db", "--skip-name-resolve"];
+        // A server that starts removes the temporary tables of all others from a shared folder.
+        std::fs::create_dir(path("tmp"))
+            .map_err(|error| Error::doing(format!("creating {}", path("tmp")), error))?;
+        let (data, tmp) =
+            (format!("--datadir={}", path("data")), format!("--tmpdir={}", path("tmp")));
+        let mut arguments = vec!["--no-defaults", &data, &tmp];
+        arguments.extend(["--skip-test-db", "--skip-name-resolve"]);
         arguments.extend(["--auth-root-authentication-method=normal"]);
         arguments.extend(user);
         run(&install_db, &arguments, None)?;
@@ -50,7 +55,8 @@ impl MariaDb {
         let (socket, pid_file) = (format!("--socket={socket}"), path("mariadb.pid"));
         let (pid_file, init) = (format!("--pid-file={pid_file}"), path("init.sql"));
         let init = format!("--init-file={init}");
-        let mut arguments = vec!["--no-defaults", &data, &port_option, &socket, &pid_file, &init];
+        let mut arguments =
+            vec!["--no-defaults", &data, &tmp, &port_option, &socket, &pid_file, &init];
         arguments.extend(["--bind-address=127.0.0.1", "--skip-name-resolve", "--skip-log-bin"]);
         arguments.extend(["--max-connections=300", "--innodb-buffer-pool-size=64M", setting]);
         arguments.extend(user);

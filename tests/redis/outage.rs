@@ -175,6 +175,20 @@ async fn calls_to_a_server_that_is_away_fail_at_once_and_the_first_after_its_ret
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_of_the_application_comes_back_too() {
+    let server = test_servers::Redis::durable().unwrap();
+    let client = redis::Client::open(server.url()).unwrap();
+    let store = Redis::new(redis::aio::ConnectionManager::new(client).await.unwrap());
+    let load = Load::on(&store);
+    load.succeeds().await;
+    tokio::task::block_in_place(|| server.kill()).unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    tokio::task::block_in_place(|| server.restart()).unwrap();
+    load.succeeds().await;
+    load.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restart_between_two_calls_is_not_noticed() {
     let server = test_servers::Redis::durable().unwrap();
     let store = Redis::connect(server.url()).await.unwrap();

@@ -68,7 +68,7 @@ pub async fn post(service: SocketAddr, path: &str, body: Value) -> Answer {
 }
 
 /// The text of the last mail to an address.
-async fn mail(service: SocketAddr, to: &str) -> String {
+pub async fn mail(service: SocketAddr, to: &str) -> String {
     let outbox = ask(service, "GET /dev/outbox", "").await.json();
     let mails = outbox.as_array().unwrap().iter().rev();
     let mut texts = mails.filter(|mail| mail["to"] == to).map(|mail| &mail["text"]);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use token_session::store::{
     Change, Condition, Cursor, Inserted, ManualClock, Memory, NewRecord, Page, Removed, Renamed,
-    Renewal, Replaced, Result, Store, Touch, Watch, Write,
+    Renewal, Replaced, Result, Store, Touch, Watch, Watching, Write,
 };
 use token_session::{Key, Lifetime, Meta, Owner, Record};
 use tokio::sync::{Mutex as Gate, MutexGuard as Closed};
@@ -59,14 +59,12 @@ impl Far {
 }
 
 impl Watch for Far {
-    type Watching = ();
-
-    async fn watch<F>(&self, tell: F) -> Result<()>
+    async fn watch<F>(&self, tell: F) -> Result<Watching>
     where
         F: Fn(Change) + Send + Sync + 'static,
     {
         self.0.told.lock().unwrap().push(Box::new(tell));
-        Ok(())
+        Ok(Watching::until_dropped(()))
     }
 }
 

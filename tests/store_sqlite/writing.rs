@@ -67,28 +67,29 @@ async fn operations_that_come_together_share_a_commit() {
 #[tokio::test]
 async fn a_read_does_not_wait_for_a_long_write_and_a_write_does_in_bounds() {
     let folder = Folder::new();
-    let builder = Sqlite::builder().timeout(Duration::from_millis(300));
-    let store = folder.store("sessions.db", builder).await;
-    let key = put(&store).await;
+    let patient = folder.store("sessions.db", Sqlite::builder().timeout(BOUND)).await;
+    let key = put(&patient).await;
+    let hasty = Sqlite::builder().timeout(Duration::from_millis(300));
+    let hasty = hasty.connect(&folder.url("sessions.db")).await.unwrap();
     let mut other = folder.beside("sessions.db").await;
     run(&mut other, "BEGIN IMMEDIATE; UPDATE token_sessions SET data = 'theirs'").await;
 
-    let found = timeout(BOUND, store.load(&key, Touch::No)).await;
+    let found = timeout(BOUND, patient.load(&key, Touch::No)).await;
     assert_eq!(found.unwrap().unwrap().unwrap().data, "data");
-    assert_eq!(store.count().await.unwrap(), 1);
+    assert_eq!(patient.count().await.unwrap(), 1);
     let ours = Write::new("ours");
-    let write = timeout(BOUND, store.replace(&key, &ours)).await;
+    let write = timeout(BOUND, hasty.replace(&key, &ours)).await;
     let error = write.unwrap().unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
 
     run(&mut other, "COMMIT").await;
-    assert_eq!(store.load(&key, Touch::No).await.unwrap().unwrap().data, "theirs");
+    assert_eq!(patient.load(&key, Touch::No).await.unwrap().unwrap().data, "theirs");
     let begun = Instant::now();
     // The writer may still be at the wait of before.
-    while let Err(error) = store.replace(&key, &ours).await {
+    while let Err(error) = hasty.replace(&key, &ours).await {
         assert!(begun.elapsed() < BOUND, "{error}");
     }
-    assert_eq!(store.load(&key, Touch::No).await.unwrap().unwrap().data, "ours");
+    assert_eq!(patient.load(&key, Touch::No).await.unwrap().unwrap().data, "ours");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -9,7 +9,8 @@ use std::time::Duration;
 use self::near::{Near, Part};
 use super::{
     Change, Clock, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal,
-    Replaced, Result, Store, StoreError, StoreErrorKind, SystemClock, Touch, Watch, Write,
+    Replaced, Result, Store, StoreError, StoreErrorKind, SystemClock, Touch, Watch, Watching,
+    Write,
 };
 use crate::event::Events;
 use crate::record::{Meta, Owner, Record};
@@ -53,7 +54,7 @@ struct Inner<S> {
     far: S,
     near: Arc<Near>,
     /// Watches the other store as long as there is a cache.
-    _watching: Option<Box<dyn Send + Sync>>,
+    _watching: Option<Watching>,
 }
 
 impl<S: Store> Cached<S> {
@@ -253,8 +254,8 @@ impl<S: Store> CachedBuilder<S> {
             Change::Owner(owner) => told.forget(Part::of_owner(&owner)),
             Change::Any => told.forget(Part::ALL),
         });
-        let watching: Box<dyn Send + Sync> = Box::new(watching.await?);
-        Ok(Cached(Arc::new(Inner { far: self.far, near, _watching: Some(watching) })))
+        let watching = Some(watching.await?);
+        Ok(Cached(Arc::new(Inner { far: self.far, near, _watching: watching })))
     }
 
     fn check(&self) -> Result<()> {

@@ -446,7 +446,7 @@ mod tests {
 
     #[test]
     fn the_suite_has_every_test_in_its_order() {
-        let suite = between(include_str!("mod.rs"), "@modules $harness;\n", "        }\n    };");
+        let suite = between(include_str!("mod.rs"), "($harness:expr) => {", "($harness:expr; ");
         for (module, source) in [
             ("throughout", include_str!("throughout.rs")),
             ("insert", include_str!("insert.rs")),

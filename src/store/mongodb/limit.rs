@@ -37,7 +37,9 @@ impl MongoDb {
                 return Ok(Inserted::KeyTaken);
             }
             if !dead.is_empty() {
-                let dead = doc! { "_id": { "$in": dead }, "$expr": is_expired() };
+                let partition = self.partition_of(owner);
+                let ids = doc! { "$in": dead };
+                let dead = doc! { "partition": partition, "_id": ids, "$expr": is_expired() };
                 self.sessions.delete_many(dead).await?;
             }
             if alive.len() < max {
@@ -65,7 +67,7 @@ impl MongoDb {
         let pipeline = vec![
             doc! { "$match": { "$or": [self.of(owner), self.under(new_key)] } },
             doc! { "$sort": { "created_at": 1, "_id": 1 } },
-            doc! { "$project": { "key": 1, "owner": 1, "place": 1, "is_live": is_live() } },
+            doc! { "$project": { "key": 1, "place": 1, "is_live": is_live() } },
         ];
         let mut seen = Seen { key_is_taken: false, alive: Vec::new(), dead: Vec::new() };
         for document in self.list(pipeline, usize::MAX).await? {

@@ -55,19 +55,22 @@ pub use self::builder::MongoDbBuilder;
 /// | rename to a key that is taken | 2, and 2 more where what holds the key has expired |
 /// | one that another operation on the same record outran | the same again |
 ///
-/// A touch that is not due is a read: it takes no write ticket, waits for no secondary and leaves
-/// nothing in the oplog. That is why a load is not one `findAndModify`, which would do all three at
-/// each request, to write once in a touch interval.
+/// A touch that is not due is a read. That is why a load is not one `findAndModify`: with nothing to
+/// write that leaves nothing in the oplog either, but it takes a write ticket and waits for a majority
+/// of the servers, at each request, for the one write in a touch interval.
+///
+/// The driver sends a command once more when its connection broke before the answer came. A replica
+/// set remembers what it has done and answers that, rather than do it twice.
 ///
 /// # What holds when operations race?
 /// Everything changes one document by one command, which MongoDB does atomically, with no
 /// transaction: it works on a single server as on a replica set. The key is a field of its own with
 /// a unique index, so that a rename is one update.
 ///
-/// * **All sessions of an owner** end by one `deleteMany` over an index on fields that nothing ever
-///   changes, the owner and the beginning. A session that is written or renamed meanwhile stays
-///   where the scan will find it. The sessions end one after the other: a crash in the middle gives
-///   an error, leaves the rest alive, and the call is to be repeated.
+/// * **All sessions of an owner** end by one `deleteMany` over an index on what never changes of a
+///   session, its owner and its beginning. One that is written or renamed meanwhile stays where the
+///   scan will find it. The sessions end one after the other: a crash in the middle gives an error,
+///   leaves the rest alive, and the call is to be repeated.
 /// * **The owner's limit** is kept by numbered places, unique for each owner: of two logins that see
 ///   the same free place one gets it, and the other looks again. Where the oldest session goes, the
 ///   newcomer takes over its document in one update. When a limit was lowered and several go at
@@ -109,7 +112,8 @@ pub use self::builder::MongoDbBuilder;
 /// One replica set does as much as its primary. Beyond that, set
 /// [`partitions`](MongoDbBuilder::partitions) from the start, and shard the collection by
 /// `{partition: 1}` (`sh.shardCollection("shop.token_sessions", {partition: 1})`): all sessions of
-/// an owner are on one shard, each command goes to one shard only, and everything above holds.
+/// an owner are on one shard, each command but those of `scan`, `count` and `clear` goes to one shard
+/// only, and everything above holds.
 ///
 /// * Sharded by `{partition: 1, key: 1}`, a partition may be split among shards. A rename may then
 ///   move the document, which costs a distributed transaction within MongoDB, and the end of all of

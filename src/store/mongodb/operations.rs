@@ -253,8 +253,9 @@ impl Store for MongoDb {
 
     async fn count(&self) -> Result<u64> {
         let filter = doc! { "$expr": is_live() };
-        self.within(self.timeout * UNHURRIED, async {
-            Ok(self.sessions.count_documents(filter).await?)
+        let limit = self.timeout * UNHURRIED;
+        self.within(limit, async {
+            Ok(self.sessions.count_documents(filter).max_time(limit).await?)
         })
         .await
     }
@@ -365,7 +366,9 @@ impl MongoDb {
     ) -> Result<Vec<Document>, Failure> {
         // A batch that is not full is known to be the last one: that saves the question.
         let batch = u32::try_from(limit).unwrap_or(u32::MAX - 1).saturating_add(1).min(1 << 20);
-        let mut cursor = self.sessions.aggregate(pipeline).batch_size(batch).await?;
+        // The server gives up too, which matters where it waits for a majority to read.
+        let aggregate = self.sessions.aggregate(pipeline).batch_size(batch).max_time(self.timeout);
+        let mut cursor = aggregate.await?;
         let mut documents = Vec::new();
         while cursor.advance().await? {
             documents.push(cursor.deserialize_current()?);

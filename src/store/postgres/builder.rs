@@ -8,8 +8,9 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Executor, raw_sql};
 
 use super::Postgres;
+use super::changes::Changes;
 use super::operations::Statements;
-use crate::store::sql::{Client, Quotes, Telling, UNTESTED, quoted, store_error};
+use crate::store::sql::{Client, Quotes, Telling, UNTESTED, fill, quoted, store_error};
 use crate::store::{Result, StoreError, StoreErrorKind};
 
 /// An identifier of PostgreSQL has 63 bytes, and the longest name that is made of the table's adds
@@ -38,6 +39,7 @@ pub struct PostgresBuilder {
     schema: Option<String>,
     table: String,
     unlogged: bool,
+    tell_changes: bool,
     timeout: Duration,
     max_connections: u32,
 }
@@ -48,6 +50,7 @@ impl Default for PostgresBuilder {
             schema: None,
             table: "token_sessions".to_owned(),
             unlogged: false,
+            tell_changes: false,
             timeout: Duration::from_secs(5),
             max_connections: 10,
         }
@@ -76,6 +79,17 @@ impl PostgresBuilder {
     /// backups by log shipping do not have them.
     pub fn unlogged(mut self, unlogged: bool) -> Self {
         self.unlogged = unlogged;
+        self
+    }
+
+    /// Whether [`Postgres::migrate`] makes the table tell what was changed, to a
+    /// [`Cached`](crate::store::Cached) store that [watches](crate::store::Watch) it: no by default.
+    ///
+    /// Each write and removal then ends with a `NOTIFY`. Transactions that notify commit one after
+    /// the other on the whole server, which bounds their number; touches do not notify. The
+    /// connection that listens goes to the server itself, or through PgBouncer in session mode.
+    pub fn tell_changes(mut self, tell: bool) -> Self {
+        self.tell_changes = tell;
         self
     }
 
@@ -148,23 +162,38 @@ impl PostgresBuilder {
     /// [`Refused`](StoreErrorKind::Refused) for a table or schema name that cannot be used.
     pub fn build(self, pool: PgPool) -> Result<Postgres> {
         let table = quoted(&self.table, QUOTES)?;
-        let qualified = match &self.schema {
-            Some(schema) => {
-                let longest = 63;
-                let schema = quoted(schema, Quotes { longest, ..QUOTES })?;
-                format!("{schema}.{table}")
-            }
-            None => table,
+        let longest = 63;
+        let schema = match &self.schema {
+            Some(schema) => quoted(schema, Quotes { longest, ..QUOTES })? + ".",
+            None => String::new(),
         };
-        let index =
-            |suffix| quoted(&format!("{}{suffix}", self.table), Quotes { longest: 63, ..QUOTES });
+        let beside =
+            |suffix| quoted(&format!("{}{suffix}", self.table), Quotes { longest, ..QUOTES });
+        let qualified = format!("{schema}{table}");
+        let migration = fill(
+            include_str!("../../../migrations/postgres/0002_changes.sql"),
+            &[
+                ("'token_sessions'", &format!("'{}'", self.table.replace('\'', "''"))),
+                ("\"token_sessions_changed\"", &format!("{schema}{}", beside("_changed")?)),
+                ("\"token_sessions_written\"", &beside("_written")?),
+                ("\"token_sessions_removed\"", &beside("_removed")?),
+                ("\"token_sessions_emptied\"", &beside("_emptied")?),
+                ("\"token_sessions\"", &qualified),
+            ],
+        );
         Ok(Postgres {
             client: Client { pool, timeout: self.timeout },
             sql: Arc::new(Statements::new(
                 &qualified,
-                [&index("_expires_at")?, &index("_owner")?],
+                [&beside("_expires_at")?, &beside("_owner")?],
                 self.unlogged,
             )),
+            changes: Arc::new(Changes {
+                are_told: self.tell_changes,
+                table: qualified,
+                channel: self.table,
+                migration,
+            }),
             telling: Telling::default(),
         })
     }

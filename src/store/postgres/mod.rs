@@ -1,6 +1,7 @@
 //! [`Postgres`]: sessions in PostgreSQL.
 
 mod builder;
+mod changes;
 mod operations;
 
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgPool;
 
+use self::changes::Changes;
 use self::operations::Statements;
 use super::sql::{Client, Server, Telling, Verdict};
 use super::{Result, StoreErrorKind};
@@ -75,8 +77,9 @@ pub use self::builder::PostgresBuilder;
 /// GRANT SELECT, INSERT, UPDATE, DELETE ON auth.token_sessions TO app;
 /// ```
 ///
-/// The table is also there as plain SQL, for those who run their own migrations:
-/// `migrations/postgres/` in this crate's source.
+/// With [`tell_changes`](PostgresBuilder::tell_changes), `migrate` also needs to own the table; to
+/// listen and to notify takes no right. The table is also there as plain SQL, for those who run their
+/// own migrations: `migrations/postgres/` in this crate's source.
 ///
 /// # Does it work behind PgBouncer?
 /// In session mode as it is. In transaction mode the statements are fit for it, as none relies on
@@ -90,6 +93,7 @@ pub use self::builder::PostgresBuilder;
 pub struct Postgres {
     client: Client<sqlx::Postgres>,
     sql: Arc<Statements>,
+    changes: Arc<Changes>,
     telling: Telling,
 }
 
@@ -119,7 +123,8 @@ impl Postgres {
     /// [`Refused`](StoreErrorKind::Refused) when the role may not create tables in the schema, or
     /// there is no such schema.
     pub async fn migrate(&self) -> Result<()> {
-        self.create_table().await
+        self.create_table().await?;
+        self.create_triggers().await
     }
 }
 

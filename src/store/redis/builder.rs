@@ -14,8 +14,9 @@ use super::cluster::{Cluster, Detours};
 use super::connection::Connection;
 use super::error::{refused, store_error, timed_out};
 use super::link::{Link, Target};
+use super::listener::{Listener, Source};
 use super::names::Names;
-use super::notifications::{self, Listener, Source};
+use super::notifications::Endings;
 use super::presence::Presence;
 use super::sentinel::Sentinels;
 use super::target::{Dialer, Place, tcp_settings};
@@ -24,7 +25,7 @@ use super::{Inner, Redis, RedisConnection};
 use crate::store::{Result, StoreError};
 
 /// How many partitions a store on a Cluster has. They lie evenly over the slots, so a dozen masters
-/// are still loaded alike, and to draw a token for one costs some 256 digests: 0.05 ms.
+/// are still loaded alike, and to draw a token for one costs some 256 digests: 0.2 ms.
 const CLUSTER_PARTITIONS: u16 = 256;
 
 /// The settings of a [`Redis`]; made by [`Redis::builder`].
@@ -160,8 +161,10 @@ impl RedisBuilder {
     /// that cannot be used.
     pub fn build(self, connection: impl Into<RedisConnection>) -> Result<Redis> {
         let RedisConnection(connection) = connection.into();
-        let names = Arc::new(self.names(&connection)?);
-        Ok(self.store(connection, names, Arc::default(), None))
+        let (names, presence) = (Arc::new(self.names(&connection)?), Arc::default());
+        let timeout = self.timeout;
+        let inner = Inner { connection, names, presence, timeout, source: None, _listener: None };
+        Ok(Redis(Arc::new(inner)))
     }
 
     /// Opens a connection of its own for a URL. It is made at once.
@@ -183,10 +186,18 @@ impl RedisBuilder {
         let (connection, source) = self.open(Place::parse(url)?, &presence).await?;
         let names = Arc::new(self.names(&connection)?);
         connection.reach(Instant::now() + self.connect_timeout).await.map_err(store_error)?;
-        let listener = self
-            .keyspace_notifications
-            .then(|| notifications::listen(source, Arc::clone(&names), Arc::clone(&presence)));
-        Ok(self.store(connection, names, presence, listener))
+        let listener = self.keyspace_notifications.then(|| {
+            let ear = Endings { names: Arc::clone(&names), presence: Arc::clone(&presence) };
+            Listener::new(source.clone(), ear)
+        });
+        Ok(Redis(Arc::new(Inner {
+            connection,
+            names,
+            presence,
+            timeout: self.timeout,
+            source: Some(source),
+            _listener: listener,
+        })))
     }
 
     async fn open(&self, place: Place, presence: &Arc<Presence>) -> Result<(Connection, Source)> {
@@ -272,22 +283,6 @@ impl RedisBuilder {
             )));
         }
         Ok(Names::new(prefix.clone(), partitions))
-    }
-
-    fn store(
-        self,
-        connection: Connection,
-        names: Arc<Names>,
-        presence: Arc<Presence>,
-        listener: Option<Listener>,
-    ) -> Redis {
-        Redis(Arc::new(Inner {
-            connection,
-            names,
-            presence,
-            timeout: self.timeout,
-            _listener: listener,
-        }))
     }
 }
 

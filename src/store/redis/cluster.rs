@@ -1,9 +1,10 @@
 //! [`Cluster`]: a connection to all masters of a Redis Cluster.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use redis::aio::MultiplexedConnection;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
@@ -93,15 +94,11 @@ impl Cluster {
         command.arg("SLOTS");
         let ranges = self.route(&command, SingleNodeRoutingInfo::RandomPrimary, deadline).await?;
         let ranges: Vec<Vec<Value>> = redis::from_redis_value(ranges)?;
-        let mut masters: Vec<Node> = Vec::new();
-        let mut found: Vec<Node> = ranges.iter().filter_map(|range| node(range)).collect();
-        found.sort_by_key(|node| node.first_slot);
-        for node in found {
-            if masters.iter().all(|master| master.address != node.address) {
-                masters.push(node);
-            }
-        }
-        Ok(masters)
+        let mut nodes: Vec<Node> = ranges.iter().filter_map(|range| node(range)).collect();
+        nodes.sort_by_key(|node| node.first_slot);
+        let mut known = HashSet::new();
+        nodes.retain(|node| known.insert(node.address.clone()));
+        Ok(nodes)
     }
 }
 
@@ -132,7 +129,7 @@ impl Detours {
         let link = self.link(address.unwrap_or_default())?;
         let mut pipeline = redis::pipe();
         pipeline.cmd("ASKING").ignore().add_command(command.clone());
-        let send = |mut connection: redis::aio::MultiplexedConnection| async move {
+        let send = |mut connection: MultiplexedConnection| async move {
             let mut answers = connection.send_packed_commands(&pipeline, 1, 1).await?;
             answer(Ok(answers.pop().unwrap_or_default()))
         };

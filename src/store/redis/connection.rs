@@ -3,7 +3,7 @@
 use std::future::ready;
 use std::sync::Arc;
 
-use redis::aio::ConnectionManager;
+use redis::aio::{ConnectionManager, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::{Cmd, RedisResult, Value};
 use tokio::time::{Instant, timeout_at};
@@ -70,7 +70,7 @@ impl Connection {
     ) -> RedisResult<Value> {
         match self {
             Self::Link(link) => {
-                let send = |mut connection: redis::aio::MultiplexedConnection| async move {
+                let send = |mut connection: MultiplexedConnection| async move {
                     answer(connection.send_packed_command(command).await)
                 };
                 link.perform(deadline, send).await

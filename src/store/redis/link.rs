@@ -146,12 +146,15 @@ impl Link {
         Ok(Connection { id, multiplexed })
     }
 
-    /// Lets the next call connect anew. Calls under way keep the connection that they have.
-    fn forget(&self, id: u64) {
+    /// Lets the next call connect anew, and says whether it would have used this connection. Calls
+    /// under way keep the one that they have.
+    fn forget(&self, id: u64) -> bool {
         let current = self.current.load();
-        if current.as_ref().is_some_and(|current| current.id == id) {
+        let is_current = current.as_ref().is_some_and(|current| current.id == id);
+        if is_current {
             self.current.compare_and_swap(&current, None);
         }
+        is_current
     }
 }
 
@@ -159,8 +162,8 @@ impl Link {
 fn disconnected(link: &Weak<Link>, id: u64, push: &PushInfo) -> Result<(), redis::aio::SendError> {
     if push.kind == PushKind::Disconnection
         && let Some(link) = link.upgrade()
+        && link.forget(id)
     {
-        link.forget(id);
         link.presence.failed();
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! [`Names`]: under which names Redis keeps what.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -17,17 +19,21 @@ const KEY_LEN: usize = 43;
 ///
 /// The tag is the partition's, and the only part that a Cluster hashes, so that all of a partition
 /// lies in one slot.
-#[derive(Debug)]
 pub(super) struct Names {
     prefix: String,
     partitions: Vec<Partition>,
 }
 
-#[derive(Debug)]
 struct Partition {
     /// What the names of its keys begin with.
     head: String,
     slot: u16,
+}
+
+impl fmt::Debug for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{{1 of {}}}:…", self.prefix, self.partitions.len())
+    }
 }
 
 impl Names {
@@ -85,13 +91,27 @@ impl Names {
         format!("{head}-")
     }
 
+    /// What all names begin with.
+    pub(super) fn beginning(&self) -> String {
+        format!("{}{{", self.prefix)
+    }
+
     /// The session that is kept under this name, if it is the name of one.
     pub(super) fn parse(&self, name: &[u8]) -> Option<Key> {
+        self.after_tag(name, "}:s:")?.parse().ok()
+    }
+
+    /// The owner whose sessions are listed under this name, if it is the name of an index.
+    pub(super) fn parse_index(&self, name: &[u8]) -> Option<Owner> {
+        Owner::new(self.after_tag(name, "}:o:")?).ok()
+    }
+
+    fn after_tag<'a>(&self, name: &'a [u8], separator: &str) -> Option<&'a str> {
         let name = std::str::from_utf8(name).ok()?;
         let tagged = name.strip_prefix(&self.prefix)?.strip_prefix('{')?;
-        let (tag, rest) = tagged.split_once("}:s:")?;
+        let (tag, rest) = tagged.split_once(separator)?;
         let is_tag = !tag.is_empty() && tag.bytes().all(|byte| byte.is_ascii_digit());
-        if is_tag { rest.parse().ok() } else { None }
+        is_tag.then_some(rest)
     }
 
     /// What the names of all sessions match, for `SCAN`.
@@ -152,6 +172,18 @@ mod tests {
         let key = Key::from_bytes([9; 32]);
         let name = names.session(&key);
         assert_eq!(names.parse(name.as_bytes()), Some(key));
+    }
+
+    #[test]
+    fn an_indexs_name_says_whose_sessions_it_lists() {
+        let names = Names::new("ts:".to_owned(), 7);
+        for id in ["anna", "{7}:s:x", "}:o:"] {
+            let owner = Owner::new(id).unwrap();
+            let name = names.index(&owner);
+            assert_eq!(names.parse_index(name.as_bytes()), Some(owner));
+        }
+        let session = names.session(&Key::from_bytes([9; 32]));
+        assert_eq!(names.parse_index(session.as_bytes()), None);
     }
 
     #[test]

@@ -11,8 +11,7 @@ use super::error::{refused, store_error};
 use crate::store::{Cursor, Page, Result, Store, Touch};
 use crate::token::Key;
 
-/// How many keys a step of `count` and `clear` asks Redis to look at. More would hold up the calls
-/// of others.
+/// How many keys a step asks Redis to look at, at most. More would hold up the calls of others.
 const STEP: usize = 500;
 
 /// A walk through the keys of all masters that match a pattern.
@@ -109,7 +108,7 @@ impl Walk {
         };
         let mut command = redis::cmd("SCAN");
         command.arg(self.cursor).arg("MATCH").arg(pattern);
-        command.arg("COUNT").arg(count.max(1));
+        command.arg("COUNT").arg(count.clamp(1, STEP));
         let connection = &store.0.connection;
         let answer = connection
             .send(&command, node.first_slot, store.deadline())

@@ -1,0 +1,100 @@
+//! What Redis tells of changed sessions: client-side caching in broadcast mode.
+//!
+//! The server sends the name of each key with the store's prefix that any client changes, and keeps
+//! nothing of who has read what (<https://redis.io/docs/latest/develop/reference/client-side-caching/>).
+
+use std::sync::Arc;
+
+use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisResult, Value};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+use super::Redis;
+use super::error::{refused, store_error, timed_out};
+use super::listener::{Ear, Listener, PATIENCE};
+use super::names::Names;
+use crate::store::{Change, Result, Watch, Watching};
+
+impl Watch for Redis {
+    /// Takes a connection of its own to each master, and the right to `CLIENT TRACKING`. Redis 6 or
+    /// later, and a store that [`connect`](Redis::connect) has made.
+    async fn watch<F>(&self, tell: F) -> Result<Watching>
+    where
+        F: Fn(Change) + Send + Sync + 'static,
+    {
+        let Some(source) = self.0.source.clone() else {
+            return Err(refused(
+                "Redis tells changes on connections of the store's own; make the store by a URL",
+            ));
+        };
+        let tracking = Tracking { names: Arc::clone(&self.0.names), tell: Arc::new(tell) };
+        // Whether it will be told at all is known now, not when something is missed.
+        let clients = source.clients(Instant::now() + PATIENCE).await.map_err(store_error)?;
+        for client in clients {
+            drop(tracking.track(&client, Arc::default()).await.map_err(store_error)?);
+        }
+        Ok(Watching::until_dropped(Listener::new(source, tracking)))
+    }
+}
+
+#[derive(Clone)]
+struct Tracking {
+    names: Arc<Names>,
+    tell: Arc<dyn Fn(Change) + Send + Sync>,
+}
+
+impl Ear for Tracking {
+    async fn hear(&self, client: &Client) -> RedisResult<()> {
+        let end = Arc::<Notify>::default();
+        let _connection = self.track(client, Arc::clone(&end)).await?;
+        (self.tell)(Change::Any);
+        end.notified().await;
+        (self.tell)(Change::Any);
+        Ok(())
+    }
+}
+
+impl Tracking {
+    /// A connection on which the server tells changes, and whose end is notified.
+    async fn track(
+        &self,
+        client: &Client,
+        end: Arc<Notify>,
+    ) -> RedisResult<redis::aio::MultiplexedConnection> {
+        let tracking = self.clone();
+        let config = AsyncConnectionConfig::new().set_push_sender(move |push: PushInfo| {
+            match push.kind {
+                PushKind::Invalidate => tracking.hear_names(&push.data),
+                PushKind::Disconnection => end.notify_one(),
+                _ => {}
+            }
+            Ok::<(), redis::aio::SendError>(())
+        });
+        let mut command = redis::cmd("CLIENT");
+        command.arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(self.names.beginning());
+        let connect = async {
+            let mut connection =
+                client.get_multiplexed_async_connection_with_config(&config).await?;
+            command.query_async::<()>(&mut connection).await?;
+            Ok(connection)
+        };
+        timeout(PATIENCE, connect).await.unwrap_or_else(|_| Err(timed_out()))
+    }
+
+    /// One list of names; none at all when the server was emptied.
+    fn hear_names(&self, data: &[Value]) {
+        let [Value::Array(names)] = data else {
+            return (self.tell)(Change::Any);
+        };
+        for name in names {
+            let Value::BulkString(name) = name else {
+                continue;
+            };
+            if let Some(key) = self.names.parse(name) {
+                (self.tell)(Change::Record(key));
+            } else if let Some(owner) = self.names.parse_index(name) {
+                (self.tell)(Change::Owner(owner));
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Debian's Chromium, driven by the WebDriver protocol (W3C), in a profile of its own.
+
+use std::io::{BufRead, BufReader, Lines};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::client::send;
+
+/// A browser without a window. Stopped when it is dropped.
+pub struct Driver {
+    program: Child,
+    /// Held open, as it writes there.
+    _lines: Lines<BufReader<ChildStdout>>,
+    address: SocketAddr,
+    session: String,
+    _profile: tempfile::TempDir,
+}
+
+impl Driver {
+    pub async fn start() -> Self {
+        if !["/usr/bin/chromium", "/usr/bin/chromedriver"].iter().all(|path| is_there(path)) {
+            test_servers::install(&["chromium", "chromium-driver"]).unwrap();
+        }
+        let mut program = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "chromedriver", "--port=0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
+        let port = lines.find_map(|line| {
+            line.ok()?.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok()
+        });
+        let address = SocketAddr::from(([127, 0, 0, 1], port.expect("chromedriver starts")));
+        let profile = tempfile::tempdir().unwrap();
+        let session = String::new();
+        let mut driver = Self { program, _lines: lines, address, session, _profile: profile };
+        let arguments = [
+            "--headless=new".to_owned(),
+            // The tests may run as root, and open no page but those of the service under test.
+            "--no-sandbox".to_owned(),
+            "--disable-gpu".to_owned(),
+            "--no-first-run".to_owned(),
+            "--disable-background-networking".to_owned(),
+            "--disable-component-update".to_owned(),
+            "--disable-sync".to_owned(),
+            format!("--user-data-dir={}", driver._profile.path().display()),
+        ];
+        let options = json!({ "goog:chromeOptions": { "args": arguments } });
+        let wanted = json!({ "capabilities": { "alwaysMatch": options } });
+        let started = driver.call("POST", "/session", wanted).await;
+        driver.session = started["sessionId"].as_str().expect("a session begins").to_owned();
+        driver
+    }
+
+    /// What the driver answers, once it is a success.
+    async fn call(&self, method: &str, path: &str, body: Value) -> Value {
+        let body = if method == "GET" { String::new() } else { body.to_string() };
+        let answer = send(self.address, &format!("{method} {path}"), "", &body).await;
+        assert_eq!(answer.status, 200, "{method} {path}: {}", answer.body);
+        answer.json()["value"].take()
+    }
+
+    async fn run(&self, script: &str, arguments: Value) -> Value {
+        let path = format!("/session/{}/execute/sync", self.session);
+        self.call("POST", &path, json!({ "script": script, "args": arguments })).await
+    }
+
+    pub async fn open(&self, url: &str) {
+        let path = format!("/session/{}/url", self.session);
+        self.call("POST", &path, json!({ "url": url })).await;
+    }
+
+    /// Keeps a value in the page's local storage.
+    pub async fn remember(&self, name: &str, value: &str) {
+        self.run("localStorage.setItem(arguments[0], arguments[1])", json!([name, value])).await;
+    }
+
+    /// Clicks all that can be clicked, and says how many that were.
+    pub async fn click_everything(&self) -> usize {
+        let path = format!("/session/{}/elements", self.session);
+        let found = json!({ "using": "css selector", "value": "a, button, input, [onclick]" });
+        let found = self.call("POST", &path, found).await;
+        let elements = found.as_array().expect("a list of elements");
+        for element in elements {
+            let id = element.as_object().and_then(|names| names.values().next()?.as_str());
+            let id = id.expect("an element has an id");
+            let click = format!("/session/{}/element/{id}/click", self.session);
+            self.call("POST", &click, json!({})).await;
+        }
+        elements.len()
+    }
+
+    /// What the page says once the service has answered it.
+    pub async fn answer(&self) -> String {
+        for _ in 0..300 {
+            let text = self.run("return document.querySelector('#answer').textContent", json!([]));
+            let text = text.await.as_str().unwrap_or_default().to_owned();
+            if !text.is_empty() {
+                return text;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("the page says nothing within 30 seconds");
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // The driver ends its browser when it is asked to terminate.
+        let pid = self.program.id().to_string();
+        let _ = Command::new("kill").args(["-TERM", &pid]).status();
+        let _ = self.program.wait();
+    }
+}
+
+fn is_there(path: &str) -> bool {
+    std::path::Path::new(path).exists()
+}

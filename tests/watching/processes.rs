@@ -1,0 +1,188 @@
+//! Two application servers, each a process with a cache of its own, on one store.
+
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use token_session::store::{
+    Cached, Condition, NewRecord, Postgres, Redis, Removed, Sqlite, Store, Touch,
+};
+use token_session::{Key, Lifetime, Owner};
+
+use super::told::{fresh_name, random_key};
+
+/// What the other process is told, in its environment.
+const VARIABLE: &str = "TOKEN_SESSION_OTHER_SERVER";
+
+/// How far behind a cache may be. With a store that tells, a cache that were not told would show it
+/// by far.
+const STALENESS: Duration = Duration::from_millis(500);
+const STALENESS_IF_TOLD: Duration = Duration::from_secs(60);
+
+/// Bounds the wait for what is told, far below that.
+const SOON: Duration = Duration::from_secs(30);
+
+/// The other application server. It loads a session again and again, and prints when each load
+/// began and what it found, until the session is gone.
+struct Other {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Other {
+    /// Runs the test again, which then does [`serve`].
+    fn start(test: &str, place: &str, key: &Key) -> Self {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture", "--test-threads=1"])
+            .env(VARIABLE, format!("{key} {place}"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        Self { process, lines }
+    }
+
+    /// When the next load began, in milliseconds, and whether it found the session.
+    fn next_load(&mut self) -> (u128, bool) {
+        loop {
+            let line = self.lines.next().expect("the other server ended").unwrap();
+            // The test harness says something too, before it on the same line.
+            let load = line.rsplit_once("load ").and_then(|(_, load)| load.split_once(' '));
+            if let Some((began, found)) = load {
+                return (began.parse().unwrap(), found == "found");
+            }
+        }
+    }
+
+    /// When the last load began that still found the session.
+    fn last_load(&mut self) -> u128 {
+        let mut last = 0;
+        loop {
+            match self.next_load() {
+                (began, true) => last = began,
+                (_, false) => return last,
+            }
+        }
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn now() -> u128 {
+    SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis()
+}
+
+/// The key and the place, in the process that is the other server.
+fn other_server() -> Option<(Key, String)> {
+    let told = std::env::var(VARIABLE).ok()?;
+    let (key, place) = told.split_once(' ').unwrap();
+    Some((key.parse().unwrap(), place.to_owned()))
+}
+
+async fn serve(store: &impl Store, key: &Key) {
+    loop {
+        let began = now();
+        let found = store.load(key, Touch::No).await.unwrap().is_some();
+        println!("load {began} {}", if found { "found" } else { "none" });
+        if !found {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+async fn put(store: &impl Store, key: &Key, owner: Option<&Owner>) {
+    let lifetime = Lifetime::idle(Duration::from_secs(3_600)).unwrap();
+    let record = NewRecord { owner, ..NewRecord::new("data", lifetime) };
+    store.insert(key, &record).await.unwrap();
+}
+
+/// The other server finds the session in its cache.
+fn is_warm(other: &mut Other) {
+    for _ in 0..20 {
+        assert!(other.next_load().1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_was_ended_is_gone_on_every_server_within_the_bound() {
+    if let Some((key, file)) = other_server() {
+        let far = Sqlite::connect(&file).await.unwrap();
+        let store = Cached::builder(far).staleness(STALENESS).build().unwrap();
+        return serve(&store, &key).await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = format!("sqlite:{}", folder.path().join("sessions.db").display());
+    let far = Sqlite::connect(&file).await.unwrap();
+    far.migrate().await.unwrap();
+    let store = Cached::builder(far).staleness(STALENESS).build().unwrap();
+    let key = random_key();
+    put(&store, &key, None).await;
+    let test = "processes::a_session_that_was_ended_is_gone_on_every_server_within_the_bound";
+    let mut other = Other::start(test, &file, &key);
+    is_warm(&mut other);
+
+    assert_eq!(store.remove(&key, Condition::Always).await.unwrap(), Removed::Done);
+    let ended = now();
+    assert!(store.load(&key, Touch::No).await.unwrap().is_none(), "here it is gone at once");
+    // However slow this machine is: no load that began later than that found it.
+    let last = other.last_load();
+    assert!(last <= ended + STALENESS.as_millis(), "{} ms", last - ended);
+    println!("the last load found it {} ms after its end", last.saturating_sub(ended));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_was_ended_is_gone_as_soon_as_redis_tells() {
+    let store = async |place: &str| {
+        let (prefix, url) = place.split_once(' ').unwrap();
+        let far = Redis::builder().prefix(prefix).connect(url).await.unwrap();
+        Cached::builder(far).staleness(STALENESS_IF_TOLD).watch().await.unwrap()
+    };
+    if let Some((key, place)) = other_server() {
+        return serve(&store(&place).await, &key).await;
+    }
+    let place = format!("{} {}", fresh_name(), test_servers::redis_url());
+    let store = store(&place).await;
+    let key = random_key();
+    put(&store, &key, None).await;
+    let test = "processes::a_session_that_was_ended_is_gone_as_soon_as_redis_tells";
+    let mut other = Other::start(test, &place, &key);
+    is_warm(&mut other);
+
+    assert_eq!(store.remove(&key, Condition::Always).await.unwrap(), Removed::Done);
+    let ended = now();
+    let last = other.last_load();
+    assert!(last <= ended + SOON.as_millis(), "{} ms", last - ended);
+    println!("the last load found it {} ms after its end", last.saturating_sub(ended));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owners_sessions_that_were_ended_are_gone_as_soon_as_postgres_tells() {
+    let store = async |place: &str| {
+        let (table, url) = place.split_once(' ').unwrap();
+        let far = Postgres::builder().table(table).tell_changes(true).connect(url).await.unwrap();
+        far.migrate().await.unwrap();
+        Cached::builder(far).staleness(STALENESS_IF_TOLD).watch().await.unwrap()
+    };
+    if let Some((key, place)) = other_server() {
+        return serve(&store(&place).await, &key).await;
+    }
+    let place = format!("{} {}", fresh_name(), test_servers::postgres_url());
+    let store = store(&place).await;
+    let (key, owner) = (random_key(), Owner::new("anna").unwrap());
+    put(&store, &key, Some(&owner)).await;
+    let test = "processes::an_owners_sessions_that_were_ended_are_gone_as_soon_as_postgres_tells";
+    let mut other = Other::start(test, &place, &key);
+    is_warm(&mut other);
+
+    store.remove_owned(&owner, None).await.unwrap();
+    let ended = now();
+    let last = other.last_load();
+    assert!(last <= ended + SOON.as_millis(), "{} ms", last - ended);
+    println!("the last load found it {} ms after its end", last.saturating_sub(ended));
+}
