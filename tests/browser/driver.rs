@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Lines};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ impl Driver {
         }
         let mut program = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "chromedriver", "--port=0"])
+            .process_group(0)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -110,9 +112,9 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // The driver ends its browser when it is asked to terminate.
-        let pid = self.program.id().to_string();
-        let _ = Command::new("kill").args(["-TERM", &pid]).status();
+        // The driver and its browser, which it would leave behind.
+        let group = format!("-{}", self.program.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
         let _ = self.program.wait();
     }
 }

@@ -59,7 +59,11 @@ pub async fn send_bytes(
     // A server that refuses early may close before it has read everything.
     let _ = stream.write_all(&request).await;
     let mut answer = Vec::new();
-    let read = stream.read_to_end(&mut answer).await;
+    let mut read = Ok(1);
+    // Not every server closes the connection that it was asked to close.
+    while matches!(read, Ok(1..)) && !is_whole(&answer) {
+        read = stream.read_buf(&mut answer).await;
+    }
     let answer = String::from_utf8(answer).unwrap();
     let (head, body) =
         answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{read:?}: {answer}"));
@@ -73,4 +77,15 @@ pub async fn send(server: SocketAddr, line: &str, token: &str, body: &str) -> An
     let headers: &[(&str, &[u8])] =
         if token.is_empty() { &[] } else { &[("authorization", bearer.as_bytes())] };
     send_bytes(server, line, headers, body).await
+}
+
+/// Whether an answer that says its length has all of it.
+fn is_whole(answer: &[u8]) -> bool {
+    let Ok(answer) = str::from_utf8(answer) else { return false };
+    let Some((head, body)) = answer.split_once("\r\n\r\n") else { return false };
+    let mut fields = head.lines().filter_map(|line| line.split_once(':'));
+    let length = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    length
+        .and_then(|(_, length)| length.trim().parse().ok())
+        .is_some_and(|length: usize| body.len() == length)
 }
