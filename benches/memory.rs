@@ -1,5 +1,6 @@
-//! What an operation of the memory store costs, with a thousand, a hundred thousand and a million
-//! sessions in it; and as the floor, what a get of the same data costs from the bare maps.
+//! What an operation of the memory store, and of the manager on it, costs with a thousand, a hundred
+//! thousand and a million sessions; and as the floor, what a get of the same data costs from the bare
+//! maps.
 
 use std::hint::black_box;
 use std::pin::pin;
@@ -9,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use serde::{Deserialize, Serialize};
 use token_session::store::{Clock, Memory, NewRecord, Store, Touch, Write};
-use token_session::{Key, Lifetime, Timestamp};
+use token_session::{Key, Lifetime, Timestamp, Token, TokenSession};
 
 const SIZES: [usize; 3] = [1_000, 100_000, 1_000_000];
 const DATA: &[u8] = br#"{"user":"0123456789","visits":17,"device":"Anna's phone"}"#;
@@ -128,5 +130,47 @@ fn operations(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, operations);
+/// The same through the manager: a token to a key, JSON to data and back.
+fn sessions(criterion: &mut Criterion) {
+    let data = || Data { user: "0123456789".to_owned(), visits: 17, device: "phone".to_owned() };
+    for size in SIZES {
+        let sessions = TokenSession::<Data>::in_memory();
+        let create = || now(sessions.create(&data())).expect("there is no cap").token;
+        let tokens: Vec<Token> = std::iter::repeat_with(create).take(size).collect();
+        let mut group = criterion.benchmark_group("sessions");
+        group.sample_size(20).measurement_time(Duration::from_secs(2));
+        group.warm_up_time(Duration::from_millis(500));
+        let mut bench = |name: &str, operation: &mut dyn FnMut(&Token)| {
+            let mut tokens = tokens.iter().cycle();
+            group.bench_function(BenchmarkId::new(name, size), |bencher| {
+                bencher.iter(|| operation(tokens.next().expect("a cycle has no end")));
+            });
+        };
+        bench("get", &mut |token| {
+            black_box(now(sessions.get_untouched(token))).ok();
+        });
+        bench("get and touch", &mut |token| {
+            black_box(now(sessions.get_and_touch(token))).ok();
+        });
+        bench("set", &mut |token| {
+            black_box(now(sessions.set(token, &data()))).ok();
+        });
+        bench("update", &mut |token| {
+            black_box(now(sessions.update(token, |data| data.visits += 1))).ok();
+        });
+        bench("create and destroy", &mut |_| {
+            now(sessions.destroy(&create())).ok();
+        });
+        group.finish();
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Data {
+    user: String,
+    visits: u32,
+    device: String,
+}
+
+criterion_group!(benches, operations, sessions);
 criterion_main!(benches);

@@ -217,7 +217,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
                 self.keep(&afresh, &found.budget).await?;
                 found.challenge = afresh;
             }
-            Charge::Done if found.challenge.payload != fresh.payload => {
+            Charge::Done if !is_about_the_same(&found.challenge, fresh) => {
                 // Its codes are of no use any more, and its guesses are as many as they were.
                 found.challenge = Challenge { salt: found.challenge.salt, ..afresh };
             }
@@ -237,6 +237,10 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
             Err(error) => Err(error),
         }
     }
+}
+
+fn is_about_the_same(one: &Challenge, other: &Challenge) -> bool {
+    (one.decoy, &one.payload) == (other.decoy, &other.payload)
 }
 
 impl<T, S, C> Clone for SubjectCodes<T, S, C> {

@@ -159,7 +159,9 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
                 Charge::Ended => return Err(CodeError::Refused),
             }
             let made = self.add_code(lock, &mut found.challenge, found.now)?;
-            if self.write(&lock.key, &found, self.policy.lifetime).await?.is_some() {
+            // A lease may be longer than a code's life.
+            let lifetime = self.policy.lifetime.max(found.expires_in);
+            if self.write(&lock.key, &found, lifetime).await?.is_some() {
                 return Ok((found, made));
             }
             pause(conflicts).await;

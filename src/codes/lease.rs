@@ -64,7 +64,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
         if self.repeated {
             return Ok(());
         }
-        if !self.write(&used, REPEAT).await? {
+        if !self.write(&used, |_| REPEAT).await? {
             return Err(CodeError::LeaseLost);
         }
         self.engine.count_use(&self.found).await;
@@ -78,13 +78,17 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
     /// The store's.
     pub async fn abort(&self) -> Result<(), CodeError> {
         if !self.repeated {
-            self.write(&State::Open, self.found.expires_in).await?;
+            self.write(&State::Open, |found| found.expires_in).await?;
         }
         Ok(())
     }
 
     /// Puts `state` in the place of this lease. False: the lease is another's, or none.
-    async fn write(&self, state: &State, lifetime: Duration) -> Result<bool, CodeError> {
+    async fn write(
+        &self,
+        state: &State,
+        lifetime: impl Fn(&Found) -> Duration,
+    ) -> Result<bool, CodeError> {
         let mut found = self.found.clone();
         for conflicts in 1..=RETRIES {
             match &found.challenge.state {
@@ -94,7 +98,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
                 _ => return Ok(false),
             }
             found.challenge.state = state.clone();
-            match self.engine.write(&self.receipt, &found, lifetime).await {
+            match self.engine.write(&self.receipt, &found, lifetime(&found)).await {
                 Ok(Some(_)) => return Ok(true),
                 Ok(None) => {}
                 Err(CodeError::Refused) => return Ok(false),

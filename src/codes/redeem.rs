@@ -10,6 +10,7 @@ use super::error::CodeError;
 use super::format::Code;
 use super::lease::{Lease, check_lease, draw_id};
 use crate::codec::Codec;
+use crate::key_ring::same;
 use crate::manager::retry::pause;
 use crate::store::AtomicStore;
 use crate::stored::{Blob, whole_seconds};
@@ -196,7 +197,8 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
         for conflicts in 1..=RETRIES {
             match &found.challenge.state {
                 State::Used { attempt: first, .. } => {
-                    if attempt.is_none() || attempt != *first {
+                    let both = attempt.as_ref().zip(first.as_ref());
+                    if !both.is_some_and(|(this, first)| same(&this.0, &first.0)) {
                         return Err(CodeError::Refused);
                     }
                     return Ok(Claim {

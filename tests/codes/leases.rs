@@ -112,6 +112,32 @@ async fn an_action_may_end_after_the_code_has_expired() {
 }
 
 #[tokio::test]
+async fn a_code_that_is_sent_during_a_lease_lives_its_whole_life() {
+    let (codes, clock) = codes_with_clock();
+    let issued = issue(&codes).await;
+    clock.advance(8 * MINUTE);
+    let guess = codes.guess(handle(&issued), issued.code.reveal());
+    let lease = guess.lease(MINUTE).await.unwrap();
+    let (second, _) = codes.resend(handle(&issued)).await.unwrap().message.unwrap();
+    lease.abort().await.unwrap();
+    clock.advance(10 * MINUTE - MILLISECOND);
+    codes.redeem(handle(&issued), second.reveal()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_code_that_is_sent_during_a_lease_does_not_end_it() {
+    let (store, clock) = store_with_clock();
+    let codes = builder(store).lifetime(MINUTE).resend_after(SECOND).build().unwrap();
+    let issued = issue(&codes).await;
+    clock.advance(SECOND);
+    let guess = codes.guess(handle(&issued), issued.code.reveal());
+    let lease = guess.lease(5 * MINUTE).await.unwrap();
+    codes.resend(handle(&issued)).await.unwrap();
+    clock.advance(4 * MINUTE);
+    lease.commit().await.unwrap();
+}
+
+#[tokio::test]
 async fn the_same_submit_after_the_commit_gets_the_first_answer() {
     let (codes, _) = codes_with_clock();
     let issued = issue(&codes).await;
