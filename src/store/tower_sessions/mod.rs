@@ -1,16 +1,17 @@
 //! [`TowerSessions`]: sessions in any store of the `tower-sessions` crates.
 
+mod versions;
+
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use tower_sessions_core::SessionStore;
-use tower_sessions_core::session::{Id, Record as TowerRecord};
-use tower_sessions_core::session_store::Error;
 
+use self::versions::{Core014, Core015, Failure, Kept, Tower};
 use super::{
     Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
     Store, StoreError, StoreErrorKind, Touch, Write,
@@ -21,8 +22,8 @@ use crate::token::Key;
 /// Where in a record of `tower-sessions` this crate's is.
 const FIELD: &str = "token-session";
 
-/// Keeps sessions in any [`SessionStore`] of the `tower-sessions` ecosystem: moka, sqlx, Redis,
-/// DynamoDB, Firestore and others.
+/// Keeps sessions in any `SessionStore` of the `tower-sessions` ecosystem: moka, sqlx, Redis,
+/// DynamoDB and others. A clone is the same store.
 ///
 /// ```
 /// use token_session::TokenSession;
@@ -37,6 +38,13 @@ const FIELD: &str = "token-session";
 /// assert!(sessions.get(&issued.token).await?.is_some());
 /// # Ok(()) }
 /// ```
+///
+/// Which constructor is the store's? The one whose version of `tower-sessions-core` it depends on:
+///
+/// | version | constructor | stores as of November 2026 |
+/// |---|---|---|
+/// | 0.15 | [`new`](Self::new) | `tower-sessions` 0.15 with its memory store, surrealdb |
+/// | 0.14 | [`new_0_14`](Self::new_0_14) | sqlx, Redis, moka, DynamoDB, rorm |
 ///
 /// # What is lost?
 /// Such a store can only save, load and delete. So this one is no
@@ -60,7 +68,7 @@ const FIELD: &str = "token-session";
 ///   is [`Unavailable`](StoreErrorKind::Unavailable).
 ///
 /// Within one request after the other, all else holds: lifetimes, versions, touches, expired records
-/// that do not exist.
+/// that do not exist. The tests run it on the stores for Redis and moka, and on the memory store.
 ///
 /// # What does an operation cost?
 /// | call | round trips |
@@ -68,6 +76,7 @@ const FIELD: &str = "token-session";
 /// | load, touch | 1, and 1 more when the touch is due |
 /// | insert, replace, take, remove | 2 |
 /// | rename | 4 |
+/// | insert, rename: what has expired is still under the key | 1 more |
 ///
 /// # What is where?
 /// The record's id is the first half of the key: 128 bits of a digest, which log nobody in here. Give
@@ -77,58 +86,75 @@ const FIELD: &str = "token-session";
 /// every store keeps more. Expired records are removed by the store's own means, such as
 /// `continuously_delete_expired`; [`sweep`](Store::sweep) does nothing.
 #[derive(Clone, Debug)]
-pub struct TowerSessions<S>(S);
+pub struct TowerSessions(Arc<dyn Tower>);
 
-impl<S: SessionStore> TowerSessions<S> {
-    /// Keeps sessions in this store.
-    pub fn new(store: S) -> Self {
-        Self(store)
+impl TowerSessions {
+    /// Keeps sessions in a store of `tower-sessions-core` 0.15.
+    pub fn new(store: impl tower_sessions_core::SessionStore) -> Self {
+        Self(Arc::new(Core015(store)))
+    }
+
+    /// Keeps sessions in a store of `tower-sessions-core` 0.14.
+    pub fn new_0_14(store: impl tower_sessions_core_0_14::SessionStore) -> Self {
+        Self(Arc::new(Core014(store)))
+    }
+
+    /// The session under a key, dead or alive.
+    async fn find(&self, key: &Key) -> Result<Option<Record>> {
+        let found = self.0.load(id(key)).await.map_err(|failure| error(key, failure))?;
+        found.map(|kept| Stored::of(key, kept)?.into_record(key)).transpose()
     }
 
     /// The live session under a key.
     async fn read(&self, key: &Key) -> Result<Option<Record>> {
-        let found = self.0.load(&id(key)).await.map_err(|error| failure(key, error))?;
-        let Some(found) = found else {
-            return Ok(None);
-        };
-        let record = Stored::of(key, found)?.into_record(key)?;
-        Ok((record.meta.expires_at() > record.meta.now).then_some(record))
+        Ok(self.find(key).await?.filter(is_live))
+    }
+
+    /// Removes what is dead under a key; whether nothing is there now.
+    async fn clear_away(&self, key: &Key) -> Result<bool> {
+        match self.find(key).await? {
+            Some(record) if is_live(&record) => return Ok(false),
+            Some(_) => self.delete(key, id(key)).await?,
+            None => {}
+        }
+        Ok(true)
     }
 
     /// Creates a record under a key that holds none; whether it did.
     async fn create(&self, key: &Key, record: &Record) -> Result<bool> {
         let wanted = in_tower(key, record)?;
-        // The second time because a record that has expired may still hold the id.
+        // The second time because a store may not show a record that has expired, and not let go of
+        // its id either.
         for _ in 0..2 {
-            let mut created = wanted.clone();
-            self.0.create(&mut created).await.map_err(|error| failure(key, error))?;
-            if created.id == wanted.id {
+            let created = self.0.create(wanted.clone()).await;
+            let id = created.map_err(|failure| error(key, failure))?;
+            if id == wanted.id {
                 return Ok(true);
             }
-            self.delete(key, &created.id).await?;
+            self.delete(key, id).await?;
             if self.read(key).await?.is_some() {
                 return Ok(false);
             }
-            self.delete(key, &wanted.id).await?;
+            self.delete(key, wanted.id).await?;
         }
         Ok(false)
     }
 
     async fn save(&self, key: &Key, record: &Record) -> Result<()> {
-        self.0.save(&in_tower(key, record)?).await.map_err(|error| failure(key, error))
+        self.0.save(in_tower(key, record)?).await.map_err(|failure| error(key, failure))
     }
 
-    async fn delete(&self, key: &Key, id: &Id) -> Result<()> {
-        self.0.delete(id).await.map_err(|error| failure(key, error))
+    async fn delete(&self, key: &Key, id: i128) -> Result<()> {
+        self.0.delete(id).await.map_err(|failure| error(key, failure))
     }
 }
 
-impl<S: SessionStore> Store for TowerSessions<S> {
+impl Store for TowerSessions {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         if record.owner.is_some() {
             return Err(no_owners());
         }
-        if self.read(key).await?.is_some() {
+        if !self.clear_away(key).await? {
             return Ok(Inserted::KeyTaken);
         }
         let now = now();
@@ -193,7 +219,7 @@ impl<S: SessionStore> Store for TowerSessions<S> {
         let Some(mut record) = self.read(from).await? else {
             return Ok(Renamed::Missing);
         };
-        if self.read(to).await?.is_some() {
+        if !self.clear_away(to).await? {
             return Ok(Renamed::KeyTaken);
         }
         let meta = &mut record.meta;
@@ -203,7 +229,7 @@ impl<S: SessionStore> Store for TowerSessions<S> {
             meta.authenticated_at = Some(meta.last_seen);
             meta.deadline = meta.lifetime.deadline(meta.last_seen);
         }
-        self.delete(from, &id(from)).await?;
+        self.delete(from, id(from)).await?;
         if self.create(to, &record).await? {
             Ok(Renamed::Done(record.meta))
         } else {
@@ -214,7 +240,7 @@ impl<S: SessionStore> Store for TowerSessions<S> {
     async fn take(&self, key: &Key) -> Result<Option<Record>> {
         let found = self.read(key).await?;
         if found.is_some() {
-            self.delete(key, &id(key)).await?;
+            self.delete(key, id(key)).await?;
         }
         Ok(found)
     }
@@ -232,7 +258,7 @@ impl<S: SessionStore> Store for TowerSessions<S> {
         if !holds {
             return Ok(Removed::Conflict);
         }
-        self.delete(key, &id(key)).await?;
+        self.delete(key, id(key)).await?;
         Ok(Removed::Done)
     }
 
@@ -276,8 +302,8 @@ struct Stored {
 }
 
 impl Stored {
-    fn of(key: &Key, mut record: TowerRecord) -> Result<Self> {
-        let stored = record.data.remove(FIELD).ok_or_else(|| {
+    fn of(key: &Key, mut kept: Kept) -> Result<Self> {
+        let stored = kept.data.remove(FIELD).ok_or_else(|| {
             StoreError::corrupt(key, format_args!("it has no `{FIELD}`; is it of tower-sessions?"))
         })?;
         serde_json::from_value(stored).map_err(|error| StoreError::corrupt(key, error))
@@ -311,7 +337,7 @@ impl Stored {
     }
 }
 
-fn in_tower(key: &Key, record: &Record) -> Result<TowerRecord> {
+fn in_tower(key: &Key, record: &Record) -> Result<Kept> {
     let Record { data, meta } = record;
     let millis = |timeout: Option<Duration>| {
         timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX))
@@ -335,11 +361,15 @@ fn in_tower(key: &Key, record: &Record) -> Result<TowerRecord> {
     let stored = serde_json::to_value(stored).map_err(|error| refused(&error))?;
     let ends = meta.expires_at().as_millis().div_ceil(1_000);
     let ends = i64::try_from(ends).map_err(|error| refused(&error))?;
-    Ok(TowerRecord {
+    Ok(Kept {
         id: id(key),
         data: HashMap::from([(FIELD.to_owned(), stored)]),
         expiry_date: OffsetDateTime::from_unix_timestamp(ends).map_err(|error| refused(&error))?,
     })
+}
+
+fn is_live(record: &Record) -> bool {
+    record.meta.expires_at() > record.meta.now
 }
 
 /// The clocks of application servers may differ: never backward.
@@ -347,29 +377,31 @@ fn see(meta: &mut Meta) {
     meta.last_seen = meta.last_seen.max(meta.now);
 }
 
-fn id(key: &Key) -> Id {
+fn id(key: &Key) -> i128 {
     let mut half = [0; 16];
     half.copy_from_slice(&key.as_bytes()[..16]);
-    Id(i128::from_be_bytes(half))
+    i128::from_be_bytes(half)
 }
 
 fn now() -> Timestamp {
     Timestamp::from_millis(0) + SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
 }
 
-fn failure(key: &Key, error: Error) -> StoreError {
-    match error {
-        Error::Backend(_) => StoreError::new(
-            StoreErrorKind::Unavailable,
-            "the store of tower-sessions failed; see what it says",
-        ),
-        Error::Decode(_) => StoreError::corrupt(key, "the store of tower-sessions cannot read it"),
-        Error::Encode(_) => StoreError::new(
-            StoreErrorKind::Refused,
-            format!("the store of tower-sessions cannot encode session {key}"),
-        ),
-    }
-    .with_source(error)
+fn error(key: &Key, failure: Failure) -> StoreError {
+    let (error, source) = match failure {
+        Failure::Backend(source) => {
+            let message = "the store of tower-sessions failed; see what it says";
+            (StoreError::new(StoreErrorKind::Unavailable, message), source)
+        }
+        Failure::Decode(source) => {
+            (StoreError::corrupt(key, "the store of tower-sessions cannot read it"), source)
+        }
+        Failure::Encode(source) => {
+            let message = format!("the store of tower-sessions cannot encode session {key}");
+            (StoreError::new(StoreErrorKind::Refused, message), source)
+        }
+    };
+    error.with_source(source)
 }
 
 fn no_owners() -> StoreError {
