@@ -89,7 +89,9 @@ impl MongoDbBuilder {
     }
 
     /// Opens a client of its own for a URL with a database, such as
-    /// `mongodb://user:password@host:27017/database`, and waits until the server answers.
+    /// `mongodb://user:password@host:27017/database`, and waits until the server answers. Such a store
+    /// tells [`Connected`](crate::Event::Connected) and
+    /// [`Disconnected`](crate::Event::Disconnected).
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) for a setting, a URL or an account that cannot be used,
