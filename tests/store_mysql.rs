@@ -9,7 +9,7 @@ use token_session::store::conformance::Harness;
 mod costs;
 #[path = "store_mysql/faults.rs"]
 mod faults;
-#[path = "store_mysql/isolation.rs"]
+#[path = "sql/isolation.rs"]
 mod isolation;
 #[path = "store_mysql/least_privilege.rs"]
 mod least_privilege;
@@ -19,7 +19,9 @@ mod protocol;
 mod proxy;
 #[path = "store_mysql/server.rs"]
 mod server;
-#[path = "store_mysql/sweeping.rs"]
+#[path = "sql/faults.rs"]
+mod sql_faults;
+#[path = "sql/sweeping.rs"]
 mod sweeping;
 #[path = "store_mysql/tables.rs"]
 mod tables;

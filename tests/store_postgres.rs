@@ -9,7 +9,7 @@ use token_session::store::conformance::Harness;
 mod costs;
 #[path = "store_postgres/faults.rs"]
 mod faults;
-#[path = "store_postgres/isolation.rs"]
+#[path = "sql/isolation.rs"]
 mod isolation;
 #[path = "store_postgres/least_privilege.rs"]
 mod least_privilege;
@@ -19,7 +19,9 @@ mod protocol;
 mod proxy;
 #[path = "store_postgres/server.rs"]
 mod server;
-#[path = "store_postgres/sweeping.rs"]
+#[path = "sql/faults.rs"]
+mod sql_faults;
+#[path = "sql/sweeping.rs"]
 mod sweeping;
 #[path = "store_postgres/tables.rs"]
 mod tables;

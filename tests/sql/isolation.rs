@@ -2,25 +2,23 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgPoolOptions;
-use token_session::store::Postgres;
 use token_session::store::conformance::{Harness, insert, load, owners, remove, rename, replace};
 
-use crate::server::fresh_name;
+use crate::server::{LEVELS, PoolOptions, Sql, fresh_name, shared_url};
 
 /// Connections that begin with this statement.
 struct With(&'static str);
 
 impl Harness for With {
-    type Store = Postgres;
+    type Store = Sql;
 
-    async fn store(&self) -> Postgres {
+    async fn store(&self) -> Sql {
         let level = self.0;
-        let pool = PgPoolOptions::new().max_connections(8).after_connect(move |connection, _| {
+        let pool = PoolOptions::new().max_connections(8).after_connect(move |connection, _| {
             Box::pin(async move { sqlx::query(level).execute(connection).await.map(drop) })
         });
-        let pool = pool.connect(test_servers::postgres_url()).await.unwrap();
-        let builder = Postgres::builder().table(fresh_name());
+        let pool = pool.connect(shared_url()).await.unwrap();
+        let builder = Sql::builder().table(fresh_name());
         let store = builder.timeout(Duration::from_secs(60)).build(pool).unwrap();
         store.migrate().await.unwrap();
         store
@@ -51,10 +49,7 @@ async fn races(harness: &With) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_weaker_or_a_stronger_level_changes_nothing() {
-    for level in [
-        "SET default_transaction_isolation = 'repeatable read'",
-        "SET default_transaction_isolation = 'serializable'",
-    ] {
+    for level in LEVELS {
         races(&With(level)).await;
     }
 }

@@ -1,36 +1,25 @@
-//! Sweepers beside each other, and beside other work.
+//! Sweepers beside each other, and beside other work, on every server that speaks SQL.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use sqlx::MySqlPool;
-use sqlx::mysql::MySqlPoolOptions;
-use token_session::store::{MySql, Store};
+use token_session::store::Store;
 use token_session::{Event, Events};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::server::{fresh_name, number, run};
+use crate::server::{
+    HOLD_ONE, Pool, PoolOptions, Sql, expired_rows, fresh_name, number, shared_url,
+};
 
 /// A store with so many expired rows, and its table.
-async fn with_expired(rows: usize) -> (MySql, MySqlPool, String) {
+async fn with_expired(rows: usize) -> (Sql, Pool, String) {
     let table = fresh_name();
-    let pool = MySqlPoolOptions::new().max_connections(10);
-    let pool = pool.connect(test_servers::mysql_url()).await.unwrap();
-    let store = MySql::builder().table(&table).build(pool.clone()).unwrap();
+    let pool = PoolOptions::new().max_connections(10);
+    let pool = pool.connect(shared_url()).await.unwrap();
+    let store = Sql::builder().table(&table).build(pool.clone()).unwrap();
     store.migrate().await.unwrap();
-    // A recursion ends at a thousand rows by default.
-    for first in (1..=rows).step_by(500) {
-        let last = rows.min(first + 499);
-        let fill = format!(
-            "INSERT INTO {table} (`key`, data, version, idle_ms, created_at, last_seen)
-             WITH RECURSIVE numbers AS (
-                 SELECT {first} AS n UNION ALL SELECT n + 1 FROM numbers WHERE n < {last}
-             )
-             SELECT UNHEX(SHA2(n, 256)), 'data', 1, 1000, n, n FROM numbers"
-        );
-        run(&pool, fill).await;
-    }
+    expired_rows(&pool, &table, rows).await;
     (store, pool, table)
 }
 
@@ -68,7 +57,7 @@ async fn of_several_sweepers_each_row_is_freed_by_one() {
 async fn a_row_that_somebody_holds_is_passed_over() {
     let (store, pool, table) = with_expired(10).await;
     let mut holder = pool.begin().await.unwrap();
-    let hold = format!("SELECT id FROM {table} WHERE id = 3 FOR UPDATE");
+    let hold = HOLD_ONE.replace("{table}", &table);
     let held = sqlx::query(sqlx::AssertSqlSafe(hold));
     assert_eq!(held.fetch_all(&mut *holder).await.unwrap().len(), 1);
     assert_eq!(store.sweep(100).await.unwrap(), 9);
