@@ -34,7 +34,7 @@
 //! |---|---|
 //! | [`TokenSession`], [`Builder`] | what an application does with sessions, and how it is configured |
 //! | [`codes`], [`links`] | one-time codes to type, and links to click |
-//! | [`http`](mod@http) | the layer and the extractors for servers (features `http`, `axum`, `actix`) |
+//! | `http` | the layer and the extractors for servers (features `http`, `axum`, `actix`) |
 //! | [`store`] | the contract of stores, the memory store, and one store a feature |
 //! | [`Token`], [`Key`] | the secret that a client holds, and what a store sees of it |
 //! | [`Record`], [`Meta`], [`Lifetime`] | what a store keeps |

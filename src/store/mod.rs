@@ -14,7 +14,7 @@
 //!   answer that is lost on the way.
 //! * **A dropped future** leaves the operation done or not done, never half done.
 //!
-//! [`conformance`] (feature `conformance`) holds a test for each sentence here and below, for
+//! The module `conformance` (feature `conformance`) holds a test for each sentence here and below, for
 //! stores of your own too.
 
 mod any;

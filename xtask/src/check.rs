@@ -31,9 +31,8 @@ fn steps() -> Result<Vec<(String, Command)>> {
         let lints = clippy(&["--lib", "--no-default-features", "--features", &feature]);
         steps.push((format!("lints of feature {feature}"), lints));
     }
-    let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--all-features"]);
-    docs.env("RUSTDOCFLAGS", "-D warnings");
-    steps.push(("docs".to_owned(), docs));
+    steps.push(("docs".to_owned(), docs(&["--workspace", "--all-features"])));
+    steps.push(("docs without features".to_owned(), docs(&["--lib", "--no-default-features"])));
 
     let mut deny = Command::new(cargo_deny()?);
     deny.args(["check", "licenses", "bans", "sources"]).current_dir(root());
@@ -44,6 +43,12 @@ fn steps() -> Result<Vec<(String, Command)>> {
 fn clippy(selection: &[&str]) -> Command {
     let mut command = cargo(&["clippy", "--quiet"]);
     command.args(selection).args(["--", "-D", "warnings"]);
+    command
+}
+
+fn docs(selection: &[&str]) -> Command {
+    let mut command = cargo(&["doc", "--no-deps"]);
+    command.args(selection).env("RUSTDOCFLAGS", "-D warnings");
     command
 }
 
