@@ -7,6 +7,7 @@ use tower_layer::Layer;
 
 use super::service::SessionService;
 use super::sessions::{Edge, Manager};
+use super::signed_cookie::SignedCookie;
 use super::transport::Transport;
 use crate::codec::Codec;
 use crate::manager::TokenSession;
@@ -20,7 +21,8 @@ use crate::store::Store;
 /// 1. `Authorization: Bearer …`: on.
 /// 2. The header `token-session`: on.
 /// 3. A cookie: off. It is read, never set. A browser sends a cookie with requests that other sites
-///    make too, so switch it on only behind a defence against CSRF.
+///    make too, so switch it on only behind a defence against CSRF. That of express-session, which
+///    is signed, has an [option of its own](Self::signed_cookie).
 /// 4. A query parameter: off. URLs end up in logs and in `Referer` (RFC 6750, section 5.3); it is
 ///    taken out of the URI before the handler, or a logging layer further in, sees it.
 ///
@@ -96,6 +98,13 @@ impl<T: Send + Sync + 'static> SessionLayer<T> {
     #[must_use]
     pub fn cookie(self, name: impl Into<String>) -> Self {
         self.with(|transport| transport.cookie = Some(name.into()))
+    }
+
+    /// Reads the token from the signed cookie of express-session too. The warning about cookies
+    /// above is for it as well, and whoever changes the token [sets the cookie again](SignedCookie).
+    #[must_use]
+    pub fn signed_cookie(self, cookie: SignedCookie) -> Self {
+        self.with(|transport| transport.signed_cookie = Some(cookie))
     }
 
     /// Reads the token from this query parameter too, and takes it out of the URI.

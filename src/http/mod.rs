@@ -77,6 +77,7 @@ mod rejection;
 mod service;
 mod session;
 mod sessions;
+mod signed_cookie;
 mod transport;
 
 pub use ::http::HeaderName;
@@ -89,3 +90,4 @@ pub use self::rejection::Rejection;
 pub use self::service::SessionService;
 pub use self::session::Session;
 pub use self::sessions::Sessions;
+pub use self::signed_cookie::{SignedCookie, SignedCookieError};

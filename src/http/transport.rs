@@ -3,6 +3,7 @@
 use http::header::{AUTHORIZATION, COOKIE, HeaderName};
 use percent_encoding::percent_decode_str;
 
+use super::signed_cookie::SignedCookie;
 use crate::token::{Token, TokenError};
 
 /// The carriers that are looked at.
@@ -13,6 +14,7 @@ pub(super) struct Transport {
     pub(super) header: HeaderName,
     pub(super) reads_header: bool,
     pub(super) cookie: Option<String>,
+    pub(super) signed_cookie: Option<SignedCookie>,
     pub(super) query: Option<String>,
 }
 
@@ -46,7 +48,14 @@ impl Presented {
 impl Default for Transport {
     fn default() -> Self {
         let header = HeaderName::from_static("token-session");
-        Self { bearer: true, header, reads_header: true, cookie: None, query: None }
+        Self {
+            bearer: true,
+            header,
+            reads_header: true,
+            cookie: None,
+            signed_cookie: None,
+            query: None,
+        }
     }
 }
 
@@ -74,6 +83,15 @@ impl Transport {
         if let Some(name) = &self.cookie {
             for value in values(&COOKIE) {
                 cookies(value, name, |text| presented.add_bytes(text));
+            }
+        }
+        if let Some(cookie) = &self.signed_cookie {
+            for value in values(&COOKIE) {
+                cookies(value, cookie.name(), |text| {
+                    if let Some(token) = cookie.verify(text) {
+                        presented.add_bytes(&token);
+                    }
+                });
             }
         }
         let mut rest = None;
@@ -131,7 +149,8 @@ mod tests {
 
     fn find(headers: &[(&str, &str)], path_and_query: &str) -> (String, Option<String>) {
         let (cookie, query) = (Some("tks".to_owned()), Some("token".to_owned()));
-        let transport = Transport { cookie, query, ..Transport::default() };
+        let signed_cookie = Some(SignedCookie::new("connect.sid", "keyboard cat").unwrap());
+        let transport = Transport { cookie, signed_cookie, query, ..Transport::default() };
         let values = |name: &HeaderName| {
             let name = name.to_string();
             let of_name = headers.iter().filter(move |(key, _)| *key == name);
@@ -168,6 +187,20 @@ mod tests {
         assert_eq!(found(&[("authorization", "Basic YTpi")]), "nothing");
         assert_eq!(found(&[("authorization", "Bearer")]), "nothing");
         assert_eq!(found(&[("cookie", "xtks=abc; tk=abc")]), "nothing");
+    }
+
+    #[test]
+    fn a_signed_cookie_is_a_token_and_an_unsigned_one_is_nothing() {
+        let id = "zcM2Gl1Bi74mNZtjVhHvdCqfXrqsTD6F";
+        let signed = format!("connect.sid=s:{id}.j0218p/fKkbnSfeCzraxfw7OGozLTTcXcRsqZsLnmGQ");
+        assert_eq!(found(&[("cookie", &format!("a=b; {signed}"))]), id);
+        let other = signed.replace("j0218p", "AAAAAA");
+        for unsigned in [&format!("connect.sid={id}"), &format!("connect.sid=s:{id}"), &other] {
+            assert_eq!(found(&[("cookie", unsigned)]), "nothing");
+            assert_eq!(found(&[("cookie", unsigned), ("token-session", "abc")]), "abc");
+        }
+        assert_eq!(found(&[("cookie", &signed), ("token-session", "abc")]), "ambiguous");
+        assert_eq!(found(&[("cookie", &signed), ("token-session", id)]), id);
     }
 
     #[test]

@@ -137,6 +137,7 @@ on_every_server! {
         a_token_that_was_not_made_here_is_never_adopted,
         what_needs_fresh_proof_answers_with_a_step_up_challenge,
         every_carrier_that_is_on_is_read,
+        a_signed_cookie_is_believed_by_its_signature_alone,
         a_handler_without_the_layer_says_what_is_missing,
         the_generator_sees_the_request,
         a_dump_of_the_store_logs_nobody_in;

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use token_session::http::{SessionLayer, SignedCookie};
 use token_session::store::{Memory, Store, Write};
 use token_session::{KeyScheme, Origin, Token, TokenSession};
 
-use super::{Server, Setup};
+use super::{Data, Server, Setup};
 use crate::client::{send, send_bytes};
 use crate::spy::Spy;
 
@@ -143,12 +144,37 @@ pub async fn what_needs_fresh_proof_answers_with_a_step_up_challenge(server: Ser
     assert_eq!(service.ask("GET /fresh", &token).await.status, 401);
 }
 
+fn of_express() -> SignedCookie {
+    SignedCookie::new("connect.sid", "secret").unwrap()
+}
+
+pub async fn a_signed_cookie_is_believed_by_its_signature_alone(server: Server) {
+    let service = server.start_with(|layer| layer.signed_cookie(of_express())).await;
+    let issued = service.login().await;
+    let forger = SignedCookie::new("connect.sid", "another secret").unwrap();
+    let forged = forger.set(&issued.token, "").unwrap();
+    let unsigned = format!("connect.sid={}", issued.token.reveal());
+    for cookie in [forged.as_bytes(), unsigned.as_bytes()] {
+        let answer = send_bytes(service.address, "GET /read", &[("cookie", cookie)], "").await;
+        assert_eq!(answer.status, 401);
+        assert_eq!(answer.header("set-cookie"), None);
+    }
+    let signed = of_express().set(&issued.token, "").unwrap();
+    let answer =
+        send_bytes(service.address, "GET /read", &[("cookie", signed.as_bytes())], "").await;
+    assert_eq!((answer.status, answer.header("set-cookie")), (200, None));
+}
+
 pub async fn every_carrier_that_is_on_is_read(server: Server) {
-    let service = server.start_with(|layer| layer.cookie("tks").query("token")).await;
+    let on =
+        |layer: SessionLayer<Data>| layer.cookie("tks").query("token").signed_cookie(of_express());
+    let service = server.start_with(on).await;
     let issued = service.login().await;
     let token = issued.token.reveal();
     let cookie = format!("a=b; tks={token}");
-    for headers in [("token-session", token), ("cookie", &cookie)] {
+    let signed = of_express().set(&issued.token, "").unwrap();
+    let signed = signed.to_str().unwrap();
+    for headers in [("token-session", token), ("cookie", &cookie), ("cookie", signed)] {
         let headers: [(&str, &[u8]); 1] = [(headers.0, headers.1.as_bytes())];
         assert_eq!(send_bytes(service.address, "GET /read", &headers, "").await.status, 200);
     }
