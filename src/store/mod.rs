@@ -38,6 +38,7 @@ mod sqlite;
 mod tower_sessions;
 mod watch;
 
+use std::fmt;
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -416,14 +417,23 @@ pub enum Removed {
 
 /// Where a [scan](Store::scan) goes on. Its bytes mean something to the store that made it alone.
 ///
+/// Never give it to a client: a store of `compat` may have put a session's id in it, which is its
+/// token. That is why `Debug` shows none of the bytes.
+///
 /// ```
 /// use token_session::store::Cursor;
 ///
 /// let cursor = Cursor::new(*b"17");
 /// assert_eq!(cursor.as_bytes(), b"17");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Cursor(Bytes);
+
+impl fmt::Debug for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cursor(…)")
+    }
+}
 
 impl Cursor {
     /// A place that the store finds again by these bytes.
@@ -444,4 +454,16 @@ pub struct Page {
     pub records: Vec<(Key, Record)>,
     /// Where to go on; `None` when this was the last page.
     pub next: Option<Cursor>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_id_that_a_cursor_holds() {
+        let next = Some(Cursor::new("zcM2Gl1Bi74mNZtjVhHvdCqfXrqsTD6F"));
+        let page = Page { records: Vec::new(), next };
+        assert_eq!(format!("{page:?}"), "Page { records: [], next: Some(Cursor(…)) }");
+    }
 }
