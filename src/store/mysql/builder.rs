@@ -99,13 +99,18 @@ impl MySqlBuilder {
         })?;
         // Whole seconds, and at least one.
         let seconds = self.timeout.as_secs().max(1);
-        let limit: Arc<str> = format!("SET SESSION innodb_lock_wait_timeout = {seconds}").into();
+        // Without the strict mode, MySQL cuts off what a column is too small for, and says nothing.
+        let session: Arc<str> = format!(
+            "SET SESSION innodb_lock_wait_timeout = {seconds}, \
+             sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')"
+        )
+        .into();
         let pool = MySqlPoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(self.timeout)
             .after_connect(move |connection, _| {
-                let limit = raw_sql(AssertSqlSafe(Arc::clone(&limit)));
-                Box::pin(async move { connection.execute(limit).await.map(drop) })
+                let session = raw_sql(AssertSqlSafe(Arc::clone(&session)));
+                Box::pin(async move { connection.execute(session).await.map(drop) })
             })
             // The pool's own test would double the round trips of every operation.
             .test_before_acquire(false)
