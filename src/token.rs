@@ -137,7 +137,10 @@ pub struct Key {
     digest: [u8; 32],
     /// The token itself, for stores whose format keeps it; see
     /// [`Store::keeps_plain_ids`](crate::store::Store::keeps_plain_ids). Wiped with the last clone.
-    #[expect(dead_code, reason = "the stores that read it are on their way")]
+    #[cfg_attr(
+        not(any(feature = "mongodb", feature = "mysql", feature = "postgres", feature = "redis")),
+        expect(dead_code, reason = "only the stores of these features read it")
+    )]
     plain: Option<Arc<Zeroizing<String>>>,
 }
 
@@ -155,6 +158,12 @@ impl Key {
             digest: Sha256::digest(id).into(),
             plain: Some(Arc::new(Zeroizing::new(id.to_owned()))),
         }
+    }
+
+    /// The token itself, where the key holds it.
+    #[cfg(any(feature = "mongodb", feature = "mysql", feature = "postgres", feature = "redis"))]
+    pub(crate) fn plain_id(&self) -> Option<&str> {
+        self.plain.as_deref().map(|id| id.as_str())
     }
 
     /// The bytes that a store keeps.

@@ -19,6 +19,8 @@
 
 mod any;
 mod cached;
+#[cfg(any(feature = "mongodb", feature = "mysql", feature = "postgres", feature = "redis"))]
+pub mod compat;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod memory;

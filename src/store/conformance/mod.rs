@@ -42,7 +42,7 @@ use tokio::task::{JoinSet, yield_now};
 
 use super::{Inserted, NewRecord, Store, Touch};
 use crate::record::{Label, Lifetime, Meta, Owner, Record};
-use crate::token::Key;
+use crate::token::{Key, Token};
 
 pub mod administration;
 pub mod codes;
@@ -291,10 +291,10 @@ async fn fresh<H: Harness>(harness: &H) -> Arc<H::Store> {
     Arc::new(harness.store().await)
 }
 
+/// With the token, as the manager hands it to a store whose format keeps it.
 fn random_key() -> Key {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-    Key::from_bytes(bytes)
+    let token = Token::random("").expect("the operating system gives random bytes");
+    Key::with_plain_id(token.reveal())
 }
 
 fn random_key_where(fits: impl Fn(&Key) -> bool) -> Key {

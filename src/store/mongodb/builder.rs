@@ -12,7 +12,7 @@ use mongodb::options::{
 use mongodb::{Client, Database};
 
 use super::presence::Presence;
-use super::{MongoDb, error};
+use super::{MongoDb, error, within};
 use crate::store::{Result, StoreError, StoreErrorKind};
 
 /// Settings of a [`MongoDb`] store.
@@ -97,6 +97,20 @@ impl MongoDbBuilder {
     /// [`Refused`](StoreErrorKind::Refused) for a setting, a URL or an account that cannot be used,
     /// [`Unavailable`](StoreErrorKind::Unavailable) when no server is within reach.
     pub async fn connect(self, url: &str) -> Result<MongoDb> {
+        let presence = Arc::<Presence>::default();
+        let database = self.reach(url, &presence).await?;
+        self.build(&database, presence)
+    }
+
+    /// The database of the client that [`connect`](Self::connect) opens, for another store.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn open(&self, url: &str) -> Result<Database> {
+        self.reach(url, &Arc::default()).await
+    }
+
+    async fn reach(&self, url: &str, presence: &Arc<Presence>) -> Result<Database> {
         let mut options = ClientOptions::parse(url).await.map_err(error::in_the_url)?;
         let name = options.default_database.clone().ok_or_else(|| {
             let message = "the URL of MongoDB names no database; \
@@ -105,18 +119,16 @@ impl MongoDbBuilder {
         })?;
         // The driver's own 30 seconds would outlive every operation.
         options.server_selection_timeout.get_or_insert(self.timeout);
-        let presence = Arc::<Presence>::default();
-        let heard = Arc::clone(&presence);
+        let heard = Arc::clone(presence);
         options.sdam_event_handler = Some(EventHandler::callback(move |event| heard.hear(&event)));
         let client = Client::with_options(options).map_err(error::in_the_url)?;
-        let store = self.build(&client.database(&name), presence)?;
-        store
-            .within(store.timeout, async {
-                client.database(&name).run_command(doc! { "ping": 1 }).await?;
-                Ok(())
-            })
-            .await?;
-        Ok(store)
+        let database = client.database(&name);
+        within(self.timeout, async {
+            database.run_command(doc! { "ping": 1 }).await?;
+            Ok(())
+        })
+        .await?;
+        Ok(database)
     }
 
     /// Uses a database of a client that is there already. Its own read and write concern do not

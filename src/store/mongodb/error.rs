@@ -38,7 +38,7 @@ impl From<Failure> for StoreError {
 }
 
 /// A document with this key, or in this place of its owner, is there already.
-pub(super) fn is_duplicate(error: &Error) -> bool {
+pub(in crate::store) fn is_duplicate(error: &Error) -> bool {
     code(error) == Some(DUPLICATE_KEY)
 }
 
@@ -55,7 +55,7 @@ pub(super) fn in_the_url(error: Error) -> StoreError {
     }
 }
 
-fn of_driver(error: Error) -> StoreError {
+pub(in crate::store) fn of_driver(error: Error) -> StoreError {
     let (kind, what) = classify(&error);
     StoreError::new(kind, format!("MongoDB {what}")).with_source(error)
 }
@@ -122,7 +122,8 @@ fn of_code(code: i32) -> (StoreErrorKind, &'static str) {
     }
 }
 
-fn code(error: &Error) -> Option<i32> {
+/// The server's code, where the error is the server's.
+pub(in crate::store) fn code(error: &Error) -> Option<i32> {
     match &*error.kind {
         ErrorKind::Command(error) => Some(error.code),
         ErrorKind::Write(WriteFailure::WriteError(error)) => Some(error.code),

@@ -25,6 +25,7 @@ use crate::record::Owner;
 use crate::token::Key;
 
 pub use self::builder::MongoDbBuilder;
+pub(super) use self::error::{code as mongodb_code, is_duplicate, of_driver as mongodb_error};
 
 /// Keeps sessions in a collection of MongoDB 6.0 or later, one document a session, over the
 /// [driver](::mongodb) of its makers.
@@ -201,13 +202,17 @@ impl MongoDb {
         limit: Duration,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T> {
-        match timeout(limit, work).await {
-            Ok(done) => done.map_err(StoreError::from),
-            Err(_) => Err(StoreError::new(
-                StoreErrorKind::Unavailable,
-                format!("MongoDB did not answer within {limit:?}"),
-            )),
-        }
+        within(limit, work).await
+    }
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T> {
+    match timeout(limit, work).await {
+        Ok(done) => done.map_err(StoreError::from),
+        Err(_) => Err(StoreError::new(
+            StoreErrorKind::Unavailable,
+            format!("MongoDB did not answer within {limit:?}"),
+        )),
     }
 }
 

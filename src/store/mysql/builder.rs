@@ -90,6 +90,15 @@ impl MySqlBuilder {
     /// [`Refused`](StoreErrorKind::Refused) for a name, a URL or an account that cannot be used,
     /// [`Unavailable`](StoreErrorKind::Unavailable) when the server is out of reach.
     pub async fn connect(self, url: &str) -> Result<MySql> {
+        let pool = self.pool(url).await?;
+        self.build(pool)
+    }
+
+    /// The pool that [`connect`](Self::connect) opens, for another store.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn pool(&self, url: &str) -> Result<MySqlPool> {
         let options = MySqlConnectOptions::from_str(url).map_err(|error| {
             StoreError::new(
                 StoreErrorKind::Refused,
@@ -105,7 +114,7 @@ impl MySqlBuilder {
              sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')"
         )
         .into();
-        let pool = MySqlPoolOptions::new()
+        MySqlPoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(self.timeout)
             .after_connect(move |connection, _| {
@@ -124,8 +133,7 @@ impl MySqlBuilder {
             })
             .connect_with(options)
             .await
-            .map_err(store_error::<sqlx::MySql>)?;
-        self.build(pool)
+            .map_err(store_error::<sqlx::MySql>)
     }
 
     /// Uses a pool that is there already.

@@ -118,6 +118,15 @@ impl PostgresBuilder {
     /// [`Refused`](StoreErrorKind::Refused) for a name, a URL or an account that cannot be used,
     /// [`Unavailable`](StoreErrorKind::Unavailable) when the server is out of reach.
     pub async fn connect(self, url: &str) -> Result<Postgres> {
+        let pool = self.pool(url).await?;
+        self.build(pool)
+    }
+
+    /// The pool that [`connect`](Self::connect) opens, for another store.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn pool(&self, url: &str) -> Result<PgPool> {
         let options = PgConnectOptions::from_str(url).map_err(|error| {
             StoreError::new(
                 StoreErrorKind::Refused,
@@ -133,7 +142,7 @@ impl PostgresBuilder {
              SET idle_in_transaction_session_timeout = {patience}"
         )
         .into();
-        let pool = PgPoolOptions::new()
+        PgPoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(self.timeout)
             .after_connect(move |connection, _| {
@@ -152,8 +161,7 @@ impl PostgresBuilder {
             })
             .connect_with(options)
             .await
-            .map_err(store_error::<sqlx::Postgres>)?;
-        self.build(pool)
+            .map_err(store_error::<sqlx::Postgres>)
     }
 
     /// Uses a pool that is there already.

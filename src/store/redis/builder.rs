@@ -200,6 +200,16 @@ impl RedisBuilder {
         })))
     }
 
+    /// The connection that [`connect`](Self::connect) opens, for another store.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connection(&self, url: &str) -> Result<RedisConnection> {
+        let (connection, _) = self.open(Place::parse(url)?, &Arc::default()).await?;
+        connection.reach(Instant::now() + self.connect_timeout).await.map_err(store_error)?;
+        Ok(RedisConnection(connection))
+    }
+
     async fn open(&self, place: Place, presence: &Arc<Presence>) -> Result<(Connection, Source)> {
         let dialer = |info| Dialer::new(info, self.certificates.clone());
         let one = |target: Target| {

@@ -22,7 +22,7 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(
 /// The driver's cluster connection, and what it lacks: it sends a command again only when it
 /// certainly was not run.
 #[derive(Clone)]
-pub(super) struct Cluster {
+pub(in crate::store) struct Cluster {
     connection: ClusterConnection,
     detours: Option<Arc<Detours>>,
 }

@@ -9,8 +9,9 @@ use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::time::{Instant, timeout_at};
 
 use super::cluster::{Cluster, Node};
-use super::error::timed_out;
+use super::error::{is_unknown_script, timed_out};
 use super::link::Link;
+use super::script::Script;
 
 /// A connection that an application has already: a `ConnectionManager` or a `ClusterConnection` of
 /// the crate `redis`.
@@ -33,7 +34,7 @@ use super::link::Link;
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
-pub struct RedisConnection(pub(super) Connection);
+pub struct RedisConnection(pub(in crate::store) Connection);
 
 impl std::fmt::Debug for RedisConnection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -54,7 +55,7 @@ impl From<ClusterConnection> for RedisConnection {
 }
 
 #[derive(Clone)]
-pub(super) enum Connection {
+pub(in crate::store) enum Connection {
     Link(Arc<Link>),
     Manager(ConnectionManager),
     Cluster(Cluster),
@@ -62,7 +63,7 @@ pub(super) enum Connection {
 
 impl Connection {
     /// Sends a command to the server that has the slot, and waits for the answer until the deadline.
-    pub(super) async fn send(
+    pub(in crate::store) async fn send(
         &self,
         command: &Cmd,
         slot: u16,
@@ -81,6 +82,23 @@ impl Connection {
                 answer(send.await.unwrap_or_else(|_| Err(timed_out()))).map_err(name_cluster)
             }
             Self::Cluster(cluster) => cluster.send(command, slot, deadline).await,
+        }
+    }
+
+    /// Runs a script on the server that has the slot.
+    pub(in crate::store) async fn run(
+        &self,
+        script: &Script,
+        slot: u16,
+        keys: &[&[u8]],
+        args: &[&[u8]],
+        deadline: Instant,
+    ) -> RedisResult<Value> {
+        match self.send(&script.call(keys, args), slot, deadline).await {
+            Err(error) if is_unknown_script(&error) => {
+                self.send(&script.first_call(keys, args), slot, deadline).await
+            }
+            answer => answer,
         }
     }
 

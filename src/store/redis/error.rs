@@ -9,7 +9,7 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The store's error for a Redis one.
-pub(super) fn store_error(error: RedisError) -> StoreError {
+pub(in crate::store) fn store_error(error: RedisError) -> StoreError {
     let (kind, message) = classify(&error);
     StoreError::new(kind, message).with_source(error)
 }
@@ -25,7 +25,7 @@ pub(super) fn refused(message: impl Into<String>) -> StoreError {
 }
 
 /// The server, or something in between, answered what no script of this store answers.
-pub(super) fn unexpected() -> StoreError {
+pub(in crate::store) fn unexpected() -> StoreError {
     refused("Redis answered what it never should; is there a proxy that rewrites scripts?")
 }
 

@@ -40,7 +40,7 @@ impl Target {
 /// It differs from the driver's `ConnectionManager` where an outage is concerned: it finds the new
 /// master after a failover, replaces a connection that has gone silent, and goes on trying after
 /// an attempt that the server refused, as it does while it loads its data.
-pub(super) struct Link {
+pub(in crate::store) struct Link {
     target: Target,
     connect_timeout: Duration,
     presence: Arc<Presence>,

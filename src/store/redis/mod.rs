@@ -24,18 +24,21 @@ use std::time::Duration;
 use redis::Value;
 use tokio::time::Instant;
 
-use self::connection::Connection;
-use self::error::{is_unknown_script, store_error};
+use self::error::store_error;
 use self::listener::{Listener, Source};
 use self::names::Names;
 use self::presence::Presence;
-use self::script::Script;
 use super::{Result, Store, StoreError};
 use crate::record::Owner;
 use crate::token::Key;
 
 pub use self::builder::RedisBuilder;
+pub(super) use self::connection::Connection;
 pub use self::connection::RedisConnection;
+pub(super) use self::error::{store_error as redis_error, unexpected as redis_unexpected};
+pub(super) use self::names::{escape, slot_of_name};
+pub(super) use self::scan::Walk;
+pub(super) use self::script::Script;
 pub(super) use self::target::answers_to;
 
 /// Keeps sessions in Redis 7.0 or later, or in Valkey: on one server, behind Sentinel, or on a
@@ -203,14 +206,7 @@ impl Redis {
     ) -> Result<Value> {
         let Inner { connection, names, presence, timeout, .. } = &*self.0;
         let (slot, deadline) = (names.slot(partition), Instant::now() + *timeout);
-        let mut result = connection.send(&script.call(keys, args), slot, deadline).await;
-        if let Err(error) = &result
-            && is_unknown_script(error)
-        {
-            let first_call = script.first_call(keys, args);
-            result = connection.send(&first_call, slot, deadline).await;
-        }
-        match result {
+        match connection.run(script, slot, keys, args, deadline).await {
             Ok(value) => {
                 presence.succeeded();
                 Ok(value)

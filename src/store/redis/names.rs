@@ -148,8 +148,15 @@ fn crc16(bytes: &[u8]) -> u16 {
     })
 }
 
+/// The slot of a name: that of what stands between its first braces, where that is something.
+pub(in crate::store) fn slot_of_name(name: &str) -> u16 {
+    let tag = name.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+    let tag = tag.map(|(tag, _)| tag).filter(|tag| !tag.is_empty());
+    crc16(tag.unwrap_or(name).as_bytes()) % SLOTS as u16
+}
+
 /// A text that a glob pattern takes literally.
-fn escape(text: &str) -> String {
+pub(in crate::store) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {
         if matches!(char, '*' | '?' | '[' | ']' | '\\') {
@@ -219,6 +226,13 @@ mod tests {
         assert_eq!(Slot::new(slot), Some(Slot::for_key(names.index(&owner))));
         let nothing = names.nothing(owner.partition(256));
         assert_eq!(Slot::new(slot), Some(Slot::for_key(nothing)));
+    }
+
+    #[test]
+    fn the_slot_of_a_name_is_that_of_its_tag() {
+        for name in ["sess:abc", "{a}b", "a{b}c{d}", "{}a", "a{b", "a}b{c}", ""] {
+            assert_eq!(Slot::new(slot_of_name(name)), Some(Slot::for_key(name)), "{name}");
+        }
     }
 
     #[test]

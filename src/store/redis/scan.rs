@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::Redis;
 use super::cluster::Node;
+use super::connection::Connection;
 use super::error::{refused, store_error};
 use crate::store::{Cursor, Page, Result, Store, Touch};
 use crate::token::Key;
@@ -15,7 +16,7 @@ use crate::token::Key;
 const STEP: usize = 500;
 
 /// A walk through the keys of all masters that match a pattern.
-struct Walk {
+pub(in crate::store) struct Walk {
     nodes: Vec<Node>,
     /// Which node is being walked through.
     at: usize,
@@ -26,7 +27,7 @@ struct Walk {
 impl Redis {
     pub(super) async fn page(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         let mut walk = self.walk(after).await?;
-        let names = walk.step(self, &self.0.names.session_pattern(), limit).await?;
+        let names = self.step(&mut walk, &self.0.names.session_pattern(), limit).await?;
         let keys = self.keys(&names);
         let loads = keys.iter().map(|key| self.load(key, Touch::No));
         let records = try_join_all(loads).await?;
@@ -46,7 +47,7 @@ impl Redis {
         // Redis may name a key twice while it resizes its table.
         let mut live = HashSet::new();
         while !walk.is_over() {
-            let keys = self.keys(&walk.step(self, &pattern, STEP).await?);
+            let keys = self.keys(&self.step(&mut walk, &pattern, STEP).await?);
             let looks = keys.iter().map(|key| self.touch(key, Touch::No));
             let metas = try_join_all(looks).await?;
             let living = keys.iter().zip(metas).filter(|(_, meta)| meta.is_some());
@@ -60,7 +61,7 @@ impl Redis {
         let pattern = self.0.names.pattern();
         while !walk.is_over() {
             let mut by_slot = BTreeMap::<u16, Vec<Vec<u8>>>::new();
-            for name in walk.step(self, &pattern, STEP).await? {
+            for name in self.step(&mut walk, &pattern, STEP).await? {
                 by_slot.entry(self.0.names.slot_of(&name)).or_default().push(name);
             }
             let unlinks = by_slot.iter().map(|(&slot, names)| async move {
@@ -87,12 +88,11 @@ impl Redis {
     }
 
     async fn walk(&self, after: Option<&Cursor>) -> Result<Walk> {
-        let nodes = self.0.connection.nodes(self.deadline()).await;
-        let nodes = nodes.map_err(store_error)?;
-        match after {
-            None => Ok(Walk { nodes, at: 0, cursor: 0 }),
-            Some(place) => Walk::resume(nodes, place),
-        }
+        Walk::begin(&self.0.connection, after, self.deadline()).await
+    }
+
+    async fn step(&self, walk: &mut Walk, pattern: &str, count: usize) -> Result<Vec<Vec<u8>>> {
+        walk.step(&self.0.connection, pattern, count, self.deadline()).await
     }
 
     fn deadline(&self) -> Instant {
@@ -101,19 +101,35 @@ impl Redis {
 }
 
 impl Walk {
+    /// Begins, or goes on where another walk was.
+    pub(in crate::store) async fn begin(
+        connection: &Connection,
+        after: Option<&Cursor>,
+        deadline: Instant,
+    ) -> Result<Self> {
+        let nodes = connection.nodes(deadline).await.map_err(store_error)?;
+        match after {
+            None => Ok(Self { nodes, at: 0, cursor: 0 }),
+            Some(place) => Self::resume(nodes, place),
+        }
+    }
+
     /// The names on the next stretch, which may have none.
-    async fn step(&mut self, store: &Redis, pattern: &str, count: usize) -> Result<Vec<Vec<u8>>> {
+    pub(in crate::store) async fn step(
+        &mut self,
+        connection: &Connection,
+        pattern: &str,
+        count: usize,
+        deadline: Instant,
+    ) -> Result<Vec<Vec<u8>>> {
         let Some(node) = self.nodes.get(self.at) else {
             return Ok(Vec::new());
         };
         let mut command = redis::cmd("SCAN");
         command.arg(self.cursor).arg("MATCH").arg(pattern);
         command.arg("COUNT").arg(count.clamp(1, STEP));
-        let connection = &store.0.connection;
-        let answer = connection
-            .send(&command, node.first_slot, store.deadline())
-            .await
-            .map_err(store_error)?;
+        let answer = connection.send(&command, node.first_slot, deadline).await;
+        let answer = answer.map_err(store_error)?;
         let (cursor, names) = redis::from_redis_value::<(u64, Vec<Vec<u8>>)>(answer)
             .map_err(|error| store_error(error.into()))?;
         self.cursor = cursor;
@@ -123,12 +139,12 @@ impl Walk {
         Ok(names)
     }
 
-    fn is_over(&self) -> bool {
+    pub(in crate::store) fn is_over(&self) -> bool {
         self.at >= self.nodes.len()
     }
 
     /// Where the walk goes on: `<first slot> <cursor> <address>`.
-    fn place(&self) -> Option<Cursor> {
+    pub(in crate::store) fn place(&self) -> Option<Cursor> {
         let node = self.nodes.get(self.at)?;
         let Node { first_slot, address } = node;
         Some(Cursor::new(format!("{first_slot} {} {address}", self.cursor)))

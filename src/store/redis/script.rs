@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use redis::Cmd;
 
 /// A Lua script, known to the server by its digest.
-pub(super) struct Script {
+pub(in crate::store) struct Script {
     source: &'static str,
     digest: String,
 }
@@ -29,7 +29,7 @@ script!(OWNED = "read", "owned");
 script!(REMOVE_OWNED = "remove_owned");
 
 impl Script {
-    fn new(source: &'static str) -> Self {
+    pub(in crate::store) fn new(source: &'static str) -> Self {
         let digest = redis::Script::new(source).get_hash().to_owned();
         Self { source, digest }
     }

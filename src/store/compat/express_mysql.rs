@@ -1,0 +1,361 @@
+//! [`ExpressMysql`]: what express-mysql-session keeps.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sqlx::mysql::{MySqlArguments, MySqlPool, MySqlRow};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::operations::{self, Backend, Listed, impl_store};
+use super::session::{Format, Life, Stored};
+use super::shape::Shape;
+use crate::record::{Meta, Owner, Record, Timestamp};
+use crate::store::mysql::MySqlBuilder;
+use crate::store::sql::{Client, Quotes, fill, quoted, store_error};
+use crate::store::{
+    Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
+    Touch, Write,
+};
+use crate::token::Key;
+
+const QUOTES: Quotes = Quotes { mark: '`', longest: 64 };
+
+/// The server's clock in milliseconds. Not `UNIX_TIMESTAMP(NOW(3))`, which goes through the
+/// connection's time zone.
+const NOW: &str = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000";
+
+/// What the package rounds its clock to, and compares with.
+const SECOND: &str = "((TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000 + 500) \
+                      DIV 1000)";
+
+/// So many milliseconds from now, rounded as the package does. The column ends in 2106.
+const END: &str = "LEAST((TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000 + ? \
+                   + 500) DIV 1000, 4294967295)";
+
+/// The row of an id. The column may take no notice of trailing spaces, or of case: the bytes do.
+const ROW: &str = "{id} = ? AND CAST(CONVERT({id} USING utf8mb4) AS BINARY) = ?";
+
+/// A live row that is as it was read.
+const OLD: &str = "{row} AND {expires} >= {second} \
+                   AND CAST(CONVERT({data} USING utf8mb4) AS BINARY) = ?";
+
+/// Nothing in the column of the data reads as no session.
+const FETCH: &str = "SELECT CONVERT({data} USING utf8mb4), CAST({expires} AS SIGNED), {now} \
+                     FROM {sessions} WHERE {row} AND {expires} >= {second} AND {data} IS NOT NULL";
+
+const ADD: &str = "INSERT INTO {sessions} ({id}, {expires}, {data}) VALUES (?, {end}, ?)";
+
+const VACATE: &str = "DELETE FROM {sessions} WHERE {row} AND {expires} < {second}";
+
+const SWAP: &str = "UPDATE {sessions} SET {data} = ? WHERE {old}";
+
+const SWAP_FOR: &str = "UPDATE {sessions} SET {data} = ?, {expires} = {end} WHERE {old}";
+
+const EXTEND: &str = "UPDATE {sessions} SET {expires} = {end} WHERE {old}";
+
+const DISCARD: &str = "DELETE FROM {sessions} WHERE {old}";
+
+const CLOCK: &str = "SELECT {now}";
+
+const PAGE: &str = "SELECT CONVERT({data} USING utf8mb4), CAST({expires} AS SIGNED), {now}, \
+                    CONVERT({id} USING utf8mb4) FROM {sessions} WHERE {id} > ? \
+                    AND {expires} >= {second} AND {data} IS NOT NULL ORDER BY {id} LIMIT ?";
+
+const COUNT: &str = "SELECT COUNT(*) FROM {sessions} WHERE {expires} >= {second}";
+
+const CLEAR: &str = "DELETE FROM {sessions}";
+
+/// As the package does every 15 minutes: all rows are looked at, as the table has no index for it.
+const SWEEP: &str = "DELETE FROM {sessions} WHERE {expires} < {second} LIMIT ?";
+
+/// Shares the sessions that express-mysql-session 1 to 3 keeps in a table of MySQL or MariaDB. What is
+/// lost against [`MySql`](crate::store::MySql) stands in the [module's docs](super).
+///
+/// * Expiry is kept in whole seconds, as in Node, and at the latest in 2106.
+/// * An id has at most 128 bytes; a longer one is refused.
+/// * The column of the data is text. A `mediumtext` holds 16 MiB; the `text` of the package's
+///   versions before 2.1.2 holds 64 KiB, cookie and all, so give the manager a
+///   [`max_size`](crate::Builder::max_size) below that. With a column of MySQL's type JSON, which
+///   stores another text than it was given, a second write of one request meets a conflict.
+/// * The table is the Node service's: this store does not create it.
+/// * Each operation is one statement more than for Redis where the id is new and taken by an expired
+///   row.
+///
+/// ```no_run
+/// use token_session::store::compat::{ExpressMysql, Shape};
+/// use token_session::{Lifetime, TokenSession};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // The Node service: schema: { tableName: 'app_sessions' }
+/// let url = "mysql://app:password@db.example/shop";
+/// let store = ExpressMysql::connect(url, Shape::express()).await?.table(None, "app_sessions")?;
+/// let lifetime = Lifetime::idle_secs(86_400)?;
+/// let sessions = TokenSession::<Vec<String>>::builder().store(store).lifetime(lifetime).build()?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ExpressMysql {
+    client: Client<sqlx::MySql>,
+    table: String,
+    /// Of the id, the expiry, the data.
+    columns: [String; 3],
+    sql: Arc<Statements>,
+    format: Format,
+}
+
+#[derive(Debug)]
+struct Statements {
+    fetch: Arc<str>,
+    add: Arc<str>,
+    vacate: Arc<str>,
+    swap: Arc<str>,
+    swap_for: Arc<str>,
+    extend: Arc<str>,
+    discard: Arc<str>,
+    clock: Arc<str>,
+    page: Arc<str>,
+    count: Arc<str>,
+    clear: Arc<str>,
+    sweep: Arc<str>,
+}
+
+impl Statements {
+    fn new(table: &str, [id, expires, data]: &[String; 3]) -> Self {
+        let sql = |template: &str| {
+            let words = [("{old}", OLD), ("{row}", ROW), ("{end}", END), ("{now}", NOW)];
+            let template = fill(template, &words);
+            let template = fill(&template, &[("{second}", SECOND)]);
+            // In one pass, so that no name is looked at again.
+            names(
+                &template,
+                &[("id", id), ("expires", expires), ("data", data), ("sessions", table)],
+            )
+        };
+        Self {
+            fetch: sql(FETCH),
+            add: sql(ADD),
+            vacate: sql(VACATE),
+            swap: sql(SWAP),
+            swap_for: sql(SWAP_FOR),
+            extend: sql(EXTEND),
+            discard: sql(DISCARD),
+            clock: sql(CLOCK),
+            page: sql(PAGE),
+            count: sql(COUNT),
+            clear: sql(CLEAR),
+            sweep: sql(SWEEP),
+        }
+    }
+}
+
+/// Puts names in the place of `{words}`.
+fn names(template: &str, names: &[(&str, &str)]) -> Arc<str> {
+    let mut parts = template.split('{');
+    let mut sql = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (word, rest) = part.split_once('}').unwrap_or((part, ""));
+        let name = names.iter().find(|(other, _)| *other == word);
+        sql.push_str(name.map_or("", |(_, name)| name));
+        sql.push_str(rest);
+    }
+    sql.into()
+}
+
+fn query<'q>(sql: &Arc<str>) -> Query<'q, sqlx::MySql, MySqlArguments> {
+    sqlx::query(AssertSqlSafe(Arc::clone(sql)))
+}
+
+impl ExpressMysql {
+    /// Over a pool that is there already. Its connections should have `STRICT_TRANS_TABLES` in their
+    /// `sql_mode`: else MySQL cuts off what a column is too small for, and says nothing.
+    pub fn new(pool: MySqlPool, shape: Shape) -> Self {
+        let table = "`sessions`".to_owned();
+        let columns = ["`session_id`", "`expires`", "`data`"].map(str::to_owned);
+        Self {
+            client: Client { pool, timeout: Duration::from_secs(5) },
+            sql: Arc::new(Statements::new(&table, &columns)),
+            table,
+            columns,
+            format: operations::format::<Self>(shape),
+        }
+    }
+
+    /// Over a pool of its own, as [`MySql::connect`](crate::store::MySql::connect) makes one.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn connect(url: &str, shape: Shape) -> Result<Self> {
+        Ok(Self::new(MySqlBuilder::default().pool(url).await?, shape))
+    }
+
+    /// The table, the option `schema.tableName` of the package, where a database may stand before it.
+    /// Default: `sessions`, in the connection's database.
+    ///
+    /// # Errors
+    /// [`Refused`](crate::store::StoreErrorKind::Refused) for a name that none can have.
+    pub fn table(mut self, database: Option<&str>, name: &str) -> Result<Self> {
+        let table = quoted(name, QUOTES)?;
+        self.table = match database {
+            Some(database) => format!("{}.{table}", quoted(database, QUOTES)?),
+            None => table,
+        };
+        self.sql = Arc::new(Statements::new(&self.table, &self.columns));
+        Ok(self)
+    }
+
+    /// The columns, the option `schema.columnNames` of the package. Default: `session_id`, `expires`,
+    /// `data`.
+    ///
+    /// # Errors
+    /// [`Refused`](crate::store::StoreErrorKind::Refused) for a name that none can have.
+    pub fn columns(mut self, session_id: &str, expires: &str, data: &str) -> Result<Self> {
+        self.columns =
+            [quoted(session_id, QUOTES)?, quoted(expires, QUOTES)?, quoted(data, QUOTES)?];
+        self.sql = Arc::new(Statements::new(&self.table, &self.columns));
+        Ok(self)
+    }
+
+    /// How long an operation may take, the wait for a connection included. Default: 5 seconds.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.client.timeout = timeout;
+        self
+    }
+
+    async fn matched<'q>(
+        &self,
+        query: impl Fn() -> Query<'q, sqlx::MySql, MySqlArguments>,
+    ) -> Result<u64> {
+        Ok(self.client.call().done(query).await?.rows_affected())
+    }
+}
+
+/// The text, the second in which it ends, the clock.
+fn stored(row: &MySqlRow) -> Result<Stored> {
+    let decode = || {
+        let text: String = row.try_get(0)?;
+        let (expires, now): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
+        let millis = |number: i64| Timestamp::from_millis(number.try_into().unwrap_or_default());
+        Ok(Stored {
+            text: text.into(),
+            expires: Some(millis(expires.saturating_mul(1000))),
+            now: millis(now),
+        })
+    };
+    decode().map_err(store_error::<sqlx::MySql>)
+}
+
+fn millis(life: Duration) -> i64 {
+    i64::try_from(life.as_millis()).unwrap_or(i64::MAX / 2)
+}
+
+impl Backend for ExpressMysql {
+    const PACKAGE: &'static str = "express-mysql-session";
+    const TTL: Duration = Duration::from_secs(86_400);
+    const LONGEST_ID: usize = 128;
+
+    type Old = Bytes;
+
+    fn format(&self) -> &Format {
+        &self.format
+    }
+
+    async fn fetch(&self, id: &str) -> Result<Option<(Stored, Bytes)>> {
+        let fetch = || query(&self.sql.fetch).bind(id.to_owned()).bind(id.as_bytes().to_vec());
+        let row = self.client.call().row(fetch).await?;
+        let found = row.as_ref().map(stored).transpose()?;
+        Ok(found.map(|stored| (stored.clone(), stored.text)))
+    }
+
+    async fn add(&self, id: &str, text: &str, life: Option<Duration>) -> Result<Option<String>> {
+        let life = life.map_or(i64::MAX / 2, millis);
+        let mut call = self.client.call();
+        loop {
+            let add = query(&self.sql.add).bind(id.to_owned()).bind(life).bind(text.to_owned());
+            match call.try_done(add).await {
+                Ok(_) => return Ok(Some(text.to_owned())),
+                Err(failure) if failure.is_duplicate() => {
+                    let vacate = || {
+                        let vacate = query(&self.sql.vacate).bind(id.to_owned());
+                        vacate.bind(id.as_bytes().to_vec())
+                    };
+                    if call.done(vacate).await?.rows_affected() == 0 {
+                        return Ok(None);
+                    }
+                }
+                Err(failure) => call.recover(failure).await?,
+            }
+        }
+    }
+
+    async fn swap(&self, id: &str, old: &Bytes, text: &str, life: Life) -> Result<Option<String>> {
+        let swap = || {
+            let swap = match life {
+                Life::Keep => query(&self.sql.swap).bind(text.to_owned()),
+                Life::For(life) => {
+                    query(&self.sql.swap_for).bind(text.to_owned()).bind(millis(life))
+                }
+            };
+            swap.bind(id.to_owned()).bind(id.as_bytes().to_vec()).bind(old.to_vec())
+        };
+        Ok((self.matched(swap).await? == 1).then(|| text.to_owned()))
+    }
+
+    async fn extend(&self, id: &str, old: &Bytes, life: Duration) -> Result<bool> {
+        let extend = || {
+            let extend = query(&self.sql.extend).bind(millis(life)).bind(id.to_owned());
+            extend.bind(id.as_bytes().to_vec()).bind(old.to_vec())
+        };
+        Ok(self.matched(extend).await? == 1)
+    }
+
+    async fn discard(&self, id: &str, old: &Bytes) -> Result<bool> {
+        let discard = || {
+            let discard = query(&self.sql.discard).bind(id.to_owned());
+            discard.bind(id.as_bytes().to_vec()).bind(old.to_vec())
+        };
+        Ok(self.matched(discard).await? == 1)
+    }
+
+    async fn clock(&self, _: &str) -> Result<Timestamp> {
+        let row = self.client.call().row(|| query(&self.sql.clock)).await?;
+        let now = row.map_or(Ok(0), |row| row.try_get::<i64, _>(0));
+        let now = now.map_err(store_error::<sqlx::MySql>)?;
+        Ok(Timestamp::from_millis(now.try_into().unwrap_or_default()))
+    }
+
+    async fn page(&self, after: Option<&Cursor>, limit: usize) -> Result<Listed> {
+        let after = after.map_or("", |after| str::from_utf8(after.as_bytes()).unwrap_or_default());
+        let rows = i64::try_from(limit).unwrap_or(i64::MAX);
+        let page = || query(&self.sql.page).bind(after.to_owned()).bind(rows);
+        let rows = self.client.call().rows(page).await?;
+        let record = |row: &MySqlRow| {
+            let id: String = row.try_get(3).map_err(store_error::<sqlx::MySql>)?;
+            Ok((id, stored(row)?))
+        };
+        let records = rows.iter().map(record).collect::<Result<Vec<_>>>()?;
+        Ok(Listed::by_id(records, limit))
+    }
+
+    async fn count(&self) -> Result<u64> {
+        let row = self.client.unhurried().row(|| query(&self.sql.count)).await?;
+        let count = row.map_or(Ok(0), |row| row.try_get::<i64, _>(0));
+        Ok(count.map_err(store_error::<sqlx::MySql>)?.try_into().unwrap_or_default())
+    }
+
+    async fn clear(&self) -> Result<()> {
+        self.client.unhurried().done(|| query(&self.sql.clear)).await.map(drop)
+    }
+
+    async fn sweep(&self, limit: usize) -> Result<usize> {
+        let rows = i64::try_from(limit).unwrap_or(i64::MAX);
+        let sweep = || query(&self.sql.sweep).bind(rows);
+        let swept = self.client.unhurried().done(sweep).await?.rows_affected();
+        Ok(swept.try_into().unwrap_or(usize::MAX))
+    }
+}
+
+impl_store!(ExpressMysql);

@@ -1,0 +1,132 @@
+//! The sessions that Node services hold, in the place and the form in which their npm packages keep
+//! them, so that a team moves from Express to Rust one service at a time.
+//!
+//! | package | store | feature |
+//! |---|---|---|
+//! | connect-redis 3 to 10 | [`ConnectRedis`] | `redis` |
+//! | connect-mongo 3 to 6 | [`ConnectMongo`] | `mongodb` |
+//! | express-mysql-session 1 to 3 | [`ExpressMysql`] | `mysql` |
+//! | connect-pg-simple 6 to 10 | [`ConnectPgSimple`] | `postgres` |
+//!
+//! [`Shape`] says who writes the sessions there: the Node module `token-session`, or express-session. A
+//! browser's signed cookie is read by
+//! [`SessionLayer::signed_cookie`](crate::http::SessionLayer::signed_cookie). When the last Node service
+//! is gone, [`Successor`] moves the sessions to a store of this crate's own while the service runs.
+//!
+//! # What is lost against this crate's own stores?
+//! The formats have no place for what these stores promise, and Node overwrites what it does not know:
+//!
+//! * **The plain session id is kept**, so whoever reads a backup of the database can use the sessions in
+//!   it. This crate's own stores keep a digest. Keys still show and log the digest alone.
+//! * **No version.** A digest of the record's text takes its place, and each write is a
+//!   compare-and-swap on the text that was read. So no write of a Rust service undoes another's or
+//!   Node's. But **Node compares nothing**: its write undoes what was written since it read, and brings a
+//!   session back that was destroyed meanwhile. A record that was changed, and changed back, has the
+//!   version that it had.
+//! * **No owners.** A session of an owner is refused, and so are the operations on an owner's sessions:
+//!   "sign out everywhere" cannot be had.
+//! * **Node resets the end of a session.** Each read by `token-session` in Node gives the session its
+//!   store's own life, whatever life it had; express-session keeps a session's own idle timeout. A touch
+//!   here mends it. An idle timeout of its own, the absolute timeout, when the session began, when its
+//!   person proved who they are, and the label stand in a member `tokenSession` of the record, which
+//!   Node does not look at; Rust services keep to the absolute timeout whatever Node does. express-session
+//!   writes that member back. `token-session` drops it when it writes: with it goes the absolute timeout.
+//!   Where that must not happen, no Node service may write such sessions.
+//! * **A new token is not one step.** A session is removed under the old id, and then put under the new
+//!   one: a crash in between ends it, and never leaves it under both. A request that is dropped does not.
+//! * They tell no [`Connected`](crate::Event::Connected) or [`Disconnected`](crate::Event::Disconnected).
+//! * When a session began is known only where it stands in that member; else it is taken for when the
+//!   session was last seen.
+//!
+//! So these stores are no [`AtomicStore`](crate::store::AtomicStore), and what needs one, such as
+//! one-time codes, does not compile on them:
+//!
+//! ```compile_fail,E0277
+//! use token_session::codes::Codes;
+//! use token_session::store::compat::NodeStore;
+//!
+//! fn codes(store: impl NodeStore) {
+//!     let _codes = Codes::<String>::builder("confirm-address").store(store).build();
+//! }
+//! ```
+//!
+//! # How long does a session live?
+//! As long as the manager says, and as long as the Node service says, whoever wrote last. So give both the
+//! same: [`Builder::lifetime`](crate::Builder::lifetime) what the Node service's store has as its `ttl`,
+//! and [`Shape::ttl`] too where that is not the package's default. A session with another lifetime
+//! costs a round trip more when it begins, and a member in its record.
+//!
+//! # What does an operation cost?
+//! | call | round trips |
+//! |---|---|
+//! | load, touch: not due | 1 |
+//! | load, touch: due; replace, take, remove | 2 |
+//! | insert | 1; 2 with a lifetime other than [`Shape::ttl`], a label or `authenticated`, and with [`Shape::max_age`] |
+//! | rename | 4 |
+//! | one that another write outran | as many again |
+//!
+//! # Which data?
+//! JSON, so the manager has the codec [`Json`](crate::Json), the default; data that is none is refused.
+//! For [`Shape::express`] it is a struct or a map, and [`Lossless`] keeps the fields that a struct does
+//! not know. A JavaScript number is a double. A lone surrogate (`"\ud800"`), and nesting of more than 128
+//! levels, cannot be decoded; within a field that the type does not have they survive. In the name of a
+//! field, a lone surrogate makes the record damaged.
+//!
+//! # Which sessions are listed?
+//! Those whose ids are text, in no order, with `undefined` among them if a Node service has left one. A
+//! record that is damaged is an error in its place. The count is of what the database holds live: it
+//! includes damaged records, and those past their absolute timeout that Node keeps alive. A session whose id
+//! a `genid` of one's own made of other characters than a [`Token`](crate::Token) may have is listed, and
+//! moved, but no client can present it. A [`Cursor`](crate::store::Cursor) holds an id: keep it on the
+//! server.
+
+#[cfg(feature = "mongodb")]
+mod bson;
+#[cfg(feature = "mongodb")]
+mod connect_mongo;
+#[cfg(feature = "postgres")]
+mod connect_pg_simple;
+#[cfg(feature = "redis")]
+mod connect_redis;
+#[cfg(feature = "mysql")]
+mod express_mysql;
+mod iso;
+mod lossless;
+mod members;
+mod operations;
+mod own;
+#[cfg(test)]
+mod recorded;
+mod session;
+mod shape;
+mod successor;
+
+#[cfg(feature = "mongodb")]
+pub use self::connect_mongo::ConnectMongo;
+#[cfg(feature = "postgres")]
+pub use self::connect_pg_simple::ConnectPgSimple;
+#[cfg(feature = "redis")]
+pub use self::connect_redis::ConnectRedis;
+#[cfg(feature = "mysql")]
+pub use self::express_mysql::ExpressMysql;
+pub use self::lossless::Lossless;
+pub use self::shape::Shape;
+pub use self::successor::{Moved, Successor};
+
+/// A store of this module: it keeps plain session ids, and knows no owners.
+///
+/// ```
+/// use token_session::store::compat::{NodeStore, Successor};
+/// use token_session::store::{AtomicStore, Memory};
+///
+/// fn take_over(old: impl NodeStore, new: impl AtomicStore) {
+///     let _store = Successor::new(new, old);
+/// }
+/// ```
+///
+/// Nobody else implements it: it takes keys that hold plain ids, which this crate alone makes.
+pub trait NodeStore: crate::store::Store + sealed::Sealed {}
+
+mod sealed {
+    pub trait Sealed {}
+}

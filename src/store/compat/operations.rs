@@ -1,0 +1,480 @@
+//! The store contract in terms of what every one of these databases can do: compare and swap.
+//!
+//! A record is read, changed here, and written back only if its text is still the one that was
+//! read. So no write of a Rust service is lost, and Node's are noticed.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::session::{Change, Format, Life, Session, Stored, Unfit, version_of};
+use crate::manager::retry;
+use crate::record::{Lifetime, Record, Timestamp};
+#[cfg(feature = "mongodb")]
+use crate::store::mongodb::mongodb_code;
+use crate::store::{
+    Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
+    StoreError, StoreErrorKind, Touch, Write,
+};
+use crate::token::Key;
+
+/// A database with the records of one npm package.
+pub(super) trait Backend: Clone + Send + Sync + 'static {
+    /// The package.
+    const PACKAGE: &'static str;
+    /// How long its sessions live if nothing is said.
+    const TTL: Duration;
+    /// The longest id that it holds, in bytes.
+    const LONGEST_ID: usize = usize::MAX;
+    /// What is compared before a write.
+    type Old: Send + Sync + 'static;
+
+    fn format(&self) -> &Format;
+
+    /// The record under an id, unless it has expired.
+    fn fetch(&self, id: &str) -> impl Future<Output = Result<Option<(Stored, Self::Old)>>> + Send;
+
+    /// Writes a record that lives so long, or for ever, where there is none; its text as it stands
+    /// there then, or `None` if there was one.
+    fn add(
+        &self,
+        id: &str,
+        text: &str,
+        life: Option<Duration>,
+    ) -> impl Future<Output = Result<Option<String>>> + Send;
+
+    /// Writes over a record that is as it was; its text as it stands there then, or `None` if the
+    /// record is another one by now.
+    fn swap(
+        &self,
+        id: &str,
+        old: &Self::Old,
+        text: &str,
+        life: Life,
+    ) -> impl Future<Output = Result<Option<String>>> + Send;
+
+    /// Moves the end of a record that is as it was; whether it is.
+    fn extend(
+        &self,
+        id: &str,
+        old: &Self::Old,
+        life: Duration,
+    ) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Removes a record that is as it was; whether it was.
+    fn discard(&self, id: &str, old: &Self::Old) -> impl Future<Output = Result<bool>> + Send;
+
+    /// The clock of the server that has the record.
+    fn clock(&self, id: &str) -> impl Future<Output = Result<Timestamp>> + Send;
+
+    /// Live records, and where to go on.
+    fn page(
+        &self,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Listed>> + Send;
+
+    fn count(&self) -> impl Future<Output = Result<u64>> + Send;
+
+    fn clear(&self) -> impl Future<Output = Result<()>> + Send;
+
+    fn sweep(&self, limit: usize) -> impl Future<Output = Result<usize>> + Send;
+}
+
+/// Live records under their ids, and where to go on.
+pub(super) struct Listed {
+    pub(super) found: Vec<(String, Stored)>,
+    pub(super) next: Option<Cursor>,
+}
+
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+impl Listed {
+    /// Those of a query in the order of the ids, with such a limit.
+    pub(super) fn by_id(found: Vec<(String, Stored)>, limit: usize) -> Self {
+        let last = found.last().filter(|_| found.len() == limit);
+        Self { next: last.map(|(id, _)| Cursor::new(id)), found }
+    }
+}
+
+pub(super) fn format<B: Backend>(shape: super::Shape) -> Format {
+    let default = shape.ttl.unwrap_or_else(|| {
+        Lifetime::idle(B::TTL).unwrap_or_else(|_| unreachable!("a package's default is a timeout"))
+    });
+    Format { shape, default }
+}
+
+pub(super) fn refused(message: impl Into<String>) -> StoreError {
+    StoreError::new(StoreErrorKind::Refused, message)
+}
+
+fn unfit(unfit: Unfit) -> StoreError {
+    refused(unfit.to_string())
+}
+
+/// The id that the database keeps.
+fn id_of<B: Backend>(key: &Key) -> Result<&str> {
+    key.plain_id().ok_or_else(|| {
+        refused(format!(
+            "{} keeps plain tokens, and the key {key} was made of a public id alone; use the token, \
+             or a key that the store has listed",
+            B::PACKAGE
+        ))
+    })
+}
+
+fn check_length<B: Backend>(id: &str) -> Result<()> {
+    if id.len() > B::LONGEST_ID {
+        return Err(refused(format!(
+            "the token has {} bytes, and {} keeps {}; make shorter ones",
+            id.len(),
+            B::PACKAGE,
+            B::LONGEST_ID
+        )));
+    }
+    Ok(())
+}
+
+/// Reads what was fetched; `None` if it is past its own deadline.
+fn open<'a, B: Backend>(
+    backend: &'a B,
+    key: &Key,
+    stored: &'a Stored,
+) -> Result<Option<Session<'a>>> {
+    let session = Session::read(backend.format(), stored);
+    let session = session.map_err(|what| StoreError::corrupt(key, what))?;
+    Ok(session.is_live().then_some(session))
+}
+
+pub(super) async fn insert<B: Backend>(
+    backend: &B,
+    key: &Key,
+    record: &NewRecord<'_>,
+) -> Result<Inserted> {
+    if record.owner.is_some() {
+        return Err(no_owners::<B>());
+    }
+    let (id, format) = (id_of::<B>(key)?, backend.format());
+    check_length::<B>(id)?;
+    let now = if format.needs_clock(record) {
+        backend.clock(id).await?
+    } else {
+        Timestamp::from_millis(0)
+    };
+    let text = format.begin(record, now).map_err(unfit)?;
+    let added = backend.add(id, &text, Some(record.lifetime.first())).await?;
+    Ok(added.map_or(Inserted::KeyTaken, |_| Inserted::Done { evicted: Vec::new() }))
+}
+
+pub(super) async fn load<B: Backend>(
+    backend: &B,
+    key: &Key,
+    touch: Touch,
+) -> Result<Option<Record>> {
+    let id = id_of::<B>(key)?;
+    for lap in 1.. {
+        let Some((stored, old)) = backend.fetch(id).await? else {
+            break;
+        };
+        let Some(mut session) = open(backend, key, &stored)? else {
+            break;
+        };
+        let Some(life) = session.due(touch) else {
+            return Ok(Some(session.record()));
+        };
+        if backend.extend(id, &old, life).await? {
+            session.see();
+            return Ok(Some(session.record()));
+        }
+        pause(lap).await?;
+    }
+    Ok(None)
+}
+
+pub(super) async fn replace<B: Backend>(
+    backend: &B,
+    key: &Key,
+    write: &Write<'_>,
+) -> Result<Replaced> {
+    let id = id_of::<B>(key)?;
+    let change = Change {
+        data: Some(&write.data),
+        seen: write.touch,
+        lifetime: write.lifetime.copied(),
+        ..Change::default()
+    };
+    for lap in 1.. {
+        let Some((stored, old)) = backend.fetch(id).await? else {
+            break;
+        };
+        let Some(session) = open(backend, key, &stored)? else {
+            break;
+        };
+        if write.expected.is_some_and(|version| version != session.version()) {
+            return Ok(Replaced::Conflict);
+        }
+        let (text, life) = session.changed(&change).map_err(unfit)?;
+        if let Some(text) = backend.swap(id, &old, &text, life).await? {
+            return Ok(Replaced::Done(version_of(text.as_bytes())));
+        }
+        pause(lap).await?;
+    }
+    Ok(Replaced::Missing)
+}
+
+/// Removes first: what breaks down in between ends the session, and never leaves it under two ids.
+pub(super) async fn rename<B: Backend>(
+    backend: &B,
+    from: &Key,
+    to: &Key,
+    renewal: Renewal,
+) -> Result<Renamed> {
+    let (old_id, new_id) = (id_of::<B>(from)?, id_of::<B>(to)?);
+    check_length::<B>(new_id)?;
+    let change = Change {
+        seen: true,
+        authenticated: renewal == Renewal::Authentication,
+        ..Change::default()
+    };
+    for lap in 1.. {
+        let Some((stored, old)) = backend.fetch(old_id).await? else {
+            break;
+        };
+        let Some(session) = open(backend, from, &stored)? else {
+            break;
+        };
+        let (text, life) = session.changed(&change).map_err(unfit)?;
+        if backend.fetch(new_id).await?.is_some() {
+            return Ok(Renamed::KeyTaken);
+        }
+        let life = match life {
+            Life::For(life) => Some(life),
+            Life::Keep => None,
+        };
+        let text = match shift(backend, (old_id, old, &stored), (new_id, text, life)).await? {
+            Shift::Done(text) => text,
+            Shift::Outrun => {
+                pause(lap).await?;
+                continue;
+            }
+            Shift::Taken => return Ok(Renamed::KeyTaken),
+        };
+        let expires = life.map(|life| stored.now + life);
+        let stored = Stored { text: text.into(), expires, now: stored.now };
+        return Ok(match open(backend, to, &stored)? {
+            Some(mut session) => {
+                session.see();
+                Renamed::Done(session.meta())
+            }
+            None => Renamed::Missing,
+        });
+    }
+    Ok(Renamed::Missing)
+}
+
+enum Shift {
+    /// The text as it stands there.
+    Done(String),
+    Outrun,
+    Taken,
+}
+
+/// Removes a record that is as it was, and adds one under another id: in a task of its own, so that a
+/// request that is dropped in between does not take the session with it.
+async fn shift<B: Backend>(
+    backend: &B,
+    (old_id, old, stored): (&str, B::Old, &Stored),
+    (new_id, text, life): (&str, String, Option<Duration>),
+) -> Result<Shift> {
+    let (backend, old_id, new_id) = (backend.clone(), old_id.to_owned(), new_id.to_owned());
+    let stored = stored.clone();
+    let both = async move {
+        if !backend.discard(&old_id, &old).await? {
+            return Ok(Shift::Outrun);
+        }
+        if let Some(text) = backend.add(&new_id, &text, life).await? {
+            return Ok(Shift::Done(text));
+        }
+        // Two sessions were to have one id, which random ones never are. This one keeps its own.
+        let life = stored.expires.map(|expires| expires.since(stored.now));
+        backend.add(&old_id, &String::from_utf8_lossy(&stored.text), life).await?;
+        Ok(Shift::Taken)
+    };
+    tokio::spawn(both).await.unwrap_or_else(|_| {
+        let message = "the runtime ends, and with it what was being written";
+        Err(StoreError::new(StoreErrorKind::Unavailable, message))
+    })
+}
+
+pub(super) async fn take<B: Backend>(backend: &B, key: &Key) -> Result<Option<Record>> {
+    let id = id_of::<B>(key)?;
+    for lap in 1.. {
+        let Some((stored, old)) = backend.fetch(id).await? else {
+            break;
+        };
+        let Some(session) = open(backend, key, &stored)? else {
+            break;
+        };
+        if backend.discard(id, &old).await? {
+            return Ok(Some(session.record()));
+        }
+        pause(lap).await?;
+    }
+    Ok(None)
+}
+
+pub(super) async fn remove<B: Backend>(
+    backend: &B,
+    key: &Key,
+    condition: Condition<'_>,
+) -> Result<Removed> {
+    let id = id_of::<B>(key)?;
+    for lap in 1.. {
+        let Some((stored, old)) = backend.fetch(id).await? else {
+            break;
+        };
+        let holds = match (condition, open(backend, key, &stored)) {
+            (_, Ok(None)) => break,
+            // Also what is damaged, so that it can be got rid of.
+            (Condition::Always, _) => true,
+            (Condition::Version(version), session) => {
+                session?.is_some_and(|session| version == session.version())
+            }
+            (Condition::Owner(_), session) => session.map(|_| false)?,
+        };
+        if !holds {
+            return Ok(Removed::Conflict);
+        }
+        if backend.discard(id, &old).await? {
+            return Ok(Removed::Done);
+        }
+        pause(lap).await?;
+    }
+    Ok(Removed::Missing)
+}
+
+/// How often an operation tries to get at a session that others are at.
+const LAPS: u32 = 64;
+
+/// Waits a little, and longer each time, until others are done with a session.
+pub(super) async fn pause(lap: u32) -> Result<()> {
+    if lap >= LAPS {
+        let message = format!("others came first {lap} times; try again");
+        return Err(StoreError::new(StoreErrorKind::Unavailable, message));
+    }
+    retry::pause(lap).await;
+    Ok(())
+}
+
+/// What is no record is listed with data that is no JSON: so one damaged record is an error in its
+/// place, and hides no other.
+pub(super) async fn scan<B: Backend>(
+    backend: &B,
+    after: Option<&Cursor>,
+    limit: usize,
+) -> Result<Page> {
+    let listed = backend.page(after, limit.max(1)).await?;
+    let mut records = Vec::with_capacity(listed.found.len());
+    for (id, stored) in listed.found {
+        let key = Key::with_plain_id(&id);
+        match Session::read(backend.format(), &stored) {
+            Ok(session) if !session.is_live() => {}
+            Ok(session) => records.push((key, session.record())),
+            Err(_) => {
+                let empty = Stored { text: Bytes::from_static(b"{}"), ..stored };
+                if let Ok(session) = Session::read(backend.format(), &empty) {
+                    let data = Bytes::from_static(b"\xff");
+                    records.push((key, Record { data, meta: session.meta() }));
+                }
+            }
+        }
+    }
+    Ok(Page { records, next: listed.next })
+}
+
+pub(super) fn no_owners<B: Backend>() -> StoreError {
+    refused(format!(
+        "{} knows no owners of sessions, so none can be listed or ended by owner; leave out the \
+         owner, or move to a store of this crate's own",
+        B::PACKAGE
+    ))
+}
+
+/// Without what the server says of a row, for that may be its id, which is the token.
+pub(super) fn discreet<T>(result: Result<T>) -> Result<T> {
+    result.map_err(|error| match server_code(&error) {
+        Some(code) => StoreError::new(error.kind(), format!("{error} (its code: {code})")),
+        None => error,
+    })
+}
+
+/// The code of an error that comes from the server and not from the driver.
+fn server_code(error: &StoreError) -> Option<String> {
+    let source = error.source()?;
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
+    if let Some(sqlx::Error::Database(error)) = source.downcast_ref() {
+        return Some(error.code().unwrap_or_default().into_owned());
+    }
+    #[cfg(feature = "mongodb")]
+    if let Some(error) = source.downcast_ref::<mongodb::error::Error>()
+        && let Some(code) = mongodb_code(error)
+    {
+        return Some(code.to_string());
+    }
+    let _ = source;
+    None
+}
+
+/// Implements [`Store`](crate::store::Store) for a [`Backend`].
+macro_rules! impl_store {
+    ($store:ty) => {
+        impl super::sealed::Sealed for $store {}
+        impl super::NodeStore for $store {}
+
+        impl crate::store::Store for $store {
+            async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
+                operations::discreet(operations::insert(self, key, record).await)
+            }
+            async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
+                operations::discreet(operations::load(self, key, touch).await)
+            }
+            async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>> {
+                Ok(self.load(key, touch).await?.map(|record| record.meta))
+            }
+            async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
+                operations::discreet(operations::replace(self, key, write).await)
+            }
+            async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
+                operations::discreet(operations::rename(self, from, to, renewal).await)
+            }
+            async fn take(&self, key: &Key) -> Result<Option<Record>> {
+                operations::discreet(operations::take(self, key).await)
+            }
+            async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
+                operations::discreet(operations::remove(self, key, condition).await)
+            }
+            async fn owned(&self, _: &Owner, _: usize) -> Result<Vec<(Key, Meta)>> {
+                Err(operations::no_owners::<Self>())
+            }
+            async fn remove_owned(&self, _: &Owner, _: Option<&Key>) -> Result<()> {
+                Err(operations::no_owners::<Self>())
+            }
+            async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
+                operations::discreet(operations::scan(self, after, limit).await)
+            }
+            async fn count(&self) -> Result<u64> {
+                operations::discreet(Backend::count(self).await)
+            }
+            async fn clear(&self) -> Result<()> {
+                operations::discreet(Backend::clear(self).await)
+            }
+            async fn sweep(&self, limit: usize) -> Result<usize> {
+                operations::discreet(Backend::sweep(self, limit).await)
+            }
+            fn keeps_plain_ids(&self) -> bool {
+                true
+            }
+        }
+    };
+}
+pub(super) use impl_store;

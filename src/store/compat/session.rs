@@ -1,0 +1,377 @@
+//! [`Session`]: a record of Node's as the store contract wants it, and the way back.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use super::iso::iso_date;
+use super::members::{Members, raw};
+use super::own::{OWN, Own, millis};
+use super::shape::{Layout, Shape, null};
+use crate::record::{Label, Lifetime, Meta, Record, Timestamp, Version};
+use crate::store::{NewRecord, Touch};
+
+/// The end of a session that never slides may be off by so much: stores keep whole seconds, and a write
+/// takes its time.
+const ROUNDING: Duration = Duration::from_secs(2);
+
+/// The member of a cookie that says how long a session of express-session lives, in milliseconds.
+pub(super) const MAX_AGE: &str = "originalMaxAge";
+
+/// What a database holds under an id.
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    /// JSON, as it stands there.
+    pub(super) text: Bytes,
+    /// `None`: never.
+    pub(super) expires: Option<Timestamp>,
+    /// The database's clock.
+    pub(super) now: Timestamp,
+}
+
+/// When a record that is written ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    /// When it would have ended.
+    Keep,
+    /// So long after it is written.
+    For(Duration),
+}
+
+/// How a shape is read in a certain package's store.
+#[derive(Clone, Debug)]
+pub(super) struct Format {
+    pub(super) shape: Shape,
+    /// The lifetime of a record that says nothing of it.
+    pub(super) default: Lifetime,
+}
+
+/// A record, read.
+#[derive(Debug)]
+pub(super) struct Session<'a> {
+    format: &'a Format,
+    members: Members<'a>,
+    /// `None` where it is no object, as no Node module writes it.
+    cookie: Option<Members<'a>>,
+    own: Own,
+    data: Bytes,
+    lifetime: Lifetime,
+    expires: Option<Timestamp>,
+    /// Whether it was seen now; else when follows from when it ends.
+    seen: bool,
+    now: Timestamp,
+    version: Version,
+}
+
+/// What becomes of a record when it is written.
+#[derive(Debug, Default)]
+pub(super) struct Change<'a> {
+    pub(super) data: Option<&'a [u8]>,
+    pub(super) seen: bool,
+    pub(super) lifetime: Option<Lifetime>,
+    pub(super) authenticated: bool,
+}
+
+/// The data cannot stand in such a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unfit {
+    #[error("the data is not JSON, which is all that the format holds; use the codec `Json`")]
+    NotJson,
+    #[error("the data is no JSON object, as express-session wants it; use a struct or a map")]
+    NoObject,
+    #[error(
+        "the data has a field `cookie` or `tokenSession`, which an express-session record has \
+         itself; rename it"
+    )]
+    Reserved,
+    #[error(
+        "another service keeps a field `tokenSession` in this record, where this crate has what the \
+         format lacks; rename it there, or leave the lifetime and the rest as they are"
+    )]
+    Foreign,
+}
+
+/// The version that a record with this text has: a digest of it, so that each write of Node's makes
+/// another one.
+pub(super) fn version_of(text: &[u8]) -> Version {
+    let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = Sha256::digest(text).into();
+    Version::from_u64(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+}
+
+impl Format {
+    /// Whether the text of a new record holds a time, so that the database has to be asked for it.
+    pub(super) fn needs_clock(&self, record: &NewRecord<'_>) -> bool {
+        max_age(&self.shape.cookie).is_some()
+            || record.lifetime != self.default
+            || record.label.is_some()
+            || record.authenticated
+    }
+
+    /// The text of a new record.
+    pub(super) fn begin(&self, record: &NewRecord<'_>, now: Timestamp) -> Result<String, Unfit> {
+        let mut session = Session {
+            format: self,
+            members: Members::default(),
+            cookie: None,
+            own: Own {
+                created: Some(now.as_millis()),
+                label: record.label.map(|label| label.as_str().to_owned()),
+                ..Own::default()
+            },
+            data: Bytes::new(),
+            lifetime: record.lifetime,
+            expires: max_age(&self.shape.cookie).map(|_| now + record.lifetime.first()),
+            seen: true,
+            now,
+            version: Version::FIRST,
+        };
+        session.change(&Change {
+            data: Some(&record.data),
+            lifetime: (record.lifetime != self.default).then_some(record.lifetime),
+            authenticated: record.authenticated,
+            ..Change::default()
+        })?;
+        Ok(session.members.to_text())
+    }
+}
+
+impl<'a> Session<'a> {
+    /// Reads what a database holds; an error is what is wrong with it.
+    pub(super) fn read(format: &'a Format, stored: &'a Stored) -> Result<Self, &'static str> {
+        let text = str::from_utf8(&stored.text).map_err(|_| "it is not UTF-8")?;
+        let members = Members::parse(text)
+            .map_err(|_| "it is no JSON object; is it encrypted, or something else's?")?;
+        let cookie = members.borrowed("cookie").map(RawValue::get);
+        let cookie = cookie.and_then(|text| Members::parse(text).ok());
+        let own = members.get(OWN).and_then(Own::read).unwrap_or_default();
+        let idle = match format.shape.layout {
+            Layout::Wrapped => own.idle,
+            Layout::Flat => cookie.as_ref().and_then(max_age),
+        };
+        let lifetime = own.lifetime(idle).map_err(|_| "its lifetime is none")?;
+        let data = match format.shape.layout {
+            Layout::Wrapped => wrapped_data(&stored.text, &members, format.shape.unwraps),
+            Layout::Flat => flat_data(&members),
+        };
+        Ok(Self {
+            format,
+            members,
+            cookie,
+            own,
+            data,
+            lifetime: lifetime.unwrap_or(format.default),
+            expires: stored.expires,
+            seen: false,
+            now: stored.now,
+            version: version_of(&stored.text),
+        })
+    }
+
+    /// Whether its own deadline lets it live; the database has judged the rest.
+    pub(super) fn is_live(&self) -> bool {
+        self.deadline().is_none_or(|deadline| self.now < deadline)
+    }
+
+    pub(super) fn version(&self) -> Version {
+        self.version
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        self.own.deadline.map(Timestamp::from_millis)
+    }
+
+    /// The life to give it where a touch is to be written. A Node service may have given it its
+    /// store's own life, which is too long or too short: either is mended.
+    pub(super) fn due(&self, touch: Touch) -> Option<Duration> {
+        let (Touch::After(interval), Some(expires)) = (touch, self.expires) else {
+            return None;
+        };
+        let end = self.lifetime.expiry(self.now, self.deadline());
+        let off = end.as_millis().abs_diff(expires.as_millis());
+        let idle = self.lifetime.idle_timeout();
+        let due = idle.map_or(ROUNDING, |idle| interval.min(idle / 10));
+        (off >= millis(due)).then(|| end.since(self.now))
+    }
+
+    /// As it is once a touch has been written.
+    pub(super) fn see(&mut self) {
+        self.seen = self.lifetime.idle_timeout().is_some();
+        let end = self.lifetime.expiry(self.now, self.deadline());
+        self.expires = self.expires.map(|_| end);
+    }
+
+    pub(super) fn meta(&self) -> Meta {
+        let last_seen = match (self.expires, self.lifetime.idle_timeout()) {
+            _ if self.seen => self.now,
+            (Some(expires), Some(idle)) => {
+                let start = expires.as_millis().saturating_sub(millis(idle));
+                Timestamp::from_millis(start).min(self.now)
+            }
+            (_, None) => self.own.created.map_or(self.now, Timestamp::from_millis).min(self.now),
+            (None, _) => self.now,
+        };
+        let label = self.own.label.as_deref();
+        Meta {
+            version: self.version,
+            lifetime: self.lifetime,
+            created_at: self.own.created.map_or(last_seen, Timestamp::from_millis),
+            last_seen,
+            deadline: self.deadline(),
+            authenticated_at: self.own.authenticated.map(Timestamp::from_millis),
+            owner: None,
+            label: label.and_then(|label| Label::new(label).ok()),
+            now: self.now,
+        }
+    }
+
+    pub(super) fn record(&self) -> Record {
+        Record { data: self.data.clone(), meta: self.meta() }
+    }
+
+    /// The text of the record after a change, and how long it lives then.
+    pub(super) fn changed(mut self, change: &Change<'_>) -> Result<(String, Life), Unfit> {
+        let life = self.change(change)?;
+        Ok((self.members.to_text(), life))
+    }
+
+    fn change(&mut self, change: &Change<'_>) -> Result<Life, Unfit> {
+        // Express answers 500 to a session without a cookie.
+        let mut cookie = self.cookie.take().unwrap_or_else(|| self.format.shape.cookie.clone());
+        if let Some(lifetime) = change.lifetime {
+            self.lifetime = lifetime;
+            let idle = lifetime.idle_timeout().filter(|_| lifetime != self.format.default);
+            match self.format.shape.layout {
+                Layout::Wrapped => self.own.begin(idle, &lifetime, self.now),
+                Layout::Flat => {
+                    self.own.begin(None, &lifetime, self.now);
+                    let usual = self.format.shape.cookie.get(MAX_AGE).map(ToOwned::to_owned);
+                    let max_age = match idle {
+                        Some(idle) => raw(&millis(idle)),
+                        None => usual.map_or(null(), Cow::Owned),
+                    };
+                    cookie.set(MAX_AGE, max_age);
+                }
+            }
+        }
+        if change.authenticated {
+            self.own.authenticated = Some(self.now.as_millis());
+            self.own.deadline = self.lifetime.deadline(self.now).map(Timestamp::as_millis);
+        }
+        let end = self.lifetime.expiry(self.now, self.deadline());
+        let slides = (change.seen || change.authenticated) && self.expires.is_some();
+        let life = if change.lifetime.is_some() || slides {
+            self.expires = Some(end);
+            Life::For(end.since(self.now))
+        } else {
+            Life::Keep
+        };
+        if self.format.shape.layout == Layout::Flat {
+            renew(&mut cookie, self.expires);
+        }
+        let cookie = raw(&cookie);
+        match (change.data, self.format.shape.layout) {
+            (Some(data), Layout::Flat) => {
+                let data = object(data)?;
+                self.members = Members::default();
+                self.members.set("cookie", cookie);
+                self.members.append(data);
+            }
+            (data, _) => {
+                self.members.set("cookie", cookie);
+                if let Some(data) = data {
+                    self.members.set("data", json(data)?);
+                }
+            }
+        }
+        let is_foreign = self.members.get(OWN).is_some_and(|own| Own::read(own).is_none());
+        match (self.own.is_needed(), is_foreign) {
+            (true, true) => return Err(Unfit::Foreign),
+            (true, false) => self.members.set(OWN, raw(&self.own)),
+            (false, true) => {}
+            (false, false) => self.members.remove(OWN),
+        }
+        Ok(life)
+    }
+}
+
+/// Express renews a cookie's date whenever it writes, where the cookie has one.
+fn renew(cookie: &mut Members<'_>, expires: Option<Timestamp>) {
+    match expires.filter(|_| max_age(cookie).is_some()) {
+        Some(expires) => cookie.set("expires", raw(&iso_date(expires))),
+        None if cookie.get("expires").is_some() => cookie.set("expires", null()),
+        None => {}
+    }
+}
+
+/// The members of the user's data, if they can stand beside the cookie.
+fn object(data: &[u8]) -> Result<Members<'static>, Unfit> {
+    let data = json(data)?;
+    let members = Members::parse(data.get()).map_err(|_| Unfit::NoObject)?;
+    if members.get("cookie").is_some()
+        || members.get(OWN).is_some_and(|own| Own::read(own).is_some())
+    {
+        return Err(Unfit::Reserved);
+    }
+    Ok(members.into_owned())
+}
+
+/// The data's text, if it is JSON.
+fn json<'a>(data: &[u8]) -> Result<Cow<'a, RawValue>, Unfit> {
+    let value: &RawValue = serde_json::from_slice(data).map_err(|_| Unfit::NotJson)?;
+    Ok(Cow::Owned(value.to_owned()))
+}
+
+/// A cookie's `originalMaxAge` in milliseconds, where it is one that a session can live by.
+fn max_age(cookie: &Members<'_>) -> Option<u64> {
+    let millis: f64 = serde_json::from_str(cookie.get(MAX_AGE)?.get()).ok()?;
+    (millis >= 1.0).then(|| (millis as u64).min(self::millis(Lifetime::MAX)))
+}
+
+/// What `token-session` has wrapped; it leaves out `undefined`, which is `null` here.
+fn wrapped_data(text: &Bytes, members: &Members<'_>, unwraps: bool) -> Bytes {
+    let mut data = members.borrowed("data").map(RawValue::get);
+    while unwraps && let Some(inner) = data.and_then(rewrapped) {
+        data = inner;
+    }
+    let Some(data) = data else {
+        return Bytes::from_static(b"null");
+    };
+    without_ttl_hack(data).unwrap_or_else(|| text.slice_ref(data.as_bytes()))
+}
+
+/// What is wrapped in data that is nothing but a wrapper itself; within, `None` for `undefined`.
+fn rewrapped(data: &str) -> Option<Option<&str>> {
+    let members = Members::parse(data).ok()?;
+    let cookie = Members::parse(members.borrowed("cookie")?.get()).ok()?;
+    let is_wrapper = cookie.to_text() == r#"{"maxAge":0}"#;
+    let others = members.iter().filter(|(name, _)| !["cookie", "data"].contains(name)).count();
+    (is_wrapper && others == 0).then(|| members.borrowed("data").map(RawValue::get))
+}
+
+/// The data without the cookie that `setWttl` of the Node module slips into it: `{}` or
+/// `{"maxAge":null}`, and no other. `None` if there is none.
+fn without_ttl_hack(data: &str) -> Option<Bytes> {
+    if !data.contains("\"cookie\"") {
+        return None;
+    }
+    let mut members = Members::parse(data).ok()?;
+    let cookie = Members::parse(members.borrowed("cookie")?.get()).ok()?;
+    let is_hack = cookie.iter().all(|(name, value)| name == "maxAge" && value.get() == "null");
+    is_hack.then(|| {
+        members.remove("cookie");
+        members.to_text().into()
+    })
+}
+
+/// The user's fields of an express-session record.
+fn flat_data(members: &Members<'_>) -> Bytes {
+    let mut data = members.clone();
+    data.remove("cookie");
+    if members.get(OWN).is_some_and(|own| Own::read(own).is_some()) {
+        data.remove(OWN);
+    }
+    data.to_text().into()
+}

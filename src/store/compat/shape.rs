@@ -1,0 +1,114 @@
+//! [`Shape`]: how the Node service lays out a session, and how it is configured.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use super::members::{Members, raw};
+use super::own::millis;
+use super::session::MAX_AGE;
+use crate::record::{Lifetime, LifetimeError};
+
+/// How the Node service lays out what it keeps, and what of its configuration matters here.
+///
+/// ```
+/// use std::time::Duration;
+/// use token_session::store::compat::Shape;
+///
+/// // Written by `token-session` 1.1, whose store has the option `ttl: 7200`:
+/// let ours = Shape::token_session().ttl(Duration::from_secs(7200))?;
+/// // Written by express-session, with `cookie: { maxAge: 3600000, secure: true, sameSite: 'lax' }`:
+/// let express = Shape::express().max_age(Duration::from_secs(3600))?;
+/// let express = express.cookie("secure", true).cookie("sameSite", "lax");
+/// # Ok::<(), token_session::LifetimeError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Shape {
+    pub(super) layout: Layout,
+    pub(super) ttl: Option<Lifetime>,
+    /// The cookie object of a new session.
+    pub(super) cookie: Members<'static>,
+    pub(super) unwraps: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// `{"cookie":{…},"data":<data>}`
+    Wrapped,
+    /// `{"cookie":{…},<the members of the data>}`
+    Flat,
+}
+
+impl Shape {
+    /// What the Node module `token-session` 1.1 writes: `{"cookie":{"maxAge":0},"data":…}`. The data
+    /// may be any JSON.
+    pub fn token_session() -> Self {
+        let mut cookie = Members::default();
+        cookie.set("maxAge", raw(&0));
+        Self { layout: Layout::Wrapped, ttl: None, cookie, unwraps: false }
+    }
+
+    /// What express-session writes, and `token-session` 1.0 did: the user's fields beside a
+    /// `cookie`. The data is a struct or a map; [`Lossless`](super::Lossless) keeps the fields that
+    /// a struct does not know.
+    pub fn express() -> Self {
+        let mut cookie = Members::default();
+        cookie.set(MAX_AGE, null());
+        cookie.set("expires", null());
+        cookie.set("httpOnly", raw(&true));
+        cookie.set("path", raw("/"));
+        Self { layout: Layout::Flat, ttl: None, cookie, unwraps: false }
+    }
+
+    /// How long a session lives whose record does not say so: what the Node service has set as its
+    /// store's `ttl` (express-mysql-session: `expiration`). Default: the package's own, a day, or 14
+    /// days for connect-mongo.
+    ///
+    /// # Errors
+    /// A timeout that is none.
+    pub fn ttl(mut self, ttl: Duration) -> Result<Self, LifetimeError> {
+        self.ttl = Some(Lifetime::idle(ttl)?);
+        Ok(self)
+    }
+
+    /// How long the browser keeps the cookie, and so a session lives, of those that begin here: the
+    /// Node service's `cookie.maxAge`, in place of [`ttl`](Self::ttl). Without it, both services
+    /// have the browser forget the cookie when it is closed. For [`express`](Self::express).
+    ///
+    /// # Errors
+    /// A timeout that is none.
+    pub fn max_age(mut self, max_age: Duration) -> Result<Self, LifetimeError> {
+        self.ttl = Some(Lifetime::idle(max_age)?);
+        self.cookie.set(MAX_AGE, raw(&millis(max_age)));
+        Ok(self)
+    }
+
+    /// An attribute of the cookie of sessions that begin here, in express-session's words: `secure`,
+    /// `httpOnly`, `domain`, `path`, `sameSite`. Give what the option `cookie` of the Node service
+    /// has: it sends the browser a session's own attributes, not those of its configuration. Its
+    /// `maxAge` goes to [`max_age`](Self::max_age): neither that nor `expires` has an effect here.
+    /// Default: `httpOnly: true`, `path: "/"`.
+    #[must_use]
+    pub fn cookie(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
+        if !["maxAge", MAX_AGE, "expires"].contains(&name) {
+            self.cookie.set(name.to_owned(), raw(&value.into()));
+        }
+        self
+    }
+
+    /// Looks for the data within data that is `{"cookie":{"maxAge":0},"data":…}` itself. Default:
+    /// no, since a user's own data may look like that.
+    ///
+    /// `touch` of the Node module hands its store the wrapped data wrapped again. Only
+    /// session-memory-store keeps that; a shared store may hold it when it was filled from one.
+    #[must_use]
+    pub fn unwrap_repeatedly(mut self) -> Self {
+        self.unwraps = true;
+        self
+    }
+}
+
+pub(super) fn null() -> Cow<'static, RawValue> {
+    Cow::Borrowed(RawValue::NULL)
+}

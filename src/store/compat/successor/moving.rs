@@ -1,0 +1,213 @@
+//! How a session moves from the old store to the new one.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Successor, bare};
+use crate::record::{Lifetime, Meta, Record};
+use crate::store::compat::NodeStore;
+use crate::store::compat::operations::{pause, refused};
+use crate::store::{
+    AtomicStore, Condition, Cursor, Inserted, NewRecord, Renewal, Replaced, Result, StoreError,
+    StoreErrorKind, Touch, Write,
+};
+use crate::token::Key;
+
+/// What [`Successor::move_page`] has done.
+///
+/// ```no_run
+/// use token_session::store::compat::{NodeStore, Successor};
+/// use token_session::store::{AtomicStore, StoreError};
+///
+/// async fn move_all(
+///     store: &Successor<impl AtomicStore, impl NodeStore>,
+/// ) -> Result<usize, StoreError> {
+///     let (mut moved, mut after) = (0, None);
+///     loop {
+///         let page = store.move_page(after.as_ref(), 100).await?;
+///         for (key, error) in &page.failed {
+///             eprintln!("{key} stays: {error}");
+///         }
+///         moved += page.moved;
+///         after = page.next;
+///         if after.is_none() {
+///             return Ok(moved);
+///         }
+///     }
+/// }
+/// ```
+#[derive(Debug, Default)]
+pub struct Moved {
+    /// So many sessions are in the new store now.
+    pub moved: usize,
+    /// So many ended before they could be moved.
+    pub gone: usize,
+    /// What stays where it is, and why: a damaged record, an id that anybody could guess, what a store
+    /// refuses. An error that [is retryable](StoreError::is_retryable) is to be tried again.
+    pub failed: Vec<(Key, StoreError)>,
+    /// Where to go on; `None` when this was the last page.
+    pub next: Option<Cursor>,
+}
+
+impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
+    /// Moves a page of the old store's sessions, some `limit` of them, all at once; see the
+    /// [type](Self) for how.
+    ///
+    /// One round trip for the page, and some seven for each session, those of different sessions at
+    /// the same time.
+    ///
+    /// # Errors
+    /// What the old store says when it is asked for the page. What hinders one session alone is told
+    /// in [`Moved::failed`], and hinders no other.
+    pub async fn move_page(&self, after: Option<&Cursor>, limit: usize) -> Result<Moved> {
+        let page = self.old.scan(after, limit).await?;
+        let moves = page.records.into_iter().map(|(key, record)| async move {
+            let moved = match check(&key, &record) {
+                Ok(()) => self.move_one(&key, record).await,
+                Err(error) => Err(error),
+            };
+            (key, moved)
+        });
+        let mut done = Moved { next: page.next, ..Moved::default() };
+        for (key, moved) in join_all(moves).await {
+            match moved {
+                Ok(true) => done.moved += 1,
+                Ok(false) => done.gone += 1,
+                Err(error) => done.failed.push((key, error)),
+            }
+        }
+        Ok(done)
+    }
+
+    /// Whether the session is in the new store now: not if it ended before it could be moved.
+    pub(super) async fn move_one(&self, key: &Key, mut record: Record) -> Result<bool> {
+        for lap in 1.. {
+            if self.arrive(key, &record).await? {
+                return Ok(true);
+            }
+            let nonce = getrandom::u64().map_err(|error| {
+                let message = "the operating system gives no random number";
+                StoreError::new(StoreErrorKind::Unavailable, message).with_source(error)
+            })?;
+            let staged = self.staged(key, nonce);
+            self.stage(&staged, &record).await?;
+            let note = Note { moved: nonce.to_string() };
+            let unchanged =
+                Write { expected: Some(record.meta.version), ..Write::new(note.data()) };
+            // An error does not say that the note was not written, so the copy stays then.
+            if let Replaced::Done(version) = self.old.replace(key, &unchanged).await? {
+                self.land(key, nonce, Condition::Version(version)).await?;
+                return Ok(true);
+            }
+            self.new.remove(&staged, Condition::Always).await?;
+            pause(lap).await?;
+            match self.old.load(key, Touch::No).await? {
+                Some(changed) => record = changed,
+                None => break,
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether there is but a note in the old store. If so, the session is in the new one after this.
+    pub(super) async fn arrive(&self, key: &Key, record: &Record) -> Result<bool> {
+        let Some(nonce) = Note::read(&record.data) else {
+            return Ok(false);
+        };
+        self.land(key, nonce, Condition::Version(record.meta.version)).await?;
+        Ok(true)
+    }
+
+    /// Puts a copy there under a key that no token opens.
+    pub(super) async fn stage(&self, staged: &Key, record: &Record) -> Result<()> {
+        let owner = self.owner_of(record);
+        let copy = NewRecord {
+            owner: owner.as_ref(),
+            label: record.meta.label.as_ref(),
+            ..NewRecord::new(record.data.clone(), remaining(&record.meta)?)
+        };
+        match self.new.insert(staged, &copy).await? {
+            Inserted::Done { .. } => Ok(()),
+            _ => Err(refused("the new store has a session under a key that was drawn just now")),
+        }
+    }
+
+    /// Gives the copy its real key, and removes the note. Any number of callers may do it at once:
+    /// what another has done already is missing here.
+    async fn land(&self, key: &Key, nonce: u64, note: Condition<'_>) -> Result<()> {
+        self.new.rename(&self.staged(key, nonce), &bare(key), Renewal::Key).await?;
+        self.old.remove(key, note).await?;
+        Ok(())
+    }
+
+    /// The key of a copy. It follows from the session's own, so that a note, which holds what a user
+    /// may have written, names no other session.
+    pub(super) fn staged(&self, key: &Key, nonce: u64) -> Key {
+        let partitions = self.new.partitions();
+        let mut draws = (0_u32..).map(|draw| {
+            let staged = Sha256::new_with_prefix("token-session: a session that moves")
+                .chain_update(key.as_bytes())
+                .chain_update(nonce.to_be_bytes())
+                .chain_update(draw.to_be_bytes());
+            Key::from_bytes(staged.finalize().into())
+        });
+        let lies_beside = |staged: &Key| staged.partition(partitions) == key.partition(partitions);
+        draws.find(lies_beside).unwrap_or_else(|| unreachable!("digests fall into every partition"))
+    }
+}
+
+/// What takes the place of a session's data in the old store when it has moved.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Note {
+    /// A number, as text: JavaScript's have 53 bits.
+    #[serde(rename = "token-session:moved")]
+    moved: String,
+}
+
+impl Note {
+    fn data(&self) -> Bytes {
+        serde_json::to_vec(self).unwrap_or_else(|_| unreachable!("a text can be written")).into()
+    }
+
+    fn read(data: &[u8]) -> Option<u64> {
+        // Most data is longer, and need not be parsed.
+        let note = (data.len() < 64).then(|| serde_json::from_slice::<Self>(data).ok());
+        note.flatten()?.moved.parse().ok()
+    }
+}
+
+pub(super) fn is_note(data: &[u8]) -> bool {
+    Note::read(data).is_some()
+}
+
+fn check(key: &Key, record: &Record) -> Result<()> {
+    if serde_json::from_slice::<serde::de::IgnoredAny>(&record.data).is_err() {
+        return Err(StoreError::corrupt(key, "it is no session"));
+    }
+    // Node makes such ids of a session without one.
+    if matches!(key.plain_id(), Some("undefined" | "null")) {
+        return Err(refused("its id is one that anybody can guess; end the session"));
+    }
+    Ok(())
+}
+
+/// The lifetime of a session that goes on elsewhere.
+fn remaining(meta: &Meta) -> Result<Lifetime> {
+    let lifetime = match (meta.lifetime.idle_timeout(), meta.deadline) {
+        (Some(idle), None) => Lifetime::idle(idle),
+        (idle, Some(deadline)) => {
+            let left = deadline.since(meta.now).max(Duration::from_millis(1));
+            idle.map_or(Lifetime::absolute(left), |idle| Lifetime::idle(idle)?.and_absolute(left))
+        }
+        (None, None) => return Ok(meta.lifetime),
+    };
+    lifetime.map_err(|error| {
+        StoreError::new(StoreErrorKind::Corrupt, "a session has a lifetime that is none")
+            .with_source(error)
+    })
+}
