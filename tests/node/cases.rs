@@ -1,0 +1,477 @@
+//! `token-session` 1.1 and this crate on one place.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use token_session::store::compat::{Shape, Successor};
+use token_session::store::{
+    Condition, Memory, NewRecord, Removed, Replaced, Store, StoreErrorKind, Touch, Write,
+};
+use token_session::{Error, Key, Lifetime, NewSession, Owner, Record, TokenSession};
+
+use super::peer::Peer;
+use super::{Place, token};
+
+/// Node, and this crate with the wrapped shape.
+async fn both<P: Place>(place: &P) -> (Peer, TokenSession<Value, P::Store>) {
+    (place.node().await, place.sessions(Shape::token_session()).await)
+}
+
+/// Whatever an application may keep, and JSON may hold.
+fn values() -> Vec<Value> {
+    vec![
+        json!({"name": "jhon", "count": 0}),
+        json!({"text": "é😀\u{2028}\u{7f}\u{0}\"\\/\n", "n": [1, -0.5, 1e21, 12345678901234567890_u64]}),
+        json!({"deep": [[[{"a": {}}]]], "10": 1, "b": null, "a": true}),
+        json!({}),
+        json!([1, 2]),
+        json!("text"),
+        json!(0),
+        json!(false),
+        json!(null),
+    ]
+}
+
+/// The value with the one kind of number that JavaScript has.
+fn in_doubles(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => number.as_f64().into(),
+        Value::Array(values) => values.iter().map(in_doubles).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| (name.clone(), in_doubles(value))).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+pub async fn what_node_writes_is_read(place: &impl Place) {
+    let (node, sessions) = both(place).await;
+    for value in values() {
+        let id = node.begin(&value, None).await;
+        let loaded = sessions.get_untouched(&token(&id)).await.unwrap().unwrap();
+        assert_eq!(in_doubles(&loaded.data), in_doubles(&value));
+    }
+    assert!(sessions.get(&token("unknown")).await.unwrap().is_none());
+}
+
+pub async fn what_is_written_here_is_read_by_node(place: &impl Place) {
+    let (node, sessions) = both(place).await;
+    for value in values() {
+        let issued = sessions.create(&value).await.unwrap();
+        let found = node.get(issued.token.reveal()).await;
+        assert_eq!(in_doubles(&found["data"]), in_doubles(&value));
+    }
+}
+
+pub async fn a_record_is_written_as_node_writes_it(place: &impl Place) {
+    let (node, sessions) = both(place).await;
+    let data = json!({"name": "é😀", "count": 0, "list": [true, null]});
+    let theirs = node.begin(&data, None).await;
+    let ours = sessions.create(&data).await.unwrap();
+    let expected = place.text(&theirs).await;
+    assert!(expected.is_some());
+    assert_eq!(place.text(ours.token.reveal()).await, expected);
+
+    sessions.set(&token(&theirs), &json!({"changed": 1})).await.unwrap();
+    node.call("set", json!([ours.token.reveal(), {"changed": 1}])).await;
+    assert_eq!(place.text(&theirs).await, place.text(ours.token.reveal()).await);
+}
+
+pub async fn what_one_changes_the_other_sees(place: &impl Place) {
+    let (node, sessions) = both(place).await;
+    let id = node.begin(&json!({"by": "node"}), None).await;
+    let mut version = None;
+    for turn in 0..3 {
+        sessions.update(&token(&id), |data: &mut Value| data["rust"] = turn.into()).await.unwrap();
+        let data = node.get(&id).await["data"].take();
+        assert_eq!((&data["by"], &data["rust"]), (&json!("node"), &json!(turn)));
+
+        node.call("set", json!([&id, {"by": "node", "node": turn}])).await;
+        let loaded = sessions.get(&token(&id)).await.unwrap().unwrap();
+        assert_eq!(loaded.data, json!({"by": "node", "node": turn}));
+        assert_ne!(version.replace(loaded.meta.version), Some(loaded.meta.version));
+    }
+}
+
+pub async fn what_one_destroys_is_gone_for_the_other(place: &impl Place) {
+    let (node, sessions) = both(place).await;
+    let id = node.begin(&json!({"a": 1}), None).await;
+    assert!(sessions.destroy(&token(&id)).await.unwrap());
+    assert_eq!(node.get(&id).await, Value::Null);
+    assert!(!sessions.destroy(&token(&id)).await.unwrap());
+
+    let issued = sessions.create(&json!({"a": 1})).await.unwrap();
+    node.call("destroy", json!([issued.token.reveal()])).await;
+    assert!(sessions.get(&issued.token).await.unwrap().is_none());
+    assert!(sessions.take(&issued.token).await.unwrap().is_none());
+}
+
+pub async fn a_session_that_node_destroyed_is_not_brought_back(place: &impl Place) {
+    let (node, sessions) = both(place).await;
+    let id = node.begin(&json!({"a": 1}), None).await;
+    let key = sessions.get(&token(&id)).await.unwrap().unwrap().key;
+    node.call("destroy", json!([&id])).await;
+    assert!(matches!(sessions.set(&token(&id), &json!(1)).await, Err(Error::Gone)));
+    assert!(matches!(sessions.touch(&token(&id)).await, Err(Error::Gone)));
+    assert!(matches!(sessions.regenerate(&token(&id)).await, Err(Error::Gone)));
+    let lifetime = Lifetime::idle_secs(60).unwrap();
+    let revival = sessions.set_with_lifetime(&token(&id), &json!(1), lifetime).await;
+    assert!(matches!(revival, Err(Error::Gone)));
+    let removed = sessions.store().remove(&key, Condition::Always).await;
+    assert_eq!(removed.unwrap(), Removed::Missing);
+    assert_eq!(place.text(&id).await, None);
+}
+
+/// The clock of this machine, on which the database runs.
+fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap()
+}
+
+/// Asserts that a session that came of what was done between these times ends so many seconds after
+/// it, to the second, as it is read here and as it stands there.
+async fn assert_ends<P: Place>(
+    place: &P,
+    sessions: &TokenSession<Value, P::Store>,
+    id: &str,
+    (before, after): (Duration, Duration),
+    seconds: u64,
+) {
+    let meta = sessions.get_untouched(&token(id)).await.unwrap().expect("it is live").meta;
+    let (life, second) = (Duration::from_secs(seconds), Duration::from_secs(1));
+    for ends in [Duration::from_millis(meta.expires_at().as_millis()), place.end(id).await] {
+        assert!(ends + second >= before + life, "{ends:?} is early for {before:?} + {life:?}");
+        assert!(ends <= after + life + second, "{ends:?} is late for {after:?} + {life:?}");
+    }
+}
+
+pub async fn both_agree_when_a_session_ends(place: &impl Place) {
+    let node = place.node_with_ttl(1000).await;
+    let shape = Shape::token_session().ttl(Duration::from_secs(1000)).unwrap();
+    let sessions = place.sessions::<Value>(shape).await;
+    let (data, lifetime) = (json!({"a": 1}), Lifetime::idle_secs(300).unwrap());
+
+    let start = now();
+    let id = node.begin(&data, None).await;
+    assert_ends(place, &sessions, &id, (start, now()), 1000).await;
+
+    let start = now();
+    sessions.set_with_lifetime(&token(&id), &data, lifetime).await.unwrap();
+    assert_ends(place, &sessions, &id, (start, now()), 300).await;
+
+    // Node cannot keep that: it writes its own.
+    let start = now();
+    node.call("set", json!([&id, &data])).await;
+    assert_ends(place, &sessions, &id, (start, now()), 1000).await;
+
+    let start = now();
+    let issued = sessions.create_with(&data, &NewSession::new().lifetime(lifetime)).await.unwrap();
+    assert_ends(place, &sessions, issued.token.reveal(), (start, now()), 300).await;
+
+    // What lives for a moment is dead for both.
+    let moment = NewSession::new().lifetime(Lifetime::idle_secs(1).unwrap());
+    let id = sessions.create_with(&data, &moment).await.unwrap().token;
+    for _ in 0..100 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if sessions.get_untouched(&id).await.unwrap().is_none() {
+            break;
+        }
+    }
+    assert!(sessions.get_untouched(&id).await.unwrap().is_none());
+    tokio::time::sleep(Duration::from_millis(1000)).await;
+    assert_eq!(node.get(id.reveal()).await, Value::Null);
+}
+
+pub async fn a_lifetime_of_its_own_survives_a_touch_by_node(place: &impl Place) {
+    let (node, sessions) = both(place).await;
+    let lifetime =
+        Lifetime::idle_secs(600).unwrap().and_absolute(Duration::from_secs(3000)).unwrap();
+    let new = NewSession::new().lifetime(lifetime).authenticated(true);
+    let issued = sessions.create_with(&json!({"a": 1}), &new).await.unwrap();
+    let before = sessions.get_untouched(&issued.token).await.unwrap().unwrap().meta;
+    // Reading is touching for Node, and its touch gives the store's own life.
+    assert_eq!(node.get(issued.token.reveal()).await["data"], json!({"a": 1}));
+    let meta = sessions.get_untouched(&issued.token).await.unwrap().unwrap().meta;
+    assert_eq!((meta.lifetime, meta.deadline), (lifetime, before.deadline));
+    assert_eq!(meta.authenticated_at, before.authenticated_at);
+    assert!(meta.expires_in() <= Duration::from_secs(600));
+    let left = sessions.touch(&issued.token).await.unwrap();
+    assert!(left <= Duration::from_secs(600), "{left:?}");
+    let meta = sessions.get_untouched(&issued.token).await.unwrap().unwrap().meta;
+    assert!(meta.expires_in() <= Duration::from_secs(601), "{:?}", meta.expires_in());
+}
+
+pub async fn an_absolute_timeout_that_node_cut_short_is_mended(place: &impl Place) {
+    let node = place.node_with_ttl(1000).await;
+    let sessions = place.sessions(Shape::token_session()).await;
+    let lifetime = Lifetime::absolute(Duration::from_secs(3000)).unwrap();
+    let new = NewSession::new().lifetime(lifetime);
+    let begun = now();
+    let issued = sessions.create_with(&json!({"a": 1}), &new).await.unwrap();
+    let (id, begun) = (issued.token.reveal(), (begun, now()));
+    assert_ends(place, &sessions, id, begun, 3000).await;
+    let touched = now();
+    node.get(id).await;
+    assert!(place.end(id).await <= now() + Duration::from_secs(1001), "it touches at {touched:?}");
+    sessions.touch(&issued.token).await.unwrap();
+    assert_ends(place, &sessions, id, begun, 3000).await;
+}
+
+pub async fn a_regenerated_session_has_one_id_for_node(place: &impl Place) {
+    let (node, sessions) = both(place).await;
+    let id = node.begin(&json!({"a": 1}), None).await;
+    let issued = sessions.regenerate(&token(&id)).await.unwrap();
+    assert_eq!(node.get(&id).await, Value::Null);
+    assert_eq!(node.get(issued.token.reveal()).await["data"], json!({"a": 1}));
+    let before = sessions.get_untouched(&issued.token).await.unwrap().unwrap();
+    let again = sessions.reauthenticate(&issued.token).await.unwrap();
+    let after = sessions.get_untouched(&again.token).await.unwrap().unwrap();
+    assert_eq!((before.meta.authenticated_at, before.data), (None, after.data));
+    assert!(after.meta.is_fresh(Duration::from_secs(60)));
+    assert_eq!(node.get(again.token.reveal()).await["data"], json!({"a": 1}));
+}
+
+pub async fn a_listing_has_what_node_wrote(place: &impl Place) {
+    let (node, sessions) = both(place).await;
+    let mut expected = Vec::new();
+    for number in 0..25 {
+        node.begin(&json!({"number": number}), None).await;
+        expected.push(number);
+    }
+    place.put("damaged", "[1]").await;
+    place.put("undefined", r#"{"cookie":{"maxAge":0},"data":{"number":25}}"#).await;
+    expected.push(25);
+    let (mut found, mut damaged, mut after) = (Vec::new(), 0, None);
+    loop {
+        let page = sessions.all(after.as_ref(), 10).await.unwrap();
+        for session in page.sessions {
+            match session {
+                Ok(loaded) => found.push(loaded.data["number"].as_u64().unwrap()),
+                Err(Error::Decode { .. }) => damaged += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    assert_eq!((found, damaged), (expected, 1));
+    assert_eq!(sessions.count().await.unwrap(), 27);
+    // A listed session is found by its key, though that shows the digest alone.
+    let page = sessions.all(None, 100).await.unwrap();
+    for session in page.sessions.into_iter().flatten() {
+        assert!(sessions.destroy_key(&session.key).await.unwrap());
+    }
+    let error = sessions.get(&token("damaged")).await.unwrap_err();
+    assert!(matches!(&error, Error::Store(error) if error.kind() == StoreErrorKind::Corrupt));
+    sessions.clear().await.unwrap();
+    assert_eq!(sessions.count().await.unwrap(), 0);
+}
+
+pub async fn a_write_over_another_version_is_a_conflict(place: &impl Place) {
+    let (node, sessions) = both(place).await;
+    let id = node.begin(&json!({"a": 1}), None).await;
+    let read = sessions.get(&token(&id)).await.unwrap().unwrap();
+    node.call("set", json!([&id, {"a": 2}])).await;
+    let before = place.text(&id).await;
+    let store = sessions.store();
+    let write = Write { expected: Some(read.meta.version), ..Write::new("3") };
+    assert_eq!(store.replace(&read.key, &write).await.unwrap(), Replaced::Conflict);
+    let removed = store.remove(&read.key, Condition::Version(read.meta.version)).await;
+    assert_eq!(removed.unwrap(), Removed::Conflict);
+    assert_eq!(place.text(&id).await, before);
+
+    let read = sessions.get(&token(&id)).await.unwrap().unwrap();
+    let write = Write { expected: Some(read.meta.version), ..Write::new("3") };
+    let Replaced::Done(version) = store.replace(&read.key, &write).await.unwrap() else {
+        panic!("nobody wrote in between");
+    };
+    assert_ne!(version, read.meta.version);
+    let removed = store.remove(&read.key, Condition::Version(version)).await;
+    assert_eq!(removed.unwrap(), Removed::Done);
+}
+
+/// Node writes over whatever is there, so it may undo a change of ours; we never undo one of Node's,
+/// nor one of our own.
+pub async fn changes_here_are_all_counted_and_nodes_are_never_lost(place: &impl Place) {
+    const SESSIONS: usize = 8;
+    const TIMES: usize = 20;
+    let (node, sessions) = both(place).await;
+    let (mut both, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..SESSIONS {
+        both.push(node.begin(&json!({}), None).await);
+        ours.push(node.begin(&json!({}), None).await);
+    }
+    let count = |id: String| {
+        let sessions = sessions.clone();
+        async move {
+            for _ in 0..TIMES {
+                let add = |data: &mut Value| {
+                    data["rust"] = (data["rust"].as_u64().unwrap_or_default() + 1).into();
+                };
+                sessions.update(&token(&id), add).await.unwrap();
+            }
+        }
+    };
+    let mut tasks = tokio::task::JoinSet::new();
+    for id in both.iter().chain(&ours).chain(&ours) {
+        tasks.spawn(count(id.clone()));
+    }
+    tokio::join!(node.count(&both, "node", TIMES), tasks.join_all());
+    for id in &ours {
+        let data = sessions.get(&token(id)).await.unwrap().unwrap().data;
+        assert_eq!(data["rust"], json!(2 * TIMES));
+    }
+    for id in &both {
+        let data = sessions.get(&token(id)).await.unwrap().unwrap().data;
+        assert_eq!(data["node"], json!(TIMES), "{data}");
+    }
+}
+
+pub async fn a_damaged_record_can_be_ended(place: &impl Place) {
+    let sessions = place.sessions::<Value>(Shape::token_session()).await;
+    place.put("damaged", "[1]").await;
+    assert!(sessions.take(&token("damaged")).await.is_err());
+    assert!(sessions.destroy(&token("damaged")).await.unwrap());
+    assert!(!sessions.destroy(&token("damaged")).await.unwrap());
+    assert_eq!(place.text("damaged").await, None);
+}
+
+/// A client that hangs up takes the handler's future with it, wherever that is.
+pub async fn a_request_that_is_dropped_ends_no_session(place: &impl Place) {
+    const SESSIONS: u64 = 40;
+    let sessions = place.sessions::<Value>(Shape::token_session()).await;
+    for round in 0..SESSIONS {
+        let issued = sessions.create(&json!(round)).await.unwrap();
+        let patience = Duration::from_micros(50 * round);
+        let _ = tokio::time::timeout(patience, sessions.regenerate(&issued.token)).await;
+    }
+    let mut count = 0;
+    for _ in 0..500 {
+        count = sessions.count().await.unwrap();
+        if count == SESSIONS {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(count, SESSIONS);
+}
+
+pub async fn the_bugs_of_node_are_tolerated(place: &impl Place) {
+    let sessions = place.sessions::<Value>(Shape::token_session()).await;
+    for (text, expected) in [
+        (r#"{"cookie":{"maxAge":0}}"#, json!(null)),
+        (r#"{"cookie":{},"data":{"a":1}}"#, json!({"a": 1})),
+        (r#"{"data":{"a":1}}"#, json!({"a": 1})),
+        (r#"{"cookie":{"maxAge":0},"data":{"a":1,"cookie":{}}}"#, json!({"a": 1})),
+        (r#"{"cookie":{"maxAge":0},"data":{"a":1},"v":"1"}"#, json!({"a": 1})),
+    ] {
+        place.put("bug", text).await;
+        let loaded = sessions.get(&token("bug")).await.unwrap().unwrap();
+        assert_eq!(loaded.data, expected, "{text}");
+        sessions.set(&token("bug"), &json!({"b": 2})).await.unwrap();
+        let after: Value = serde_json::from_str(&place.text("bug").await.unwrap()).unwrap();
+        assert!(after["cookie"].is_object(), "{after}");
+        assert_eq!(after["data"], json!({"b": 2}));
+        assert_eq!(after.get("v").is_some(), text.contains("\"v\""));
+    }
+    let (node, lent) = (place.node_with_ttl(5000).await, json!({"a": 1}));
+    let id = node.begin(&lent, Some(600)).await;
+    assert_eq!(sessions.get(&token(&id)).await.unwrap().map(|loaded| loaded.data), Some(lent));
+}
+
+pub async fn a_session_of_an_owner_is_refused(place: &impl Place) {
+    let sessions = place.sessions::<Value>(Shape::token_session()).await;
+    let owner = Owner::new("anna").unwrap();
+    let new = NewSession::new().owner(owner.clone());
+    let refused = |error: Error| match error {
+        Error::Store(error) => assert_eq!(error.kind(), StoreErrorKind::Refused),
+        other => panic!("{other}"),
+    };
+    refused(sessions.create_with(&json!(1), &new).await.unwrap_err());
+    refused(sessions.owned(&owner, 10).await.unwrap_err());
+    refused(sessions.destroy_all(&owner).await.unwrap_err());
+    let key = Key::from_bytes([7; 32]);
+    let store = sessions.store();
+    let stray = store.load(&key, Touch::No).await.unwrap_err();
+    assert_eq!(stray.kind(), StoreErrorKind::Refused);
+    let issued = sessions.create(&json!(1)).await.unwrap();
+    let binary = store.replace(&issued.key, &Write::new(vec![0x93, 1, 2, 3])).await.unwrap_err();
+    assert_eq!(binary.kind(), StoreErrorKind::Refused);
+    let record = NewRecord::new(vec![0xff], Lifetime::idle_secs(60).unwrap());
+    assert!(sessions.destroy(&issued.token).await.unwrap());
+    let binary = store.insert(&issued.key, &record).await.unwrap_err();
+    assert_eq!(binary.kind(), StoreErrorKind::Refused);
+    assert!(!sessions.destroy_owned(&owner, &issued.key).await.unwrap());
+}
+
+/// Requests go on while the sessions move: none finds itself logged out, no change is lost, and what
+/// was destroyed stays dead.
+pub async fn sessions_move_to_another_store_while_the_service_runs(place: &impl Place) {
+    const SESSIONS: u32 = 30;
+    let node = place.node().await;
+    let mut ids = Vec::new();
+    for number in 0..SESSIONS {
+        ids.push(node.begin(&json!({"user": number, "count": 0}), None).await);
+    }
+    place.put("damaged", "[1]").await;
+    let old = place.store(Shape::token_session()).await;
+    let owner = |record: &Record| {
+        let data: Value = serde_json::from_slice(&record.data).ok()?;
+        Owner::new(data["user"].to_string()).ok()
+    };
+    let store = Arc::new(Successor::new(Memory::new(), old).owner(owner).unwrap());
+    let sessions = TokenSession::<Value>::builder().store(store.clone()).build().unwrap();
+    let keys: Vec<Key> = {
+        let mut keys = Vec::new();
+        for id in &ids {
+            keys.push(sessions.get(&token(id)).await.unwrap().unwrap().key);
+        }
+        keys
+    };
+
+    let moved = Arc::new(AtomicBool::new(false));
+    let mut requests = tokio::task::JoinSet::new();
+    for id in &ids {
+        let (sessions, moved, id) = (sessions.clone(), moved.clone(), token(id));
+        requests.spawn(async move {
+            let mut counted = 0;
+            while !moved.load(Ordering::Relaxed) || counted == 0 {
+                assert!(sessions.get(&id).await.unwrap().is_some(), "it was logged out");
+                let add = |data: &mut Value| {
+                    data["count"] = (data["count"].as_u64().unwrap() + 1).into();
+                };
+                sessions.update(&id, add).await.unwrap();
+                counted += 1;
+            }
+            assert_eq!(sessions.get(&id).await.unwrap().unwrap().data["count"], json!(counted));
+        });
+    }
+    let (mut after, mut done) = (None, 0);
+    loop {
+        let page = store.move_page(after.as_ref(), 10).await.unwrap();
+        done += page.moved;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    moved.store(true, Ordering::Relaxed);
+    requests.join_all().await;
+    assert_eq!(done, SESSIONS as usize);
+    assert_eq!(store.predecessor().count().await.unwrap(), 1);
+    assert_eq!(store.successor().count().await.unwrap(), u64::from(SESSIONS));
+
+    for (number, (id, key)) in ids.iter().zip(&keys).enumerate() {
+        assert_eq!(node.get(id).await, Value::Null);
+        let loaded = sessions.get(&token(id)).await.unwrap().unwrap();
+        let owner = loaded.meta.owner.map(|owner| owner.as_str().to_owned());
+        assert_eq!((&loaded.key, owner), (key, Some(number.to_string())));
+        assert!(sessions.destroy(&token(id)).await.unwrap());
+        assert!(sessions.get(&token(id)).await.unwrap().is_none());
+    }
+}

@@ -1,0 +1,99 @@
+'use strict';
+
+// Does what it is told on standard input, a line of JSON each, and answers on standard output. Ends
+// with its input.
+
+const http = require('node:http');
+const readline = require('node:readline');
+const session = require('express-session');
+const TokenSession10 = require('token-session');
+const TokenSession11 = require('./token-session-1.1');
+const stores = require('./stores');
+
+const opened = [];
+
+async function open({ store, options, layout, autoTouch, secret, cookie }) {
+  const peer = { store: await stores[store](options) };
+  peer['1.1'] = new TokenSession11({ store: peer.store, autoTouch });
+  peer['1.0'] = new TokenSession10({ store: peer.store });
+  if (secret) peer.express = await express({ store: peer.store, secret, cookie });
+  return opened.push(peer) - 1;
+}
+
+async function handle(req) {
+  let body = '';
+  for await (const chunk of req) body += chunk;
+  const answer = { found: { ...req.session }, id: req.sessionID };
+  for (const [verb, argument] of JSON.parse(body)) {
+    if (verb === 'set') Object.assign(req.session, argument);
+    if (verb === 'delete') delete req.session[argument];
+    if (verb === 'destroy') await new Promise((done) => req.session.destroy(done));
+  }
+  return answer;
+}
+
+// A service whose only route does to its session what the request's body says.
+async function express(options) {
+  const middleware = session({ resave: false, saveUninitialized: false, ...options });
+  const server = http.createServer((req, res) => {
+    middleware(req, res, async (error) => {
+      try {
+        if (error) throw error;
+        res.end(JSON.stringify(await handle(req)));
+      } catch (failure) {
+        res.writeHead(500).end(JSON.stringify({ error: String(failure) }));
+      }
+    });
+  });
+  await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
+  return `http://127.0.0.1:${server.address().port}/`;
+}
+
+async function request({ peer, cookie, steps = [] }) {
+  const headers = cookie ? { cookie } : {};
+  const options = { method: 'POST', body: JSON.stringify(steps), headers };
+  const response = await fetch(opened[peer].express, options);
+  const answer = await response.json();
+  return { ...answer, status: response.status, cookies: response.headers.getSetCookie() };
+}
+
+// A method of `token-session`, 1.1 unless `of` says 1.0, or of the store.
+async function call({ peer, of = '1.1', method, args }) {
+  const target = opened[peer][of];
+  if (of === '1.1') return target[method](...args);
+  return new Promise((resolve, reject) => {
+    const done = (error, answer) => (error ? reject(error) : resolve(answer));
+    target[method](...args, done);
+  });
+}
+
+// Many at once read a session, count in it and write it, as requests of a Node service do.
+async function count({ peer, ids, field, times }) {
+  const sessions = opened[peer]['1.1'];
+  await Promise.all(
+    ids.map(async (id) => {
+      for (let turn = 0; turn < times; turn += 1) {
+        const { data } = await sessions.get(id);
+        data[field] = (data[field] ?? 0) + 1;
+        await sessions.set(id, data);
+      }
+    }),
+  );
+}
+
+const operations = { open, request, call, count };
+
+readline.createInterface({ input: process.stdin }).on('line', async (line) => {
+  const { number, operation, ...args } = JSON.parse(line);
+  let answer;
+  try {
+    answer = { ok: (await operations[operation](args)) ?? null };
+  } catch (error) {
+    answer = { error: String(error?.stack ?? error) };
+  }
+  process.stdout.write(`${JSON.stringify({ number, ...answer })}\n`);
+}).on('close', () => process.exit());
+
+// A package that fails on its own must not take down what other tests use.
+process.on('unhandledRejection', (error) => console.error('unhandled', error));
+process.on('uncaughtException', (error) => console.error('uncaught', error));

@@ -1,0 +1,143 @@
+//! A Node process with the real npm packages, for the tests of this binary.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node");
+
+/// A process that ends with this one, because its input does.
+struct Node {
+    input: Mutex<ChildStdin>,
+    waiting: Waiting,
+    next: AtomicU64,
+    _process: Child,
+}
+
+type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Value>>>>;
+
+impl Node {
+    fn start() -> Self {
+        install();
+        let mut process = Command::new("node")
+            .arg("peer.js")
+            .current_dir(HERE)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("Node starts");
+        let input = Mutex::new(process.stdin.take().expect("its input is a pipe"));
+        let output = process.stdout.take().expect("its output is a pipe");
+        let waiting = Waiting::default();
+        let answered = waiting.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                let answer: Value = serde_json::from_str(&line).expect("it answers in JSON");
+                let number = answer["number"].as_u64().expect("an answer has a number");
+                let waiter = answered.lock().unwrap().remove(&number);
+                let _ = waiter.expect("it was asked").send(answer);
+            }
+            // Whoever waits then hears that nobody answers.
+            answered.lock().unwrap().clear();
+        });
+        Self { input, waiting, next: AtomicU64::new(0), _process: process }
+    }
+}
+
+/// Installs what the lock file names, once.
+fn install() {
+    let lock = File::create(concat!(env!("CARGO_TARGET_TMPDIR"), "/npm.lock")).unwrap();
+    lock.lock().unwrap();
+    let wanted = fs::read(Path::new(HERE).join("package-lock.json")).unwrap();
+    let installed = Path::new(HERE).join("node_modules/.installed");
+    if fs::read(&installed).is_ok_and(|installed| installed == wanted) {
+        return;
+    }
+    if Command::new("npm").arg("--version").output().is_err() {
+        test_servers::install(&["nodejs", "npm"]).unwrap();
+    }
+    let arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
+    let npm = Command::new("npm").args(arguments).current_dir(HERE).output();
+    let npm = npm.expect("npm runs");
+    assert!(npm.status.success(), "{}", String::from_utf8_lossy(&npm.stderr));
+    fs::write(installed, wanted).unwrap();
+}
+
+/// Has Node do something, and waits for its answer.
+async fn ask(operation: &str, arguments: Value) -> Value {
+    static NODE: OnceLock<Node> = OnceLock::new();
+    let node = NODE.get_or_init(Node::start);
+    let number = node.next.fetch_add(1, Ordering::Relaxed);
+    let mut question = arguments;
+    question["number"] = number.into();
+    question["operation"] = operation.into();
+    let (answer, answered) = oneshot::channel();
+    node.waiting.lock().unwrap().insert(number, answer);
+    writeln!(node.input.lock().unwrap(), "{question}").expect("Node listens");
+    let mut answer = answered.await.expect("Node answers");
+    if let Some(error) = answer.get("error") {
+        panic!("{operation} fails in Node: {}", error.as_str().unwrap_or_default());
+    }
+    answer["ok"].take()
+}
+
+/// A store that Node has opened, with what works on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(u64);
+
+impl Peer {
+    /// Opens a package's store, with its own options.
+    pub async fn open(store: &str, options: Value) -> Self {
+        Self::open_with(json!({"store": store, "options": options})).await
+    }
+
+    /// As [`open`](Self::open), behind express-session.
+    pub async fn express(store: &str, options: Value, cookie: Value) -> Self {
+        let secret = ["the newest secret", "an older secret"];
+        let peer = json!({"store": store, "options": options, "secret": secret, "cookie": cookie});
+        Self::open_with(peer).await
+    }
+
+    async fn open_with(peer: Value) -> Self {
+        Self(ask("open", peer).await.as_u64().unwrap())
+    }
+
+    /// A method of `token-session` 1.1.
+    pub async fn call(self, method: &str, arguments: Value) -> Value {
+        ask("call", json!({"peer": self.0, "method": method, "args": arguments})).await
+    }
+
+    /// A method of `token-session` 1.0, or of the `store`.
+    pub async fn call_of(self, of: &str, method: &str, arguments: Value) -> Value {
+        let call = json!({"peer": self.0, "of": of, "method": method, "args": arguments});
+        ask("call", call).await
+    }
+
+    /// Begins a session with `token-session` 1.1.
+    pub async fn begin(self, data: &Value, ttl: Option<u32>) -> String {
+        self.call("newSession", json!([data, ttl])).await.as_str().unwrap().to_owned()
+    }
+
+    /// What `token-session` 1.1 has under an id: `{"data":…}` or null.
+    pub async fn get(self, id: &str) -> Value {
+        self.call("get", json!([id])).await
+    }
+
+    /// A request to the Express service, with this `Cookie` header, that does these steps to its
+    /// session.
+    pub async fn request(self, cookie: Option<&str>, steps: Value) -> Value {
+        ask("request", json!({"peer": self.0, "cookie": cookie, "steps": steps})).await
+    }
+
+    /// Counts in a field of the sessions, so often in each, as a Node service does.
+    pub async fn count(self, ids: &[String], field: &str, times: usize) {
+        ask("count", json!({"peer": self.0, "ids": ids, "field": field, "times": times})).await;
+    }
+}

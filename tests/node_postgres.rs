@@ -1,0 +1,206 @@
+//! Sessions that connect-pg-simple shares with this crate.
+
+mod node;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, PgPool, Row};
+use token_session::store::Store;
+use token_session::store::compat::{ConnectPgSimple, Shape};
+use token_session::store::conformance::Harness;
+use token_session::{Origin, Token, TokenSession};
+
+use node::contract::{AnyBytes, keeps_of_the_contract};
+use node::{Place, fresh_name, share_with_node, token};
+
+/// A schema of its own, since the package gives its constraint one name for every table.
+struct Schema {
+    package: &'static str,
+    name: String,
+    time_zone: &'static str,
+    pool: PgPool,
+}
+
+impl Schema {
+    async fn new(time_zone: &'static str) -> Self {
+        Self::of("connect-pg-simple@10", time_zone).await
+    }
+
+    async fn of(package: &'static str, time_zone: &'static str) -> Self {
+        let name = fresh_name();
+        let pool = PgPool::connect(test_servers::postgres_url()).await.unwrap();
+        let schema = Self { package, name, time_zone, pool };
+        schema.run("CREATE SCHEMA {schema}").await;
+        // It makes its table when it is first asked something.
+        schema.node().await.get("nobody").await;
+        schema
+    }
+
+    async fn with_jsonb() -> Self {
+        let schema = Self::new("UTC").await;
+        schema.run("ALTER TABLE {schema}.session ALTER sess TYPE jsonb").await;
+        schema
+    }
+
+    fn sql(&self, template: &str) -> AssertSqlSafe<String> {
+        AssertSqlSafe(template.replace("{schema}", &self.name))
+    }
+
+    async fn run(&self, template: &str) {
+        sqlx::raw_sql(self.sql(template)).execute(&self.pool).await.unwrap();
+    }
+}
+
+impl Place for Schema {
+    type Store = ConnectPgSimple;
+
+    async fn store(&self, shape: Shape) -> ConnectPgSimple {
+        let store = ConnectPgSimple::new(self.pool.clone(), shape, self.time_zone);
+        let store = store.table(Some(&self.name), "session").unwrap();
+        store.timeout(Duration::from_secs(60))
+    }
+
+    async fn package(&self) -> (&'static str, Value) {
+        let options = json!({
+            "url": test_servers::postgres_url(),
+            "timeZone": self.time_zone,
+            "schemaName": self.name,
+            "createTableIfMissing": true,
+            "pruneSessionInterval": false,
+        });
+        (self.package, options)
+    }
+
+    async fn text(&self, id: &str) -> Option<String> {
+        let select = self.sql("SELECT sess::text FROM {schema}.session WHERE sid = $1");
+        let row = sqlx::query(select).bind(id).fetch_optional(&self.pool).await.unwrap();
+        row.map(|row| row.get(0))
+    }
+
+    async fn end(&self, id: &str) -> Duration {
+        let select = self.sql(
+            "SELECT extract(epoch FROM expire AT TIME ZONE $2)::float8
+             FROM {schema}.session WHERE sid = $1",
+        );
+        let row = sqlx::query(select).bind(id).bind(self.time_zone);
+        Duration::from_secs_f64(row.fetch_one(&self.pool).await.unwrap().get(0))
+    }
+
+    async fn put(&self, id: &str, text: &str) {
+        let insert = self.sql(
+            "INSERT INTO {schema}.session VALUES ($1, $2::json, (now() + interval '1 h') AT TIME ZONE $3)
+             ON CONFLICT (sid) DO UPDATE SET sess = excluded.sess, expire = excluded.expire",
+        );
+        let insert = sqlx::query(insert).bind(id).bind(text).bind(self.time_zone);
+        insert.execute(&self.pool).await.unwrap();
+    }
+}
+
+mod version_9 {
+    use super::*;
+    share_with_node!(Schema::of("connect-pg-simple@9", "UTC"));
+}
+
+mod utc {
+    use super::*;
+    share_with_node!(Schema::new("UTC"));
+}
+
+mod another_zone {
+    use super::*;
+    share_with_node!(Schema::new("Asia/Tokyo"));
+}
+
+struct Contract;
+
+impl Harness for Contract {
+    type Store = AnyBytes<ConnectPgSimple>;
+
+    async fn store(&self) -> AnyBytes<ConnectPgSimple> {
+        AnyBytes(Schema::new("America/St_Johns").await.store(Shape::token_session()).await)
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    fn races(&self) -> usize {
+        100
+    }
+
+    fn resolution(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+}
+
+mod contract {
+    use super::{Contract, keeps_of_the_contract};
+
+    keeps_of_the_contract!(Contract);
+}
+
+#[tokio::test]
+async fn a_column_of_binary_json_works_too() {
+    let schema = Schema::with_jsonb().await;
+    let (node, sessions) = (schema.node().await, schema.sessions(Shape::token_session()).await);
+    let id = node.begin(&json!({"b": 1, "a": [1.5, "é"]}), None).await;
+    sessions.update(&token(&id), |data: &mut Value| data["c"] = json!(null)).await.unwrap();
+    // The text that was read is what the next write of the same session compares with.
+    let mut session = sessions.get(&token(&id)).await.unwrap().unwrap();
+    assert_eq!(session.data, json!({"b": 1, "a": [1.5, "é"], "c": null}));
+    session.data["c"] = json!(2);
+    let issued = sessions.regenerate(&token(&id)).await.unwrap();
+    sessions.update(&issued.token, |data| data["d"] = json!(3)).await.unwrap();
+    let found = node.get(issued.token.reveal()).await;
+    assert_eq!(found["data"], json!({"b": 1, "a": [1.5, "é"], "c": null, "d": 3}));
+}
+
+#[tokio::test]
+async fn an_expired_row_does_not_exist_is_no_hindrance_and_is_swept() {
+    let schema = Schema::new("Asia/Tokyo").await;
+    let sessions = schema.sessions::<Value>(Shape::token_session()).await;
+    for id in ["old", "older", "live"] {
+        schema.put(id, r#"{"cookie":{"maxAge":0},"data":1}"#).await;
+    }
+    schema
+        .run("UPDATE {schema}.session SET expire = expire - interval '1 h 5 s' WHERE sid <> 'live'")
+        .await;
+    assert!(sessions.get(&token("old")).await.unwrap().is_none());
+    assert_eq!(schema.node().await.get("old").await, Value::Null);
+    assert_eq!(sessions.count().await.unwrap(), 1);
+    assert_eq!(sessions.store().sweep(1).await.unwrap(), 1);
+    assert_eq!(sessions.store().sweep(10).await.unwrap(), 1);
+    assert!(sessions.get(&token("live")).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_row_that_never_ends_is_alive_and_stays_so() {
+    let schema = Schema::new("UTC").await;
+    let sessions = schema.sessions::<Value>(Shape::token_session()).await;
+    schema.put("forever", r#"{"cookie":{"maxAge":0},"data":1}"#).await;
+    schema.run("UPDATE {schema}.session SET expire = 'infinity'").await;
+    sessions.touch(&token("forever")).await.unwrap();
+    sessions.set(&token("forever"), &json!(2)).await.unwrap();
+    let issued = sessions.regenerate(&token("forever")).await.unwrap();
+    let select = schema.sql("SELECT expire = 'infinity' FROM {schema}.session");
+    let row = sqlx::query(select).fetch_one(&schema.pool).await.unwrap();
+    assert!(row.get::<bool, _>(0));
+    assert_eq!(sessions.get(&issued.token).await.unwrap().unwrap().data, json!(2));
+}
+
+#[tokio::test]
+async fn what_the_server_says_of_a_row_is_not_handed_on() {
+    let schema = Schema::new("UTC").await;
+    schema.run("ALTER TABLE {schema}.session ADD CHECK (expire < '2000-01-01')").await;
+    let sessions = schema.sessions::<Value>(Shape::token_session()).await;
+    let known = TokenSession::<Value>::builder()
+        .store(sessions.store().clone())
+        .generator(|_: Origin<'_>| Token::parse("a-token-that-nobody-may-see"))
+        .build()
+        .unwrap();
+    let error = known.create(&json!(1)).await.unwrap_err();
+    let shown = format!("{error} {error:?}");
+    assert!(!shown.contains("nobody-may-see"), "{shown}");
+    assert!(shown.contains("23514"), "{shown}");
+}

@@ -1,0 +1,221 @@
+//! Sessions that connect-redis shares with this crate.
+
+mod node;
+
+use std::time::Duration;
+
+use http::{Request, Response};
+use serde_json::{Value, json};
+use token_session::http::{SessionLayer, Sessions, SignedCookie};
+use token_session::store::StoreErrorKind;
+use token_session::store::compat::{ConnectRedis, Shape};
+use token_session::store::conformance::Harness;
+use token_session::{Error, Lifetime, TokenSession};
+use tower::ServiceExt;
+
+use node::contract::{AnyBytes, keeps_of_the_contract};
+use node::{Place, fresh_name, share_with_node, token};
+
+/// A prefix that nothing else has.
+struct Prefix {
+    package: &'static str,
+    prefix: String,
+    client: redis::Client,
+}
+
+impl Prefix {
+    async fn new(package: &'static str) -> Self {
+        let client = redis::Client::open(test_servers::redis_url()).unwrap();
+        Self { package, prefix: format!("[sess]{}:", fresh_name()), client }
+    }
+
+    async fn run<T: redis::FromRedisValue>(&self, command: &mut redis::Cmd) -> T {
+        let mut connection = self.client.get_multiplexed_async_connection().await.unwrap();
+        command.query_async(&mut connection).await.unwrap()
+    }
+}
+
+impl Place for Prefix {
+    type Store = ConnectRedis;
+
+    async fn store(&self, shape: Shape) -> ConnectRedis {
+        let store = ConnectRedis::connect(test_servers::redis_url(), shape).await.unwrap();
+        store.prefix(&self.prefix).timeout(Duration::from_secs(20))
+    }
+
+    async fn package(&self) -> (&'static str, Value) {
+        let mut options = json!({"url": test_servers::redis_url(), "prefix": self.prefix});
+        if self.package == "connect-redis@3" {
+            // Without it, this version deletes what it reads.
+            options["ttl"] = 86_400.into();
+        }
+        (self.package, options)
+    }
+
+    async fn text(&self, id: &str) -> Option<String> {
+        self.run(redis::cmd("GET").arg(format!("{}{id}", self.prefix))).await
+    }
+
+    async fn end(&self, id: &str) -> Duration {
+        let at: u64 = self.run(redis::cmd("PEXPIRETIME").arg(format!("{}{id}", self.prefix))).await;
+        Duration::from_millis(at)
+    }
+
+    async fn put(&self, id: &str, text: &str) {
+        let name = format!("{}{id}", self.prefix);
+        self.run::<()>(redis::cmd("SET").arg(name).arg(text).arg("EX").arg(3600)).await;
+    }
+}
+
+mod version_3 {
+    use super::*;
+    share_with_node!(Prefix::new("connect-redis@3"));
+}
+
+mod version_6 {
+    use super::*;
+    share_with_node!(Prefix::new("connect-redis@6"));
+}
+
+mod version_7 {
+    use super::*;
+    share_with_node!(Prefix::new("connect-redis@7"));
+}
+
+mod version_8 {
+    use super::*;
+    share_with_node!(Prefix::new("connect-redis@8"));
+}
+
+mod version_9 {
+    use super::*;
+    share_with_node!(Prefix::new("connect-redis@9"));
+}
+
+struct Contract(String);
+
+impl Harness for Contract {
+    type Store = AnyBytes<ConnectRedis>;
+
+    async fn store(&self) -> AnyBytes<ConnectRedis> {
+        let store = ConnectRedis::connect(&self.0, Shape::token_session()).await.unwrap();
+        let prefix = format!("[sess]{}:", fresh_name());
+        AnyBytes(store.prefix(prefix).timeout(Duration::from_secs(20)))
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    fn scan_repeats(&self) -> bool {
+        true
+    }
+}
+
+mod contract {
+    use super::{Contract, keeps_of_the_contract};
+
+    keeps_of_the_contract!(Contract(test_servers::redis_url().to_owned()));
+}
+
+fn cluster() -> Contract {
+    let urls = test_servers::redis_cluster_urls();
+    let hosts: Vec<&str> = urls.iter().map(|url| url.trim_start_matches("redis://")).collect();
+    Contract(format!("redis-cluster://{}", hosts.join(",")))
+}
+
+mod contract_on_a_cluster {
+    use super::{cluster, keeps_of_the_contract};
+
+    keeps_of_the_contract!(cluster());
+}
+
+#[tokio::test]
+async fn sessions_on_a_cluster_are_listed_counted_and_cleared() {
+    let AnyBytes(store) = cluster().store().await;
+    let sessions = TokenSession::<Value>::builder().store(store).build().unwrap();
+    for number in 0..50 {
+        sessions.create(&json!(number)).await.unwrap();
+    }
+    assert_eq!(sessions.count().await.unwrap(), 50);
+    let (mut listed, mut after) = (0, None);
+    loop {
+        let page = sessions.all(after.as_ref(), 10).await.unwrap();
+        for session in page.sessions {
+            assert!(sessions.destroy_key(&session.unwrap().key).await.unwrap());
+            listed += 1;
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!((listed, sessions.count().await.unwrap()), (50, 0));
+    sessions.create(&json!(1)).await.unwrap();
+    sessions.clear().await.unwrap();
+    assert_eq!(sessions.count().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_key_without_a_time_to_live_is_alive_and_stays_so() {
+    let place = Prefix::new("connect-redis@8").await;
+    let sessions = place.sessions::<Value>(Shape::token_session()).await;
+    place.put("forever", r#"{"cookie":{"maxAge":0},"data":1}"#).await;
+    let name = |id: &str| format!("{}{id}", place.prefix);
+    place.run::<()>(redis::cmd("PERSIST").arg(name("forever"))).await;
+    sessions.touch(&token("forever")).await.unwrap();
+    sessions.set(&token("forever"), &json!(2)).await.unwrap();
+    let issued = sessions.regenerate(&token("forever")).await.unwrap();
+    let left: i64 = place.run(redis::cmd("TTL").arg(name(issued.token.reveal()))).await;
+    assert_eq!(left, -1);
+    let lifetime = Lifetime::idle_secs(60).unwrap();
+    sessions.set_with_lifetime(&issued.token, &json!(3), lifetime).await.unwrap();
+    let left: i64 = place.run(redis::cmd("TTL").arg(name(issued.token.reveal()))).await;
+    assert!((1..=60).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn what_is_no_session_of_redis_is_told_so_and_not_listed() {
+    let place = Prefix::new("connect-redis@8").await;
+    let sessions = place.sessions::<Value>(Shape::token_session()).await;
+    place.run::<()>(redis::cmd("LPUSH").arg(format!("{}list", place.prefix)).arg(1)).await;
+    place.run::<()>(redis::cmd("SET").arg(format!("{}empty", place.prefix)).arg("")).await;
+    let error = sessions.get(&token("list")).await.unwrap_err();
+    assert!(matches!(&error, Error::Store(error) if error.kind() == StoreErrorKind::Refused));
+    assert!(sessions.get(&token("empty")).await.unwrap().is_none());
+    assert_eq!(sessions.all(None, 100).await.unwrap().sessions.len(), 0);
+}
+
+/// A browser's cookie works for the Express service and for the Rust one beside it.
+#[tokio::test]
+async fn the_cookie_of_express_is_the_cookie_of_both_services() {
+    let place = Prefix::new("connect-redis@8").await;
+    let express = place.express(json!({})).await;
+    let answer = express.request(None, json!([["set", {"user": "anna"}]])).await;
+    let cookie = answer["cookies"][0].as_str().unwrap().split(';').next().unwrap().to_owned();
+
+    let signed = SignedCookie::new("connect.sid", "another secret").unwrap();
+    let signed = signed.older_secret("the newest secret").unwrap();
+    let sessions = place.sessions::<Value>(Shape::express()).await;
+    let layer = SessionLayer::new(sessions.clone()).signed_cookie(signed);
+    let service = tower::ServiceBuilder::new().layer(layer).service_fn(who);
+    let ask = async |cookie: &str| {
+        let request = Request::builder().header("cookie", cookie).body(String::new()).unwrap();
+        service.clone().oneshot(request).await.unwrap().into_body()
+    };
+    assert_eq!(ask(&format!("a=b; {cookie}")).await, "anna");
+    assert_eq!(ask(&cookie.replace("s%3A", "s%3Ax")).await, "nobody");
+    let answer = express.request(Some(&cookie), json!([])).await;
+    assert_eq!(answer["found"]["seen"], true);
+}
+
+async fn who(request: Request<String>) -> Result<Response<String>, std::convert::Infallible> {
+    let sessions = request.extensions().get::<Sessions<Value>>().unwrap();
+    Ok(Response::new(match sessions.optional_session().await.unwrap() {
+        Some(mut session) => {
+            session["seen"] = true.into();
+            session["user"].as_str().unwrap().to_owned()
+        }
+        None => "nobody".to_owned(),
+    }))
+}
