@@ -13,7 +13,7 @@ use super::issue::check_subject;
 use super::odds::Odds;
 use super::redeem::{Guess, Place, Redeemed};
 use crate::codec::{Codec, Json};
-use crate::manager::retry::pause;
+use crate::manager::retry::Backoff;
 use crate::store::{AtomicStore, Condition, Inserted, Memory, NewRecord};
 use crate::stored::{self, Moment};
 
@@ -98,7 +98,8 @@ impl<T, S: AtomicStore, C: Codec<T>> SubjectCodes<T, S, C> {
         let engine = &self.0;
         let subject_key = engine.subject_key(engine.signing().1, subject);
         let fresh = engine.begin(&subject_key, &subject_key, payload)?;
-        for conflicts in 1..=RETRIES {
+        let mut backoff = Backoff::new();
+        for _ in 0..RETRIES {
             let made = match engine.find_of_subject(subject).await? {
                 Some((lock, found)) => engine.add_to(&lock, found, &fresh).await?,
                 None => engine.open_for(subject, fresh.clone()).await?,
@@ -110,7 +111,7 @@ impl<T, S: AtomicStore, C: Codec<T>> SubjectCodes<T, S, C> {
                     resend_in: engine.policy.resend_after,
                 });
             }
-            pause(conflicts).await;
+            backoff.wait().await;
         }
         Err(CodeError::Contended { attempts: RETRIES })
     }

@@ -9,7 +9,7 @@ use super::engine::{Engine, Found, RETRIES};
 use super::error::CodeError;
 use super::redeem::REPEAT;
 use crate::codec::Codec;
-use crate::manager::retry::pause;
+use crate::manager::retry::Backoff;
 use crate::store::AtomicStore;
 use crate::stored::Blob;
 use crate::token::{Key, TokenError};
@@ -90,7 +90,8 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
         lifetime: impl Fn(&Found) -> Duration,
     ) -> Result<bool, CodeError> {
         let mut found = self.found.clone();
-        for conflicts in 1..=RETRIES {
+        let mut backoff = Backoff::new();
+        for _ in 0..RETRIES {
             match &found.challenge.state {
                 State::Leased { id, .. } if *id == self.id => {}
                 // By this call's first try, whose answer was lost.
@@ -104,7 +105,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
                 Err(CodeError::Refused) => return Ok(false),
                 Err(error) => return Err(error),
             }
-            pause(conflicts).await;
+            backoff.wait().await;
             found = match self.engine.load(&self.receipt).await? {
                 Some(found) => found,
                 None => return Ok(false),

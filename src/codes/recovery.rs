@@ -11,7 +11,7 @@ use super::format::{Code, CodeFormat};
 use super::issue::check_subject;
 use super::policy::{PolicyError, check_purpose};
 use crate::key_ring::{KeyRing, mac, same};
-use crate::manager::retry::pause;
+use crate::manager::retry::Backoff;
 use crate::record::{Lifetime, Version};
 use crate::store::{AtomicStore, Condition, Inserted, NewRecord, Replaced, Touch, Write};
 use crate::stored::{self, Blob};
@@ -154,7 +154,8 @@ impl<S: AtomicStore> RecoveryCodes<S> {
             tries_per_day: TRIES_PER_DAY,
         };
         budget.charge_free().await?;
-        for conflicts in 1..=RETRIES {
+        let mut backoff = Backoff::new();
+        for _ in 0..RETRIES {
             let (app, key, mut set, version) =
                 self.find(subject).await?.ok_or(CodeError::Refused)?;
             let wanted = self.mac(app, &key, &code);
@@ -170,7 +171,7 @@ impl<S: AtomicStore> RecoveryCodes<S> {
                     let _ = budget.succeed_free().await;
                     return Ok(Recovered { replacement, count: set.macs.len() });
                 }
-                Replaced::Conflict => pause(conflicts).await,
+                Replaced::Conflict => backoff.wait().await,
                 Replaced::Missing => return Err(CodeError::Refused),
             }
         }
@@ -194,7 +195,8 @@ impl<S: AtomicStore> RecoveryCodes<S> {
     async fn put(&self, key: &Key, set: &Set) -> Result<(), CodeError> {
         let data = stored::write(set);
         let lifetime = absolute(Lifetime::MAX);
-        for conflicts in 1..=RETRIES {
+        let mut backoff = Backoff::new();
+        for _ in 0..RETRIES {
             let write = Write { lifetime: Some(&lifetime), ..Write::new(data.clone()) };
             if let Replaced::Done(_) = self.store.replace(key, &write).await? {
                 return Ok(());
@@ -203,7 +205,7 @@ impl<S: AtomicStore> RecoveryCodes<S> {
             if let Inserted::Done { .. } = self.store.insert(key, &record).await? {
                 return Ok(());
             }
-            pause(conflicts).await;
+            backoff.wait().await;
         }
         Err(CodeError::Contended { attempts: RETRIES })
     }

@@ -11,7 +11,7 @@ use super::format::Code;
 use super::lease::{Lease, check_lease, draw_id};
 use crate::codec::Codec;
 use crate::key_ring::same;
-use crate::manager::retry::pause;
+use crate::manager::retry::Backoff;
 use crate::store::AtomicStore;
 use crate::stored::{Blob, whole_seconds};
 use crate::token::{Key, Token};
@@ -189,12 +189,13 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
             return Err(CodeError::Refused);
         }
         let (key, attempt) = (lock.key.clone(), self.attempt.map(|text| lock.attempt(text, &code)));
-        let charged = engine.charge(&key, &mut found).await?;
+        let charged = engine.charge(&key, &mut found, attempt.is_some()).await?;
         let right = charged && engine.compare(&lock, &found, &code);
         if !right && !found.is_used() {
             return Err(CodeError::Refused);
         }
-        for conflicts in 1..=RETRIES {
+        let mut backoff = Backoff::new();
+        for _ in 0..RETRIES {
             match &found.challenge.state {
                 State::Used { attempt: first, .. } => {
                     let both = attempt.as_ref().zip(first.as_ref());
@@ -224,7 +225,7 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
                 found.version = version;
                 return Ok(Claim { payload, key, found, attempt, repeated: false });
             }
-            pause(conflicts).await;
+            backoff.wait().await;
             found = engine.load(&key).await?.ok_or(CodeError::Refused)?;
             if !found.is_used() && !engine.fits(&lock, &found, &code) {
                 return Err(CodeError::Refused);
@@ -250,8 +251,8 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
     }
 
     /// Charges a guess, if there is something to compare it with. A challenge that has just ended is
-    /// loaded anew: it may have been used by the same submit's twin.
-    async fn charge(&self, key: &Key, found: &mut Found) -> Result<bool, CodeError> {
+    /// loaded anew where a submit may come twice: its twin may have used it.
+    async fn charge(&self, key: &Key, found: &mut Found, twice: bool) -> Result<bool, CodeError> {
         if found.is_used() {
             return Ok(false);
         }
@@ -261,10 +262,11 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
         match self.budget(&found.budget).charge(&found.challenge.salt).await? {
             Charge::Done => Ok(true),
             Charge::Exhausted => Err(CodeError::Exhausted),
-            Charge::Ended => {
+            Charge::Ended if twice => {
                 *found = self.load(key).await?.ok_or(CodeError::Refused)?;
                 Ok(false)
             }
+            Charge::Ended => Err(CodeError::Refused),
         }
     }
 

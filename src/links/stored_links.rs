@@ -14,7 +14,7 @@ use super::error::LinkError;
 use crate::codec::{Codec, Json};
 use crate::generator::draw;
 use crate::key_ring::{mac, same};
-use crate::manager::retry::pause;
+use crate::manager::retry::Backoff;
 use crate::record::{Lifetime, Owner, Version};
 use crate::store::{
     AtomicStore, Condition, Inserted, Memory, NewRecord, Removed, Replaced, Touch, Write,
@@ -371,7 +371,8 @@ impl<T, S: AtomicStore, C: Codec<T>> Inner<T, S, C> {
     async fn redeem(&self, token: &str, resource: Option<&str>) -> Result<Redeemed<T>, LinkError> {
         let mut found = self.find(token).await?;
         let attempts = found.stored.uses.unwrap_or(0).saturating_add(RETRIES);
-        for conflicts in 1..=attempts {
+        let mut backoff = Backoff::new();
+        for _ in 0..attempts {
             let resource = resource.map(|resource| self.resource(&found.key, resource));
             if !is_bound_to(found.stored.resource.as_ref(), resource.as_ref()) {
                 return Err(LinkError::Refused);
@@ -387,7 +388,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Inner<T, S, C> {
             if uses_left.is_none() || self.count(&mut found, uses_left).await? {
                 return Ok(Redeemed { payload: found.payload, uses_left });
             }
-            pause(conflicts).await;
+            backoff.wait().await;
             found = self.find(token).await?;
         }
         Err(LinkError::Contended { attempts })
