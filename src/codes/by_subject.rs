@@ -94,6 +94,11 @@ impl<T, S: AtomicStore, C: Codec<T>> SubjectCodes<T, S, C> {
     }
 
     async fn issue_to(&self, subject: &str, payload: Option<&T>) -> Result<Sent, CodeError> {
+        let operation = if payload.is_some() { "issue_code" } else { "issue_decoy" };
+        self.0.observe(operation, None, self.send(subject, payload)).await
+    }
+
+    async fn send(&self, subject: &str, payload: Option<&T>) -> Result<Sent, CodeError> {
         check_subject(subject)?;
         let engine = &self.0;
         let subject_key = engine.subject_key(engine.signing().1, subject);
@@ -136,15 +141,8 @@ impl<T, S: AtomicStore, C: Codec<T>> SubjectCodes<T, S, C> {
     /// # Errors
     /// The store's.
     pub async fn revoke(&self, subject: &str) -> Result<(), CodeError> {
-        check_subject(subject)?;
-        let engine = &self.0;
-        for app in engine.app_keys() {
-            let lock = Lock::of_subject(app, &engine.policy.purpose, subject);
-            engine.store.remove(&lock.key, Condition::Always).await?;
-            let subject = engine.subject_key(app, subject);
-            engine.budget(&subject).give_all_back().await?;
-        }
-        Ok(())
+        let work = self.0.revoke_challenge(subject);
+        self.0.observe("revoke_codes", None, work).await
     }
 
     /// How a subject stands, without secrets. One round trip.
@@ -152,7 +150,7 @@ impl<T, S: AtomicStore, C: Codec<T>> SubjectCodes<T, S, C> {
     /// # Errors
     /// The store's.
     pub async fn status(&self, subject: &str) -> Result<Status, CodeError> {
-        self.0.status(subject).await
+        self.0.observe("status_of_codes", None, self.0.status(subject)).await
     }
 
     /// How likely it is that a code is guessed, under this policy.
@@ -172,6 +170,18 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
             }
         }
         Ok(None)
+    }
+
+    /// Ends the challenge of a subject.
+    async fn revoke_challenge(&self, subject: &str) -> Result<(), CodeError> {
+        check_subject(subject)?;
+        for app in self.app_keys() {
+            let lock = Lock::of_subject(app, &self.policy.purpose, subject);
+            self.store.remove(&lock.key, Condition::Always).await?;
+            let subject = self.subject_key(app, subject);
+            self.budget(&subject).give_all_back().await?;
+        }
+        Ok(())
     }
 
     /// Opens the challenge of a subject that has none. `None`: another request came first.

@@ -60,15 +60,18 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
     /// [`LeaseLost`](CodeError::LeaseLost) when the lease had ended and the code expired, or another
     /// request leased or used it.
     pub async fn commit(&self) -> Result<(), CodeError> {
-        let used = State::Used { lease: Some(self.id.clone()), attempt: self.attempt.clone() };
         if self.repeated {
             return Ok(());
         }
-        if !self.write(&used, |_| REPEAT).await? {
-            return Err(CodeError::LeaseLost);
-        }
-        self.engine.count_use(&self.found).await;
-        Ok(())
+        let used = State::Used { lease: Some(self.id.clone()), attempt: self.attempt.clone() };
+        let work = async {
+            if !self.write(&used, |_| REPEAT).await? {
+                return Err(CodeError::LeaseLost);
+            }
+            self.engine.count_use(&self.found).await;
+            Ok(())
+        };
+        self.engine.observe("commit_code", Some(&self.receipt), work).await
     }
 
     /// Lets go of the code, the action having failed: it is good again until it expires. One round
@@ -77,10 +80,11 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
     /// # Errors
     /// The store's.
     pub async fn abort(&self) -> Result<(), CodeError> {
-        if !self.repeated {
-            self.write(&State::Open, |found| found.expires_in).await?;
+        if self.repeated {
+            return Ok(());
         }
-        Ok(())
+        let work = self.write(&State::Open, |found| found.expires_in);
+        self.engine.observe("abort_code", Some(&self.receipt), work).await.map(drop)
     }
 
     /// Puts `state` in the place of this lease. False: the lease is another's, or none.

@@ -126,18 +126,21 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
     /// [`Busy`](CodeError::Busy) where another request leases the code. After an error of the store
     /// the code may be spent; the same attempt key gets the answer.
     pub async fn redeem(self) -> Result<Redeemed<T>, CodeError> {
-        let engine = self.engine;
-        let claim = self
-            .claim(|found, attempt| {
-                let attempt = attempt.cloned();
-                found.challenge.state = State::Used { lease: None, attempt };
-                REPEAT
-            })
-            .await?;
-        if !claim.repeated {
-            engine.count_use(&claim.found).await;
-        }
-        Ok(Redeemed { payload: claim.payload, receipt: claim.key, repeated: claim.repeated })
+        let (engine, key) = (self.engine, self.key());
+        let work = async {
+            let claim = self
+                .claim(|found, attempt| {
+                    let attempt = attempt.cloned();
+                    found.challenge.state = State::Used { lease: None, attempt };
+                    REPEAT
+                })
+                .await?;
+            if !claim.repeated {
+                engine.count_use(&claim.found).await;
+            }
+            Ok(Redeemed { payload: claim.payload, receipt: claim.key, repeated: claim.repeated })
+        };
+        engine.observe("redeem_code", key.as_ref(), work).await
     }
 
     /// Takes hold of the code for so long, without using it: for an action that may fail.
@@ -153,18 +156,22 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
     /// more than 10 minutes.
     pub async fn lease(self, lease: Duration) -> Result<Lease<T, S, C>, CodeError> {
         check_lease(lease)?;
-        let engine = self.engine;
+        let (engine, key) = (self.engine, self.key());
         let id = draw_id()?;
-        let claim = self
-            .claim(|found, _| {
-                let (id, until) = (id.clone(), found.now + lease);
-                found.challenge.state = State::Leased { id, until };
-                found.expires_in.max(lease)
-            })
-            .await?;
-        if !claim.repeated {
-            engine.count_proof(&claim.found).await?;
-        }
+        let work = async {
+            let claim = self
+                .claim(|found, _| {
+                    let (id, until) = (id.clone(), found.now + lease);
+                    found.challenge.state = State::Leased { id, until };
+                    found.expires_in.max(lease)
+                })
+                .await?;
+            if !claim.repeated {
+                engine.count_proof(&claim.found).await?;
+            }
+            Ok(claim)
+        };
+        let claim = engine.observe("lease_code", key.as_ref(), work).await?;
         Ok(Lease {
             payload: claim.payload,
             receipt: claim.key,
@@ -174,6 +181,17 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
             id,
             attempt: claim.attempt,
         })
+    }
+
+    /// The key of the challenge, where there is a handle to tell it.
+    fn key(&self) -> Option<Key> {
+        match self.place {
+            Place::Subject(_) => None,
+            Place::Handle(handle) => {
+                let handle = Token::parse(handle).ok()?;
+                Some(Lock::key_of_handle(&self.engine.policy.purpose, &handle))
+            }
+        }
     }
 
     /// Makes the guess, and where it is right, writes the state that `change` gives the challenge,
