@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use crate::codes::CodeError;
-use crate::error::{Error, StoreError};
+use crate::error::Error;
 use crate::links::LinkError;
 use crate::token::Key;
 
@@ -31,13 +31,13 @@ pub(crate) async fn observe_for<R, E: Failure>(
 
 /// Why an operation was not done.
 #[cfg_attr(not(any(feature = "metrics", feature = "tracing")), expect(dead_code))]
-pub(crate) trait Failure {
+pub(crate) trait Failure: std::error::Error {
     /// In a word, of few.
     fn outcome(&self) -> &'static str;
-
-    /// What the store said.
-    fn of_store(&self) -> Option<&StoreError>;
 }
+
+/// The outcome that is worth a warning.
+const STORE_ERROR: &str = "store_error";
 
 async fn run<R, E: Failure>(
     operation: &'static str,
@@ -68,7 +68,9 @@ async fn run<R, E: Failure>(
     #[cfg(feature = "tracing")]
     {
         span.record("outcome", outcome);
-        if let Some(error) = result.as_ref().err().and_then(Failure::of_store) {
+        if let Err(error) = &result
+            && outcome == STORE_ERROR
+        {
             tracing::warn!(operation, purpose, %error, "the store failed");
         }
     }
@@ -97,15 +99,8 @@ impl Failure for Error {
         match self {
             Self::Gone => "gone",
             Self::Conflict { .. } => "conflict",
-            Self::Store(_) => "store_error",
+            Self::Store(_) => STORE_ERROR,
             _ => "refused",
-        }
-    }
-
-    fn of_store(&self) -> Option<&StoreError> {
-        match self {
-            Self::Store(error) => Some(error),
-            _ => None,
         }
     }
 }
@@ -119,15 +114,8 @@ impl Failure for CodeError {
             Self::Busy { .. } => "busy",
             Self::LeaseLost => "lease_lost",
             Self::Contended { .. } => "conflict",
-            Self::Store(_) => "store_error",
+            Self::Store(_) => STORE_ERROR,
             _ => "error",
-        }
-    }
-
-    fn of_store(&self) -> Option<&StoreError> {
-        match self {
-            Self::Store(error) => Some(error),
-            _ => None,
         }
     }
 }
@@ -138,15 +126,8 @@ impl Failure for LinkError {
             Self::Refused => "refused",
             Self::NotYet { .. } => "not_yet",
             Self::Contended { .. } => "conflict",
-            Self::Store(_) => "store_error",
+            Self::Store(_) => STORE_ERROR,
             _ => "error",
-        }
-    }
-
-    fn of_store(&self) -> Option<&StoreError> {
-        match self {
-            Self::Store(error) => Some(error),
-            _ => None,
         }
     }
 }
