@@ -2,22 +2,57 @@
 
 use std::future::Future;
 
+use crate::codes::CodeError;
 use crate::error::Error;
+use crate::links::LinkError;
 use crate::token::Key;
 
-/// Runs an operation of the manager. The span `token_session` has the fields `operation` and `key`;
-/// the counter `token_session_operations_total` and the histogram `token_session_operation_seconds`
-/// have the labels `operation` and, the counter, `outcome`.
+/// Runs an operation of the manager. The span `token_session` has the fields `operation`, `key` and
+/// `outcome`; the counter `token_session_operations_total` and the histogram
+/// `token_session_operation_seconds` have the labels `operation` and, the counter, `outcome`.
 pub(crate) async fn observe<R>(
     operation: &'static str,
     key: Option<&Key>,
     work: impl Future<Output = Result<R, Error>>,
 ) -> Result<R, Error> {
+    run(operation, None, key, work).await
+}
+
+/// Runs an operation of codes or links, as [`observe`] does those of the manager. All three have
+/// their purpose besides; whom they are for, and what, is told nowhere.
+pub(crate) async fn observe_for<R, E: Failure>(
+    purpose: &str,
+    operation: &'static str,
+    key: Option<&Key>,
+    work: impl Future<Output = Result<R, E>>,
+) -> Result<R, E> {
+    run(operation, Some(purpose), key, work).await
+}
+
+/// Why an operation was not done.
+#[cfg_attr(not(any(feature = "metrics", feature = "tracing")), expect(dead_code))]
+pub(crate) trait Failure: std::error::Error {
+    /// In a word, of few.
+    fn outcome(&self) -> &'static str;
+}
+
+/// The outcome that is worth a warning.
+const STORE_ERROR: &str = "store_error";
+
+async fn run<R, E: Failure>(
+    operation: &'static str,
+    purpose: Option<&str>,
+    key: Option<&Key>,
+    work: impl Future<Output = Result<R, E>>,
+) -> Result<R, E> {
     #[cfg(feature = "tracing")]
-    let work = {
+    let (work, span) = {
         use tracing::Instrument;
-        let key = key.map(tracing::field::display);
-        work.instrument(tracing::debug_span!("token_session", operation, key))
+        use tracing::field::{Empty, display};
+        let key = key.map(display);
+        let outcome = Empty;
+        let span = tracing::debug_span!("token_session", operation, purpose, key, outcome);
+        (work.instrument(span.clone()), span)
     };
     #[cfg(not(feature = "tracing"))]
     let _ = key;
@@ -26,30 +61,73 @@ pub(crate) async fn observe<R>(
 
     let result = work.await;
 
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    let outcome = result.as_ref().err().map_or("ok", Failure::outcome);
     #[cfg(feature = "metrics")]
-    {
-        metrics::histogram!("token_session_operation_seconds", "operation" => operation)
-            .record(start.elapsed());
-        metrics::counter!("token_session_operations_total",
-            "operation" => operation, "outcome" => outcome(&result))
-        .increment(1);
-    }
+    measure(operation, purpose, outcome, start.elapsed());
     #[cfg(feature = "tracing")]
-    if let Err(Error::Store(error)) = &result {
-        tracing::warn!(operation, %error, "the session store failed");
+    {
+        span.record("outcome", outcome);
+        if let Err(error) = &result
+            && outcome == STORE_ERROR
+        {
+            tracing::warn!(operation, purpose, %error, "the store failed");
+        }
     }
     #[cfg(not(any(feature = "metrics", feature = "tracing")))]
-    let _ = operation;
+    let _ = (operation, purpose);
     result
 }
 
 #[cfg(feature = "metrics")]
-fn outcome<R>(result: &Result<R, Error>) -> &'static str {
-    match result {
-        Ok(_) => "ok",
-        Err(Error::Gone) => "gone",
-        Err(Error::Conflict { .. }) => "conflict",
-        Err(Error::Store(_)) => "store_error",
-        Err(_) => "refused",
+fn measure(
+    operation: &'static str,
+    purpose: Option<&str>,
+    outcome: &'static str,
+    took: std::time::Duration,
+) {
+    use metrics::{Label, counter, histogram};
+    let mut labels = vec![Label::from_static_parts("operation", operation)];
+    labels.extend(purpose.map(|purpose| Label::new("purpose", purpose.to_owned())));
+    histogram!("token_session_operation_seconds", labels.clone()).record(took);
+    labels.push(Label::from_static_parts("outcome", outcome));
+    counter!("token_session_operations_total", labels).increment(1);
+}
+
+impl Failure for Error {
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Conflict { .. } => "conflict",
+            Self::Store(_) => STORE_ERROR,
+            _ => "refused",
+        }
+    }
+}
+
+impl Failure for CodeError {
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Exhausted => "exhausted",
+            Self::TooSoon { .. } => "too_soon",
+            Self::Busy { .. } => "busy",
+            Self::LeaseLost => "lease_lost",
+            Self::Contended { .. } => "conflict",
+            Self::Store(_) => STORE_ERROR,
+            _ => "error",
+        }
+    }
+}
+
+impl Failure for LinkError {
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::NotYet { .. } => "not_yet",
+            Self::Contended { .. } => "conflict",
+            Self::Store(_) => STORE_ERROR,
+            _ => "error",
+        }
     }
 }

@@ -47,6 +47,7 @@ enum Fault {
     ReplaceNeverTouches,
     ReplaceKeepsTheLifetime,
     ReplaceIgnoresTheVersion,
+    ReplaceDeniesWhatItWrote,
     ReplaceWritesDataLast,
     ReplaceKeepsText,
     // rename
@@ -316,6 +317,10 @@ impl Store for FaultyStore {
             (ReplaceNeverTouches, _) => write.touch = false,
             (ReplaceKeepsTheLifetime, _) => write.lifetime = None,
             (ReplaceIgnoresTheVersion, _) => write.expected = None,
+            (ReplaceDeniesWhatItWrote, Some(_)) if write.expected.is_some() => {
+                self.inner.replace(key, &write).await?;
+                return Ok(Replaced::Conflict);
+            }
             (ReplaceWritesDataLast, Some(before)) => {
                 let first = Write { data: before.data, ..write.clone() };
                 let answer = self.inner.replace(key, &first).await?;
@@ -598,6 +603,9 @@ found! {
     a_write_over_any_version_is_found: ReplaceIgnoresTheVersion =>
         replace::another_version_is_a_conflict_and_nothing_is_written,
         replace::of_racing_writes_that_expect_one_version_one_is_done;
+    a_write_that_is_denied_is_found: ReplaceDeniesWhatItWrote =>
+        replace::of_racing_writes_that_expect_one_version_one_is_done,
+        codes::a_right_code_amid_wrong_guesses_is_redeemed;
     a_write_in_two_steps_is_found: ReplaceWritesDataLast =>
         throughout::nobody_sees_half_of_a_write,
         throughout::a_dropped_write_is_done_or_not_done;

@@ -1,4 +1,4 @@
-//! What logs and metrics are told: every operation, and never a token.
+//! What logs and metrics are told: every operation, and never a secret.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,6 +10,9 @@ use metrics::{
 };
 use token_session::{Lifetime, NewSession, Owner, Token, TokenSession};
 use tracing_subscriber::fmt::format::FmtSpan;
+
+#[path = "observe/codes.rs"]
+mod codes;
 
 /// Each operation of the manager, once.
 const OPERATIONS: [&str; 19] = [
@@ -139,7 +142,7 @@ impl Recorder for Counts {
 struct Observed {
     log: String,
     counts: BTreeMap<String, u64>,
-    tokens: Vec<String>,
+    secrets: Vec<String>,
 }
 
 static OBSERVED: LazyLock<Observed> = LazyLock::new(|| {
@@ -151,24 +154,65 @@ static OBSERVED: LazyLock<Observed> = LazyLock::new(|| {
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
-    let tokens = tracing::subscriber::with_default(subscriber, || {
-        metrics::with_local_recorder(&counts, || block_on(run_everything()))
+    let run = async || [run_everything().await, codes::run_everything().await].concat();
+    let secrets = tracing::subscriber::with_default(subscriber, || {
+        metrics::with_local_recorder(&counts, || block_on(run()))
     });
     let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
     let counts = counts.0.lock().unwrap().clone();
-    Observed { log, counts, tokens }
+    Observed { log, counts, secrets }
 });
 
 #[test]
-fn every_operation_has_a_span_and_no_log_holds_a_token() {
-    let Observed { log, tokens, .. } = &*OBSERVED;
-    for operation in OPERATIONS {
+fn every_operation_has_a_span_and_no_log_holds_a_secret() {
+    let Observed { log, secrets, .. } = &*OBSERVED;
+    for operation in OPERATIONS.iter().chain(&codes::OPERATIONS) {
         assert!(log.contains(&format!(r#"operation="{operation}""#)), "{operation} in {log}");
     }
     assert!(log.contains("key="));
-    for token in tokens {
-        assert!(!log.contains(token), "{token} in {log}");
+    for secret in secrets {
+        assert!(!log.contains(secret), "{secret} in {log}");
     }
+}
+
+#[test]
+fn a_span_says_what_became_of_the_operation() {
+    let log = &OBSERVED.log;
+    let line = |operation: &str, outcome: &str| {
+        let (operation, outcome) = (format!("{operation:?}"), format!("{outcome:?}"));
+        let fits = |line: &str| line.contains(&operation) && line.contains(&outcome);
+        log.lines().find(|line| fits(line)).map(str::to_owned)
+    };
+    assert!(line("update", "gone").is_some(), "{log}");
+    let refused = line("redeem_code", "refused").unwrap_or_else(|| panic!("{log}"));
+    assert!(refused.contains(r#"purpose="sign-in""#) && refused.contains("key="), "{refused}");
+}
+
+#[test]
+fn a_store_that_fails_is_a_warning_and_an_outcome() {
+    let Observed { log, counts, .. } = &*OBSERVED;
+    let warning = log.lines().find(|line| line.contains("the store failed"));
+    let warning = warning.unwrap_or_else(|| panic!("{log}"));
+    assert!(warning.contains("WARN") && warning.contains(r#"purpose="no-room""#), "{warning}");
+    let outcome = "token_session_operations_total issue_code/no-room/store_error";
+    assert_eq!(counts.get(outcome), Some(&1));
+}
+
+#[test]
+fn operations_of_codes_and_links_are_counted_by_purpose_and_outcome() {
+    let counts = &OBSERVED.counts;
+    let of = |what: &str| counts.get(&format!("token_session_operations_total {what}")).copied();
+    for operation in codes::OPERATIONS {
+        let succeeded = ["sign-in", "pair", "recovery", "download"];
+        let succeeded = succeeded.map(|purpose| of(&format!("{operation}/{purpose}/ok")));
+        assert!(succeeded.iter().any(Option::is_some), "{operation} in {counts:?}");
+    }
+    assert_eq!(of("redeem_code/sign-in/refused"), Some(1));
+    assert_eq!(of("redeem_code/sign-in/ok"), Some(1));
+    assert_eq!(of("resend_code/sign-in/too_soon"), Some(1));
+    assert_eq!(of("lease_code/sign-in/ok"), Some(2));
+    assert_eq!(of("redeem_link/download/refused"), Some(1));
+    assert!(counts.contains_key("token_session_operation_seconds redeem_code/sign-in"));
 }
 
 #[test]

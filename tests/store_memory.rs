@@ -24,10 +24,6 @@ impl Harness for InMemory {
     async fn pass(&self, time: Duration) {
         self.0.advance(time);
     }
-
-    fn rounds(&self) -> usize {
-        100
-    }
 }
 
 mod conformance {

@@ -29,11 +29,6 @@ mod conformance {
         async fn pass(&self, time: Duration) {
             tokio::time::sleep(time).await;
         }
-
-        /// A round of a thousand racing codes takes a server in Python half a minute.
-        fn rounds(&self) -> usize {
-            1
-        }
     }
 
     token_session::conformance_suite!(OnMongoDb);
@@ -64,6 +59,10 @@ mod partitioned {
 
         fn races(&self) -> usize {
             50
+        }
+
+        fn rounds(&self) -> usize {
+            10
         }
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::RETRIES;
 use super::error::CodeError;
-use crate::manager::retry::pause;
+use crate::manager::retry::Backoff;
 use crate::record::Lifetime;
 use crate::store::{AtomicStore, Condition, Inserted, NewRecord, Removed, Replaced, Touch, Write};
 use crate::stored::{self, Blob, Moment, whole_seconds};
@@ -231,7 +231,8 @@ impl<S: AtomicStore> Budget<'_, S> {
     ) -> Result<R, CodeError> {
         // Each write begins the record's life anew, so it outlives every guess that it counts.
         let lifetime = Lifetime::absolute(DAY + GRACE).unwrap_or_else(|_| unreachable!("a day"));
-        for conflicts in 1..=RETRIES {
+        let mut backoff = Backoff::new();
+        for _ in 0..RETRIES {
             let found = self.store.load(self.key, Touch::No).await?;
             let (mut ledger, now) = match &found {
                 Some(record) => {
@@ -269,7 +270,7 @@ impl<S: AtomicStore> Budget<'_, S> {
             if written {
                 return Ok(result);
             }
-            pause(conflicts).await;
+            backoff.wait().await;
         }
         Err(CodeError::Contended { attempts: RETRIES })
     }

@@ -13,7 +13,7 @@ use super::issue::check_subject;
 use super::odds::Odds;
 use super::redeem::{Guess, Place, Redeemed};
 use crate::codec::{Codec, Json};
-use crate::manager::retry::pause;
+use crate::manager::retry::Backoff;
 use crate::store::{AtomicStore, Condition, Inserted, Memory, NewRecord};
 use crate::stored::{self, Moment};
 
@@ -94,11 +94,17 @@ impl<T, S: AtomicStore, C: Codec<T>> SubjectCodes<T, S, C> {
     }
 
     async fn issue_to(&self, subject: &str, payload: Option<&T>) -> Result<Sent, CodeError> {
+        let operation = if payload.is_some() { "issue_code" } else { "issue_decoy" };
+        self.0.observe(operation, None, self.send(subject, payload)).await
+    }
+
+    async fn send(&self, subject: &str, payload: Option<&T>) -> Result<Sent, CodeError> {
         check_subject(subject)?;
         let engine = &self.0;
         let subject_key = engine.subject_key(engine.signing().1, subject);
         let fresh = engine.begin(&subject_key, &subject_key, payload)?;
-        for conflicts in 1..=RETRIES {
+        let mut backoff = Backoff::new();
+        for _ in 0..RETRIES {
             let made = match engine.find_of_subject(subject).await? {
                 Some((lock, found)) => engine.add_to(&lock, found, &fresh).await?,
                 None => engine.open_for(subject, fresh.clone()).await?,
@@ -110,7 +116,7 @@ impl<T, S: AtomicStore, C: Codec<T>> SubjectCodes<T, S, C> {
                     resend_in: engine.policy.resend_after,
                 });
             }
-            pause(conflicts).await;
+            backoff.wait().await;
         }
         Err(CodeError::Contended { attempts: RETRIES })
     }
@@ -135,15 +141,8 @@ impl<T, S: AtomicStore, C: Codec<T>> SubjectCodes<T, S, C> {
     /// # Errors
     /// The store's.
     pub async fn revoke(&self, subject: &str) -> Result<(), CodeError> {
-        check_subject(subject)?;
-        let engine = &self.0;
-        for app in engine.app_keys() {
-            let lock = Lock::of_subject(app, &engine.policy.purpose, subject);
-            engine.store.remove(&lock.key, Condition::Always).await?;
-            let subject = engine.subject_key(app, subject);
-            engine.budget(&subject).give_all_back().await?;
-        }
-        Ok(())
+        let work = self.0.revoke_challenge(subject);
+        self.0.observe("revoke_codes", None, work).await
     }
 
     /// How a subject stands, without secrets. One round trip.
@@ -151,7 +150,7 @@ impl<T, S: AtomicStore, C: Codec<T>> SubjectCodes<T, S, C> {
     /// # Errors
     /// The store's.
     pub async fn status(&self, subject: &str) -> Result<Status, CodeError> {
-        self.0.status(subject).await
+        self.0.observe("status_of_codes", None, self.0.status(subject)).await
     }
 
     /// How likely it is that a code is guessed, under this policy.
@@ -171,6 +170,18 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
             }
         }
         Ok(None)
+    }
+
+    /// Ends the challenge of a subject.
+    async fn revoke_challenge(&self, subject: &str) -> Result<(), CodeError> {
+        check_subject(subject)?;
+        for app in self.app_keys() {
+            let lock = Lock::of_subject(app, &self.policy.purpose, subject);
+            self.store.remove(&lock.key, Condition::Always).await?;
+            let subject = self.subject_key(app, subject);
+            self.budget(&subject).give_all_back().await?;
+        }
+        Ok(())
     }
 
     /// Opens the challenge of a subject that has none. `None`: another request came first.

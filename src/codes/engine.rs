@@ -1,5 +1,6 @@
 //! What all kinds of codes have in common: where things are kept, and how a code comes to be.
 
+use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use super::policy::Policy;
 use crate::codec::Codec;
 use crate::generator::draw;
 use crate::key_ring::{KeyRing, mac};
+use crate::observe::observe_for;
 use crate::record::{Lifetime, Owner, Version};
 use crate::store::{AtomicStore, Touch};
 use crate::stored::{self, Blob, Moment};
@@ -53,6 +55,18 @@ impl Found {
 pub(super) struct Made {
     pub code: Code,
     pub link: LinkToken,
+}
+
+impl<T, S, C> Engine<T, S, C> {
+    /// Runs an operation where logs and metrics see it.
+    pub async fn observe<R>(
+        &self,
+        operation: &'static str,
+        key: Option<&Key>,
+        work: impl Future<Output = Result<R, CodeError>>,
+    ) -> Result<R, CodeError> {
+        observe_for(&self.policy.purpose, operation, key, work).await
+    }
 }
 
 impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {

@@ -8,7 +8,7 @@ use super::engine::{Engine, Found, Made, RETRIES, absolute};
 use super::error::CodeError;
 use super::format::Code;
 use crate::codec::Codec;
-use crate::manager::retry::pause;
+use crate::manager::retry::Backoff;
 use crate::record::Version;
 use crate::store::{AtomicStore, Inserted, NewRecord, Replaced, Write};
 use crate::stored::{self, Moment, owner_of, whole_seconds};
@@ -146,7 +146,8 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
 
     /// Another code of the challenge that `lock` keeps.
     pub async fn resend(&self, lock: &Lock) -> Result<(Found, Made), CodeError> {
-        for conflicts in 1..=RETRIES {
+        let mut backoff = Backoff::new();
+        for _ in 0..RETRIES {
             let mut found = self.load(&lock.key).await?.ok_or(CodeError::Refused)?;
             if found.is_used() {
                 return Err(CodeError::Refused);
@@ -164,7 +165,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
             if self.write(&lock.key, &found, lifetime).await?.is_some() {
                 return Ok((found, made));
             }
-            pause(conflicts).await;
+            backoff.wait().await;
         }
         Err(CodeError::Contended { attempts: RETRIES })
     }

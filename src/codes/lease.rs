@@ -9,7 +9,7 @@ use super::engine::{Engine, Found, RETRIES};
 use super::error::CodeError;
 use super::redeem::REPEAT;
 use crate::codec::Codec;
-use crate::manager::retry::pause;
+use crate::manager::retry::Backoff;
 use crate::store::AtomicStore;
 use crate::stored::Blob;
 use crate::token::{Key, TokenError};
@@ -60,15 +60,18 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
     /// [`LeaseLost`](CodeError::LeaseLost) when the lease had ended and the code expired, or another
     /// request leased or used it.
     pub async fn commit(&self) -> Result<(), CodeError> {
-        let used = State::Used { lease: Some(self.id.clone()), attempt: self.attempt.clone() };
         if self.repeated {
             return Ok(());
         }
-        if !self.write(&used, |_| REPEAT).await? {
-            return Err(CodeError::LeaseLost);
-        }
-        self.engine.count_use(&self.found).await;
-        Ok(())
+        let used = State::Used { lease: Some(self.id.clone()), attempt: self.attempt.clone() };
+        let work = async {
+            if !self.write(&used, |_| REPEAT).await? {
+                return Err(CodeError::LeaseLost);
+            }
+            self.engine.count_use(&self.found).await;
+            Ok(())
+        };
+        self.engine.observe("commit_code", Some(&self.receipt), work).await
     }
 
     /// Lets go of the code, the action having failed: it is good again until it expires. One round
@@ -77,10 +80,11 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
     /// # Errors
     /// The store's.
     pub async fn abort(&self) -> Result<(), CodeError> {
-        if !self.repeated {
-            self.write(&State::Open, |found| found.expires_in).await?;
+        if self.repeated {
+            return Ok(());
         }
-        Ok(())
+        let work = self.write(&State::Open, |found| found.expires_in);
+        self.engine.observe("abort_code", Some(&self.receipt), work).await.map(drop)
     }
 
     /// Puts `state` in the place of this lease. False: the lease is another's, or none.
@@ -90,7 +94,8 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
         lifetime: impl Fn(&Found) -> Duration,
     ) -> Result<bool, CodeError> {
         let mut found = self.found.clone();
-        for conflicts in 1..=RETRIES {
+        let mut backoff = Backoff::new();
+        for _ in 0..RETRIES {
             match &found.challenge.state {
                 State::Leased { id, .. } if *id == self.id => {}
                 // By this call's first try, whose answer was lost.
@@ -104,7 +109,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
                 Err(CodeError::Refused) => return Ok(false),
                 Err(error) => return Err(error),
             }
-            pause(conflicts).await;
+            backoff.wait().await;
             found = match self.engine.load(&self.receipt).await? {
                 Some(found) => found,
                 None => return Ok(false),

@@ -42,6 +42,13 @@
 //! the handle no guess can be tried against it. Without a [key of the
 //! application](CodesBuilder::key_ring) an address can: whether it is one of the subjects.
 //!
+//! # What do logs and metrics tell?
+//! With the features `tracing` and `metrics` every operation has a span `token_session`, a counter
+//! `token_session_operations_total` and a histogram `token_session_operation_seconds`, as those of
+//! sessions have: by `operation`, such as `redeem_code`, by `purpose`, and by `outcome`. Whoever
+//! guesses shows as `refused` and then `exhausted`, whoever has mail sent as `too_soon`. The key of
+//! the challenge is in the span; no code, no handle, no subject and no payload is.
+//!
 #![doc = include_str!("standards.md")]
 
 mod budget;
@@ -82,7 +89,7 @@ use crate::codec::{Codec, Json};
 use crate::key_ring::same;
 use crate::links::SignInPage;
 use crate::store::{AtomicStore, Memory};
-use crate::token::Token;
+use crate::token::{Key, Token};
 
 /// Issues codes of one purpose, and redeems them. Cheap to clone: a handle on shared state.
 ///
@@ -167,7 +174,8 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
         subject: &str,
         payload: &T,
     ) -> Result<(Issued, LinkToken), CodeError> {
-        let (challenge, made) = self.0.issue(device, subject, Some(payload)).await?;
+        let work = self.0.issue(device, subject, Some(payload));
+        let (challenge, made) = self.0.observe("issue_code", None, work).await?;
         let code = made.code;
         Ok((Issued { challenge, code }, made.link))
     }
@@ -181,7 +189,8 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
     /// # Errors
     /// As [`issue`](Self::issue).
     pub async fn decoy(&self, subject: &str) -> Result<OpenChallenge, CodeError> {
-        let (challenge, _) = self.0.issue(None, subject, None).await?;
+        let work = self.0.issue(None, subject, None);
+        let (challenge, _) = self.0.observe("issue_decoy", None, work).await?;
         Ok(challenge)
     }
 
@@ -205,7 +214,8 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
     ) -> Result<(Resent<T>, LinkToken), CodeError> {
         let engine = &self.0;
         let lock = self.lock(handle)?;
-        let (found, made) = engine.resend(&lock).await?;
+        let work = engine.resend(&lock);
+        let (found, made) = engine.observe("resend_code", Some(&lock.key), work).await?;
         let message = match found.challenge.decoy {
             true => None,
             false => Some((made.code, engine.decode(&lock.key, &found.challenge)?)),
@@ -242,7 +252,10 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
     /// The store's.
     pub async fn cancel(&self, handle: &str) -> Result<(), CodeError> {
         match self.lock(handle) {
-            Ok(lock) => self.0.cancel(&lock).await,
+            Ok(lock) => {
+                let work = self.0.cancel(&lock);
+                self.0.observe("cancel_code", Some(&lock.key), work).await
+            }
             Err(_) => Ok(()),
         }
     }
@@ -253,7 +266,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
     /// # Errors
     /// The store's.
     pub async fn revoke(&self, subject: &str) -> Result<(), CodeError> {
-        self.0.revoke(subject).await
+        self.0.observe("revoke_codes", None, self.0.revoke(subject)).await
     }
 
     /// How a subject stands, without secrets. One round trip.
@@ -261,7 +274,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
     /// # Errors
     /// The store's.
     pub async fn status(&self, subject: &str) -> Result<Status, CodeError> {
-        self.0.status(subject).await
+        self.0.observe("status_of_codes", None, self.0.status(subject)).await
     }
 
     /// How likely it is that a code is guessed, under this policy.
@@ -287,8 +300,13 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
 
     /// The challenge whose code a link stands for, and the code, while it is good.
     pub(crate) async fn look(&self, link: &LinkToken) -> Result<SignInPage<T>, CodeError> {
-        let (engine, key) = (&self.0, link.challenge());
-        let found = engine.load(&key).await?.ok_or(CodeError::Refused)?;
+        let key = link.challenge();
+        self.0.observe("inspect_code", Some(&key), self.look_at(link, &key)).await
+    }
+
+    async fn look_at(&self, link: &LinkToken, key: &Key) -> Result<SignInPage<T>, CodeError> {
+        let engine = &self.0;
+        let found = engine.load(key).await?.ok_or(CodeError::Refused)?;
         let digest = link.digest();
         let live = found.challenge.live(found.now);
         let sent = live.filter(|code| same(&code.link.0, &digest.0)).last();
@@ -297,7 +315,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
             return Err(CodeError::Refused);
         }
         Ok(SignInPage {
-            payload: engine.decode(&key, &found.challenge)?,
+            payload: engine.decode(key, &found.challenge)?,
             code: link.code(engine.policy.format),
             expires_in: until.since(found.now),
         })

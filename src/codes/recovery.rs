@@ -11,7 +11,8 @@ use super::format::{Code, CodeFormat};
 use super::issue::check_subject;
 use super::policy::{PolicyError, check_purpose};
 use crate::key_ring::{KeyRing, mac, same};
-use crate::manager::retry::pause;
+use crate::manager::retry::Backoff;
+use crate::observe::observe_for;
 use crate::record::{Lifetime, Version};
 use crate::store::{AtomicStore, Condition, Inserted, NewRecord, Replaced, Touch, Write};
 use crate::stored::{self, Blob};
@@ -125,6 +126,11 @@ impl<S: AtomicStore> RecoveryCodes<S> {
     /// # Errors
     /// The store's. Some of the older sets may still be good then.
     pub async fn generate(&self, subject: &str) -> Result<Vec<Code>, CodeError> {
+        let work = self.make(subject);
+        observe_for(&self.purpose, "generate_recovery_codes", None, work).await
+    }
+
+    async fn make(&self, subject: &str) -> Result<Vec<Code>, CodeError> {
         check_subject(subject)?;
         let app = self.ring.signing().1;
         let key = self.set_key(app, subject);
@@ -146,6 +152,11 @@ impl<S: AtomicStore> RecoveryCodes<S> {
     /// [`Refused`](CodeError::Refused) for a code that is wrong or used, or a subject without a set;
     /// [`TooSoon`](CodeError::TooSoon) after 100 wrong guesses within 24 hours.
     pub async fn redeem(&self, subject: &str, code: &str) -> Result<Recovered, CodeError> {
+        let work = self.swap(subject, code);
+        observe_for(&self.purpose, "redeem_recovery_code", None, work).await
+    }
+
+    async fn swap(&self, subject: &str, code: &str) -> Result<Recovered, CodeError> {
         check_subject(subject)?;
         let code = FORMAT.read(code).ok_or(CodeError::Refused)?;
         let budget = Budget {
@@ -154,7 +165,8 @@ impl<S: AtomicStore> RecoveryCodes<S> {
             tries_per_day: TRIES_PER_DAY,
         };
         budget.charge_free().await?;
-        for conflicts in 1..=RETRIES {
+        let mut backoff = Backoff::new();
+        for _ in 0..RETRIES {
             let (app, key, mut set, version) =
                 self.find(subject).await?.ok_or(CodeError::Refused)?;
             let wanted = self.mac(app, &key, &code);
@@ -170,7 +182,7 @@ impl<S: AtomicStore> RecoveryCodes<S> {
                     let _ = budget.succeed_free().await;
                     return Ok(Recovered { replacement, count: set.macs.len() });
                 }
-                Replaced::Conflict => pause(conflicts).await,
+                Replaced::Conflict => backoff.wait().await,
                 Replaced::Missing => return Err(CodeError::Refused),
             }
         }
@@ -182,6 +194,11 @@ impl<S: AtomicStore> RecoveryCodes<S> {
     /// # Errors
     /// The store's.
     pub async fn revoke(&self, subject: &str) -> Result<(), CodeError> {
+        let work = self.end(subject);
+        observe_for(&self.purpose, "revoke_recovery_codes", None, work).await
+    }
+
+    async fn end(&self, subject: &str) -> Result<(), CodeError> {
         check_subject(subject)?;
         for (_, app) in self.ring.iter() {
             let key = self.set_key(app, subject);
@@ -194,7 +211,8 @@ impl<S: AtomicStore> RecoveryCodes<S> {
     async fn put(&self, key: &Key, set: &Set) -> Result<(), CodeError> {
         let data = stored::write(set);
         let lifetime = absolute(Lifetime::MAX);
-        for conflicts in 1..=RETRIES {
+        let mut backoff = Backoff::new();
+        for _ in 0..RETRIES {
             let write = Write { lifetime: Some(&lifetime), ..Write::new(data.clone()) };
             if let Replaced::Done(_) = self.store.replace(key, &write).await? {
                 return Ok(());
@@ -203,7 +221,7 @@ impl<S: AtomicStore> RecoveryCodes<S> {
             if let Inserted::Done { .. } = self.store.insert(key, &record).await? {
                 return Ok(());
             }
-            pause(conflicts).await;
+            backoff.wait().await;
         }
         Err(CodeError::Contended { attempts: RETRIES })
     }

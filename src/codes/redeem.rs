@@ -11,7 +11,7 @@ use super::format::Code;
 use super::lease::{Lease, check_lease, draw_id};
 use crate::codec::Codec;
 use crate::key_ring::same;
-use crate::manager::retry::pause;
+use crate::manager::retry::Backoff;
 use crate::store::AtomicStore;
 use crate::stored::{Blob, whole_seconds};
 use crate::token::{Key, Token};
@@ -126,18 +126,21 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
     /// [`Busy`](CodeError::Busy) where another request leases the code. After an error of the store
     /// the code may be spent; the same attempt key gets the answer.
     pub async fn redeem(self) -> Result<Redeemed<T>, CodeError> {
-        let engine = self.engine;
-        let claim = self
-            .claim(|found, attempt| {
-                let attempt = attempt.cloned();
-                found.challenge.state = State::Used { lease: None, attempt };
-                REPEAT
-            })
-            .await?;
-        if !claim.repeated {
-            engine.count_use(&claim.found).await;
-        }
-        Ok(Redeemed { payload: claim.payload, receipt: claim.key, repeated: claim.repeated })
+        let (engine, key) = (self.engine, self.key());
+        let work = async {
+            let claim = self
+                .claim(|found, attempt| {
+                    let attempt = attempt.cloned();
+                    found.challenge.state = State::Used { lease: None, attempt };
+                    REPEAT
+                })
+                .await?;
+            if !claim.repeated {
+                engine.count_use(&claim.found).await;
+            }
+            Ok(Redeemed { payload: claim.payload, receipt: claim.key, repeated: claim.repeated })
+        };
+        engine.observe("redeem_code", key.as_ref(), work).await
     }
 
     /// Takes hold of the code for so long, without using it: for an action that may fail.
@@ -153,18 +156,22 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
     /// more than 10 minutes.
     pub async fn lease(self, lease: Duration) -> Result<Lease<T, S, C>, CodeError> {
         check_lease(lease)?;
-        let engine = self.engine;
+        let (engine, key) = (self.engine, self.key());
         let id = draw_id()?;
-        let claim = self
-            .claim(|found, _| {
-                let (id, until) = (id.clone(), found.now + lease);
-                found.challenge.state = State::Leased { id, until };
-                found.expires_in.max(lease)
-            })
-            .await?;
-        if !claim.repeated {
-            engine.count_proof(&claim.found).await?;
-        }
+        let work = async {
+            let claim = self
+                .claim(|found, _| {
+                    let (id, until) = (id.clone(), found.now + lease);
+                    found.challenge.state = State::Leased { id, until };
+                    found.expires_in.max(lease)
+                })
+                .await?;
+            if !claim.repeated {
+                engine.count_proof(&claim.found).await?;
+            }
+            Ok(claim)
+        };
+        let claim = engine.observe("lease_code", key.as_ref(), work).await?;
         Ok(Lease {
             payload: claim.payload,
             receipt: claim.key,
@@ -174,6 +181,17 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
             id,
             attempt: claim.attempt,
         })
+    }
+
+    /// The key of the challenge, where there is a handle to tell it.
+    fn key(&self) -> Option<Key> {
+        match self.place {
+            Place::Subject(_) => None,
+            Place::Handle(handle) => {
+                let handle = Token::parse(handle).ok()?;
+                Some(Lock::key_of_handle(&self.engine.policy.purpose, &handle))
+            }
+        }
     }
 
     /// Makes the guess, and where it is right, writes the state that `change` gives the challenge,
@@ -189,12 +207,13 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
             return Err(CodeError::Refused);
         }
         let (key, attempt) = (lock.key.clone(), self.attempt.map(|text| lock.attempt(text, &code)));
-        let charged = engine.charge(&key, &mut found).await?;
+        let charged = engine.charge(&key, &mut found, attempt.is_some()).await?;
         let right = charged && engine.compare(&lock, &found, &code);
         if !right && !found.is_used() {
             return Err(CodeError::Refused);
         }
-        for conflicts in 1..=RETRIES {
+        let mut backoff = Backoff::new();
+        for _ in 0..RETRIES {
             match &found.challenge.state {
                 State::Used { attempt: first, .. } => {
                     let both = attempt.as_ref().zip(first.as_ref());
@@ -224,7 +243,7 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
                 found.version = version;
                 return Ok(Claim { payload, key, found, attempt, repeated: false });
             }
-            pause(conflicts).await;
+            backoff.wait().await;
             found = engine.load(&key).await?.ok_or(CodeError::Refused)?;
             if !found.is_used() && !engine.fits(&lock, &found, &code) {
                 return Err(CodeError::Refused);
@@ -250,8 +269,8 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
     }
 
     /// Charges a guess, if there is something to compare it with. A challenge that has just ended is
-    /// loaded anew: it may have been used by the same submit's twin.
-    async fn charge(&self, key: &Key, found: &mut Found) -> Result<bool, CodeError> {
+    /// loaded anew where a submit may come twice: its twin may have used it.
+    async fn charge(&self, key: &Key, found: &mut Found, twice: bool) -> Result<bool, CodeError> {
         if found.is_used() {
             return Ok(false);
         }
@@ -261,10 +280,11 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
         match self.budget(&found.budget).charge(&found.challenge.salt).await? {
             Charge::Done => Ok(true),
             Charge::Exhausted => Err(CodeError::Exhausted),
-            Charge::Ended => {
+            Charge::Ended if twice => {
                 *found = self.load(key).await?.ok_or(CodeError::Refused)?;
                 Ok(false)
             }
+            Charge::Ended => Err(CodeError::Refused),
         }
     }
 

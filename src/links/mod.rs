@@ -46,6 +46,10 @@
 //! nor a `Referer` header has it, and a script on the page sends it in a `POST`. The address before
 //! it is fixed when the links are built, so no `Host` header has a part in it (OWASP, Forgot Password
 //! Cheat Sheet). Answer a page that was reached by a link with `page_headers` (feature `http`).
+//!
+//! # What do logs and metrics tell?
+//! Of links that a store keeps, the [same as of codes](crate::codes): `redeem_link` by purpose and
+//! outcome, and no token. Signed links ask no store, and tell nothing.
 
 mod base_url;
 mod builder;

@@ -1,6 +1,7 @@
 //! [`Links`]: kept in a store, good for so many uses.
 
 use std::fmt;
+use std::future::Future;
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use super::error::LinkError;
 use crate::codec::{Codec, Json};
 use crate::generator::draw;
 use crate::key_ring::{mac, same};
-use crate::manager::retry::pause;
+use crate::manager::retry::Backoff;
+use crate::observe::observe_for;
 use crate::record::{Lifetime, Owner, Version};
 use crate::store::{
     AtomicStore, Condition, Inserted, Memory, NewRecord, Removed, Replaced, Touch, Write,
@@ -75,7 +77,6 @@ struct Stored {
 
 /// A link as it was found.
 struct Found<T> {
-    key: Key,
     stored: Stored,
     payload: T,
     version: Version,
@@ -199,7 +200,8 @@ impl<T, S: AtomicStore, C: Codec<T>> Links<T, S, C> {
     /// # Errors
     /// [`Refused`](LinkError::Refused) for a link that is good for nothing.
     pub async fn inspect(&self, token: &str) -> Result<Inspection<T>, LinkError> {
-        let found = self.0.find(token).await?;
+        let key = self.0.key_of(token)?;
+        let found = self.0.observe("inspect_link", Some(&key), self.0.find(&key)).await?;
         Ok(Inspection {
             payload: found.payload,
             uses_left: found.stored.uses,
@@ -232,7 +234,8 @@ impl<T, S: AtomicStore, C: Codec<T>> Links<T, S, C> {
     /// # Errors
     /// The store's.
     pub async fn revoke(&self, id: &Key) -> Result<bool, LinkError> {
-        let removed = self.0.store.remove(id, Condition::Always).await?;
+        let work = async { Ok(self.0.store.remove(id, Condition::Always).await?) };
+        let removed = self.0.observe("revoke_link", Some(id), work).await?;
         Ok(removed == Removed::Done)
     }
 
@@ -242,7 +245,8 @@ impl<T, S: AtomicStore, C: Codec<T>> Links<T, S, C> {
     /// The store's.
     pub async fn revoke_subject(&self, subject: &str) -> Result<(), LinkError> {
         let owner = self.0.owner(subject)?;
-        Ok(self.0.store.remove_owned(&owner, None).await?)
+        let work = async { Ok(self.0.store.remove_owned(&owner, None).await?) };
+        self.0.observe("revoke_links", None, work).await
     }
 }
 
@@ -327,6 +331,10 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> NewLink<'a, T, S, C> {
     /// # Errors
     /// A lifetime or a subject that is none, a payload that is too large, or the store's.
     pub async fn create(self) -> Result<CreatedLink, LinkError> {
+        self.links.observe("create_link", None, self.insert()).await
+    }
+
+    async fn insert(&self) -> Result<CreatedLink, LinkError> {
         let links = self.links;
         let lifetime = match self.lifetime {
             Some(lifetime) => Lifetime::absolute(lifetime)?,
@@ -368,11 +376,31 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> NewLink<'a, T, S, C> {
 }
 
 impl<T, S: AtomicStore, C: Codec<T>> Inner<T, S, C> {
+    /// Runs an operation where logs and metrics see it.
+    async fn observe<R>(
+        &self,
+        operation: &'static str,
+        key: Option<&Key>,
+        work: impl Future<Output = Result<R, LinkError>>,
+    ) -> Result<R, LinkError> {
+        observe_for(&self.purpose, operation, key, work).await
+    }
+
     async fn redeem(&self, token: &str, resource: Option<&str>) -> Result<Redeemed<T>, LinkError> {
-        let mut found = self.find(token).await?;
+        let key = self.key_of(token)?;
+        self.observe("redeem_link", Some(&key), self.redeem_key(&key, resource)).await
+    }
+
+    async fn redeem_key(
+        &self,
+        key: &Key,
+        resource: Option<&str>,
+    ) -> Result<Redeemed<T>, LinkError> {
+        let mut found = self.find(key).await?;
         let attempts = found.stored.uses.unwrap_or(0).saturating_add(RETRIES);
-        for conflicts in 1..=attempts {
-            let resource = resource.map(|resource| self.resource(&found.key, resource));
+        let mut backoff = Backoff::new();
+        for _ in 0..attempts {
+            let resource = resource.map(|resource| self.resource(key, resource));
             if !is_bound_to(found.stored.resource.as_ref(), resource.as_ref()) {
                 return Err(LinkError::Refused);
             }
@@ -384,21 +412,26 @@ impl<T, S: AtomicStore, C: Codec<T>> Inner<T, S, C> {
                 Some(0) => return Err(LinkError::Refused),
                 Some(uses) => Some(uses - 1),
             };
-            if uses_left.is_none() || self.count(&mut found, uses_left).await? {
+            if uses_left.is_none() || self.count(key, &mut found, uses_left).await? {
                 return Ok(Redeemed { payload: found.payload, uses_left });
             }
-            pause(conflicts).await;
-            found = self.find(token).await?;
+            backoff.wait().await;
+            found = self.find(key).await?;
         }
         Err(LinkError::Contended { attempts })
     }
 
     /// Writes how many uses are left; the last one ends the link. False: another request came first.
-    async fn count(&self, found: &mut Found<T>, left: Option<u32>) -> Result<bool, LinkError> {
+    async fn count(
+        &self,
+        key: &Key,
+        found: &mut Found<T>,
+        left: Option<u32>,
+    ) -> Result<bool, LinkError> {
         let expected = found.version;
         if left == Some(0) {
             let condition = Condition::Version(expected);
-            return match self.store.remove(&found.key, condition).await? {
+            return match self.store.remove(key, condition).await? {
                 Removed::Done => Ok(true),
                 Removed::Conflict => Ok(false),
                 Removed::Missing => Err(LinkError::Refused),
@@ -406,22 +439,24 @@ impl<T, S: AtomicStore, C: Codec<T>> Inner<T, S, C> {
         }
         found.stored.uses = left;
         let write = Write { expected: Some(expected), ..Write::new(stored::write(&found.stored)) };
-        match self.store.replace(&found.key, &write).await? {
+        match self.store.replace(key, &write).await? {
             Replaced::Done(_) => Ok(true),
             Replaced::Conflict => Ok(false),
             Replaced::Missing => Err(LinkError::Refused),
         }
     }
 
-    async fn find(&self, token: &str) -> Result<Found<T>, LinkError> {
+    fn key_of(&self, token: &str) -> Result<Key, LinkError> {
         let token = Token::parse(token).map_err(|_| LinkError::Refused)?;
-        let key = self.key(&token);
-        let record = self.store.load(&key, Touch::No).await?;
+        Ok(self.key(&token))
+    }
+
+    async fn find(&self, key: &Key) -> Result<Found<T>, LinkError> {
+        let record = self.store.load(key, Touch::No).await?;
         let record = record.ok_or(LinkError::Refused)?;
-        let stored: Stored = stored::read(&key, &record.data)?;
+        let stored: Stored = stored::read(key, &record.data)?;
         let payload = self.codec.decode(&stored.payload.0).map_err(LinkError::Decode)?;
         Ok(Found {
-            key,
             opens_in: stored.opens.since(Moment::now(&record.meta)),
             stored,
             payload,

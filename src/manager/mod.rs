@@ -279,12 +279,12 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
         loaded: &mut Loaded<T>,
         mut change: impl FnMut(&mut T) -> R,
     ) -> Result<R> {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new();
         loop {
             let result = change(&mut loaded.data);
             match self.write_back(loaded).await {
                 Ok(_) => return Ok(result),
-                Err(Error::Conflict { .. }) => backoff.wait().await?,
+                Err(Error::Conflict { .. }) => backoff.wait_or_give_up().await?,
                 Err(error) => return Err(error),
             }
             *loaded = self.load_key(&loaded.key, Touch::No).await?.ok_or(Error::Gone)?;

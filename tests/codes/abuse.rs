@@ -15,12 +15,12 @@
 //! | damaged bytes in the store | an error that names the record | no |
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use token_session::codes::{CodeError, Codes};
-use token_session::store::{Clock, Memory, Store, StoreErrorKind, Write};
-use token_session::{Timestamp, Token, TokenSession};
+use token_session::store::{Memory, Store, StoreErrorKind, Write};
+use token_session::{Token, TokenSession};
 
+use super::fickle::Fickle;
 use super::watched::Watched;
 use super::{
     ANNA, MILLISECOND, MINUTE, SECOND, assert_refused, builder, codes_with_clock, handle, issue,
@@ -82,31 +82,20 @@ async fn a_code_that_expired_a_millisecond_ago_is_refused() {
     assert_eq!(codes.compared(), 0);
 }
 
-/// A clock that breaks its promise never to go back.
-#[derive(Clone)]
-struct Fickle(Arc<AtomicU64>);
-
-impl Clock for Fickle {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
-    }
-}
-
 #[tokio::test]
 async fn a_clock_that_moves_back_revives_nothing() {
-    let millis = Arc::new(AtomicU64::new(1_000_000_000_000));
-    let store = Memory::builder().clock(Fickle(millis.clone())).build();
-    let codes = builder(store).build().unwrap();
+    let clock = Fickle::new();
+    let codes = builder(Memory::builder().clock(clock.clone()).build()).build().unwrap();
     let (used, expired, exhausted) =
         (issue(&codes).await, issue(&codes).await, issue(&codes).await);
     codes.redeem(handle(&used), used.code.reveal()).await.unwrap();
     for _ in 0..5 {
         assert_refused(codes.redeem(handle(&exhausted), &wrong(&exhausted)).await);
     }
-    millis.fetch_add(600_000, Ordering::SeqCst);
+    clock.advance(10 * MINUTE);
     assert_refused(codes.redeem(handle(&expired), expired.code.reveal()).await);
 
-    millis.fetch_sub(599_000, Ordering::SeqCst);
+    clock.go_back(10 * MINUTE - SECOND);
     for issued in [&used, &expired, &exhausted] {
         codes.redeem(handle(issued), issued.code.reveal()).await.unwrap_err();
     }

@@ -1,4 +1,16 @@
-//! Links that are kept in a store.
+//! Links that are kept in a store. What each abuse of them gets:
+//!
+//! | abuse | answer | a use is counted |
+//! |---|---|---|
+//! | the same link again, or a double click | `Refused` | no |
+//! | for another purpose or resource | `Refused` | no |
+//! | a millisecond too early | `NotYet` | no |
+//! | a millisecond too late | `Refused` | no |
+//! | after the clock moved back | `Refused`, as before | no |
+//! | truncated, padded or in another case | `Refused` | no |
+//! | a token of a megabyte | `Refused`, at no round trip | no |
+//! | a value of the store's dump | `Refused` | no |
+//! | a request with a forged `Host` | the link that any request gets | no |
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +19,7 @@ use token_session::Token;
 use token_session::links::{BaseUrl, LinkError, Links};
 use token_session::store::{AtomicStore, Memory, Store};
 
+use super::fickle::Fickle;
 use super::watched::Watched;
 use super::{ANNA, HOUR, MILLISECOND, MINUTE, SECOND, dump, store_with_clock};
 
@@ -160,11 +173,25 @@ async fn all_links_of_a_subject_are_revoked_wherever_they_are_kept() {
 }
 
 #[tokio::test]
+async fn a_clock_that_moves_back_revives_no_link() {
+    let clock = Fickle::new();
+    let links = links(Memory::builder().clock(clock.clone()).build());
+    let used = links.create(&payload()).await.unwrap().link;
+    let expired = links.create(&payload()).await.unwrap().link;
+    links.redeem(used.token()).await.unwrap();
+    clock.advance(HOUR);
+    assert_refused(links.redeem(expired.token()).await);
+    clock.go_back(HOUR);
+    for link in [used, expired] {
+        assert_refused(links.redeem(link.token()).await);
+    }
+}
+
+#[tokio::test]
 async fn a_truncated_or_padded_link_is_refused_and_costs_no_use() {
     let links = links(Memory::new());
     let link = links.create(&payload()).await.unwrap().link;
     let token = link.token();
-    let megabyte = "a".repeat(1_000_000);
     for bad in [
         "",
         &token[1..],
@@ -174,11 +201,22 @@ async fn a_truncated_or_padded_link_is_refused_and_costs_no_use() {
         &format!(" {token}"),
         &format!("{token}?utm_source=mail"),
         &token.to_uppercase(),
-        &megabyte,
     ] {
         assert_refused(links.redeem(bad).await);
     }
     links.redeem(token).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_megabyte_costs_no_round_trip() {
+    let store = Arc::new(Watched::new(Memory::new()));
+    let links = links(store.clone());
+    let megabyte = "a".repeat(1_000_000);
+    assert_refused(links.redeem(&megabyte).await);
+    assert_refused(links.inspect(&megabyte).await);
+    let answer = links.create(&megabyte).await;
+    assert!(matches!(answer, Err(LinkError::TooLarge { max: 4096, .. })), "{answer:?}");
+    assert_eq!(store.calls(), [""; 0]);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod budgets;
 mod by_subject;
 mod decoys;
 mod distant;
+mod fickle;
 mod keys;
 mod leases;
 mod links;

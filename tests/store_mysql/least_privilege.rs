@@ -38,6 +38,10 @@ impl Harness for AsLeastPrivileged {
     fn races(&self) -> usize {
         100
     }
+
+    fn rounds(&self) -> usize {
+        10
+    }
 }
 
 token_session::conformance_suite!(AsLeastPrivileged);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::session::{Change, Format, Life, Session, Stored, Unfit, version_of};
-use crate::manager::retry;
+use crate::manager::retry::Backoff;
 use crate::record::{Lifetime, Record, Timestamp};
 #[cfg(feature = "mongodb")]
 use crate::store::mongodb::mongodb_code;
@@ -172,7 +172,8 @@ pub(super) async fn load<B: Backend>(
     touch: Touch,
 ) -> Result<Option<Record>> {
     let id = id_of::<B>(key)?;
-    for lap in 1.. {
+    let mut laps = Laps::new();
+    loop {
         let Some((stored, old)) = backend.fetch(id).await? else {
             break;
         };
@@ -186,7 +187,7 @@ pub(super) async fn load<B: Backend>(
             session.see();
             return Ok(Some(session.record()));
         }
-        pause(lap).await?;
+        laps.wait().await?;
     }
     Ok(None)
 }
@@ -203,7 +204,8 @@ pub(super) async fn replace<B: Backend>(
         lifetime: write.lifetime.copied(),
         ..Change::default()
     };
-    for lap in 1.. {
+    let mut laps = Laps::new();
+    loop {
         let Some((stored, old)) = backend.fetch(id).await? else {
             break;
         };
@@ -217,7 +219,7 @@ pub(super) async fn replace<B: Backend>(
         if let Some(text) = backend.swap(id, &old, &text, life).await? {
             return Ok(Replaced::Done(version_of(text.as_bytes())));
         }
-        pause(lap).await?;
+        laps.wait().await?;
     }
     Ok(Replaced::Missing)
 }
@@ -236,7 +238,8 @@ pub(super) async fn rename<B: Backend>(
         authenticated: renewal == Renewal::Authentication,
         ..Change::default()
     };
-    for lap in 1.. {
+    let mut laps = Laps::new();
+    loop {
         let Some((stored, old)) = backend.fetch(old_id).await? else {
             break;
         };
@@ -254,7 +257,7 @@ pub(super) async fn rename<B: Backend>(
         let text = match shift(backend, (old_id, old, &stored), (new_id, text, life)).await? {
             Shift::Done(text) => text,
             Shift::Outrun => {
-                pause(lap).await?;
+                laps.wait().await?;
                 continue;
             }
             Shift::Taken => return Ok(Renamed::KeyTaken),
@@ -308,7 +311,8 @@ async fn shift<B: Backend>(
 
 pub(super) async fn take<B: Backend>(backend: &B, key: &Key) -> Result<Option<Record>> {
     let id = id_of::<B>(key)?;
-    for lap in 1.. {
+    let mut laps = Laps::new();
+    loop {
         let Some((stored, old)) = backend.fetch(id).await? else {
             break;
         };
@@ -318,7 +322,7 @@ pub(super) async fn take<B: Backend>(backend: &B, key: &Key) -> Result<Option<Re
         if backend.discard(id, &old).await? {
             return Ok(Some(session.record()));
         }
-        pause(lap).await?;
+        laps.wait().await?;
     }
     Ok(None)
 }
@@ -329,7 +333,8 @@ pub(super) async fn remove<B: Backend>(
     condition: Condition<'_>,
 ) -> Result<Removed> {
     let id = id_of::<B>(key)?;
-    for lap in 1.. {
+    let mut laps = Laps::new();
+    loop {
         let Some((stored, old)) = backend.fetch(id).await? else {
             break;
         };
@@ -348,7 +353,7 @@ pub(super) async fn remove<B: Backend>(
         if backend.discard(id, &old).await? {
             return Ok(Removed::Done);
         }
-        pause(lap).await?;
+        laps.wait().await?;
     }
     Ok(Removed::Missing)
 }
@@ -356,14 +361,27 @@ pub(super) async fn remove<B: Backend>(
 /// How often an operation tries to get at a session that others are at.
 const LAPS: u32 = 64;
 
-/// Waits a little, and longer each time, until others are done with a session.
-pub(super) async fn pause(lap: u32) -> Result<()> {
-    if lap >= LAPS {
-        let message = format!("others came first {lap} times; try again");
-        return Err(StoreError::new(StoreErrorKind::Unavailable, message));
+/// The tries of an operation.
+pub(super) struct Laps {
+    made: u32,
+    backoff: Backoff,
+}
+
+impl Laps {
+    pub(super) fn new() -> Self {
+        Self { made: 0, backoff: Backoff::new() }
     }
-    retry::pause(lap).await;
-    Ok(())
+
+    /// Waits until others may be done with the session.
+    pub(super) async fn wait(&mut self) -> Result<()> {
+        self.made += 1;
+        if self.made >= LAPS {
+            let message = format!("others came first {LAPS} times; try again");
+            return Err(StoreError::new(StoreErrorKind::Unavailable, message));
+        }
+        self.backoff.wait().await;
+        Ok(())
+    }
 }
 
 /// What is no record is listed with data that is no JSON: so one damaged record is an error in its

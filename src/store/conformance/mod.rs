@@ -73,9 +73,9 @@ pub trait Harness: Send + Sync + 'static {
         1_000
     }
 
-    /// How many rounds the races for one-time codes take. Raise it where a round is cheap.
+    /// How many rounds the races for one-time codes take. A second suite of an engine may take fewer.
     fn rounds(&self) -> usize {
-        10
+        100
     }
 
     /// The store's clock moves in steps of so much, and may end a record so much late or early.

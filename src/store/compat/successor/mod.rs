@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::NodeStore;
-use super::operations::{pause, refused};
+use super::operations::{Laps, refused};
 use crate::event::Events;
 use crate::record::{Meta, Owner, Record};
 use crate::store::{
@@ -164,7 +164,8 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
     }
 
     async fn remove_by_id(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
-        for lap in 1.. {
+        let mut laps = Laps::new();
+        loop {
             let record = match self.in_old(key, Touch::No).await {
                 // A record that nobody can read is removed whatever it is.
                 Err(error) if error.kind() == StoreErrorKind::Corrupt => {
@@ -186,7 +187,7 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
             if self.old.remove(key, Condition::Version(version)).await? == Removed::Done {
                 return Ok(Removed::Done);
             }
-            pause(lap).await?;
+            laps.wait().await?;
         }
         self.new.remove(&bare(key), condition).await
     }
@@ -244,7 +245,8 @@ impl<New: AtomicStore, Old: NodeStore> Store for Successor<New, Old> {
     }
 
     async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
-        for lap in 1.. {
+        let mut laps = Laps::new();
+        loop {
             let Some(record) = self.in_old(key, Touch::No).await? else {
                 break;
             };
@@ -257,7 +259,7 @@ impl<New: AtomicStore, Old: NodeStore> Store for Successor<New, Old> {
             if let done @ Replaced::Done(_) = self.old.replace(key, &write).await? {
                 return Ok(done);
             }
-            pause(lap).await?;
+            laps.wait().await?;
         }
         self.new.replace(&bare(key), write).await
     }
@@ -274,7 +276,8 @@ impl<New: AtomicStore, Old: NodeStore> Store for Successor<New, Old> {
     }
 
     async fn take(&self, key: &Key) -> Result<Option<Record>> {
-        for lap in 1.. {
+        let mut laps = Laps::new();
+        loop {
             let Some(record) = self.in_old(key, Touch::No).await? else {
                 break;
             };
@@ -282,7 +285,7 @@ impl<New: AtomicStore, Old: NodeStore> Store for Successor<New, Old> {
             if self.old.remove(key, unchanged).await? == Removed::Done {
                 return Ok(Some(record));
             }
-            pause(lap).await?;
+            laps.wait().await?;
         }
         self.new.take(&bare(key)).await
     }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{Successor, bare};
 use crate::record::{Lifetime, Meta, Record};
 use crate::store::compat::NodeStore;
-use crate::store::compat::operations::{pause, refused};
+use crate::store::compat::operations::{Laps, refused};
 use crate::store::{
     AtomicStore, Condition, Cursor, Inserted, NewRecord, Renewal, Replaced, Result, StoreError,
     StoreErrorKind, Touch, Write,
@@ -85,7 +85,8 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
 
     /// Whether the session is in the new store now: not if it ended before it could be moved.
     pub(super) async fn move_one(&self, key: &Key, mut record: Record) -> Result<bool> {
-        for lap in 1.. {
+        let mut laps = Laps::new();
+        loop {
             if self.arrive(key, &record).await? {
                 return Ok(true);
             }
@@ -104,7 +105,7 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
                 return Ok(true);
             }
             self.new.remove(&staged, Condition::Always).await?;
-            pause(lap).await?;
+            laps.wait().await?;
             match self.old.load(key, Touch::No).await? {
                 Some(changed) => record = changed,
                 None => break,
