@@ -69,7 +69,7 @@ async fn a_read_does_not_wait_for_a_long_write_and_a_write_does_in_bounds() {
     let folder = Folder::new();
     let patient = folder.store("sessions.db", Sqlite::builder().timeout(BOUND)).await;
     let key = put(&patient).await;
-    let hasty = Sqlite::builder().timeout(Duration::from_millis(300));
+    let hasty = Sqlite::builder().timeout(Duration::from_secs(1));
     let hasty = hasty.connect(&folder.url("sessions.db")).await.unwrap();
     let mut other = folder.beside("sessions.db").await;
     run(&mut other, "BEGIN IMMEDIATE; UPDATE token_sessions SET data = 'theirs'").await;
@@ -83,7 +83,9 @@ async fn a_read_does_not_wait_for_a_long_write_and_a_write_does_in_bounds() {
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
 
     run(&mut other, "COMMIT").await;
-    assert_eq!(patient.load(&key, Touch::No).await.unwrap().unwrap().data, "theirs");
+    // What was unavailable may take place yet, once the lock is free.
+    let data = patient.load(&key, Touch::No).await.unwrap().unwrap().data;
+    assert!(["theirs", "ours"].iter().any(|written| data == written), "{data:?}");
     let begun = Instant::now();
     // The writer may still be at the wait of before.
     while let Err(error) = hasty.replace(&key, &ours).await {
