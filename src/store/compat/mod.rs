@@ -1,12 +1,14 @@
 //! The sessions that Node services hold, in the place and the form in which their npm packages keep
 //! them, so that a team moves from Express to Rust one service at a time.
 //!
-//! | package | store | feature |
-//! |---|---|---|
-//! | connect-redis 3 to 10 | [`ConnectRedis`] | `redis` |
-//! | connect-mongo 3 to 6 | [`ConnectMongo`] | `mongodb` |
-//! | express-mysql-session 1 to 3 | [`ExpressMysql`] | `mysql` |
-//! | connect-pg-simple 6 to 10 | [`ConnectPgSimple`] | `postgres` |
+//! | package | store | feature | tested with |
+//! |---|---|---|---|
+//! | connect-redis 3 to 10 | [`ConnectRedis`] | `redis` | 3.4, 6.1, 7.1, 8.1, 9.0 |
+//! | connect-mongo 3 to 6 | [`ConnectMongo`] | `mongodb` | 3.2, 4.5, 5.1, 6.0 |
+//! | express-mysql-session 1 to 3 | [`ExpressMysql`] | `mysql` | 2.1, 3.0, on MariaDB |
+//! | connect-pg-simple 6 to 10 | [`ConnectPgSimple`] | `postgres` | 9.0, 10.0 |
+//!
+//! The other versions in between are known to write the same.
 //!
 //! [`Shape`] says who writes the sessions there: the Node module `token-session`, or express-session. A
 //! browser's signed cookie is read by

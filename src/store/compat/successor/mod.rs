@@ -63,7 +63,7 @@ pub use self::moving::Moved;
 /// ```no_run
 /// use serde::{Deserialize, Serialize};
 /// use token_session::store::compat::{NodeStore, Successor};
-/// use token_session::store::{Memory, StoreError};
+/// use token_session::store::Memory;
 /// use token_session::{Owner, Record, TokenSession};
 ///
 /// #[derive(Serialize, Deserialize)]
@@ -126,7 +126,8 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
 
     /// Has sessions begin in the old store still, and stay there when they get a new token: while
     /// instances of the service run that know the old one alone. A session of an owner is refused, as
-    /// there. Nothing may move meanwhile.
+    /// there. Nothing should move meanwhile: a session that gets a new token here at the very moment when
+    /// it moves would end.
     #[must_use]
     pub fn begin_in_old(mut self) -> Self {
         self.begins_in_old = true;
