@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Successor, bare};
+use crate::manager::retry::Backoff;
 use crate::record::{Lifetime, Meta, Record};
 use crate::store::compat::NodeStore;
 use crate::store::compat::operations::{Laps, refused};
 use crate::store::{
-    AtomicStore, Condition, Cursor, Inserted, NewRecord, Renewal, Replaced, Result, StoreError,
-    StoreErrorKind, Touch, Write,
+    AtomicStore, Condition, Cursor, Inserted, NewRecord, Renamed, Renewal, Replaced, Result,
+    StoreError, StoreErrorKind, Touch, Write,
 };
 use crate::token::Key;
 
@@ -52,6 +53,10 @@ pub struct Moved {
     /// Where to go on; `None` when this was the last page.
     pub next: Option<Cursor>,
 }
+
+/// How often a copy that has a note is looked for, some 30 milliseconds in all, before it counts as
+/// ended.
+const LOOKS: u32 = 8;
 
 impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
     /// Moves a page of the old store's sessions, some `limit` of them, all at once; see the
@@ -140,7 +145,18 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
     /// Gives the copy its real key, and removes the note. Any number of callers may do it at once:
     /// what another has done already is missing here.
     async fn land(&self, key: &Key, nonce: u64, note: Condition<'_>) -> Result<()> {
-        self.new.rename(&self.staged(key, nonce), &bare(key), Renewal::Key).await?;
+        let (staged, real) = (self.staged(key, nonce), bare(key));
+        let mut backoff = Backoff::new();
+        for _ in 0..LOOKS {
+            let renamed = self.new.rename(&staged, &real, Renewal::Key).await?;
+            // While another caller renames it, a store may show it under neither key.
+            if !matches!(renamed, Renamed::Missing)
+                || self.new.touch(&real, Touch::No).await?.is_some()
+            {
+                break;
+            }
+            backoff.wait().await;
+        }
         self.old.remove(key, note).await?;
         Ok(())
     }
