@@ -1,7 +1,7 @@
 //! [`Event`]: what happened to a session, told by its key, never its token.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use tokio::sync::broadcast;
 
@@ -111,6 +111,44 @@ impl Events {
     }
 }
 
+/// Whom a store tells what only it knows: the managers that use it, as long as they are there.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners(RwLock<Vec<Weak<Inner>>>);
+
+impl Listeners {
+    pub(crate) fn attach(&self, events: &Events) {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|events| events.strong_count() > 0);
+        all.push(Arc::downgrade(&events.0));
+    }
+
+    pub(crate) fn tell(&self, event: impl Fn() -> Event) {
+        for events in self.heard() {
+            events.tell(&event);
+        }
+    }
+
+    /// Tells that each of these sessions has expired.
+    pub(crate) fn expired<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) {
+        let heard = self.heard();
+        if !heard.is_empty() {
+            for key in keys {
+                heard.iter().for_each(|events| events.tell(|| Event::Expired { key: key.clone() }));
+            }
+        }
+    }
+
+    /// Those that somebody has subscribed to. Told without the lock, since telling wakes whoever waits.
+    fn heard(&self) -> Vec<Events> {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let heard = |events: &Weak<Inner>| {
+            let events = events.upgrade()?;
+            (events.subscribers.load(Ordering::Relaxed) > 0).then_some(Events(events))
+        };
+        all.iter().filter_map(heard).collect()
+    }
+}
+
 /// Receives [`Event`]s, in order.
 ///
 /// A subscriber that lags 1024 events behind loses the oldest, and [`next`](Self::next) goes on with
@@ -118,7 +156,7 @@ impl Events {
 #[derive(Debug)]
 pub struct Subscription {
     receiver: broadcast::Receiver<Event>,
-    events: std::sync::Weak<Inner>,
+    events: Weak<Inner>,
 }
 
 impl Subscription {
@@ -139,5 +177,28 @@ impl Drop for Subscription {
         if let Some(events) = self.events.upgrade() {
             events.subscribers.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_is_gone_is_forgotten_and_the_others_are_told() {
+        let listeners = Listeners::default();
+        let stays = Events::default();
+        let mut told = stays.subscribe();
+        listeners.attach(&stays);
+        for _ in 0..100 {
+            let goes = Events::default();
+            let mut ended = goes.subscribe();
+            listeners.attach(&goes);
+            drop(goes);
+            assert_eq!(ended.next().await, None);
+        }
+        assert!(listeners.0.read().unwrap().len() <= 2);
+        listeners.tell(|| Event::Connected);
+        assert_eq!(told.next().await, Some(Event::Connected));
     }
 }

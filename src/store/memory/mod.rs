@@ -17,7 +17,7 @@ use super::{
     AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
     Result, Store, StoreError, StoreErrorKind, Touch, Write,
 };
-use crate::event::{Event, Events};
+use crate::event::Events;
 use crate::record::{Meta, Owner, Record};
 use crate::token::Key;
 
@@ -266,7 +266,7 @@ impl Store for Memory {
     }
 
     fn attach(&self, events: &Events) {
-        self.0.records.told().attach(events);
+        self.0.records.listeners().attach(events);
     }
 }
 
@@ -276,32 +276,6 @@ fn key_of(cursor: &Cursor) -> Result<Key> {
         StoreError::new(StoreErrorKind::Refused, message)
     })?;
     Ok(Key::from_bytes(bytes))
-}
-
-/// Those who are told what only the store knows.
-#[derive(Default)]
-struct Told(Mutex<Vec<Events>>);
-
-impl Told {
-    fn attach(&self, events: &Events) {
-        lock(&self.0).push(events.clone());
-    }
-
-    fn expired(&self, key: &Key) {
-        self.tell(|| Event::Expired { key: key.clone() });
-    }
-
-    fn evicted(&self, key: &Key) {
-        self.tell(|| Event::Destroyed { key: key.clone() });
-    }
-
-    fn tell(&self, event: impl Fn() -> Event) {
-        // Without the lock: telling wakes whoever waits.
-        let told = lock(&self.0).clone();
-        for events in told {
-            events.tell(&event);
-        }
-    }
 }
 
 /// No code of a user's runs under a lock, so what a panic leaves behind is whole.

@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use papaya::{Compute, Operation};
 
+use super::SHARDS;
 use super::entry::{Entry, own};
 use super::owners::{Owned, Owners};
 use super::queue::{Queue, shard_of};
-use super::{SHARDS, Told};
+use crate::event::{Event, Listeners};
 use crate::record::{Owner, Timestamp};
 use crate::store::{
     Condition, Inserted, NewRecord, Removed, Renamed, Renewal, Replaced, Touch, Write,
@@ -31,7 +32,7 @@ pub(super) struct Records {
     /// How many records take space, those on their way in included.
     held: AtomicUsize,
     capacity: usize,
-    told: Told,
+    listeners: Listeners,
 }
 
 /// Why an insert did not come about, and what it can try.
@@ -63,12 +64,12 @@ impl Records {
             queue: Queue::new(),
             held: AtomicUsize::new(0),
             capacity,
-            told: Told::default(),
+            listeners: Listeners::default(),
         }
     }
 
-    pub(super) fn told(&self) -> &Told {
-        &self.told
+    pub(super) fn listeners(&self) -> &Listeners {
+        &self.listeners
     }
 
     pub(super) fn held(&self) -> usize {
@@ -436,7 +437,7 @@ impl Records {
     fn was_live(&self, gone: &Gone, now: Timestamp) -> bool {
         let had_expired = gone.entry.expires_at() <= now;
         if had_expired && !gone.had_ended {
-            self.told.expired(&gone.key);
+            self.listeners.expired([&gone.key]);
         }
         !had_expired && !gone.had_ended
     }
@@ -489,7 +490,9 @@ impl Records {
         let removed = self
             .remove_if(&key, |entry| if entry.expires_at() > queued { Err(()) } else { Ok(()) });
         match removed {
-            Ok(Some(gone)) if self.was_live(&gone, now) => self.told.evicted(&key),
+            Ok(Some(gone)) if self.was_live(&gone, now) => {
+                self.listeners.tell(|| Event::Destroyed { key: key.clone() });
+            }
             Ok(_) => {}
             Err(()) => self.requeue(&key),
         }

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, raw_sql};
 
 use super::MySql;
 use super::operations::Statements;
-use crate::store::sql::{Client, Quotes, Telling, UNTESTED, quoted, store_error};
+use crate::store::sql::{Client, Quotes, UNTESTED, quoted, store_error};
 use crate::store::{Result, StoreError, StoreErrorKind};
 
 /// An identifier of MySQL has 64 characters, and a second table adds `_locks` to the name.
@@ -154,7 +154,7 @@ impl MySqlBuilder {
         Ok(MySql {
             client: Client { pool, timeout: self.timeout },
             sql: Arc::new(Statements::new(&qualified[0], &qualified[1])),
-            telling: Telling::default(),
+            listeners: Arc::default(),
         })
     }
 }

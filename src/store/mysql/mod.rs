@@ -9,8 +9,9 @@ use sqlx::error::DatabaseError;
 use sqlx::mysql::{MySqlDatabaseError, MySqlPool};
 
 use self::operations::Statements;
-use super::sql::{Client, Server, Telling, Verdict};
+use super::sql::{Client, Server, Verdict};
 use super::{Result, StoreErrorKind};
+use crate::event::Listeners;
 
 pub use self::builder::MySqlBuilder;
 
@@ -89,7 +90,7 @@ pub use self::builder::MySqlBuilder;
 pub struct MySql {
     client: Client<sqlx::MySql>,
     sql: Arc<Statements>,
-    telling: Telling,
+    listeners: Arc<Listeners>,
 }
 
 impl MySql {

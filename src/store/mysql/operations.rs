@@ -554,7 +554,7 @@ impl Store for MySql {
                     Err(failure) => call.recover(failure).await?,
                 }
             };
-            self.telling.expired(places.iter().map(|(_, key)| key));
+            self.listeners.expired(places.iter().map(|(_, key)| key));
             swept += places.len();
             if places.len() < batch {
                 break;
@@ -564,7 +564,7 @@ impl Store for MySql {
     }
 
     fn attach(&self, events: &Events) {
-        self.telling.attach(events);
+        self.listeners.attach(events);
     }
 }
 

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, raw_sql};
 use super::Postgres;
 use super::changes::Changes;
 use super::operations::Statements;
-use crate::store::sql::{Client, Quotes, Telling, UNTESTED, fill, quoted, store_error};
+use crate::store::sql::{Client, Quotes, UNTESTED, fill, quoted, store_error};
 use crate::store::{Result, StoreError, StoreErrorKind};
 
 /// An identifier of PostgreSQL has 63 bytes, and the longest name that is made of the table's adds
@@ -202,7 +202,7 @@ impl PostgresBuilder {
                 channel: self.table,
                 migration,
             }),
-            telling: Telling::default(),
+            listeners: Arc::default(),
         })
     }
 }

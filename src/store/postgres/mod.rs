@@ -11,8 +11,9 @@ use sqlx::postgres::PgPool;
 
 use self::changes::Changes;
 use self::operations::Statements;
-use super::sql::{Client, Server, Telling, Verdict};
+use super::sql::{Client, Server, Verdict};
 use super::{Result, StoreErrorKind};
+use crate::event::Listeners;
 
 pub use self::builder::PostgresBuilder;
 
@@ -94,7 +95,7 @@ pub struct Postgres {
     client: Client<sqlx::Postgres>,
     sql: Arc<Statements>,
     changes: Arc<Changes>,
-    telling: Telling,
+    listeners: Arc<Listeners>,
 }
 
 impl Postgres {

@@ -556,7 +556,7 @@ impl Store for Postgres {
             let mut call = self.client.call();
             let rows = call.rows(|| query(&self.sql.sweep).bind(row_limit(batch))).await?;
             let keys = rows.iter().map(|row| key(row, 0)).collect::<Result<Vec<_>>>()?;
-            self.telling.expired(&keys);
+            self.listeners.expired(&keys);
             swept += keys.len();
             if keys.len() < batch {
                 break;
@@ -566,7 +566,7 @@ impl Store for Postgres {
     }
 
     fn attach(&self, events: &Events) {
-        self.telling.attach(events);
+        self.listeners.attach(events);
     }
 }
 

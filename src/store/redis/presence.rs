@@ -1,10 +1,10 @@
 //! [`Presence`]: whether Redis is within reach, told to those who asked.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::event::{Event, Events};
+use crate::event::{Event, Events, Listeners};
 
 /// For so long nothing may have failed before Redis counts as within reach again. While one master
 /// of a Cluster is away, calls fail and succeed in turns.
@@ -15,13 +15,12 @@ const SETTLED: Duration = Duration::from_secs(1);
 pub(super) struct Presence {
     is_up: AtomicBool,
     last_failure: Mutex<Option<Instant>>,
-    listeners: RwLock<Vec<Events>>,
+    listeners: Listeners,
 }
 
 impl Presence {
     pub(super) fn attach(&self, events: &Events) {
-        let mut listeners = self.listeners.write().unwrap_or_else(PoisonError::into_inner);
-        listeners.push(events.clone());
+        self.listeners.attach(events);
     }
 
     /// A call has succeeded. Costs one load while all is well.
@@ -47,9 +46,6 @@ impl Presence {
     }
 
     pub(super) fn tell(&self, event: &Event) {
-        let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
-        for events in listeners.iter() {
-            events.tell(|| event.clone());
-        }
+        self.listeners.tell(|| event.clone());
     }
 }

@@ -9,11 +9,9 @@
 mod call;
 mod name;
 mod row;
-mod telling;
 
 pub(super) use self::call::{Call, Client, Failure, Server, UNTESTED, Verdict, store_error};
 pub(super) use self::name::{Quotes, fill, quoted};
 pub(super) use self::row::{
     key, list, meta, number, page, record, row_limit, ten_intervals, text, timeouts, version,
 };
-pub(super) use self::telling::Telling;

@@ -12,7 +12,7 @@ use sqlx::sqlite::{
 use super::Sqlite;
 use super::operations::Statements;
 use super::writer::Writer;
-use crate::store::sql::{Client, Quotes, Telling, quoted, store_error};
+use crate::store::sql::{Client, Quotes, quoted, store_error};
 use crate::store::{Result, StoreError, StoreErrorKind};
 
 /// SQLite sets no bound to a name; this one is for the reader of a message.
@@ -133,7 +133,7 @@ impl SqliteBuilder {
             writer: Writer::start(options, Arc::clone(&sql)),
             readers: Client { pool, timeout: self.timeout },
             sql,
-            telling: Telling::default(),
+            listeners: Arc::default(),
         })
     }
 }

@@ -12,8 +12,9 @@ use sqlx::sqlite::SqlitePool;
 
 use self::operations::Statements;
 use self::writer::Writer;
-use super::sql::{Client, Server, Telling, Verdict};
+use super::sql::{Client, Server, Verdict};
 use super::{Result, StoreErrorKind};
+use crate::event::Listeners;
 
 pub use self::builder::SqliteBuilder;
 
@@ -72,7 +73,7 @@ pub struct Sqlite {
     readers: Client<sqlx::Sqlite>,
     writer: Writer,
     sql: Arc<Statements>,
-    telling: Telling,
+    listeners: Arc<Listeners>,
 }
 
 impl Sqlite {

@@ -190,7 +190,7 @@ impl Store for Sqlite {
         while swept < limit {
             let batch = BATCH.min(limit - swept);
             let keys = self.write(writes::Sweep(batch)).await??;
-            self.telling.expired(&keys);
+            self.listeners.expired(&keys);
             swept += keys.len();
             if keys.len() < batch {
                 break;
@@ -200,7 +200,7 @@ impl Store for Sqlite {
     }
 
     fn attach(&self, events: &Events) {
-        self.telling.attach(events);
+        self.listeners.attach(events);
     }
 }
 
