@@ -10,7 +10,8 @@
 //! URLs with a password are better given as `MIGRATE_FROM` and `MIGRATE_TO`, which nobody else on the machine sees.
 //! Begin it once no Node service writes any more, and all others run `Successor` and begin sessions in the
 //! new store. Interrupted, it is begun again and goes on with what is left. What cannot be moved is
-//! named at the end, and stays where it is.
+//! named at the end, and stays where it is. The shape, the ttl and the owner are those of the services' `Successor`, and
+//! the new store has its default names, as `AnyStore` has them; for others, write these lines with your own store.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -26,6 +27,10 @@ use token_session::store::{AnyStore, StoreError};
 use token_session::{Owner, Record};
 
 const PAGE: usize = 100;
+
+/// How long it waits for stores that take nothing, at first and at last.
+const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 #[derive(Parser)]
 struct Options {
@@ -112,6 +117,9 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
 }
 
 async fn migrate(old: impl NodeStore, options: &Options) -> Result<(), Box<dyn Error>> {
+    if options.to.starts_with("memory:") {
+        return Err("--to memory: ends with this command, and every session with it".into());
+    }
     let new = AnyStore::connect(&options.to).await?;
     let bar = ProgressBar::new(old.count().await?);
     bar.set_style(ProgressStyle::with_template(
@@ -121,18 +129,22 @@ async fn migrate(old: impl NodeStore, options: &Options) -> Result<(), Box<dyn E
     if let Some(pointer) = options.owner.clone() {
         store = store.owner(move |record| owner(&pointer, record))?;
     }
-    let mut moved = 0;
+    let (mut moved, mut pause) = (0, PAUSE);
     // What gets another place in the old store's order during one pass is found by the next.
     let failed = loop {
         let pass = pass(&store, &bar).await?;
         moved += pass.moved;
+        if pass.moved > 0 {
+            pause = PAUSE;
+            continue;
+        }
         let is_hindered = pass.failed.iter().any(|(_, error)| error.is_retryable());
-        if is_hindered {
-            bar.println("the stores do not take everything just now: trying again in a second");
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        } else if pass.moved == 0 {
+        if !is_hindered || pause > LONGEST_PAUSE {
             break pass.failed;
         }
+        bar.println(format!("the stores take nothing just now: trying again in {pause:?}"));
+        tokio::time::sleep(pause).await;
+        pause *= 2;
     };
     bar.finish();
     println!("{moved} sessions have moved, {} stay", failed.len());
@@ -151,8 +163,8 @@ async fn pass(
     loop {
         let page = match store.move_page(pass.next.as_ref(), PAGE).await {
             Err(error) if error.is_retryable() => {
-                bar.println(format!("trying again in a second: {error}"));
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                bar.println(format!("trying again in {PAUSE:?}: {error}"));
+                tokio::time::sleep(PAUSE).await;
                 continue;
             }
             page => page?,

@@ -170,17 +170,16 @@ async fn sessions_move_to_a_cluster_and_have_no_owner_there() {
 
 #[test]
 fn what_cannot_be_reached_is_said_in_a_sentence_without_a_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = format!("sqlite:{}", folder.path().join("sessions.db").display());
     let to: PathBuf = tempfile::tempdir().unwrap().path().join("no/such/folder/sessions.db");
     let zone = ["--time-zone", "UTC"];
     for (from, to) in [
-        ("redis://:secret@127.0.0.1:1", "memory:".to_owned()),
-        ("mysql://app:secret@127.0.0.1:1/shop", "memory:".to_owned()),
-        ("postgres://app:secret@127.0.0.1:1/shop", "memory:".to_owned()),
-        (
-            "mongodb://app:secret@127.0.0.1:1/shop?serverSelectionTimeoutMS=100",
-            "memory:".to_owned(),
-        ),
-        ("ftp://app:secret@127.0.0.1", "memory:".to_owned()),
+        ("redis://:secret@127.0.0.1:1", file.clone()),
+        ("mysql://app:secret@127.0.0.1:1/shop", file.clone()),
+        ("postgres://app:secret@127.0.0.1:1/shop", file.clone()),
+        ("mongodb://app:secret@127.0.0.1:1/shop?serverSelectionTimeoutMS=100", file.clone()),
+        ("ftp://app:secret@127.0.0.1", file.clone()),
         (test_servers::redis_url(), format!("sqlite:{}", to.display())),
     ] {
         let output = migrate(from).args(["--to", &to]).args(zone).output().unwrap();
@@ -189,6 +188,8 @@ fn what_cannot_be_reached_is_said_in_a_sentence_without_a_password() {
         assert!(complaint.starts_with("migrate: "), "{complaint}");
         assert!(!complaint.contains("secret"), "{complaint}");
     }
-    let zoneless = migrate("postgres://127.0.0.1/shop").args(["--to", "memory:"]).output().unwrap();
+    let zoneless = migrate("postgres://127.0.0.1/shop").args(["--to", &file]).output().unwrap();
     assert!(printed(&zoneless).1.contains("--time-zone"));
+    let lost = migrate(test_servers::redis_url()).args(["--to", "memory:"]).output().unwrap();
+    assert!(printed(&lost).1.contains("every session with it"));
 }

@@ -104,12 +104,21 @@ impl<T: Serialize + DeserializeOwned> Serialize for Lossless<T> {
         let text = serde_json::to_string(&self.data).map_err(S::Error::custom)?;
         let now = Members::parse(&text).map_err(S::Error::custom)?;
         let (merged, has_new) = self.merged(&now);
-        // A field that was read by an alias would stand there twice, and never be read again.
-        if has_new && let Err(error) = serde_json::from_str::<T>(&merged.to_text()) {
-            return Err(S::Error::custom(format!("it could not be read again: {error}")));
+        // A field that is read under another name than it is written under would stand there twice.
+        if has_new {
+            check::<T>(&text, &merged.to_text()).map_err(S::Error::custom)?;
         }
         merged.serialize(serializer)
     }
+}
+
+/// Checks that a text is read as what has this one.
+fn check<T: Serialize + DeserializeOwned>(text: &str, merged: &str) -> Result<(), String> {
+    let read = serde_json::from_str::<T>(merged);
+    let read = read.map_err(|error| format!("it could not be read again: {error}"))?;
+    let is_same = serde_json::to_value(&read).ok() == serde_json::from_str(text).ok();
+    let fault = "it would be read as something else; is a field read under another name?";
+    if is_same { Ok(()) } else { Err(fault.to_owned()) }
 }
 
 impl<'de, T: Serialize + DeserializeOwned> Deserialize<'de> for Lossless<T> {
@@ -135,6 +144,12 @@ mod tests {
         visits: u32,
     }
 
+    #[derive(Serialize, Deserialize)]
+    struct Renamed {
+        #[serde(rename(serialize = "written", deserialize = "read"))]
+        user: String,
+    }
+
     #[test]
     fn a_field_that_would_stand_there_twice_is_not_written() {
         let text = r#"{"userName":"anna"}"#;
@@ -146,5 +161,10 @@ mod tests {
         account.user = "jim".to_owned();
         let error = serde_json::to_string(&account).unwrap_err();
         assert!(error.to_string().contains("duplicate field `user`"), "{error}");
+
+        let mut renamed: Lossless<Renamed> = serde_json::from_str(r#"{"read":"anna"}"#).unwrap();
+        renamed.user = "jim".to_owned();
+        let error = serde_json::to_string(&renamed).unwrap_err();
+        assert!(error.to_string().contains("something else"), "{error}");
     }
 }

@@ -45,7 +45,14 @@ pub use self::moving::Moved;
 /// was ended comes back, and there is no moment without the session, wherever the move is
 /// killed. What it leaves then is a copy that nobody can open, which ends as an unused session does.
 ///
-/// A request that has read a session before it moved, and writes after, meets a conflict.
+/// While it is there it is listed and counted, and counts where its owner's sessions are limited.
+///
+/// A request that has read a session before it moved, and writes after, meets a conflict. A mover that
+/// is stopped for longer than a session's idle timeout, and then goes on, may end the session: its copy
+/// has expired. So kill one rather than suspend it.
+///
+/// Whatever moves sessions has to know the same two stores: the same names and partitions in the new one,
+/// and for the old one the same [`Shape`](super::Shape) and [`owner`](Self::owner).
 ///
 /// # What does a session lose?
 /// The new store takes it for one that began when it moved, and for one whose person has not proved
@@ -60,11 +67,14 @@ pub use self::moving::Moved;
 /// read from text, looks at every session in the old store. A limit of an owner's sessions counts those in
 /// the new one.
 ///
+/// It is no [`AtomicStore`], so an [`AnyStore`](crate::store::AnyStore) cannot hold it: name its type while
+/// the service moves.
+///
 /// ```no_run
 /// use serde::{Deserialize, Serialize};
 /// use token_session::store::compat::{NodeStore, Successor};
 /// use token_session::store::Memory;
-/// use token_session::{Owner, Record, TokenSession};
+/// use token_session::{Lifetime, Owner, Record, TokenSession};
 ///
 /// #[derive(Serialize, Deserialize)]
 /// struct Account { user: String }
@@ -76,7 +86,8 @@ pub use self::moving::Moved;
 ///
 /// # fn run(old: impl NodeStore) -> Result<(), Box<dyn std::error::Error>> {
 /// let store = Successor::new(Memory::new(), old).owner(owner)?;
-/// let sessions: TokenSession<Account, _> = TokenSession::builder().store(store).build()?;
+/// let lifetime = Lifetime::idle_secs(7200)?;
+/// let sessions = TokenSession::<Account>::builder().store(store).lifetime(lifetime).build()?;
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
@@ -126,8 +137,7 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
 
     /// Has sessions begin in the old store still, and stay there when they get a new token: while
     /// instances of the service run that know the old one alone. A session of an owner is refused, as
-    /// there. Nothing should move meanwhile: a session that gets a new token here at the very moment when
-    /// it moves would end.
+    /// there.
     #[must_use]
     pub fn begin_in_old(mut self) -> Self {
         self.begins_in_old = true;
@@ -157,7 +167,7 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
         let Some(mut record) = self.old.load(key, touch).await? else {
             return Ok(None);
         };
-        if self.arrive(key, &record).await? {
+        if self.arrive(key, &record).await?.is_some() {
             return Ok(None);
         }
         record.meta.owner = self.owner_of(&record);
@@ -193,12 +203,51 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
         self.new.remove(&bare(key), condition).await
     }
 
-    /// What the old store has, a page at a time, until the visitor has seen enough.
+    /// The key with the session's id, if the old store has the session.
+    async fn with_id(&self, key: &Key) -> Result<Option<Key>> {
+        let mut with_id = None;
+        let find = |found: Key, _| {
+            with_id = Some(found).filter(|found| found == key);
+            with_id.is_none()
+        };
+        self.visit_old(find).await?;
+        Ok(with_id)
+    }
+
+    /// Gives a session that stays in the old store a new key. `None`: it has moved.
+    async fn rename_in_old(
+        &self,
+        from: &Key,
+        to: &Key,
+        renewal: Renewal,
+    ) -> Result<Option<Renamed>> {
+        let renamed = match self.old.rename(from, to, renewal).await? {
+            Renamed::Missing => return Ok(None),
+            renamed => renamed,
+        };
+        let Some(record) = self.old.load(to, Touch::No).await? else {
+            return Ok(Some(renamed));
+        };
+        // It may have moved under its new key by now, or under the old one before: then what was
+        // renamed is but the note.
+        if let Some(false) = self.arrive(to, &record).await?
+            && self.arrive(from, &record).await? == Some(true)
+        {
+            return Ok(None);
+        }
+        Ok(Some(renamed))
+    }
+
+    /// What the old store has, a page at a time, until the visitor has seen enough. What has but a note
+    /// there has left.
     async fn visit_old(&self, mut visit: impl FnMut(Key, Record) -> bool + Send) -> Result<()> {
         let mut after = None;
         loop {
             let page = self.old.scan(after.as_ref(), PAGE).await?;
             for (key, mut record) in page.records {
+                if self.arrive(&key, &record).await?.is_some() {
+                    continue;
+                }
                 record.meta.owner = self.owner_of(&record);
                 if !visit(key, record) {
                     return Ok(());
@@ -268,10 +317,11 @@ impl<New: AtomicStore, Old: NodeStore> Store for Successor<New, Old> {
     /// Moves the session, since the new store can give it a new key in one step.
     async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
         if let Some(record) = self.in_old(from, Touch::No).await? {
-            if self.begins_in_old {
-                return self.old.rename(from, to, renewal).await;
+            if !self.begins_in_old {
+                self.move_one(from, record).await?;
+            } else if let Some(renamed) = self.rename_in_old(from, to, renewal).await? {
+                return Ok(renamed);
             }
-            self.move_one(from, record).await?;
         }
         self.new.rename(&bare(from), &bare(to), renewal).await
     }
@@ -299,46 +349,48 @@ impl<New: AtomicStore, Old: NodeStore> Store for Successor<New, Old> {
         if removed != Removed::Missing {
             return Ok(removed);
         }
-        let mut with_id = None;
-        let find = |found: Key, _| {
-            with_id = Some(found).filter(|found| found == key);
-            with_id.is_none()
-        };
-        self.visit_old(find).await?;
-        match with_id {
+        match self.with_id(key).await? {
             Some(key) => self.remove_by_id(&key, condition).await,
-            None => Ok(Removed::Missing),
+            // It may have moved since the new store was asked.
+            None => self.new.remove(key, condition).await,
         }
     }
 
     async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
-        let mut owned = self.new.owned(owner, limit).await?;
+        let mut old = Vec::new();
         if self.owner.is_some() {
             let collect = |key, Record { meta, .. }: Record| {
                 if meta.owner.as_ref() == Some(owner) {
-                    owned.push((key, meta));
+                    old.push((key, meta));
                 }
                 true
             };
             self.visit_old(collect).await?;
-            owned.sort_by_key(|(_, meta)| std::cmp::Reverse(meta.created_at));
-            owned.truncate(limit);
         }
+        // Last, for those that have moved meanwhile.
+        let mut owned = self.new.owned(owner, limit).await?;
+        old.retain(|(key, _)| owned.iter().all(|(moved, _)| moved != key));
+        owned.append(&mut old);
+        owned.sort_by_key(|(_, meta)| std::cmp::Reverse(meta.created_at));
+        owned.truncate(limit);
         Ok(owned)
     }
 
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
         if self.owner.is_some() {
             // What is kept must not be on its way: a copy under another key would end.
-            if let Some(keep) = keep.filter(|_| !self.begins_in_old)
-                && let Some(record) = self.in_old(keep, Touch::No).await?
+            let kept = match keep {
+                Some(keep) if keep.plain_id().is_none() => self.with_id(keep).await?,
+                keep => keep.cloned(),
+            };
+            if let Some(kept) = kept.filter(|_| !self.begins_in_old)
+                && let Some(record) = self.in_old(&kept, Touch::No).await?
             {
-                self.move_one(keep, record).await?;
+                self.move_one(&kept, record).await?;
             }
             let mut old = Vec::new();
             let collect = |key: Key, record: Record| {
-                let is_theirs = record.meta.owner.as_ref() == Some(owner);
-                if (is_theirs || moving::is_note(&record.data)) && Some(&key) != keep {
+                if record.meta.owner.as_ref() == Some(owner) && Some(&key) != keep {
                     old.push(key);
                 }
                 true
@@ -364,16 +416,19 @@ impl<New: AtomicStore, Old: NodeStore> Store for Successor<New, Old> {
             }
         };
         let mut page = if store == OLD {
-            self.old.scan(place.as_ref(), limit).await?
+            let mut page = self.old.scan(place.as_ref(), limit).await?;
+            let mut records = Vec::with_capacity(page.records.len());
+            for (key, mut record) in page.records {
+                if self.arrive(&key, &record).await?.is_none() {
+                    record.meta.owner = self.owner_of(&record);
+                    records.push((key, record));
+                }
+            }
+            page.records = records;
+            page
         } else {
             self.new.scan(place.as_ref(), limit).await?
         };
-        if store == OLD {
-            page.records.retain(|(_, record)| !moving::is_note(&record.data));
-            for (_, record) in &mut page.records {
-                record.meta.owner = self.owner_of(record);
-            }
-        }
         page.next = match page.next {
             Some(next) => Some(Cursor::new([&[store], next.as_bytes()].concat())),
             None if store == OLD => Some(Cursor::new([NEW])),

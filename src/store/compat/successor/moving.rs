@@ -9,12 +9,12 @@ use sha2::{Digest, Sha256};
 
 use super::{Successor, bare};
 use crate::manager::retry::Backoff;
-use crate::record::{Lifetime, Meta, Record};
+use crate::record::{Lifetime, Meta, Record, Version};
 use crate::store::compat::NodeStore;
 use crate::store::compat::operations::{Laps, refused};
 use crate::store::{
-    AtomicStore, Condition, Cursor, Inserted, NewRecord, Renamed, Renewal, Replaced, Result,
-    StoreError, StoreErrorKind, Touch, Write,
+    AtomicStore, Condition, Cursor, NewRecord, Renamed, Renewal, Replaced, Result, StoreError,
+    StoreErrorKind, Touch, Write,
 };
 use crate::token::Key;
 
@@ -92,8 +92,8 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
     pub(super) async fn move_one(&self, key: &Key, mut record: Record) -> Result<bool> {
         let mut laps = Laps::new();
         loop {
-            if self.arrive(key, &record).await? {
-                return Ok(true);
+            if let Some(nonce) = Note::read(&record.data) {
+                return self.finish(key, nonce, record.meta.version).await;
             }
             let nonce = getrandom::u64().map_err(|error| {
                 let message = "the operating system gives no random number";
@@ -104,28 +104,49 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
             let note = Note { moved: nonce.to_string() };
             let unchanged =
                 Write { expected: Some(record.meta.version), ..Write::new(note.data()) };
-            // An error does not say that the note was not written, so the copy stays then.
-            if let Replaced::Done(version) = self.old.replace(key, &unchanged).await? {
-                self.land(key, nonce, Condition::Version(version)).await?;
-                return Ok(true);
+            match self.old.replace(key, &unchanged).await {
+                Ok(Replaced::Done(version)) => return self.finish(key, nonce, version).await,
+                Ok(Replaced::Conflict | Replaced::Missing) => {}
+                // It may have been written all the same.
+                Err(error) if error.kind() == StoreErrorKind::Unavailable => return Err(error),
+                Err(error) => {
+                    self.new.remove(&staged, Condition::Always).await?;
+                    return Err(error);
+                }
             }
-            self.new.remove(&staged, Condition::Always).await?;
             laps.wait().await?;
-            match self.old.load(key, Touch::No).await? {
+            let changed = self.old.load(key, Touch::No).await?;
+            // A client that sends a write again takes its own note for another's.
+            if changed.as_ref().and_then(|changed| Note::read(&changed.data)) != Some(nonce) {
+                self.new.remove(&staged, Condition::Always).await?;
+            }
+            match changed {
                 Some(changed) => record = changed,
-                None => break,
+                None => return Ok(false),
             }
         }
-        Ok(false)
     }
 
-    /// Whether there is but a note in the old store. If so, the session is in the new one after this.
-    pub(super) async fn arrive(&self, key: &Key, record: &Record) -> Result<bool> {
+    /// Takes the last two steps of a move, if there is but a note in the old store; whether the session
+    /// is in the new one then. `None`: it is in the old one.
+    pub(super) async fn arrive(&self, key: &Key, record: &Record) -> Result<Option<bool>> {
         let Some(nonce) = Note::read(&record.data) else {
-            return Ok(false);
+            return Ok(None);
         };
-        self.land(key, nonce, Condition::Version(record.meta.version)).await?;
-        Ok(true)
+        let has_landed = self.land(key, nonce).await?;
+        // A note that leads nowhere stays for the mover, who surely looks in the right place.
+        if has_landed {
+            self.old.remove(key, Condition::Version(record.meta.version)).await?;
+        }
+        Ok(Some(has_landed))
+    }
+
+    /// Takes the last two steps of a move, as the mover does; whether the session is in the new store
+    /// then.
+    async fn finish(&self, key: &Key, nonce: u64, note: Version) -> Result<bool> {
+        let has_landed = self.land(key, nonce).await?;
+        self.old.remove(key, Condition::Version(note)).await?;
+        Ok(has_landed)
     }
 
     /// Puts a copy there under a key that no token opens.
@@ -136,29 +157,31 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
             label: record.meta.label.as_ref(),
             ..NewRecord::new(record.data.clone(), remaining(&record.meta)?)
         };
-        match self.new.insert(staged, &copy).await? {
-            Inserted::Done { .. } => Ok(()),
-            _ => Err(refused("the new store has a session under a key that was drawn just now")),
-        }
+        // Taken it can be by this very copy alone, when a client has sent the write twice.
+        self.new.insert(staged, &copy).await.map(drop)
     }
 
-    /// Gives the copy its real key, and removes the note. Any number of callers may do it at once:
-    /// what another has done already is missing here.
-    async fn land(&self, key: &Key, nonce: u64, note: Condition<'_>) -> Result<()> {
+    /// Gives the copy its real key; whether the session is there then. Any number of callers may do it
+    /// at once: what another has done already is missing here.
+    async fn land(&self, key: &Key, nonce: u64) -> Result<bool> {
         let (staged, real) = (self.staged(key, nonce), bare(key));
         let mut backoff = Backoff::new();
         for _ in 0..LOOKS {
-            let renamed = self.new.rename(&staged, &real, Renewal::Key).await?;
+            match self.new.rename(&staged, &real, Renewal::Key).await? {
+                Renamed::Done(_) => return Ok(true),
+                Renamed::KeyTaken => {
+                    self.new.remove(&staged, Condition::Always).await?;
+                    return Ok(true);
+                }
+                Renamed::Missing => {}
+            }
             // While another caller renames it, a store may show it under neither key.
-            if !matches!(renamed, Renamed::Missing)
-                || self.new.touch(&real, Touch::No).await?.is_some()
-            {
-                break;
+            if self.new.touch(&real, Touch::No).await?.is_some() {
+                return Ok(true);
             }
             backoff.wait().await;
         }
-        self.old.remove(key, note).await?;
-        Ok(())
+        Ok(false)
     }
 
     /// The key of a copy. It follows from the session's own, so that a note, which holds what a user
@@ -196,10 +219,6 @@ impl Note {
         let note = (data.len() < 64).then(|| serde_json::from_slice::<Self>(data).ok());
         note.flatten()?.moved.parse().ok()
     }
-}
-
-pub(super) fn is_note(data: &[u8]) -> bool {
-    Note::read(data).is_some()
 }
 
 fn check(key: &Key, record: &Record) -> Result<()> {

@@ -1,4 +1,6 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::*;
@@ -25,6 +27,10 @@ struct Faults {
     /// none.
     at: AtomicUsize,
     after: bool,
+    /// Whether a failure says that nothing was done.
+    is_full: bool,
+    /// Whether a write that is done is denied, as by a client that has sent it twice.
+    denies: AtomicBool,
 }
 
 impl Faults {
@@ -36,10 +42,10 @@ impl Faults {
 impl Fragile {
     async fn run<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::task::yield_now().await;
-        let Faults { count, at, after } = &*self.faults;
+        let Faults { count, at, after, is_full, .. } = &*self.faults;
+        let kind = if *is_full { StoreErrorKind::Full } else { StoreErrorKind::Unavailable };
         let now = count.fetch_add(1, Ordering::Relaxed) + 1;
-        let fault = (now == at.load(Ordering::Relaxed))
-            .then(|| StoreError::new(StoreErrorKind::Unavailable, "broken"));
+        let fault = (now == at.load(Ordering::Relaxed)).then(|| StoreError::new(kind, "broken"));
         match fault {
             Some(fault) if !after => Err(fault),
             Some(fault) => operation.await.and(Err(fault)),
@@ -63,7 +69,9 @@ impl Store for Fragile {
         self.run(self.memory.touch(key, touch)).await
     }
     async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
-        self.run(self.memory.replace(key, write)).await
+        let replaced = self.run(self.memory.replace(key, write)).await?;
+        let is_denied = self.faults.denies.swap(false, Ordering::Relaxed);
+        Ok(if is_denied { Replaced::Conflict } else { replaced })
     }
     async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
         self.run(self.memory.rename(from, to, renewal)).await
@@ -105,7 +113,8 @@ fn stores_on(clock: &ManualClock, faults: &Arc<Faults>) -> Both {
         memory: Memory::builder().clock(clock.clone()).build(),
         faults: Arc::clone(faults),
     };
-    Successor::new(fragile(), fragile())
+    let owner = |record: &Record| Owner::new(str::from_utf8(&record.data).ok()?).ok();
+    Successor::new(fragile(), fragile()).owner(owner).unwrap()
 }
 
 fn stores() -> (ManualClock, Both) {
@@ -159,6 +168,10 @@ async fn after_each_broken_move<F: Future<Output = ()>>(test: impl Fn(Both, Key)
 #[tokio::test]
 async fn a_session_is_there_whatever_step_of_its_move_fails() {
     after_each_broken_move(async |store, key| {
+        let mut listed = store.scan(None, 10).await.unwrap().records;
+        listed.extend(store.scan(Some(&Cursor::new([NEW])), 10).await.unwrap().records);
+        assert!(listed.iter().any(|(listed, record)| *listed == key && record.data == "1"));
+        assert!(listed.iter().all(|(_, record)| record.data == "1"));
         assert_eq!(data(&store, &key).await.unwrap(), "1");
         move_all(&store).await;
         assert_eq!(data(&store, &key).await.unwrap(), "1");
@@ -222,17 +235,148 @@ async fn a_new_token_replaces_the_old_one_whatever_step_of_its_move_fails() {
 #[tokio::test]
 async fn an_owners_sessions_end_but_for_the_kept_one_whatever_step_of_their_move_fails() {
     let owner = Owner::new("1").unwrap();
-    after_each_broken_move(async |store, key| {
-        let store = store.owner(|_: &Record| Owner::new("1").ok()).unwrap();
-        let other = put(&store.old, "other", idle()).await;
-        store.remove_owned(&owner, Some(&key)).await.unwrap();
-        assert_eq!(data(&store, &key).await.unwrap(), "1");
-        assert_eq!(data(&store, &other).await, None);
-        move_all(&store).await;
-        assert_eq!(data(&store, &key).await.unwrap(), "1");
-        assert_eq!(data(&store, &other).await, None);
+    for keeps_the_moved in [true, false] {
+        after_each_broken_move(async |store, key| {
+            let other = put(&store.old, "other", idle()).await;
+            let (kept, ended) = if keeps_the_moved { (key, other) } else { (other, key) };
+            for kept in [&kept, &bare(&kept)] {
+                store.remove_owned(&owner, Some(kept)).await.unwrap();
+            }
+            for _ in 0..2 {
+                assert_eq!(data(&store, &kept).await.unwrap(), "1");
+                assert_eq!(data(&store, &ended).await, None);
+                move_all(&store).await;
+            }
+        })
+        .await;
+    }
+}
+
+/// Lets two calls meet at every pair of their steps: the first goes so far, then the second, then the
+/// first to its end, and the second to its own. `check` gets the first one's answer.
+async fn at_each_step<R>(
+    first: impl AsyncFn(Both, Key) -> R,
+    second: impl AsyncFn(Both, Key),
+    check: impl AsyncFn(Both, Key, R),
+) {
+    for (one, two) in (0..40).flat_map(|one| (0..40).map(move |two| (one, two))) {
+        let (_, store) = stores();
+        let key = put(&store.old, "old", idle()).await;
+        let mut first = pin!(first(store.clone(), key.clone()));
+        let mut second = pin!(second(store.clone(), key.clone()));
+        let answer = go(first.as_mut(), one);
+        let is_over = go(second.as_mut(), two).is_some();
+        let answer = match answer {
+            Some(answer) => answer,
+            None => first.await,
+        };
+        if !is_over {
+            second.await;
+        }
+        check(store, key, answer).await;
+    }
+}
+
+/// Polls a future so often, unless it is done before.
+fn go<R>(mut future: Pin<&mut impl Future<Output = R>>, steps: usize) -> Option<R> {
+    let mut context = Context::from_waker(Waker::noop());
+    (0..steps).find_map(|_| match future.as_mut().poll(&mut context) {
+        Poll::Ready(answer) => Some(answer),
+        Poll::Pending => None,
     })
-    .await;
+}
+
+async fn moves(store: Both, _: Key) {
+    let moved = store.move_page(None, 100).await.unwrap();
+    assert!(moved.failed.is_empty(), "{moved:?}");
+}
+
+#[tokio::test]
+async fn a_session_that_is_ended_by_its_public_id_while_it_moves_is_dead() {
+    let ends =
+        async |store: Both, key: Key| store.remove(&bare(&key), Condition::Always).await.unwrap();
+    let check = async |store: Both, key: Key, removed: Removed| {
+        assert_eq!((removed, data(&store, &key).await), (Removed::Done, None));
+        assert_eq!(store.old.count().await.unwrap(), 0);
+    };
+    at_each_step(ends, moves, check).await;
+}
+
+#[tokio::test]
+async fn a_session_that_moves_is_among_its_owners() {
+    let owner = Owner::new("1").unwrap();
+    let owned = async |store: Both, _: Key| store.owned(&owner, 10).await.unwrap();
+    let check = async |_: Both, key: Key, owned: Vec<(Key, Meta)>| {
+        let keys: Vec<&Key> = owned.iter().map(|(key, _)| key).collect();
+        assert_eq!(keys.iter().filter(|&&owned| *owned == key).count(), 1, "{keys:?}");
+    };
+    at_each_step(owned, moves, check).await;
+}
+
+#[tokio::test]
+async fn a_new_token_from_an_instance_of_before_replaces_the_old_one_while_the_session_moves() {
+    let to = Key::with_plain_id("to");
+    let renames = async |store: Both, key: Key| {
+        let renamed = store.begin_in_old().rename(&key, &to, Renewal::Key).await.unwrap();
+        assert!(matches!(renamed, Renamed::Done(_)), "{renamed:?}");
+    };
+    let check = async |store: Both, key: Key, ()| {
+        for _ in 0..2 {
+            assert_eq!(data(&store, &key).await, None);
+            assert_eq!(data(&store, &to).await.unwrap(), "1");
+            move_all(&store).await;
+        }
+    };
+    at_each_step(renames, moves, check).await;
+    at_each_step(moves, renames, check).await;
+}
+
+#[tokio::test]
+async fn a_change_while_a_session_moves_leaves_one_session_with_it() {
+    let changes = async |store: Both, key: Key| {
+        let replaced = store.replace(&key, &Write::new("2")).await.unwrap();
+        assert!(matches!(replaced, Replaced::Done(_)));
+    };
+    let check = async |store: Both, key: Key, ()| {
+        move_all(&store).await;
+        assert_eq!(data(&store, &key).await.unwrap(), "2");
+        assert_eq!(store.count().await.unwrap(), 1);
+    };
+    at_each_step(moves, changes, check).await;
+    at_each_step(changes, moves, check).await;
+}
+
+#[tokio::test]
+async fn a_note_that_is_denied_though_it_was_written_loses_nothing() {
+    let (_, store) = stores();
+    let key = put(&store.old, "old", idle()).await;
+    store.old.faults.denies.store(true, Ordering::Relaxed);
+    assert_eq!(move_all(&store).await.moved, 1);
+    assert_eq!(data(&store, &key).await.unwrap(), "1");
+    assert_eq!(store.count().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_store_that_takes_no_note_leaves_no_copies_behind() {
+    let faults = Arc::new(Faults { at: 3.into(), is_full: true, ..Faults::default() });
+    let store = stores_on(&ManualClock::default(), &faults);
+    let key = put(&store.old, "old", idle()).await;
+    let moved = move_all(&store).await;
+    assert!(moved.failed[0].1.is_retryable(), "{moved:?}");
+    assert_eq!(store.new.count().await.unwrap(), 0);
+    assert_eq!(data(&store, &key).await.unwrap(), "1");
+}
+
+#[tokio::test]
+async fn a_note_that_leads_nowhere_stays_for_the_mover() {
+    let (_, store) = stores();
+    let key = put(&store.old, "old", idle()).await;
+    let note = Write::new(r#"{"token-session:moved":"7"}"#);
+    store.old.replace(&key, &note).await.unwrap();
+    assert_eq!(data(&store, &key).await, None);
+    assert_eq!(store.old.count().await.unwrap(), 1);
+    assert_eq!(move_all(&store).await.gone, 1);
+    assert_eq!(store.old.count().await.unwrap(), 0);
 }
 
 /// Movers that are killed and begun again, writers, new tokens and logouts, all at once.
@@ -294,22 +438,20 @@ async fn nothing_is_lost_or_revived_while_movers_come_and_go() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_session_that_is_kept_is_kept_while_it_moves() {
     let owner = Owner::new("1").unwrap();
-    for _ in 0..200 {
-        let (_, store) = stores();
-        let store = store.owner(|_: &Record| Owner::new("1").ok()).unwrap();
-        let kept = put(&store.old, "kept", idle()).await;
+    let ends = async |store: Both, kept: Key| {
         let other = put(&store.old, "other", idle()).await;
-        let moving = store.clone();
-        let mover = tokio::spawn(async move { moving.move_page(None, 10).await });
         store.remove_owned(&owner, Some(&kept)).await.unwrap();
         assert_eq!(data(&store, &other).await, None);
-        mover.await.unwrap().unwrap();
+    };
+    let check = async |store: Both, kept: Key, ()| {
         assert_eq!(data(&store, &kept).await.unwrap(), "1");
-        assert_eq!(data(&store, &other).await, None);
-    }
+        assert_eq!(data(&store, &Key::with_plain_id("other")).await, None);
+    };
+    at_each_step(ends, moves, check).await;
+    at_each_step(moves, ends, check).await;
 }
 
 #[tokio::test]
@@ -376,8 +518,8 @@ async fn a_note_that_a_user_writes_opens_no_other_session() {
     let note = NewRecord::new(r#"{"token-session:moved":"7"}"#, idle());
     store.old.insert(&attacker, &note).await.unwrap();
     assert_eq!(data(&store, &attacker).await, None, "it has ended its own session");
-    assert_eq!(store.old.count().await.unwrap(), 1);
     move_all(&store).await;
+    assert_eq!(data(&store, &attacker).await, None);
     assert_eq!(data(&store, &victim).await.unwrap(), "1");
 }
 
@@ -411,8 +553,6 @@ async fn sessions_of_both_stores_are_listed_and_counted() {
 #[tokio::test]
 async fn an_owner_has_the_sessions_of_both_stores() {
     let (clock, store) = stores();
-    let store = store.owner(|record: &Record| Owner::new(str::from_utf8(&record.data).ok()?).ok());
-    let store = store.unwrap();
     let (anna, bob) = (Owner::new("1").unwrap(), Owner::new("bob").unwrap());
     let old = put(&store.old, "old", idle()).await;
     clock.advance(Duration::from_secs(1));
