@@ -71,7 +71,7 @@ async fn run<R, E: Failure>(
         if let Err(error) = &result
             && outcome == STORE_ERROR
         {
-            tracing::warn!(operation, purpose, %error, "the store failed");
+            span.in_scope(|| tracing::warn!(operation, purpose, %error, "the store failed"));
         }
     }
     #[cfg(not(any(feature = "metrics", feature = "tracing")))]
@@ -87,7 +87,8 @@ fn measure(
     took: std::time::Duration,
 ) {
     use metrics::{Label, counter, histogram};
-    let mut labels = vec![Label::from_static_parts("operation", operation)];
+    let mut labels = Vec::with_capacity(3);
+    labels.push(Label::from_static_parts("operation", operation));
     labels.extend(purpose.map(|purpose| Label::new("purpose", purpose.to_owned())));
     histogram!("token_session_operation_seconds", labels.clone()).record(took);
     labels.push(Label::from_static_parts("outcome", outcome));
@@ -100,7 +101,7 @@ impl Failure for Error {
             Self::Gone => "gone",
             Self::Conflict { .. } => "conflict",
             Self::Store(_) => STORE_ERROR,
-            _ => "refused",
+            _ => "error",
         }
     }
 }

@@ -137,7 +137,7 @@ impl Recorder for Counts {
     }
 }
 
-/// What one run told. Both tests look at the same one: `tracing` may miss a subscriber that comes
+/// What one run told. All tests look at the same one: `tracing` may miss a subscriber that comes
 /// while another thread meets a span for the first time.
 struct Observed {
     log: String,
@@ -165,13 +165,14 @@ static OBSERVED: LazyLock<Observed> = LazyLock::new(|| {
 
 #[test]
 fn every_operation_has_a_span_and_no_log_holds_a_secret() {
-    let Observed { log, secrets, .. } = &*OBSERVED;
+    let Observed { log, secrets, counts } = &*OBSERVED;
     for operation in OPERATIONS.iter().chain(&codes::OPERATIONS) {
         assert!(log.contains(&format!(r#"operation="{operation}""#)), "{operation} in {log}");
     }
     assert!(log.contains("key="));
     for secret in secrets {
         assert!(!log.contains(secret), "{secret} in {log}");
+        assert!(!counts.keys().any(|name| name.contains(secret)), "{secret} in {counts:?}");
     }
 }
 
@@ -211,7 +212,9 @@ fn operations_of_codes_and_links_are_counted_by_purpose_and_outcome() {
     assert_eq!(of("redeem_code/sign-in/ok"), Some(1));
     assert_eq!(of("resend_code/sign-in/too_soon"), Some(1));
     assert_eq!(of("lease_code/sign-in/ok"), Some(2));
-    assert_eq!(of("redeem_link/download/refused"), Some(1));
+    assert_eq!(of("redeem_link/download/refused"), Some(2));
+    assert_eq!(of("abort_code/wrong/lease_lost"), Some(1));
+    assert_eq!(of("resend_code/wrong/error"), Some(1));
     assert!(counts.contains_key("token_session_operation_seconds redeem_code/sign-in"));
 }
 

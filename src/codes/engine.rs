@@ -21,8 +21,7 @@ use crate::stored::{self, Blob, Moment};
 use crate::token::{Key, Token, TokenError};
 
 /// How often a write is tried that other requests come before. Each lost race is another request's
-/// write, and the budget of a day allows few of them; who loses so often, with ever longer pauses,
-/// meets something else.
+/// write, and the budget of a day allows few of them; who loses so often meets something else.
 pub(super) const RETRIES: u32 = 64;
 
 pub(super) struct Engine<T, S, C> {

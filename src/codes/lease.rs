@@ -83,8 +83,14 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
         if self.repeated {
             return Ok(());
         }
-        let work = self.write(&State::Open, |found| found.expires_in);
-        self.engine.observe("abort_code", Some(&self.receipt), work).await.map(drop)
+        let work = async {
+            let is_ours = self.write(&State::Open, |found| found.expires_in).await?;
+            if is_ours { Ok(()) } else { Err(CodeError::LeaseLost) }
+        };
+        match self.engine.observe("abort_code", Some(&self.receipt), work).await {
+            Err(CodeError::LeaseLost) => Ok(()),
+            aborted => aborted,
+        }
     }
 
     /// Puts `state` in the place of this lease. False: the lease is another's, or none.

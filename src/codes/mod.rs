@@ -46,8 +46,9 @@
 //! With the features `tracing` and `metrics` every operation has a span `token_session`, a counter
 //! `token_session_operations_total` and a histogram `token_session_operation_seconds`, as those of
 //! sessions have: by `operation`, such as `redeem_code`, by `purpose`, and by `outcome`. Whoever
-//! guesses shows as `refused` and then `exhausted`, whoever has mail sent as `too_soon`. The key of
-//! the challenge is in the span; no code, no handle, no subject and no payload is.
+//! guesses shows as `refused` and then `exhausted`, whoever has mail sent to one subject as `too_soon`.
+//! The span is of the level `DEBUG`, and has its outcome when it closes. The key of the challenge is in
+//! it; no code, no handle, no subject and no payload is. What a client gives up half-way is not counted.
 //!
 #![doc = include_str!("standards.md")]
 
@@ -117,7 +118,8 @@ use crate::token::{Key, Token};
 pub struct Codes<T, S = Memory, C = Json>(Arc<Engine<T, S, C>>);
 
 impl<T> Codes<T> {
-    /// Codes for one purpose, such as `"sign-in"`. No code of one purpose is good for another.
+    /// Codes for one purpose, such as `"sign-in"`. No code of one purpose is good for another. It is in
+    /// logs and a label of metrics: one of few fixed words, never made from a request.
     pub fn builder(purpose: impl Into<String>) -> CodesBuilder<T> {
         CodesBuilder::new(purpose.into())
     }
@@ -213,19 +215,23 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
         handle: &str,
     ) -> Result<(Resent<T>, LinkToken), CodeError> {
         let engine = &self.0;
-        let lock = self.lock(handle)?;
-        let work = engine.resend(&lock);
-        let (found, made) = engine.observe("resend_code", Some(&lock.key), work).await?;
-        let message = match found.challenge.decoy {
-            true => None,
-            false => Some((made.code, engine.decode(&lock.key, &found.challenge)?)),
+        let lock = self.lock(handle);
+        let key = lock.as_ref().ok().map(|lock| lock.key.clone());
+        let work = async {
+            let lock = lock?;
+            let (found, made) = engine.resend(&lock).await?;
+            let message = match found.challenge.decoy {
+                true => None,
+                false => Some((made.code, engine.decode(&lock.key, &found.challenge)?)),
+            };
+            let resent = Resent {
+                message,
+                expires_in: engine.policy.lifetime,
+                resend_in: engine.policy.resend_after,
+            };
+            Ok((resent, made.link))
         };
-        let resent = Resent {
-            message,
-            expires_in: engine.policy.lifetime,
-            resend_in: engine.policy.resend_after,
-        };
-        Ok((resent, made.link))
+        engine.observe("resend_code", key.as_ref(), work).await
     }
 
     /// Uses a code: [`guess`](Self::guess) and [`redeem`](Guess::redeem) in one.

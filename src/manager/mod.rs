@@ -255,8 +255,8 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
     /// one came in between, the data is read anew and `change` runs again, so it must not have
     /// effects elsewhere. Restarts the idle timeout if [`auto_touch`](Builder::auto_touch) is on.
     ///
-    /// Two round trips, and two more for each time that another writer came first; one if the data
-    /// stays as it is.
+    /// Two round trips, and two more for each time that another writer came first, after a wait of a
+    /// quarter of a second at most; one if the data stays as it is.
     ///
     /// # Errors
     /// As [`set`](Self::set), and [`Conflict`](Error::Conflict) after 64 attempts.

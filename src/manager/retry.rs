@@ -7,16 +7,19 @@ use crate::error::Error;
 /// Attempts before a writer gives up.
 const MAX_ATTEMPTS: u32 = 64;
 
+/// The longest wait, whatever the store takes.
+const LONGEST: Duration = Duration::from_millis(256);
+
 /// Tasks are not woken at a finer time than this.
 const TICK: Duration = Duration::from_millis(1);
 
 /// Waits between attempts, and never the same time as another writer, so that a thousand writers of
 /// one session all come through.
 ///
-/// A wait is drawn from as long as the lost attempt took, from the read to the write that came too
-/// late: writers that met in that time are then spread over it, and most of them read what the others
-/// have written before they write themselves. On a store that answers at once, from a time that
-/// doubles with each loss.
+/// A wait is drawn from as long as the lost attempt took: writers that met in that time are then spread
+/// over it, and most of them read what the others have written before they write themselves. On a
+/// store that answers at once, from a time that doubles with each loss. It is never more than
+/// [`LONGEST`].
 pub(crate) struct Backoff {
     conflicts: u32,
     began: Instant,
@@ -36,8 +39,7 @@ impl Backoff {
             tokio::task::yield_now().await;
         } else {
             // Without randomness the waits are equal, which is slow, not wrong.
-            let random = f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX);
-            tokio::time::sleep(most.mul_f64(random)).await;
+            tokio::time::sleep(drawn(most, getrandom::u32().unwrap_or(u32::MAX))).await;
         }
         self.began = Instant::now();
     }
@@ -61,7 +63,12 @@ fn longest_wait(conflicts: u32, took: Duration) -> Duration {
         None => Duration::ZERO,
         Some(more) => TICK * (1 << more.min(8)),
     };
-    took.max(doubled)
+    took.max(doubled).min(LONGEST)
+}
+
+/// A part of a wait, by a random number.
+fn drawn(most: Duration, random: u32) -> Duration {
+    most.mul_f64(f64::from(random) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]
@@ -72,10 +79,28 @@ mod tests {
     fn a_wait_is_as_long_as_the_attempt_took_at_most_or_doubles_to_a_quarter_of_a_second() {
         let millis = Duration::from_millis;
         assert_eq!(longest_wait(1, Duration::ZERO), Duration::ZERO);
-        assert_eq!(longest_wait(1, millis(700)), millis(700));
+        assert_eq!(longest_wait(1, millis(70)), millis(70));
+        assert_eq!(longest_wait(1, millis(2_000)), millis(256));
         assert_eq!(longest_wait(3, Duration::ZERO), millis(1));
         assert_eq!(longest_wait(5, millis(3)), millis(4));
         assert_eq!(longest_wait(u32::MAX, Duration::ZERO), millis(256));
+    }
+
+    #[test]
+    fn a_wait_is_anything_up_to_the_longest() {
+        let most = Duration::from_millis(100);
+        assert_eq!(drawn(most, 0), Duration::ZERO);
+        assert_eq!(drawn(most, u32::MAX), most);
+        assert!((49..=51).contains(&drawn(most, u32::MAX / 2).as_millis()));
+    }
+
+    #[tokio::test]
+    async fn the_next_attempt_is_timed_from_the_end_of_the_wait() {
+        let mut backoff =
+            Backoff { conflicts: 0, began: Instant::now() - Duration::from_millis(20) };
+        let start = Instant::now();
+        backoff.wait().await;
+        assert!(backoff.began >= start);
     }
 
     #[tokio::test]

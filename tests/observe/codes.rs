@@ -40,7 +40,25 @@ pub async fn run_everything() -> Vec<String> {
     secrets.extend(run_codes_without_a_handle().await);
     secrets.extend(run_links().await);
     run_on_a_store_that_fails().await;
+    run_what_goes_wrong().await;
     secrets
+}
+
+/// A payload that the codec cannot read any more, and a lease that another request has taken.
+async fn run_what_goes_wrong() {
+    let clock = ManualClock::default();
+    let store = Memory::builder().clock(clock.clone()).build();
+    let codes = Codes::<String>::builder("wrong").store(store.clone()).build().unwrap();
+    let issued = codes.issue(ANNA, &PAYLOAD.to_owned()).await.unwrap();
+    let handle = issued.challenge.handle.reveal();
+    let first = codes.guess(handle, issued.code.reveal()).lease(MINUTE).await.unwrap();
+    clock.advance(2 * MINUTE);
+    let _taken = codes.guess(handle, issued.code.reveal()).lease(MINUTE).await.unwrap();
+    first.abort().await.unwrap();
+    clock.advance(2 * MINUTE);
+    let after_a_deploy = Codes::<u32>::builder("wrong").store(store).build().unwrap();
+    let unread = after_a_deploy.resend(handle).await;
+    assert!(matches!(unread, Err(CodeError::Decode { .. })), "{unread:?}");
 }
 
 async fn run_on_a_store_that_fails() {
@@ -104,6 +122,7 @@ async fn run_links() -> Vec<String> {
     links.inspect(first.link.token()).await.unwrap();
     links.redeem(first.link.token()).await.unwrap();
     links.redeem(first.link.token()).await.unwrap_err();
+    links.redeem("no token").await.unwrap_err();
     let second = links.create(&payload).await.unwrap();
     assert!(links.revoke(&second.id).await.unwrap());
     links.revoke_subject(ANNA).await.unwrap();

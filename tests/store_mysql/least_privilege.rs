@@ -39,6 +39,7 @@ impl Harness for AsLeastPrivileged {
         100
     }
 
+    /// The statements are those of the engine's own suite; what differs is the rights.
     fn rounds(&self) -> usize {
         10
     }

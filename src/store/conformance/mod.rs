@@ -73,7 +73,8 @@ pub trait Harness: Send + Sync + 'static {
         1_000
     }
 
-    /// How many rounds the races for one-time codes take. A second suite of an engine may take fewer.
+    /// How many rounds the races for one-time codes take, of which each is some 4,000 calls at 1,000
+    /// races. A second suite of an engine may take fewer.
     fn rounds(&self) -> usize {
         100
     }
