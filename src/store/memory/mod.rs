@@ -36,8 +36,8 @@ const FREED_AT_ONCE: usize = 64;
 ///   kind, of the same 64th of the owners or of the keys, for a moment.
 /// * **What grows?** Nothing but what lives. Each insert frees the space of a few expired sessions,
 ///   a load frees what it finds expired, and [`sweep`](Store::sweep) frees the rest;
-///   [`Event::Expired`] is told then. A sweep looks at a live session no more than once in its idle
-///   timeout. Call it now and then, where logins come in bursts. A cap is
+///   [`Expired`](crate::Event::Expired) is told then. A sweep looks at a live session no more than
+///   once in its idle timeout. Call it now and then, where logins come in bursts. A cap is
 ///   [an option](MemoryBuilder::capacity).
 /// * **What if two things happen at once?** It is as if one came after the other. Three operations
 ///   can be seen half done for a moment, and none of them brings back what has ended: a
@@ -185,7 +185,8 @@ pub enum WhenFull {
     /// by another's login. The default.
     #[default]
     Refuse,
-    /// The session that would expire next ends for it, and [`Event::Destroyed`] is told.
+    /// The session that would expire next ends for it, and
+    /// [`Destroyed`](crate::Event::Destroyed) is told.
     EvictNearestExpiry,
 }
 
