@@ -36,6 +36,8 @@ mod redis;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "mongodb", feature = "mysql", feature = "postgres", feature = "redis"))]
+mod to_the_end;
 #[cfg(feature = "tower-sessions")]
 mod tower_sessions;
 mod watch;

@@ -9,14 +9,13 @@ use mongodb::options::{
     SelectionCriteria, WriteConcern,
 };
 use mongodb::{Collection, Database};
-use tokio::time::timeout;
 
 use super::bson::{from_json, to_json};
 use super::operations::{self, Backend, Listed, impl_store, refused};
 use super::session::{Format, Life, Stored};
 use super::shape::Shape;
 use crate::record::{Meta, Owner, Record, Timestamp};
-use crate::store::mongodb::{MongoDbBuilder, is_duplicate, mongodb_error};
+use crate::store::mongodb::{MongoDbBuilder, in_time, is_duplicate, mongodb_error};
 use crate::store::{
     Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
     StoreError, StoreErrorKind, Touch, Write,
@@ -114,13 +113,7 @@ impl ConnectMongo {
         &self,
         command: impl IntoFuture<Output = mongodb::error::Result<T>, IntoFuture: Send> + Send,
     ) -> impl Future<Output = Result<mongodb::error::Result<T>>> + Send {
-        let (limit, command) = (self.timeout, command.into_future());
-        async move {
-            timeout(limit, command).await.map_err(|_| {
-                let message = format!("MongoDB did not answer within {limit:?}");
-                StoreError::new(StoreErrorKind::Unavailable, message)
-            })
-        }
+        in_time(self.timeout, command.into_future())
     }
 
     /// Documents with a `now`, by a pipeline.

@@ -13,6 +13,7 @@ use crate::manager::retry::Backoff;
 use crate::record::{Lifetime, Record, Timestamp};
 #[cfg(feature = "mongodb")]
 use crate::store::mongodb::mongodb_code;
+use crate::store::to_the_end::to_the_end;
 use crate::store::{
     Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
     StoreError, StoreErrorKind, Touch, Write,
@@ -175,10 +176,10 @@ pub(super) async fn load<B: Backend>(
     let mut laps = Laps::new();
     loop {
         let Some((stored, old)) = backend.fetch(id).await? else {
-            break;
+            return Ok(None);
         };
         let Some(mut session) = open(backend, key, &stored)? else {
-            break;
+            return Ok(None);
         };
         let Some(life) = session.due(touch) else {
             return Ok(Some(session.record()));
@@ -189,7 +190,6 @@ pub(super) async fn load<B: Backend>(
         }
         laps.wait().await?;
     }
-    Ok(None)
 }
 
 pub(super) async fn replace<B: Backend>(
@@ -207,10 +207,10 @@ pub(super) async fn replace<B: Backend>(
     let mut laps = Laps::new();
     loop {
         let Some((stored, old)) = backend.fetch(id).await? else {
-            break;
+            return Ok(Replaced::Missing);
         };
         let Some(session) = open(backend, key, &stored)? else {
-            break;
+            return Ok(Replaced::Missing);
         };
         if write.expected.is_some_and(|version| version != session.version()) {
             return Ok(Replaced::Conflict);
@@ -221,7 +221,6 @@ pub(super) async fn replace<B: Backend>(
         }
         laps.wait().await?;
     }
-    Ok(Replaced::Missing)
 }
 
 /// Removes first: what breaks down in between ends the session, and never leaves it under two ids.
@@ -241,10 +240,10 @@ pub(super) async fn rename<B: Backend>(
     let mut laps = Laps::new();
     loop {
         let Some((stored, old)) = backend.fetch(old_id).await? else {
-            break;
+            return Ok(Renamed::Missing);
         };
         let Some(session) = open(backend, from, &stored)? else {
-            break;
+            return Ok(Renamed::Missing);
         };
         let (text, life) = session.changed(&change).map_err(unfit)?;
         if backend.fetch(new_id).await?.is_some() {
@@ -272,7 +271,6 @@ pub(super) async fn rename<B: Backend>(
             None => Renamed::Missing,
         });
     }
-    Ok(Renamed::Missing)
 }
 
 enum Shift {
@@ -282,8 +280,7 @@ enum Shift {
     Taken,
 }
 
-/// Removes a record that is as it was, and adds one under another id: in a task of its own, so that a
-/// request that is dropped in between does not take the session with it.
+/// Removes a record that is as it was, and adds one under another id.
 async fn shift<B: Backend>(
     backend: &B,
     (old_id, old, stored): (&str, B::Old, &Stored),
@@ -291,7 +288,7 @@ async fn shift<B: Backend>(
 ) -> Result<Shift> {
     let (backend, old_id, new_id) = (backend.clone(), old_id.to_owned(), new_id.to_owned());
     let stored = stored.clone();
-    let both = async move {
+    to_the_end(B::PACKAGE, async move {
         if !backend.discard(&old_id, &old).await? {
             return Ok(Shift::Outrun);
         }
@@ -302,11 +299,8 @@ async fn shift<B: Backend>(
         let life = stored.expires.map(|expires| expires.since(stored.now));
         backend.add(&old_id, &String::from_utf8_lossy(&stored.text), life).await?;
         Ok(Shift::Taken)
-    };
-    tokio::spawn(both).await.unwrap_or_else(|_| {
-        let message = "the runtime ends, and with it what was being written";
-        Err(StoreError::new(StoreErrorKind::Unavailable, message))
     })
+    .await
 }
 
 pub(super) async fn take<B: Backend>(backend: &B, key: &Key) -> Result<Option<Record>> {
@@ -314,17 +308,16 @@ pub(super) async fn take<B: Backend>(backend: &B, key: &Key) -> Result<Option<Re
     let mut laps = Laps::new();
     loop {
         let Some((stored, old)) = backend.fetch(id).await? else {
-            break;
+            return Ok(None);
         };
         let Some(session) = open(backend, key, &stored)? else {
-            break;
+            return Ok(None);
         };
         if backend.discard(id, &old).await? {
             return Ok(Some(session.record()));
         }
         laps.wait().await?;
     }
-    Ok(None)
 }
 
 pub(super) async fn remove<B: Backend>(
@@ -336,10 +329,10 @@ pub(super) async fn remove<B: Backend>(
     let mut laps = Laps::new();
     loop {
         let Some((stored, old)) = backend.fetch(id).await? else {
-            break;
+            return Ok(Removed::Missing);
         };
         let holds = match (condition, open(backend, key, &stored)) {
-            (_, Ok(None)) => break,
+            (_, Ok(None)) => return Ok(Removed::Missing),
             // Also what is damaged, so that it can be got rid of.
             (Condition::Always, _) => true,
             (Condition::Version(version), session) => {
@@ -355,7 +348,6 @@ pub(super) async fn remove<B: Backend>(
         }
         laps.wait().await?;
     }
-    Ok(Removed::Missing)
 }
 
 /// How often an operation tries to get at a session that others are at.

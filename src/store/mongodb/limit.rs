@@ -15,8 +15,9 @@ use tokio::time::sleep;
 use super::document::key;
 use super::error::{Failure, is_duplicate};
 use super::expression::{is_expired, is_live, new_session};
-use super::{MongoDb, to_the_end};
+use super::{MongoDb, within};
 use crate::record::Owner;
+use crate::store::to_the_end::to_the_end;
 use crate::store::{Inserted, NewRecord, OwnerLimit, Result};
 use crate::token::Key;
 
@@ -95,24 +96,23 @@ impl MongoDb {
         };
         let in_its_place = doc! { "$mergeObjects": [new, { "place": "$place" }] };
         let store = self.clone();
-        let evicted = to_the_end(async move {
-            store
-                .within(store.timeout, async {
-                    let update = vec![doc! { "$replaceWith": in_its_place }];
-                    match store.sessions.update_one(store.live(&last), update).await {
-                        Ok(done) if done.matched_count > 0 => {}
-                        Ok(_) => return Ok(None),
-                        Err(error) if is_duplicate(&error) => return Ok(None),
-                        Err(error) => return Err(error.into()),
-                    }
-                    let mut evicted = vec![last];
-                    for key in going {
-                        let removed = store.sessions.delete_one(store.live(&key)).await?;
-                        evicted.extend((removed.deleted_count > 0).then_some(key));
-                    }
-                    Ok(Some(evicted))
-                })
-                .await
+        let evicted = to_the_end("MongoDB", async move {
+            within(store.timeout, async {
+                let update = vec![doc! { "$replaceWith": in_its_place }];
+                match store.sessions.update_one(store.live(&last), update).await {
+                    Ok(done) if done.matched_count > 0 => {}
+                    Ok(_) => return Ok(None),
+                    Err(error) if is_duplicate(&error) => return Ok(None),
+                    Err(error) => return Err(error.into()),
+                }
+                let mut evicted = vec![last];
+                for key in going {
+                    let removed = store.sessions.delete_one(store.live(&key)).await?;
+                    evicted.extend((removed.deleted_count > 0).then_some(key));
+                }
+                Ok(Some(evicted))
+            })
+            .await
         });
         Ok(evicted.await?)
     }

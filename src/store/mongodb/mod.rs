@@ -179,7 +179,7 @@ impl MongoDb {
         ];
         let indexes = indexes
             .map(|(keys, options)| IndexModel::builder().keys(keys).options(options).build());
-        self.within(self.timeout, async {
+        within(self.timeout, async {
             self.sessions.create_indexes(indexes).await?;
             Ok(())
         })
@@ -195,34 +195,17 @@ impl MongoDb {
     fn under(&self, key: &Key) -> Document {
         doc! { "partition": i32::from(key.partition(self.partitions)), "key": binary(key.as_bytes()) }
     }
-
-    /// Runs the commands of an operation, for so long at most.
-    async fn within<T>(
-        &self,
-        limit: Duration,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T> {
-        within(limit, work).await
-    }
 }
 
-async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T> {
-    match timeout(limit, work).await {
-        Ok(done) => done.map_err(StoreError::from),
-        Err(_) => Err(StoreError::new(
-            StoreErrorKind::Unavailable,
-            format!("MongoDB did not answer within {limit:?}"),
-        )),
-    }
-}
-
-/// Runs an operation of several steps to its end, though its caller may drop it half-way, as happens
-/// when a client hangs up.
-async fn to_the_end<T: Send + 'static>(
-    operation: impl Future<Output = Result<T>> + Send + 'static,
-) -> Result<T> {
-    tokio::spawn(operation).await.unwrap_or_else(|error| {
-        let message = "the runtime ended in the middle of an operation on MongoDB";
-        Err(StoreError::new(StoreErrorKind::Unavailable, message).with_source(error))
+/// Waits for MongoDB, for so long at most.
+pub(super) async fn in_time<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T> {
+    timeout(limit, work).await.map_err(|_| {
+        let message = format!("MongoDB did not answer within {limit:?}");
+        StoreError::new(StoreErrorKind::Unavailable, message)
     })
+}
+
+/// Runs the commands of an operation, for so long at most.
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T> {
+    in_time(limit, work).await?.map_err(StoreError::from)
 }

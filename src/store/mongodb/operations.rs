@@ -9,9 +9,10 @@ use super::expression::{
     deadline_from_last_seen, expiry, is_expired, is_live, moved, new_session, now, seen_now,
     with_lifetime, written,
 };
-use super::{MongoDb, to_the_end};
+use super::{MongoDb, within};
 use crate::event::Events;
 use crate::record::{Meta, Owner, Record};
+use crate::store::to_the_end::to_the_end;
 use crate::store::{
     AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
     Result, Store, StoreError, StoreErrorKind, Touch, Write,
@@ -26,7 +27,7 @@ const PAGE: usize = 1_000;
 
 impl Store for MongoDb {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
-        self.within(self.timeout, async {
+        within(self.timeout, async {
             if let (Some(owner), Some(limit)) = (record.owner, record.limit) {
                 return self.insert_limited(key, record, owner, limit).await;
             }
@@ -65,7 +66,7 @@ impl Store for MongoDb {
         }
         update.push(expiry());
 
-        self.within(self.timeout, async {
+        within(self.timeout, async {
             loop {
                 let written = self
                     .sessions
@@ -98,7 +99,7 @@ impl Store for MongoDb {
         }
         update.push(expiry());
 
-        self.within(self.timeout, async {
+        within(self.timeout, async {
             loop {
                 let renamed = self
                     .sessions
@@ -124,7 +125,7 @@ impl Store for MongoDb {
     }
 
     async fn take(&self, key: &Key) -> Result<Option<Record>> {
-        self.within(self.timeout, async {
+        within(self.timeout, async {
             // The removal answers with the document alone, not with what time it is.
             let Some(found) = self.read(key, &["data"]).await? else {
                 return Ok(None);
@@ -150,7 +151,7 @@ impl Store for MongoDb {
                 filter.insert("owner", owner.as_str());
             }
         }
-        self.within(self.timeout, async {
+        within(self.timeout, async {
             loop {
                 if self.sessions.delete_one(filter.clone()).await?.deleted_count > 0 {
                     return Ok(Removed::Done);
@@ -188,7 +189,7 @@ impl Store for MongoDb {
             doc! { "$unset": "data" },
             doc! { "$set": { "now": now() } },
         ];
-        let documents = self.within(self.timeout, self.list(pipeline, limit)).await?;
+        let documents = within(self.timeout, self.list(pipeline, limit)).await?;
         documents
             .iter()
             .map(|document| {
@@ -206,13 +207,12 @@ impl Store for MongoDb {
         }
         let store = self.clone();
         // One command, but one that the server ends in the middle when its client hangs up.
-        to_the_end(async move {
-            store
-                .within(store.timeout, async {
-                    store.sessions.delete_many(filter).await?;
-                    Ok(())
-                })
-                .await
+        to_the_end("MongoDB", async move {
+            within(store.timeout, async {
+                store.sessions.delete_many(filter).await?;
+                Ok(())
+            })
+            .await
         })
         .await
     }
@@ -237,7 +237,7 @@ impl Store for MongoDb {
             doc! { "$limit": i64::try_from(limit).unwrap_or(i64::MAX) },
             doc! { "$set": { "now": now() } },
         ];
-        let documents = self.within(self.timeout, self.list(pipeline, limit)).await?;
+        let documents = within(self.timeout, self.list(pipeline, limit)).await?;
         let records = documents
             .into_iter()
             .map(|document| {
@@ -254,21 +254,18 @@ impl Store for MongoDb {
     async fn count(&self) -> Result<u64> {
         let filter = doc! { "$expr": is_live() };
         let limit = self.timeout * UNHURRIED;
-        self.within(limit, async {
-            Ok(self.sessions.count_documents(filter).max_time(limit).await?)
-        })
-        .await
+        within(limit, async { Ok(self.sessions.count_documents(filter).max_time(limit).await?) })
+            .await
     }
 
     async fn clear(&self) -> Result<()> {
         let store = self.clone();
-        to_the_end(async move {
-            store
-                .within(store.timeout * UNHURRIED, async {
-                    store.sessions.delete_many(doc! {}).await?;
-                    Ok(())
-                })
-                .await
+        to_the_end("MongoDB", async move {
+            within(store.timeout * UNHURRIED, async {
+                store.sessions.delete_many(doc! {}).await?;
+                Ok(())
+            })
+            .await
         })
         .await
     }
@@ -324,7 +321,7 @@ impl MongoDb {
     /// A live session, without some of its fields, and the server's clock. It is touched if that is
     /// due.
     async fn look(&self, key: &Key, touch: Touch, without: &[&str]) -> Result<Option<Document>> {
-        self.within(self.timeout, async {
+        within(self.timeout, async {
             let Some(found) = self.read(key, without).await? else {
                 return Ok(None);
             };
