@@ -286,7 +286,7 @@ impl<'a> Session<'a> {
                 }
             }
         }
-        let is_foreign = self.members.get(OWN).is_some_and(|own| Own::read(own).is_none());
+        let is_foreign = self.members.get(OWN).is_some() && !holds_ours(&self.members);
         match (self.own.is_needed(), is_foreign) {
             (true, true) => return Err(Unfit::Foreign),
             (true, false) => self.members.set(OWN, raw(&self.own)),
@@ -310,9 +310,7 @@ fn renew(cookie: &mut Members<'_>, expires: Option<Timestamp>) {
 fn object(data: &[u8]) -> Result<Members<'static>, Unfit> {
     let data = json(data)?;
     let members = Members::parse(data.get()).map_err(|_| Unfit::NoObject)?;
-    if members.get("cookie").is_some()
-        || members.get(OWN).is_some_and(|own| Own::read(own).is_some())
-    {
+    if members.get("cookie").is_some() || holds_ours(&members) {
         return Err(Unfit::Reserved);
     }
     Ok(members.into_owned())
@@ -322,6 +320,11 @@ fn object(data: &[u8]) -> Result<Members<'static>, Unfit> {
 fn json<'a>(data: &[u8]) -> Result<Cow<'a, RawValue>, Unfit> {
     let value: &RawValue = serde_json::from_slice(data).map_err(|_| Unfit::NotJson)?;
     Ok(Cow::Owned(value.to_owned()))
+}
+
+/// Whether there is a member of ours, and not just one of its name.
+fn holds_ours(members: &Members<'_>) -> bool {
+    members.get(OWN).and_then(Own::read).is_some()
 }
 
 /// A cookie's `originalMaxAge` in milliseconds, where it is one that a session can live by.
@@ -370,7 +373,7 @@ fn without_ttl_hack(data: &str) -> Option<Bytes> {
 fn flat_data(members: &Members<'_>) -> Bytes {
     let mut data = members.clone();
     data.remove("cookie");
-    if members.get(OWN).is_some_and(|own| Own::read(own).is_some()) {
+    if holds_ours(members) {
         data.remove(OWN);
     }
     data.to_text().into()

@@ -238,17 +238,25 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
         Ok(Some(renamed))
     }
 
-    /// What the old store has, a page at a time, until the visitor has seen enough. What has but a note
-    /// there has left.
+    /// A page of what the old store has. What has but a note there leaves.
+    async fn page_of_old(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
+        let page = self.old.scan(after, limit).await?;
+        let mut records = Vec::with_capacity(page.records.len());
+        for (key, mut record) in page.records {
+            if self.arrive(&key, &record).await?.is_none() {
+                record.meta.owner = self.owner_of(&record);
+                records.push((key, record));
+            }
+        }
+        Ok(Page { records, next: page.next })
+    }
+
+    /// What the old store has, a page at a time, until the visitor has seen enough.
     async fn visit_old(&self, mut visit: impl FnMut(Key, Record) -> bool + Send) -> Result<()> {
         let mut after = None;
         loop {
-            let page = self.old.scan(after.as_ref(), PAGE).await?;
-            for (key, mut record) in page.records {
-                if self.arrive(&key, &record).await?.is_some() {
-                    continue;
-                }
-                record.meta.owner = self.owner_of(&record);
+            let page = self.page_of_old(after.as_ref(), PAGE).await?;
+            for (key, record) in page.records {
                 if !visit(key, record) {
                     return Ok(());
                 }
@@ -416,16 +424,7 @@ impl<New: AtomicStore, Old: NodeStore> Store for Successor<New, Old> {
             }
         };
         let mut page = if store == OLD {
-            let mut page = self.old.scan(place.as_ref(), limit).await?;
-            let mut records = Vec::with_capacity(page.records.len());
-            for (key, mut record) in page.records {
-                if self.arrive(&key, &record).await?.is_none() {
-                    record.meta.owner = self.owner_of(&record);
-                    records.push((key, record));
-                }
-            }
-            page.records = records;
-            page
+            self.page_of_old(place.as_ref(), limit).await?
         } else {
             self.new.scan(place.as_ref(), limit).await?
         };
