@@ -21,6 +21,8 @@ mod proxy;
 mod server;
 #[path = "sql/faults.rs"]
 mod sql_faults;
+#[path = "sql/server.rs"]
+mod sql_server;
 #[path = "sql/sweeping.rs"]
 mod sweeping;
 #[path = "store_postgres/tables.rs"]

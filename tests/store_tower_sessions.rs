@@ -1,9 +1,6 @@
 //! The store over those of tower-sessions: of the contract what can hold there, and what it refuses.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
-use token_session::store::conformance::Harness;
 use token_session::store::{
     Condition, NewRecord, Removed, Store, StoreErrorKind, Touch, TowerSessions,
 };
@@ -15,32 +12,14 @@ use tower_sessions_memory_store::MemoryStore;
 #[path = "store_tower_sessions/suite.rs"]
 mod suite;
 
-struct OverMemory;
-
-impl Harness for OverMemory {
-    type Store = TowerSessions;
-
-    async fn store(&self) -> Self::Store {
-        TowerSessions::new(MemoryStore::default())
-    }
-
-    async fn pass(&self, time: Duration) {
-        tokio::time::sleep(time).await;
-    }
-
-    fn knows_owners(&self) -> bool {
-        false
-    }
-
-    fn knows_all_records(&self) -> bool {
-        false
-    }
+async fn over_memory() -> TowerSessions {
+    TowerSessions::new(MemoryStore::default())
 }
 
 mod conformance {
-    use super::OverMemory;
+    use super::{over_memory, suite::Over};
 
-    super::suite::what_can_hold!(OverMemory);
+    super::suite::what_can_hold!(Over(over_memory));
 }
 
 fn key(number: u8) -> Key {

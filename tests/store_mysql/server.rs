@@ -1,15 +1,13 @@
-//! Stores on the shared server, each on tables of its own.
+//! What is MySQL's own about the shared server.
 //!
 //! `Sql`, `Pool` and so on are what the tests in `tests/sql` call the same on each server.
 
-use std::time::Duration;
-
-use sqlx::AssertSqlSafe;
 pub use sqlx::mysql::{MySqlPool as Pool, MySqlPoolOptions as PoolOptions};
 pub use test_servers::{MariaDb as Server, mysql_url as shared_url};
 pub use token_session::store::MySql as Sql;
-use token_session::store::{MySqlBuilder, NewRecord, Store};
-use token_session::{Key, Lifetime};
+pub use token_session::store::MySqlBuilder as Builder;
+
+pub use crate::sql_server::{admin, fresh_name, fresh_store, number, put, random_key, run};
 
 /// What makes an isolation level that is not the default of a connection.
 pub const LEVELS: [&str; 2] = [
@@ -19,38 +17,6 @@ pub const LEVELS: [&str; 2] = [
 
 /// Locks one row of a table that has ten.
 pub const HOLD_ONE: &str = "SELECT id FROM {table} WHERE id = 3 FOR UPDATE";
-
-/// A name that no other test has.
-pub fn fresh_name() -> String {
-    format!("t{:016x}", u64::from_ne_bytes(random()))
-}
-
-pub fn random_key() -> Key {
-    Key::from_bytes(random())
-}
-
-fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-    bytes
-}
-
-/// An empty store.
-pub async fn fresh_store(builder: MySqlBuilder) -> Sql {
-    let store = builder
-        .table(fresh_name())
-        .timeout(Duration::from_secs(60))
-        .connect(shared_url())
-        .await
-        .expect("the server is there");
-    store.migrate().await.expect("the tables can be made");
-    store
-}
-
-/// The server's administrator.
-pub async fn admin() -> Pool {
-    Pool::connect(shared_url()).await.expect("the server is there")
-}
 
 /// The shared server's URL for another account.
 pub fn url_of(account: &str) -> String {
@@ -62,28 +28,6 @@ pub fn url_of(account: &str) -> String {
 pub async fn login(admin: &Pool, account: &str) -> String {
     run(admin, format!("CREATE USER {account} IDENTIFIED BY '{account}'")).await;
     url_of(account)
-}
-
-/// Runs statements as the administrator.
-pub async fn run(admin: &Pool, sql: impl Into<String>) {
-    let sql = sqlx::raw_sql(AssertSqlSafe(sql.into()));
-    sql.execute(admin).await.expect("the statement is right");
-}
-
-/// A number that a query gives.
-pub async fn number(admin: &Pool, sql: impl Into<String>) -> i64 {
-    sqlx::query_scalar(AssertSqlSafe(sql.into()))
-        .fetch_one(admin)
-        .await
-        .expect("the query is right")
-}
-
-/// A live record.
-pub async fn put(store: &Sql) -> Key {
-    let key = random_key();
-    let hour = Lifetime::idle_secs(3_600).expect("an hour is a timeout");
-    store.insert(&key, &NewRecord::new("data", hour)).await.unwrap();
-    key
 }
 
 /// Puts so many expired records there.

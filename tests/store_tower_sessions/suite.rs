@@ -1,5 +1,37 @@
 //! What can hold of the contract on a store of tower-sessions: no races, no owners, no lists.
 
+use std::time::Duration;
+
+use token_session::store::TowerSessions;
+use token_session::store::conformance::Harness;
+
+/// A store that is opened by this function.
+pub struct Over<Open>(pub Open);
+
+impl<Open, Opened> Harness for Over<Open>
+where
+    Open: Fn() -> Opened + Send + Sync + 'static,
+    Opened: Future<Output = TowerSessions> + Send,
+{
+    type Store = TowerSessions;
+
+    async fn store(&self) -> TowerSessions {
+        (self.0)().await
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    fn knows_owners(&self) -> bool {
+        false
+    }
+
+    fn knows_all_records(&self) -> bool {
+        false
+    }
+}
+
 macro_rules! what_can_hold {
     ($harness:expr) => {
         token_session::conformance_suite! {
