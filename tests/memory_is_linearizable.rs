@@ -161,6 +161,7 @@ struct Model {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Kept {
     version: u64,
+    created_at: u64,
     last_seen: u64,
     idle: u64,
     owned: bool,
@@ -224,9 +225,18 @@ impl Model {
                 if self.live(at, now).is_some() {
                     return Answer::KeyTaken;
                 }
+                // An owner's sessions begin in their order, even if another's clock was read later.
+                let youngest = self.records.iter().flatten().filter(|kept| owned && kept.owned);
+                let created_at = youngest.map(|kept| kept.created_at).fold(now, u64::max);
                 self.inserts += 1;
-                let number = self.inserts;
-                self.records[at] = Some(Kept { version: 1, last_seen: now, idle, owned, number });
+                self.records[at] = Some(Kept {
+                    version: 1,
+                    created_at,
+                    last_seen: created_at,
+                    idle,
+                    owned,
+                    number: self.inserts,
+                });
                 let go = evicted.iter().map(|at| (call, SecondStep::Evict(*at)));
                 self.to_come.extend(go);
                 Answer::Inserted(Some(evicted))
@@ -301,7 +311,8 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// The latest time that any call read which ran beside this one. Such a call frees what it finds
-    /// dead, before it does what it is for; this one may have read the clock before that.
+    /// dead of the keys that it looks at, before it does what it is for; this one may have read the
+    /// clock before that.
     fn latest_beside(&self, call: &Call) -> u64 {
         let beside = |other: &&Call| other.began < call.ended && call.began < other.ended;
         let clocks = self.calls.iter().filter(beside).map(|other| other.clock[1]);
@@ -337,13 +348,12 @@ impl Search<'_> {
             if Some(call.began) > first_end || model.waits(call.operation) {
                 continue;
             }
+            let late = self.latest_beside(call);
             for now in (call.clock[0]..=call.clock[1]).step_by(TICK as usize) {
-                for freed_at in [None, Some(self.latest_beside(call))] {
+                for freed in 0..1 << KEYS {
                     let mut next = model.clone();
-                    if let Some(late) = freed_at {
-                        for at in 0..KEYS {
-                            next.live(at, late);
-                        }
+                    for at in (0..KEYS).filter(|at| freed & (1 << at) != 0) {
+                        next.live(at, late);
                     }
                     let answer = next.step(index, call.operation, now);
                     if answer == call.answer && self.explains(done | (1 << index), &next) {
