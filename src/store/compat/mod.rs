@@ -97,8 +97,6 @@ mod lossless;
 mod members;
 mod operations;
 mod own;
-#[cfg(test)]
-mod recorded;
 mod session;
 mod shape;
 mod successor;
