@@ -220,6 +220,35 @@ async fn the_other_fields_of_a_document_stay() {
 }
 
 #[tokio::test]
+async fn all_of_a_document_stays_but_its_id_when_the_token_changes() {
+    let place = InMongo::with("connect-mongo@6", false, json!({})).await;
+    let (date, id) = (DateTime::from_millis(1_795_486_743_816), ObjectId::from_bytes([1; 12]));
+    let data = doc! { "when": date, "id": id, "bytes": Bson::Int64(1 << 40), "a.b": "$c" };
+    let old = doc! {
+        "_id": "old",
+        "session": { "cookie": { "maxAge": 0 }, "data": data },
+        "expires": DateTime::from_millis(DateTime::now().timestamp_millis() + 3_600_000),
+        "lastModified": date,
+        "createdAt": date,
+        // What a name or a value of somebody else's may look like.
+        "now": { "$add": ["$$NOW", 1] },
+    };
+    let store = place.store(Shape::token_session()).await;
+    for store in [store.clone(), store.stringify(true)] {
+        place.collection().insert_one(old.clone()).await.unwrap();
+        let sessions = TokenSession::<Value>::builder().store(store).build().unwrap();
+        let issued = sessions.regenerate(&token("old")).await.unwrap();
+        let new = place.document(issued.token.reveal()).await.unwrap();
+        for (name, value) in old.iter().filter(|(name, _)| !["_id", "expires"].contains(&&***name))
+        {
+            assert_eq!(new.get(name), Some(value), "{name}");
+        }
+        assert_eq!((new.len(), place.document("old").await), (old.len(), None));
+        assert!(new.get_datetime("expires").is_ok());
+    }
+}
+
+#[tokio::test]
 async fn a_document_without_an_end_is_alive_and_stays_so() {
     let place = InMongo::new("connect-mongo@6").await;
     let sessions = place.sessions::<Value>(Shape::token_session()).await;

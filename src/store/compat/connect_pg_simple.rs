@@ -231,7 +231,13 @@ impl Backend for ConnectPgSimple {
         Ok(found.map(|stored| (stored.clone(), stored.text)))
     }
 
-    async fn add(&self, id: &str, text: &str, life: Option<Duration>) -> Result<Option<String>> {
+    async fn add(
+        &self,
+        id: &str,
+        text: &str,
+        life: Option<Duration>,
+        _: Option<&Bytes>,
+    ) -> Result<Option<String>> {
         let life = life.map(|life| life.as_secs_f64());
         let add = || self.query(&self.sql.add).bind(id.to_owned()).bind(text.to_owned()).bind(life);
         self.written(add).await

@@ -226,7 +226,13 @@ impl Backend for ConnectRedis {
         Ok(found.map(|stored| (stored.clone(), stored.text)))
     }
 
-    async fn add(&self, id: &str, text: &str, life: Option<Duration>) -> Result<Option<String>> {
+    async fn add(
+        &self,
+        id: &str,
+        text: &str,
+        life: Option<Duration>,
+        _: Option<&Bytes>,
+    ) -> Result<Option<String>> {
         let name = self.name(id);
         let mut command = redis::cmd("SET");
         command.arg(&name).arg(text).arg("NX");

@@ -270,7 +270,13 @@ impl Backend for ExpressMysql {
         Ok(found.map(|stored| (stored.clone(), stored.text)))
     }
 
-    async fn add(&self, id: &str, text: &str, life: Option<Duration>) -> Result<Option<String>> {
+    async fn add(
+        &self,
+        id: &str,
+        text: &str,
+        life: Option<Duration>,
+        _: Option<&Bytes>,
+    ) -> Result<Option<String>> {
         let life = life.map_or(i64::MAX / 2, millis);
         let mut call = self.client.call();
         loop {

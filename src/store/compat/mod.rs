@@ -35,7 +35,9 @@
 //!   writes that member back. `token-session` drops it when it writes: with it goes the absolute timeout.
 //!   Where that must not happen, no Node service may write such sessions.
 //! * **A new token is not one step.** A session is removed under the old id, and then put under the new
-//!   one: a crash in between ends it, and never leaves it under both. A request that is dropped does not.
+//!   one: a crash in between ends it, and so does a database that answers no more, but nothing leaves it
+//!   under both. A request that is dropped does not end it, nor does an error by which the database says
+//!   that it wrote nothing: the session is put back.
 //! * They tell no [`Connected`](crate::Event::Connected) or [`Disconnected`](crate::Event::Disconnected).
 //! * When a session began is known only where it stands in that member; else it is taken for when the
 //!   session was last seen.
