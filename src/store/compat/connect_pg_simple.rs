@@ -119,10 +119,9 @@ struct Statements {
 impl Statements {
     fn new(table: &str) -> Self {
         let sql = |template: &str| {
-            let words = [("{old}", OLD), ("{record}", RECORD), ("{end}", END)];
-            let template = fill(template, &words);
-            // The table, which may have any name, comes last.
-            fill(&template, &[("{second}", SECOND), ("{sessions}", table)])
+            let template = template.replace("{old}", OLD).replace("{record}", RECORD);
+            let words = [("{end}", END), ("{second}", SECOND), ("{sessions}", table)];
+            fill(&template, &words)
         };
         Self {
             fetch: sql(FETCH),

@@ -27,12 +27,10 @@ const QUOTES: Quotes = Quotes { mark: '`', longest: 64 };
 const NOW: &str = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000";
 
 /// What the package rounds its clock to, and compares with.
-const SECOND: &str = "((TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000 + 500) \
-                      DIV 1000)";
+const SECOND: &str = "(({now} + 500) DIV 1000)";
 
 /// So many milliseconds from now, rounded as the package does. The column ends in 2106.
-const END: &str = "LEAST((TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000 + ? \
-                   + 500) DIV 1000, 4294967295)";
+const END: &str = "LEAST(({now} + ? + 500) DIV 1000, 4294967295)";
 
 /// The row of an id. The column may take no notice of trailing spaces, or of case: the bytes do.
 const ROW: &str = "{id} = ? AND CAST(CONVERT({id} USING utf8mb4) AS BINARY) = ?";
@@ -125,14 +123,12 @@ struct Statements {
 impl Statements {
     fn new(table: &str, [id, expires, data]: &[String; 3]) -> Self {
         let sql = |template: &str| {
-            let words = [("{old}", OLD), ("{row}", ROW), ("{end}", END), ("{now}", NOW)];
-            let template = fill(template, &words);
-            let template = fill(&template, &[("{second}", SECOND)]);
-            // In one pass, so that no name is looked at again.
-            names(
-                &template,
-                &[("id", id), ("expires", expires), ("data", data), ("sessions", table)],
-            )
+            let template = template.replace("{old}", OLD).replace("{row}", ROW);
+            let template = template.replace("{end}", END).replace("{second}", SECOND);
+            let names = [("{id}", id), ("{expires}", expires), ("{data}", data)];
+            let names = names.map(|(word, name)| (word, name.as_str()));
+            let [id, expires, data] = names;
+            fill(&template, &[("{now}", NOW), id, expires, data, ("{sessions}", table)])
         };
         Self {
             fetch: sql(FETCH),
@@ -149,19 +145,6 @@ impl Statements {
             sweep: sql(SWEEP),
         }
     }
-}
-
-/// Puts names in the place of `{words}`.
-fn names(template: &str, names: &[(&str, &str)]) -> Arc<str> {
-    let mut parts = template.split('{');
-    let mut sql = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (word, rest) = part.split_once('}').unwrap_or((part, ""));
-        let name = names.iter().find(|(other, _)| *other == word);
-        sql.push_str(name.map_or("", |(_, name)| name));
-        sql.push_str(rest);
-    }
-    sql.into()
 }
 
 fn query<'q>(sql: &Arc<str>) -> Query<'q, sqlx::MySql, MySqlArguments> {
