@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use token_session::store::compat::{ConnectMongo, Shape};
 use token_session::store::conformance::Harness;
 use token_session::store::{Store, StoreErrorKind};
-use token_session::{Error, Json, Lifetime, TokenSession};
+use token_session::{Error, Json, Lifetime, NewSession, TokenSession};
 
 use node::contract::{AnyBytes, keeps_of_the_contract};
 use node::peer::Peer;
@@ -319,6 +319,38 @@ async fn a_sweep_judges_by_the_servers_clock() {
     let now = told.lock().unwrap().expect("the server was asked");
     let is_dead = doc! { "$match": { "expires": { "$lte": now } } };
     assert_eq!(asked.lock().unwrap().as_ref().unwrap()[0], Bson::Document(is_dead));
+}
+
+#[tokio::test]
+async fn four_rights_on_the_collection_are_enough() {
+    let mut server = test_servers::MongoDb::durable().unwrap();
+    let client = Client::with_uri_str(server.url()).await.unwrap();
+    let database = client.database("shop");
+    let resource = doc! { "db": "shop", "collection": "sessions" };
+    let actions = vec!["find", "insert", "update", "remove"];
+    let privileges = vec![doc! { "resource": resource, "actions": actions }];
+    for command in [
+        doc! { "createRole": "sessions", "privileges": privileges, "roles": [] },
+        doc! { "createUser": "app", "pwd": "secret", "roles": ["sessions"] },
+    ] {
+        database.run_command(command).await.unwrap();
+    }
+    client.shutdown().await;
+    server.require_login().unwrap();
+    let url =
+        format!("mongodb://app:secret@127.0.0.1:{}/shop?directConnection=true", server.port());
+    let store = ConnectMongo::connect(&url, Shape::token_session()).await.unwrap();
+    let sessions = TokenSession::<Value>::builder().store(store).build().unwrap();
+    let new = NewSession::new().lifetime(Lifetime::idle_secs(60).unwrap());
+    let issued = sessions.create_with(&json!(1), &new).await.unwrap();
+    sessions.touch(&issued.token).await.unwrap();
+    sessions.set(&issued.token, &json!(2)).await.unwrap();
+    let issued = sessions.regenerate(&issued.token).await.unwrap();
+    assert_eq!(sessions.count().await.unwrap(), 1);
+    assert_eq!(sessions.all(None, 10).await.unwrap().sessions.len(), 1);
+    assert!(sessions.take(&issued.token).await.unwrap().is_some());
+    assert_eq!(sessions.store().sweep(10).await.unwrap(), 0);
+    sessions.clear().await.unwrap();
 }
 
 #[tokio::test]

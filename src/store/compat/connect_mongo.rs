@@ -35,16 +35,21 @@ use crate::token::Key;
 ///   `transformId` changes.
 /// * The collection and its TTL index are the Node service's: this store creates neither. With the
 ///   index (`autoRemove: 'native'`) [`sweep`](crate::store::Store::sweep) finds nothing to do.
+/// * It needs the actions `find`, `insert`, `update` and `remove` on the collection, and nothing more.
 ///
 /// ```no_run
-/// use token_session::store::compat::{ConnectMongo, Shape};
+/// use token_session::store::compat::{ConnectMongo, Lossless, Shape};
 /// use token_session::{Lifetime, TokenSession};
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Account { user: String }
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = ConnectMongo::connect("mongodb://db.example/shop", Shape::express()).await?;
 /// let lifetime = Lifetime::idle_secs(14 * 86_400)?;
-/// let sessions = TokenSession::<Vec<String>>::builder().store(store).lifetime(lifetime).build()?;
+/// let sessions = TokenSession::<Lossless<Account>>::builder().store(store);
+/// let sessions = sessions.lifetime(lifetime).build()?;
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
