@@ -33,6 +33,13 @@ pub(super) trait Backend: Clone + Send + Sync + 'static {
 
     fn format(&self) -> &Format;
 
+    /// What to do about the server's error of this code, where that is another thing than with a
+    /// store of this crate's own.
+    fn advice(&self, code: &str) -> Option<String> {
+        let _ = code;
+        None
+    }
+
     /// The record under an id, unless it has expired.
     fn fetch(&self, id: &str) -> impl Future<Output = Result<Option<(Stored, Self::Old)>>> + Send;
 
@@ -477,9 +484,12 @@ pub(super) fn no_owners<B: Backend>() -> StoreError {
 }
 
 /// Without what the server says of a row, for that may be its id, which is the token.
-pub(super) fn discreet<T>(result: Result<T>) -> Result<T> {
+pub(super) fn discreet<B: Backend, T>(backend: &B, result: Result<T>) -> Result<T> {
     result.map_err(|error| match server_code(&error) {
-        Some(code) => StoreError::new(error.kind(), format!("{error} (its code: {code})")),
+        Some(code) => {
+            let message = backend.advice(&code).unwrap_or_else(|| error.to_string());
+            StoreError::new(error.kind(), format!("{message} (its code: {code})"))
+        }
         None => error,
     })
 }
@@ -489,6 +499,10 @@ fn server_code(error: &StoreError) -> Option<String> {
     let source = error.source()?;
     #[cfg(any(feature = "mysql", feature = "postgres"))]
     if let Some(sqlx::Error::Database(error)) = source.downcast_ref() {
+        #[cfg(feature = "mysql")]
+        if let Some(error) = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+            return Some(error.number().to_string());
+        }
         return Some(error.code().unwrap_or_default().into_owned());
     }
     #[cfg(feature = "mongodb")]
@@ -509,25 +523,25 @@ macro_rules! impl_store {
 
         impl crate::store::Store for $store {
             async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
-                operations::discreet(operations::insert(self, key, record).await)
+                operations::discreet(self, operations::insert(self, key, record).await)
             }
             async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
-                operations::discreet(operations::load(self, key, touch).await)
+                operations::discreet(self, operations::load(self, key, touch).await)
             }
             async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>> {
                 Ok(self.load(key, touch).await?.map(|record| record.meta))
             }
             async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
-                operations::discreet(operations::replace(self, key, write).await)
+                operations::discreet(self, operations::replace(self, key, write).await)
             }
             async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
-                operations::discreet(operations::rename(self, from, to, renewal).await)
+                operations::discreet(self, operations::rename(self, from, to, renewal).await)
             }
             async fn take(&self, key: &Key) -> Result<Option<Record>> {
-                operations::discreet(operations::take(self, key).await)
+                operations::discreet(self, operations::take(self, key).await)
             }
             async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
-                operations::discreet(operations::remove(self, key, condition).await)
+                operations::discreet(self, operations::remove(self, key, condition).await)
             }
             async fn owned(&self, _: &Owner, _: usize) -> Result<Vec<(Key, Meta)>> {
                 Err(operations::no_owners::<Self>())
@@ -536,16 +550,16 @@ macro_rules! impl_store {
                 Err(operations::no_owners::<Self>())
             }
             async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
-                operations::discreet(operations::scan(self, after, limit).await)
+                operations::discreet(self, operations::scan(self, after, limit).await)
             }
             async fn count(&self) -> Result<u64> {
-                operations::discreet(Backend::count(self).await)
+                operations::discreet(self, Backend::count(self).await)
             }
             async fn clear(&self) -> Result<()> {
-                operations::discreet(Backend::clear(self).await)
+                operations::discreet(self, Backend::clear(self).await)
             }
             async fn sweep(&self, limit: usize) -> Result<usize> {
-                operations::discreet(Backend::sweep(self, limit).await)
+                operations::discreet(self, Backend::sweep(self, limit).await)
             }
             fn keeps_plain_ids(&self) -> bool {
                 true

@@ -164,3 +164,12 @@ async fn a_session_that_may_have_got_a_new_token_is_not_put_under_its_old_one() 
         assert_eq!(database.ids(), left.map_or(Vec::new(), |id| vec![id]), "{faults:?}");
     }
 }
+
+#[tokio::test]
+async fn data_that_is_refused_is_refused_by_the_name_of_its_session() {
+    let (database, key) = (Faulty::new(&[]), Key::with_plain_id("old"));
+    let error = replace(&database, &key, &Write::new("no JSON")).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Refused);
+    assert!(error.to_string().contains(&key.to_string()), "{error}");
+    assert_eq!(database.ids(), ["old"]);
+}
