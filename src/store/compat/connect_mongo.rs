@@ -213,14 +213,17 @@ fn text(session: &Bson) -> String {
 }
 
 /// What [`with_now`] found, and the document.
-fn stored(found: &Document) -> (Stored, Document) {
-    let document = found.get_document("document").cloned().unwrap_or_default();
+fn stored(mut found: Document) -> (Stored, Document) {
+    let document = match found.remove("document") {
+        Some(Bson::Document(document)) => document,
+        _ => Document::new(),
+    };
     let date = |document: &Document, name| {
         let date = document.get_datetime(name).ok()?;
         Some(Timestamp::from_millis(date.timestamp_millis().try_into().unwrap_or_default()))
     };
     let text = text(document.get("session").unwrap_or(&Bson::Null));
-    let now = date(found, "now").unwrap_or(Timestamp::from_millis(0));
+    let now = date(&found, "now").unwrap_or(Timestamp::from_millis(0));
     (Stored { text: text.into(), expires: date(&document, "expires"), now }, document)
 }
 
@@ -236,7 +239,7 @@ impl Backend for ConnectMongo {
 
     async fn fetch(&self, id: &str) -> Result<Option<(Stored, Document)>> {
         let pipeline = vec![doc! { "$match": live(id) }, with_now()];
-        Ok(self.list(pipeline).await?.first().map(stored))
+        Ok(self.list(pipeline).await?.pop().map(stored))
     }
 
     /// A document of this id is left as it is, unless it is dead.
@@ -322,7 +325,7 @@ impl Backend for ConnectMongo {
                 with_now(),
             ])
             .await?;
-        let records = documents.iter().map(stored).filter_map(|(stored, document)| {
+        let records = documents.into_iter().map(stored).filter_map(|(stored, document)| {
             Some((document.get_str("_id").ok()?.to_owned(), stored))
         });
         Ok(Listed::by_id(records.collect(), limit))

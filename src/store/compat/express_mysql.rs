@@ -77,7 +77,7 @@ const SWEEP: &str = "DELETE FROM {sessions} WHERE {expires} < {second} LIMIT ?";
 ///   versions before 2.1.2 holds 64 KiB, cookie and all, so give the manager a
 ///   [`max_size`](crate::Builder::max_size) below that. With a column of MySQL's type JSON, which
 ///   spaces and orders what it is given, a write is followed by a look at what it made of it, which
-///   is one round trip more.
+///   is one round trip more; that was tested on MariaDB, where a trigger did the same.
 /// * The table is the Node service's: this store does not create it. It needs no more than this:
 ///   `GRANT SELECT, INSERT, UPDATE, DELETE ON shop.app_sessions TO app`.
 /// * Each operation is one statement more than for Redis where the id is new and taken by an expired

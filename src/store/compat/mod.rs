@@ -72,9 +72,9 @@
 //! # Which data?
 //! JSON, so the manager has the codec [`Json`](crate::Json), the default; data that is none is refused.
 //! For [`Shape::express`] it is a struct or a map; a plain struct deletes the fields that it does not
-//! know, and [`Lossless`] around it keeps them. A JavaScript number is a double. A lone surrogate (`"\ud800"`), and nesting of more than 128
-//! levels, cannot be decoded; within a field that the type does not have they survive. In the name of a
-//! field, a lone surrogate makes the record damaged.
+//! know, and [`Lossless`] around it keeps them. A JavaScript number is a double. A lone surrogate
+//! (`"\ud800"`), and nesting of more than 128 levels, cannot be decoded; within a field that the type
+//! does not have they survive. In the name of a field, a lone surrogate makes the record damaged.
 //!
 //! # Which sessions are listed?
 //! Those whose ids are text, in no order, with `undefined` among them if a Node service has left one. A
