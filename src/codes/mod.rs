@@ -298,7 +298,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
     pub(crate) fn guess_link<'a>(&'a self, handle: &'a str, link: &str) -> Guess<'a, T, S, C> {
         let link = LinkToken::parse(link).filter(|link| {
             let lock = self.lock(handle);
-            lock.is_ok_and(|lock| lock.key == link.challenge())
+            lock.is_ok_and(|lock| lock.locator() == link.locator())
         });
         let code = link.map(|link| link.code(self.0.policy.format));
         Guess::new(&self.0, Place::Handle(handle), code)
@@ -306,7 +306,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
 
     /// The challenge whose code a link stands for, and the code, while it is good.
     pub(crate) async fn look(&self, link: &LinkToken) -> Result<SignInPage<T>, CodeError> {
-        let key = link.challenge();
+        let key = Lock::key_at(&self.0.policy.purpose, &link.locator());
         self.0.observe("inspect_code", Some(&key), self.look_at(link, &key)).await
     }
 
