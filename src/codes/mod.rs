@@ -256,6 +256,19 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
     ///
     /// # Errors
     /// The store's.
+    ///
+    /// ```
+    /// use token_session::codes::Codes;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let codes = Codes::<()>::builder("sign-in").build()?;
+    /// let issued = codes.issue("anna@example.org", &()).await?;
+    /// let handle = issued.challenge.handle.reveal();
+    /// codes.cancel(handle).await?;
+    /// assert!(codes.redeem(handle, issued.code.reveal()).await.is_err());
+    /// # Ok(()) }
+    /// ```
     pub async fn cancel(&self, handle: &str) -> Result<(), CodeError> {
         match self.lock(handle) {
             Ok(lock) => {
@@ -271,6 +284,19 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
     ///
     /// # Errors
     /// The store's.
+    ///
+    /// ```
+    /// use token_session::codes::Codes;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let codes = Codes::<()>::builder("sign-in").build()?;
+    /// let issued = codes.issue("anna@example.org", &()).await?;
+    /// codes.revoke("anna@example.org").await?;
+    /// let answer = codes.redeem(issued.challenge.handle.reveal(), issued.code.reveal()).await;
+    /// assert!(answer.is_err());
+    /// # Ok(()) }
+    /// ```
     pub async fn revoke(&self, subject: &str) -> Result<(), CodeError> {
         self.0.observe("revoke_codes", None, self.0.revoke(subject)).await
     }
