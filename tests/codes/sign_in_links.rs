@@ -73,7 +73,7 @@ async fn who_has_the_link_without_the_handle_changes_nothing() {
     let before = store.scan(None, 10).await.unwrap().records;
     let token = issued.link.token();
     for _ in 0..100 {
-        let page = links.inspect(token).await.unwrap();
+        let page = links.inspector().inspect(token).await.unwrap();
         for handle in ["", token, page.code.reveal(), "a-handle-of-the-scanner"] {
             assert_refused(links.redeem(token, handle).await);
             assert_refused(links.codes().redeem(handle, page.code.reveal()).await);
