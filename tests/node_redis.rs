@@ -5,6 +5,7 @@ mod node;
 use std::time::Duration;
 
 use http::{Request, Response};
+use redis::AsyncConnectionConfig;
 use serde_json::{Value, json};
 use token_session::http::{SessionLayer, Sessions, SignedCookie};
 use token_session::store::compat::{ConnectRedis, Shape, Successor};
@@ -30,7 +31,10 @@ impl Prefix {
     }
 
     async fn run<T: redis::FromRedisValue>(&self, command: &mut redis::Cmd) -> T {
-        let mut connection = self.client.get_multiplexed_async_connection().await.unwrap();
+        let patient =
+            AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        let connection = self.client.get_multiplexed_async_connection_with_config(&patient).await;
+        let mut connection = connection.unwrap();
         command.query_async(&mut connection).await.unwrap()
     }
 }
