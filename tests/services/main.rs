@@ -60,6 +60,12 @@ async fn the_service_runs_on_mariadb() {
 }
 
 #[tokio::test]
+async fn the_service_runs_on_mongodb() {
+    let server = test_servers::MongoDb::start().unwrap();
+    tell_the_story(&server.url().replace("/?", "/accounts?")).await;
+}
+
+#[tokio::test]
 async fn the_service_runs_on_a_file() {
     let folder = tempfile::tempdir().unwrap();
     tell_the_story(&format!("sqlite:{}", folder.path().join("sessions.db").display())).await;
