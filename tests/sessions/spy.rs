@@ -38,10 +38,12 @@ impl<S> Spy<S> {
     }
 
     fn call(&self) -> Result<&S> {
-        self.calls.fetch_add(1, Ordering::SeqCst);
+        // Read first: who sees that it was called may set it for the next call.
         let one_less = |left: usize| left.checked_sub(1);
         let left = self.failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
-        if left == Ok(1) || self.down.load(Ordering::SeqCst) {
+        let fails = left == Ok(1) || self.down.load(Ordering::SeqCst);
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        if fails {
             return Err(StoreError::new(StoreErrorKind::Unavailable, "the spy plays dead"));
         }
         Ok(&self.inner)
