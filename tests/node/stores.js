@@ -2,6 +2,7 @@
 
 // How each package is opened: its options as the package takes them, and `url`.
 
+const { createRequire } = require('node:module');
 const session = require('express-session');
 
 async function redisClient(name, url) {
@@ -12,9 +13,20 @@ async function redisClient(name, url) {
   return client;
 }
 
+const mongoClients = {};
+
+// All stores of a package share one client, of its own driver: none is ever closed, and the server
+// would run out of connections.
+function mongoClient(name, url, options) {
+  const { MongoClient } = createRequire(require.resolve(name))('mongodb');
+  mongoClients[name] ??= MongoClient.connect(url, options);
+  return mongoClients[name];
+}
+
 // How connect-mongo is opened since version 4.
-async function mongoStore(MongoStore, { url, ...options }) {
-  const store = MongoStore.create({ mongoUrl: url, ...options });
+async function mongoStore(name, { url, ...options }) {
+  const { default: MongoStore } = await import(name);
+  const store = MongoStore.create({ clientPromise: mongoClient(name, url), ...options });
   await store.collectionP;
   return store;
 }
@@ -53,13 +65,14 @@ module.exports = {
   },
   'connect-mongo@3': ({ url, dbName, ...options }) => {
     const MongoStore = require('connect-mongo-3')(session);
-    const mongoOptions = { useNewUrlParser: true, useUnifiedTopology: true };
-    const store = new MongoStore({ url, dbName, mongoOptions, ...options });
+    const driver = { useNewUrlParser: true, useUnifiedTopology: true };
+    const clientPromise = mongoClient('connect-mongo-3', url, driver);
+    const store = new MongoStore({ clientPromise, dbName, ...options });
     return new Promise((resolve) => store.once('connected', () => resolve(store)));
   },
-  'connect-mongo@4': (options) => mongoStore(require('connect-mongo-4'), options),
-  'connect-mongo@5': (options) => mongoStore(require('connect-mongo-5'), options),
-  'connect-mongo@6': (options) => mongoStore(require('connect-mongo-6').default, options),
+  'connect-mongo@4': (options) => mongoStore('connect-mongo-4', options),
+  'connect-mongo@5': (options) => mongoStore('connect-mongo-5', options),
+  'connect-mongo@6': (options) => mongoStore('connect-mongo-6', options),
   'express-mysql-session@2': (options) => {
     const MySQLStore = require('express-mysql-session-2')(session);
     return new Promise((done, failed) => {
