@@ -123,7 +123,7 @@ macro_rules! on_every_server {
 }
 
 on_every_server! {
-    table: each_case_of_the_table_holds;
+    table: each_case_of_the_table_holds, each_case_without_a_carrier_holds;
     scenarios:
         an_expired_or_destroyed_token_is_401_invalid_token,
         a_token_of_a_megabyte_or_with_control_characters_does_no_harm,
@@ -133,6 +133,7 @@ on_every_server! {
         of_two_requests_that_change_one_session_at_once_one_gets_409,
         a_hundred_requests_that_update_one_session_at_once_all_count,
         a_new_token_goes_out_in_the_header_and_is_not_to_be_stored,
+        a_new_token_goes_out_in_the_header_whatever_is_read,
         changes_around_a_regeneration_are_kept_under_the_new_token,
         a_token_that_was_not_made_here_is_never_adopted,
         what_needs_fresh_proof_answers_with_a_step_up_challenge,

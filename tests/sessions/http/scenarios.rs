@@ -111,6 +111,20 @@ pub async fn a_new_token_goes_out_in_the_header_and_is_not_to_be_stored(server: 
     assert_eq!(service.ask("GET /read", &again.body).await.status, 200);
 }
 
+pub async fn a_new_token_goes_out_in_the_header_whatever_is_read(server: Server) {
+    let service = server.start_with(|layer| layer.without_header()).await;
+    let token = service.ask("POST /login", "").await.body;
+    let again = service.ask("POST /regenerate", &token).await;
+    assert_eq!(again.header("token-session"), Some(again.body.as_str()));
+
+    let service = server.start_with(|layer| layer.bearer(false)).await;
+    let token = service.ask("POST /login", "").await.body;
+    let headers: [(&str, &[u8]); 1] = [("token-session", token.as_bytes())];
+    let again = send_bytes(service.address, "POST /regenerate", &headers, "").await;
+    assert_eq!(again.header("token-session"), Some(again.body.as_str()));
+    assert_ne!(again.body, token);
+}
+
 pub async fn changes_around_a_regeneration_are_kept_under_the_new_token(server: Server) {
     let service = server.start().await;
     let issued = service.login().await;

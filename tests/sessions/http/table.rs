@@ -1,6 +1,8 @@
 //! What one request to one session is answered, and what it does to the store.
 
-use super::{Server, Service};
+use token_session::http::SessionLayer;
+
+use super::{Data, Server, Service};
 use crate::client::send_bytes;
 
 const NO_TOKEN: &str = r#"Bearer realm="session""#;
@@ -190,11 +192,85 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-/// Runs every case, and names those that do not hold.
+/// With a layer that reads no `Authorization: Bearer`.
+fn cases_without_bearer() -> Vec<Case> {
+    vec![
+        case("a bearer token is not read where that is off", "GET /read")
+            .bearer()
+            .challenge(401, NO_TOKEN),
+        case("a bearer token is no optional session where that is off", "GET /maybe")
+            .bearer()
+            .body("none"),
+        case("another service's bearer token does not stand in the way of the header", "GET /read")
+            .with("authorization", b"Bearer another-service's")
+            .with("token-session", b"TOKEN")
+            .body("first")
+            .calls(1),
+        case("a change under the header's token is written", "POST /add")
+            .with("token-session", b"TOKEN")
+            .calls(2)
+            .data(vec!["first", "added"]),
+    ]
+}
+
+/// With a layer that reads no header but `Authorization`.
+fn cases_without_header() -> Vec<Case> {
+    vec![
+        case("the header of the layer is not read where that is off", "GET /read")
+            .with("token-session", b"TOKEN")
+            .challenge(401, NO_TOKEN),
+        case("the header of the layer is no optional session where that is off", "GET /maybe")
+            .with("token-session", b"TOKEN")
+            .body("none"),
+        case("what is in the header does not stand in the way of the bearer token", "GET /read")
+            .bearer()
+            .with("token-session", b"other")
+            .body("first")
+            .calls(1),
+        case("a change under the bearer token is written", "POST /add")
+            .bearer()
+            .calls(2)
+            .data(vec!["first", "added"]),
+    ]
+}
+
+/// With a layer that reads neither.
+fn cases_without_either() -> Vec<Case> {
+    vec![
+        case("no carrier that is off is read", "GET /read")
+            .bearer()
+            .with("token-session", b"TOKEN")
+            .challenge(401, NO_TOKEN),
+        case("a cookie is read alone", "GET /read")
+            .bearer()
+            .with("token-session", b"other")
+            .with("cookie", b"tks=TOKEN")
+            .body("first")
+            .calls(1),
+    ]
+}
+
 pub async fn each_case_of_the_table_holds(server: Server) {
-    let service = server.start().await;
+    each_holds(server, |layer| layer, cases()).await;
+}
+
+pub async fn each_case_without_a_carrier_holds(server: Server) {
+    each_holds(server, |layer| layer.bearer(false), cases_without_bearer()).await;
+    each_holds(server, |layer| layer.without_header(), cases_without_header()).await;
+    let cookie_alone =
+        |layer: SessionLayer<Data>| layer.bearer(false).without_header().cookie("tks");
+    each_holds(server, cookie_alone, cases_without_either()).await;
+}
+
+/// Runs every case, and names those that do not hold.
+async fn each_holds(
+    server: Server,
+    options: fn(SessionLayer<Data>) -> SessionLayer<Data>,
+    cases: Vec<Case>,
+) {
+    let service = server.start_with(options).await;
     let mut failures = String::new();
-    for case in cases() {
+    for case in cases {
         if let Err(difference) = run(&service, &case).await {
             let sent =
                 case.headers.iter().map(|(name, v)| format!(" {name}: {}", v.escape_ascii()));
