@@ -35,9 +35,10 @@ const END: &str = "LEAST(({now} + ? + 500) DIV 1000, 4294967295)";
 /// The row of an id. The column may take no notice of trailing spaces, or of case: the bytes do.
 const ROW: &str = "{id} = ? AND CAST(CONVERT({id} USING utf8mb4) AS BINARY) = ?";
 
-/// A live row that is as it was read.
-const OLD: &str = "{row} AND {expires} >= {second} \
-                   AND CAST(CONVERT({data} USING utf8mb4) AS BINARY) = ?";
+/// A live row that is as it was read: by its bytes, and as text of the connection's charset, in which
+/// it was read.
+const OLD: &str = "{row} AND {expires} >= {second} AND CAST(CONVERT({data} USING utf8mb4) AS BINARY) \
+                   = CAST(CONVERT(? USING utf8mb4) AS BINARY)";
 
 /// Nothing in the column of the data reads as no session.
 const FETCH: &str = "SELECT CONVERT({data} USING utf8mb4), CAST({expires} AS SIGNED), {now} \
@@ -78,6 +79,12 @@ const SWEEP: &str = "DELETE FROM {sessions} WHERE {expires} < {second} LIMIT ?";
 ///   [`max_size`](crate::Builder::max_size) below that. With a column of MySQL's type JSON, which
 ///   spaces and orders what it is given, a write is followed by a look at what it made of it, which
 ///   is one round trip more; that was tested on MariaDB, where a trigger did the same.
+/// * A column of another charset than `utf8mb4`, as a site may have made it, refuses what it cannot hold.
+/// * Versions 1 and 2 open their connections with their option `charset`. Where that is neither
+///   `utf8mb4` nor `utf8`, give [`new`](Self::new) a pool whose connections have the same one
+///   ([`charset`](sqlx::mysql::MySqlConnectOptions::charset)): what such a service writes is UTF-8 that
+///   the server takes for text of that charset. Version 3 takes no notice of the option.
+/// * A new token is a new row: what stands in columns that a site has added is not taken along.
 /// * The table is the Node service's: this store does not create it. It needs no more than this:
 ///   `GRANT SELECT, INSERT, UPDATE, DELETE ON shop.app_sessions TO app`.
 /// * Each operation is one statement more than for Redis where the id is new and taken by an expired
@@ -261,6 +268,11 @@ fn stored(row: &MySqlRow) -> Result<Stored> {
     decode().map_err(store_error::<sqlx::MySql>)
 }
 
+/// A text that was read.
+fn text_of(stored: &[u8]) -> String {
+    String::from_utf8_lossy(stored).into_owned()
+}
+
 fn millis(life: Duration) -> i64 {
     i64::try_from(life.as_millis()).unwrap_or(i64::MAX / 2)
 }
@@ -282,6 +294,13 @@ impl Backend for ExpressMysql {
                 "has no such table, or no such column in it; the Node service makes them when it \
                  starts, by the names in the `schema` of express-mysql-session, and so give them \
                  here"
+            }
+            "1366" | "3988" => {
+                "has a column whose charset cannot hold this text; convert the table to utf8mb4"
+            }
+            "1406" => {
+                "has a column that is too small for this; make `data` a mediumtext, or give the \
+                 manager a smaller max_size"
             }
             "1142" | "1143" => {
                 "denies permission; grant the account SELECT, INSERT, UPDATE and DELETE on the table"
@@ -333,7 +352,7 @@ impl Backend for ExpressMysql {
                     query(&self.sql.swap_for).bind(text.to_owned()).bind(millis(life))
                 }
             };
-            swap.bind(id.to_owned()).bind(id.as_bytes().to_vec()).bind(old.to_vec())
+            swap.bind(id.to_owned()).bind(id.as_bytes().to_vec()).bind(text_of(old))
         };
         if self.matched(swap).await? == 0 {
             return Ok(None);
@@ -344,7 +363,7 @@ impl Backend for ExpressMysql {
     async fn extend(&self, id: &str, old: &Bytes, life: Duration) -> Result<bool> {
         let extend = || {
             let extend = query(&self.sql.extend).bind(millis(life)).bind(id.to_owned());
-            extend.bind(id.as_bytes().to_vec()).bind(old.to_vec())
+            extend.bind(id.as_bytes().to_vec()).bind(text_of(old))
         };
         Ok(self.matched(extend).await? == 1)
     }
@@ -352,7 +371,7 @@ impl Backend for ExpressMysql {
     async fn discard(&self, id: &str, old: &Bytes) -> Result<bool> {
         let discard = || {
             let discard = query(&self.sql.discard).bind(id.to_owned());
-            discard.bind(id.as_bytes().to_vec()).bind(old.to_vec())
+            discard.bind(id.as_bytes().to_vec()).bind(text_of(old))
         };
         Ok(self.matched(discard).await? == 1)
     }
