@@ -93,6 +93,19 @@ impl Place for InMongo {
         Duration::from_millis(end.try_into().unwrap())
     }
 
+    async fn leave(&self, id: &str, seconds: u32) {
+        let now = DateTime::now().timestamp_millis();
+        let end = DateTime::from_millis(now + i64::from(seconds) * 1000);
+        let set = doc! { "$set": { "expires": end } };
+        let moved = self.collection().update_one(doc! { "_id": id }, set).await.unwrap();
+        assert_eq!(moved.matched_count, 1);
+        // With `touchAfter`, Node looks at this before it touches.
+        let modified = doc! { "_id": id, "lastModified": { "$exists": true } };
+        let yesterday = DateTime::from_millis(now - 86_400_000);
+        let long_ago = doc! { "$set": { "lastModified": yesterday } };
+        self.collection().update_one(modified, long_ago).await.unwrap();
+    }
+
     async fn put(&self, id: &str, text: &str) {
         let expires = DateTime::from_millis(DateTime::now().timestamp_millis() + 3_600_000);
         let session = match serde_json::from_str::<Bson>(text) {
@@ -165,6 +178,17 @@ mod contract {
     use super::{Contract, keeps_of_the_contract};
 
     keeps_of_the_contract!(Contract);
+}
+
+#[tokio::test]
+async fn where_neither_is_told_a_collection_both_take_the_same() {
+    let (url, name) = (test_servers::mongodb_url(), fresh_name());
+    let database = Client::with_uri_str(url).await.unwrap().database(&name);
+    let node = Peer::open("connect-mongo@6", json!({"url": url, "dbName": name})).await;
+    let store = ConnectMongo::new(&database, Shape::token_session());
+    let sessions = TokenSession::<Value>::builder().store(store).build().unwrap();
+    let id = node.begin(&json!(1), None).await;
+    assert_eq!(sessions.get(&token(&id)).await.unwrap().unwrap().data, json!(1));
 }
 
 #[tokio::test]

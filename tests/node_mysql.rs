@@ -5,6 +5,7 @@ mod node;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sqlx::mysql::MySqlConnectOptions;
 use sqlx::{AssertSqlSafe, MySqlPool, Row};
 use token_session::store::compat::{ExpressMysql, Shape};
 use token_session::store::conformance::Harness;
@@ -89,6 +90,12 @@ impl Place for Table {
         Duration::from_secs(row.get::<i64, _>(0).try_into().unwrap())
     }
 
+    async fn leave(&self, id: &str, seconds: u32) {
+        let update = "UPDATE {table} SET {expires} = UNIX_TIMESTAMP() + ? WHERE {id} = ?";
+        let update = sqlx::query(self.sql(update)).bind(seconds).bind(id);
+        assert_eq!(update.execute(&self.pool).await.unwrap().rows_affected(), 1);
+    }
+
     async fn put(&self, id: &str, text: &str) {
         let replace = self.sql(
             "REPLACE INTO {table} ({id}, {expires}, {data}) VALUES (?, UNIX_TIMESTAMP() + 3600, ?)",
@@ -146,6 +153,20 @@ mod contract {
     use super::{Contract, keeps_of_the_contract};
 
     keeps_of_the_contract!(Contract);
+}
+
+#[tokio::test]
+async fn where_neither_is_told_a_table_both_take_the_same() {
+    let (table, database) = (Table::new().await, fresh_name());
+    table.run(&format!("CREATE DATABASE {database}")).await;
+    let (server, _) = test_servers::mysql_url().rsplit_once('/').unwrap();
+    let url = format!("{server}/{database}");
+    let options = json!({"url": url, "clearExpired": false});
+    let node = Peer::open("express-mysql-session@3", options).await;
+    let store = ExpressMysql::connect(&url, Shape::token_session()).await.unwrap();
+    let sessions = TokenSession::<Value>::builder().store(store).build().unwrap();
+    let id = node.begin(&json!(1), None).await;
+    assert_eq!(sessions.get(&token(&id)).await.unwrap().unwrap().data, json!(1));
 }
 
 #[tokio::test]
@@ -214,6 +235,86 @@ async fn a_row_without_data_is_no_session() {
     assert_eq!(sessions.all(None, 10).await.unwrap().sessions.len(), 0);
 }
 
+/// Version 3 takes no notice of the package's option; in version 2 it is for Node's connections.
+#[tokio::test]
+async fn a_charset_of_the_packages_option_changes_no_text() {
+    for (package, charset, ours, text) in [
+        ("express-mysql-session@3", "utf8mb4_general_ci", "utf8mb4", "é😀"),
+        ("express-mysql-session@3", "latin1_swedish_ci", "utf8mb4", "é😀"),
+        ("express-mysql-session@2", "utf8mb4_general_ci", "utf8mb4", "é😀"),
+        // What is not in it is lost for Node itself.
+        ("express-mysql-session@2", "utf8_general_ci", "utf8mb4", "é日"),
+        ("express-mysql-session@2", "latin1_swedish_ci", "latin1", "é😀"),
+    ] {
+        let mut table = Table::of(package, COLUMNS).await;
+        let pool: MySqlConnectOptions = test_servers::mysql_url().parse().unwrap();
+        table.pool = MySqlPool::connect_with(pool.charset(ours)).await.unwrap();
+        let mut options = options(&table.name, COLUMNS);
+        options["charset"] = charset.into();
+        let node = Peer::open(package, options).await;
+        let sessions = table.sessions::<Value>(Shape::token_session()).await;
+        let id = node.begin(&json!({"node": text}), None).await;
+        sessions.update(&token(&id), |data| data["rust"] = text.into()).await.unwrap();
+        let data = json!({"node": text, "rust": text});
+        assert_eq!(node.get(&id).await["data"], data, "{charset}");
+        node.call("set", json!([&id, [text]])).await;
+        assert_eq!(sessions.get(&token(&id)).await.unwrap().unwrap().data, json!([text]));
+    }
+}
+
+/// As an older table may have been made, or a site may have changed it.
+#[tokio::test]
+async fn a_column_of_another_charset_holds_what_node_sees_or_says_that_it_cannot() {
+    for (charset, fits, does_not) in [("latin1", "é", "日"), ("utf8mb3", "é日", "😀")] {
+        let table = Table::new().await;
+        table.run(&format!("ALTER TABLE {{table}} CONVERT TO CHARACTER SET {charset}")).await;
+        let sessions = table.sessions::<Value>(Shape::token_session()).await;
+        let id = table.peer.begin(&json!({"node": fits}), None).await;
+        sessions.update(&token(&id), |data| data["rust"] = fits.into()).await.unwrap();
+        let data = json!({"node": fits, "rust": fits});
+        assert_eq!(table.peer.get(&id).await["data"], data);
+        let renewed = sessions.regenerate(&token(&id)).await.unwrap().token;
+
+        let error = sessions.set(&renewed, &json!(does_not)).await.unwrap_err();
+        assert!(
+            matches!(&error, Error::Store(error) if error.kind() == StoreErrorKind::Refused),
+            "{error}"
+        );
+        assert!(error.to_string().contains("cannot hold this text"), "{error}");
+        assert!(sessions.create(&json!(does_not)).await.is_err());
+        let write = json!([renewed.reveal(), does_not]);
+        assert!(table.peer.try_call("set", write).await.is_err());
+        assert_eq!(sessions.get(&renewed).await.unwrap().unwrap().data, data);
+        assert_eq!(table.peer.get(renewed.reveal()).await["data"], data);
+        assert!(sessions.destroy(&renewed).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn what_stands_in_other_columns_stays() {
+    let table = Table::new().await;
+    table.run("ALTER TABLE {table} ADD note varchar(9) NOT NULL DEFAULT 'none'").await;
+    let sessions = table.sessions::<Value>(Shape::token_session()).await;
+    let note = async |id: &str| {
+        let select = table.sql("SELECT note FROM {table} WHERE {id} = ?");
+        let row = sqlx::query(select).bind(id).fetch_one(&table.pool).await.unwrap();
+        row.get::<String, _>(0)
+    };
+    let id = table.peer.begin(&json!({"a": 1}), None).await;
+    table.run("UPDATE {table} SET note = 'kept'").await;
+    table.leave(&id, 60).await;
+    sessions.touch(&token(&id)).await.unwrap();
+    sessions.set(&token(&id), &json!({"a": 2})).await.unwrap();
+    assert_eq!(note(&id).await, "kept");
+    table.peer.call("set", json!([&id, {"a": 3}])).await;
+    assert_eq!(sessions.get(&token(&id)).await.unwrap().unwrap().data, json!({"a": 3}));
+    assert_eq!(note(&id).await, "kept");
+    // A new row has what the column gives it, as one of Node's has.
+    let renewed = sessions.regenerate(&token(&id)).await.unwrap().token;
+    assert_eq!(note(renewed.reveal()).await, "none");
+    assert_eq!(table.peer.get(renewed.reveal()).await["data"], json!({"a": 3}));
+}
+
 #[tokio::test]
 async fn an_expired_row_does_not_exist_and_is_swept() {
     let table = Table::new().await;
@@ -275,6 +376,7 @@ async fn what_a_column_is_too_small_for_is_refused_whatever_the_server_would_do(
         matches!(&error, Error::Store(error) if error.kind() == StoreErrorKind::Refused),
         "{error}"
     );
+    assert!(error.to_string().contains("too small"), "{error}");
     assert_eq!(*sessions.get(&issued.token).await.unwrap().unwrap(), "short");
     assert!(sessions.create(&long).await.is_err());
 }

@@ -12,25 +12,27 @@ use token_session::store::{Store, StoreErrorKind};
 use token_session::{Origin, Token, TokenSession};
 
 use node::contract::{AnyBytes, keeps_of_the_contract};
+use node::peer::Peer;
 use node::{Place, fresh_name, share_with_node, token};
 
 /// A schema of its own, since the package gives its constraint one name for every table.
 struct Schema {
     package: &'static str,
     name: String,
+    table: &'static str,
     time_zone: &'static str,
     pool: PgPool,
 }
 
 impl Schema {
     async fn new(time_zone: &'static str) -> Self {
-        Self::of("connect-pg-simple@10", time_zone).await
+        Self::of("connect-pg-simple@10", "session", time_zone).await
     }
 
-    async fn of(package: &'static str, time_zone: &'static str) -> Self {
+    async fn of(package: &'static str, table: &'static str, time_zone: &'static str) -> Self {
         let name = fresh_name();
         let pool = PgPool::connect(test_servers::postgres_url()).await.unwrap();
-        let schema = Self { package, name, time_zone, pool };
+        let schema = Self { package, name, table, time_zone, pool };
         schema.run("CREATE SCHEMA {schema}").await;
         // It makes its table when it is first asked something.
         schema.node().await.get("nobody").await;
@@ -39,12 +41,13 @@ impl Schema {
 
     async fn with_jsonb() -> Self {
         let schema = Self::new("UTC").await;
-        schema.run("ALTER TABLE {schema}.session ALTER sess TYPE jsonb").await;
+        schema.run("ALTER TABLE {table} ALTER sess TYPE jsonb").await;
         schema
     }
 
     fn sql(&self, template: &str) -> AssertSqlSafe<String> {
-        AssertSqlSafe(template.replace("{schema}", &self.name))
+        let table = format!("{}.\"{}\"", self.name, self.table.replace('"', "\"\""));
+        AssertSqlSafe(template.replace("{schema}", &self.name).replace("{table}", &table))
     }
 
     async fn run(&self, template: &str) {
@@ -57,7 +60,7 @@ impl Place for Schema {
 
     async fn store(&self, shape: Shape) -> ConnectPgSimple {
         let store = ConnectPgSimple::new(self.pool.clone(), shape, self.time_zone);
-        let store = store.table(Some(&self.name), "session").unwrap();
+        let store = store.table(Some(&self.name), self.table).unwrap();
         store.timeout(Duration::from_secs(60))
     }
 
@@ -66,6 +69,7 @@ impl Place for Schema {
             "url": test_servers::postgres_url(),
             "timeZone": self.time_zone,
             "schemaName": self.name,
+            "tableName": self.table,
             "createTableIfMissing": true,
             "pruneSessionInterval": false,
         });
@@ -73,7 +77,7 @@ impl Place for Schema {
     }
 
     async fn text(&self, id: &str) -> Option<String> {
-        let select = self.sql("SELECT sess::text FROM {schema}.session WHERE sid = $1");
+        let select = self.sql("SELECT sess::text FROM {table} WHERE sid = $1");
         let row = sqlx::query(select).bind(id).fetch_optional(&self.pool).await.unwrap();
         row.map(|row| row.get(0))
     }
@@ -81,15 +85,24 @@ impl Place for Schema {
     async fn end(&self, id: &str) -> Duration {
         let select = self.sql(
             "SELECT extract(epoch FROM expire AT TIME ZONE $2)::float8
-             FROM {schema}.session WHERE sid = $1",
+             FROM {table} WHERE sid = $1",
         );
         let row = sqlx::query(select).bind(id).bind(self.time_zone);
         Duration::from_secs_f64(row.fetch_one(&self.pool).await.unwrap().get(0))
     }
 
+    async fn leave(&self, id: &str, seconds: u32) {
+        let update = self.sql(
+            "UPDATE {table} SET expire = (now() + $2 * interval '1 s') AT TIME ZONE $3
+             WHERE sid = $1",
+        );
+        let update = sqlx::query(update).bind(id).bind(f64::from(seconds)).bind(self.time_zone);
+        assert_eq!(update.execute(&self.pool).await.unwrap().rows_affected(), 1);
+    }
+
     async fn put(&self, id: &str, text: &str) {
         let insert = self.sql(
-            "INSERT INTO {schema}.session VALUES ($1, $2::json, (now() + interval '1 h') AT TIME ZONE $3)
+            "INSERT INTO {table} VALUES ($1, $2::json, (now() + interval '1 h') AT TIME ZONE $3)
              ON CONFLICT (sid) DO UPDATE SET sess = excluded.sess, expire = excluded.expire",
         );
         let insert = sqlx::query(insert).bind(id).bind(text).bind(self.time_zone);
@@ -97,9 +110,9 @@ impl Place for Schema {
     }
 }
 
-mod version_9 {
+mod version_9_with_a_renamed_table {
     use super::*;
-    share_with_node!(Schema::of("connect-pg-simple@9", "UTC"));
+    share_with_node!(Schema::of("connect-pg-simple@9", "App \"Sessions\"", "UTC"));
 }
 
 mod utc {
@@ -150,6 +163,20 @@ mod contract {
 }
 
 #[tokio::test]
+async fn where_neither_is_told_a_table_both_take_the_same() {
+    let (schema, database) = (Schema::new("UTC").await, fresh_name());
+    schema.run(&format!("CREATE DATABASE {database} TEMPLATE template0")).await;
+    let (server, _) = test_servers::postgres_url().rsplit_once('/').unwrap();
+    let url = format!("{server}/{database}");
+    let options = json!({"url": url, "timeZone": "UTC", "createTableIfMissing": true});
+    let node = Peer::open("connect-pg-simple@10", options).await;
+    let store = ConnectPgSimple::connect(&url, Shape::token_session(), "UTC").await.unwrap();
+    let sessions = TokenSession::<Value>::builder().store(store).build().unwrap();
+    let id = node.begin(&json!(1), None).await;
+    assert_eq!(sessions.get(&token(&id)).await.unwrap().unwrap().data, json!(1));
+}
+
+#[tokio::test]
 async fn a_column_of_binary_json_works_too() {
     let schema = Schema::with_jsonb().await;
     let (node, sessions) = (schema.node().await, schema.sessions(Shape::token_session()).await);
@@ -191,9 +218,7 @@ async fn an_expired_row_does_not_exist_is_no_hindrance_and_is_swept() {
     for id in ["old", "older", "live"] {
         schema.put(id, r#"{"cookie":{"maxAge":0},"data":1}"#).await;
     }
-    schema
-        .run("UPDATE {schema}.session SET expire = expire - interval '1 h 5 s' WHERE sid <> 'live'")
-        .await;
+    schema.run("UPDATE {table} SET expire = expire - interval '1 h 5 s' WHERE sid <> 'live'").await;
     assert!(sessions.get(&token("old")).await.unwrap().is_none());
     assert_eq!(schema.node().await.get("old").await, Value::Null);
     assert_eq!(sessions.count().await.unwrap(), 1);
@@ -207,11 +232,11 @@ async fn a_row_that_never_ends_is_alive_and_stays_so() {
     let schema = Schema::new("UTC").await;
     let sessions = schema.sessions::<Value>(Shape::token_session()).await;
     schema.put("forever", r#"{"cookie":{"maxAge":0},"data":1}"#).await;
-    schema.run("UPDATE {schema}.session SET expire = 'infinity'").await;
+    schema.run("UPDATE {table} SET expire = 'infinity'").await;
     sessions.touch(&token("forever")).await.unwrap();
     sessions.set(&token("forever"), &json!(2)).await.unwrap();
     let issued = sessions.regenerate(&token("forever")).await.unwrap();
-    let select = schema.sql("SELECT expire = 'infinity' FROM {schema}.session");
+    let select = schema.sql("SELECT expire = 'infinity' FROM {table}");
     let row = sqlx::query(select).fetch_one(&schema.pool).await.unwrap();
     assert!(row.get::<bool, _>(0));
     assert_eq!(sessions.get(&issued.token).await.unwrap().unwrap().data, json!(2));
@@ -220,7 +245,7 @@ async fn a_row_that_never_ends_is_alive_and_stays_so() {
 #[tokio::test]
 async fn what_the_server_says_of_a_row_is_not_handed_on() {
     let schema = Schema::new("UTC").await;
-    schema.run("ALTER TABLE {schema}.session ADD CHECK (expire < '2000-01-01')").await;
+    schema.run("ALTER TABLE {table} ADD CHECK (expire < '2000-01-01')").await;
     let sessions = schema.sessions::<Value>(Shape::token_session()).await;
     let known = TokenSession::<Value>::builder()
         .store(sessions.store().clone())

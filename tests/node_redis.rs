@@ -15,6 +15,7 @@ use token_session::{Error, Lifetime, TokenSession};
 use tower::ServiceExt;
 
 use node::contract::{AnyBytes, keeps_of_the_contract};
+use node::peer::Peer;
 use node::{Place, fresh_name, share_with_node, token};
 
 /// A prefix that nothing else has.
@@ -56,6 +57,13 @@ impl Place for Prefix {
         (self.package, options)
     }
 
+    async fn express(&self, cookie: Value) -> Peer {
+        let (package, mut options) = self.package().await;
+        // Where version 3 has it, no session of Express lives as long as its cookie says.
+        options.as_object_mut().unwrap().remove("ttl");
+        Peer::express(package, options, cookie).await
+    }
+
     async fn text(&self, id: &str) -> Option<String> {
         self.run(redis::cmd("GET").arg(format!("{}{id}", self.prefix))).await
     }
@@ -63,6 +71,12 @@ impl Place for Prefix {
     async fn end(&self, id: &str) -> Duration {
         let at: u64 = self.run(redis::cmd("PEXPIRETIME").arg(format!("{}{id}", self.prefix))).await;
         Duration::from_millis(at)
+    }
+
+    async fn leave(&self, id: &str, seconds: u32) {
+        let name = format!("{}{id}", self.prefix);
+        let moved: u8 = self.run(redis::cmd("EXPIRE").arg(name).arg(seconds)).await;
+        assert_eq!(moved, 1);
     }
 
     async fn put(&self, id: &str, text: &str) {
@@ -210,6 +224,17 @@ async fn what_is_no_session_of_redis_is_told_so_and_not_listed() {
     assert!(matches!(&error, Error::Store(error) if error.kind() == StoreErrorKind::Refused));
     assert!(sessions.get(&token("empty")).await.unwrap().is_none());
     assert_eq!(sessions.all(None, 100).await.unwrap().sessions.len(), 0);
+}
+
+#[tokio::test]
+async fn where_neither_is_told_where_both_look_in_one_place() {
+    // Which no other test uses.
+    let url = format!("{}/7", test_servers::redis_url().trim_end_matches('/'));
+    let node = Peer::open("connect-redis@9", json!({"url": url})).await;
+    let store = ConnectRedis::connect(&url, Shape::token_session()).await.unwrap();
+    let sessions = TokenSession::<Value>::builder().store(store).build().unwrap();
+    let id = node.begin(&json!(1), None).await;
+    assert_eq!(sessions.get(&token(&id)).await.unwrap().unwrap().data, json!(1));
 }
 
 /// A browser's cookie works for the Express service and for the Rust one beside it.

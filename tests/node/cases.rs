@@ -1,8 +1,9 @@
 //! `token-session` 1.1 and this crate on one place.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use token_session::store::compat::{Shape, Successor};
@@ -124,103 +125,6 @@ pub async fn a_session_that_node_destroyed_is_not_brought_back(place: &impl Plac
     assert_eq!(place.text(&id).await, None);
 }
 
-/// The clock of this machine, on which the database runs.
-fn now() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap()
-}
-
-/// Asserts that a session that came of what was done between these times ends so many seconds after
-/// it, to the second, as it is read here and as it stands there.
-async fn assert_ends<P: Place>(
-    place: &P,
-    sessions: &TokenSession<Value, P::Store>,
-    id: &str,
-    (before, after): (Duration, Duration),
-    seconds: u64,
-) {
-    let meta = sessions.get_untouched(&token(id)).await.unwrap().expect("it is live").meta;
-    let (life, second) = (Duration::from_secs(seconds), Duration::from_secs(1));
-    for ends in [Duration::from_millis(meta.expires_at().as_millis()), place.end(id).await] {
-        assert!(ends + second >= before + life, "{ends:?} is early for {before:?} + {life:?}");
-        assert!(ends <= after + life + second, "{ends:?} is late for {after:?} + {life:?}");
-    }
-}
-
-pub async fn both_agree_when_a_session_ends(place: &impl Place) {
-    let node = place.node_with_ttl(1000).await;
-    let shape = Shape::token_session().ttl(Duration::from_secs(1000)).unwrap();
-    let sessions = place.sessions::<Value>(shape).await;
-    let (data, lifetime) = (json!({"a": 1}), Lifetime::idle_secs(300).unwrap());
-
-    let start = now();
-    let id = node.begin(&data, None).await;
-    assert_ends(place, &sessions, &id, (start, now()), 1000).await;
-
-    let start = now();
-    sessions.set_with_lifetime(&token(&id), &data, lifetime).await.unwrap();
-    assert_ends(place, &sessions, &id, (start, now()), 300).await;
-
-    // Node cannot keep that: it writes its own.
-    let start = now();
-    node.call("set", json!([&id, &data])).await;
-    assert_ends(place, &sessions, &id, (start, now()), 1000).await;
-
-    let start = now();
-    let issued = sessions.create_with(&data, &NewSession::new().lifetime(lifetime)).await.unwrap();
-    assert_ends(place, &sessions, issued.token.reveal(), (start, now()), 300).await;
-
-    // What lives for a moment is dead for both.
-    let moment = NewSession::new().lifetime(Lifetime::idle_secs(1).unwrap());
-    let id = sessions.create_with(&data, &moment).await.unwrap().token;
-    for _ in 0..100 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        if sessions.get_untouched(&id).await.unwrap().is_none() {
-            break;
-        }
-    }
-    assert!(sessions.get_untouched(&id).await.unwrap().is_none());
-    tokio::time::sleep(Duration::from_millis(1000)).await;
-    assert_eq!(node.get(id.reveal()).await, Value::Null);
-}
-
-pub async fn a_lifetime_of_its_own_survives_a_touch_by_node(place: &impl Place) {
-    let (node, sessions) = both(place).await;
-    let lifetime =
-        Lifetime::idle_secs(600).unwrap().and_absolute(Duration::from_secs(3000)).unwrap();
-    let new = NewSession::new().lifetime(lifetime).authenticated(true);
-    let issued = sessions.create_with(&json!({"a": 1}), &new).await.unwrap();
-    let before = sessions.get_untouched(&issued.token).await.unwrap().unwrap().meta;
-    // Reading is touching for Node, and its touch gives the store's own life.
-    assert_eq!(node.get(issued.token.reveal()).await["data"], json!({"a": 1}));
-    let meta = sessions.get_untouched(&issued.token).await.unwrap().unwrap().meta;
-    assert_eq!((meta.lifetime, meta.deadline), (lifetime, before.deadline));
-    assert_eq!(meta.authenticated_at, before.authenticated_at);
-    assert!(meta.expires_in() <= Duration::from_secs(600));
-    let left = sessions.touch(&issued.token).await.unwrap();
-    assert!(left <= Duration::from_secs(600), "{left:?}");
-    let meta = sessions.get_untouched(&issued.token).await.unwrap().unwrap().meta;
-    assert!(meta.expires_in() <= Duration::from_secs(601), "{:?}", meta.expires_in());
-}
-
-pub async fn an_absolute_timeout_that_node_cut_short_is_mended(place: &impl Place) {
-    let node = place.node_with_ttl(1000).await;
-    let sessions = place.sessions(Shape::token_session()).await;
-    let lifetime = Lifetime::absolute(Duration::from_secs(3000)).unwrap();
-    let new = NewSession::new().lifetime(lifetime);
-    let begun = now();
-    let issued = sessions.create_with(&json!({"a": 1}), &new).await.unwrap();
-    let (id, begun) = (issued.token.reveal(), (begun, now()));
-    assert_ends(place, &sessions, id, begun, 3000).await;
-    let touched = now();
-    node.get(id).await;
-    assert!(place.end(id).await <= now() + Duration::from_secs(1001), "it touches at {touched:?}");
-    let touches = now();
-    sessions.touch(&issued.token).await.unwrap();
-    // A server may count what is left from when it writes.
-    let begun = (begun.0, begun.1 + (now() - touches));
-    assert_ends(place, &sessions, id, begun, 3000).await;
-}
-
 pub async fn a_regenerated_session_has_one_id_for_node(place: &impl Place) {
     let (node, sessions) = both(place).await;
     let id = node.begin(&json!({"a": 1}), None).await;
@@ -245,13 +149,14 @@ pub async fn a_listing_has_what_node_wrote(place: &impl Place) {
     place.put("damaged", "[1]").await;
     place.put("undefined", r#"{"cookie":{"maxAge":0},"data":{"number":25}}"#).await;
     expected.push(25);
-    let (mut found, mut damaged, mut after) = (Vec::new(), 0, None);
+    let (mut found, mut damaged, mut after) = (Vec::new(), HashSet::new(), None);
     loop {
         let page = sessions.all(after.as_ref(), 10).await.unwrap();
         for session in page.sessions {
             match session {
                 Ok(loaded) => found.push(loaded.data["number"].as_u64().unwrap()),
-                Err(Error::Decode { .. }) => damaged += 1,
+                // Redis may list a key twice.
+                Err(Error::Decode { key, .. }) => drop(damaged.insert(key)),
                 Err(error) => panic!("{error}"),
             }
         }
@@ -262,7 +167,7 @@ pub async fn a_listing_has_what_node_wrote(place: &impl Place) {
     }
     found.sort_unstable();
     found.dedup();
-    assert_eq!((found, damaged), (expected, 1));
+    assert_eq!((found, damaged.len()), (expected, 1));
     assert_eq!(sessions.count().await.unwrap(), 27);
     // A listed session is found by its key, though that shows the digest alone.
     let page = sessions.all(None, 100).await.unwrap();
@@ -296,43 +201,6 @@ pub async fn a_write_over_another_version_is_a_conflict(place: &impl Place) {
     assert_ne!(version, read.meta.version);
     let removed = store.remove(&read.key, Condition::Version(version)).await;
     assert_eq!(removed.unwrap(), Removed::Done);
-}
-
-/// Node writes over whatever is there, so it may undo a change of ours; we never undo one of Node's,
-/// nor one of our own.
-pub async fn changes_here_are_all_counted_and_nodes_are_never_lost(place: &impl Place) {
-    const SESSIONS: usize = 8;
-    const TIMES: usize = 20;
-    let (node, sessions) = both(place).await;
-    let (mut both, mut ours) = (Vec::new(), Vec::new());
-    for _ in 0..SESSIONS {
-        both.push(node.begin(&json!({}), None).await);
-        ours.push(node.begin(&json!({}), None).await);
-    }
-    let count = |id: String| {
-        let sessions = sessions.clone();
-        async move {
-            for _ in 0..TIMES {
-                let add = |data: &mut Value| {
-                    data["rust"] = (data["rust"].as_u64().unwrap_or_default() + 1).into();
-                };
-                sessions.update(&token(&id), add).await.unwrap();
-            }
-        }
-    };
-    let mut tasks = tokio::task::JoinSet::new();
-    for id in both.iter().chain(&ours).chain(&ours) {
-        tasks.spawn(count(id.clone()));
-    }
-    tokio::join!(node.count(&both, "node", TIMES), tasks.join_all());
-    for id in &ours {
-        let data = sessions.get(&token(id)).await.unwrap().unwrap().data;
-        assert_eq!(data["rust"], json!(2 * TIMES));
-    }
-    for id in &both {
-        let data = sessions.get(&token(id)).await.unwrap().unwrap().data;
-        assert_eq!(data["node"], json!(TIMES), "{data}");
-    }
 }
 
 pub async fn a_damaged_record_can_be_ended(place: &impl Place) {
@@ -382,8 +250,10 @@ pub async fn the_bugs_of_node_are_tolerated(place: &impl Place) {
         assert_eq!(after["data"], json!({"b": 2}));
         assert_eq!(after.get("v").is_some(), text.contains("\"v\""));
     }
+    // What it lends the store is a number of the store's own unit.
+    let hour = Duration::from_secs(3600).as_millis() / place.ttl_option().1.as_millis();
     let (node, lent) = (place.node_with_ttl(5000).await, json!({"a": 1}));
-    let id = node.begin(&lent, Some(600)).await;
+    let id = node.begin(&lent, Some(hour.try_into().unwrap())).await;
     assert_eq!(sessions.get(&token(&id)).await.unwrap().map(|loaded| loaded.data), Some(lent));
 }
 

@@ -19,7 +19,7 @@ struct Account {
 }
 
 /// A session of an Express service: its `Cookie` header and its id.
-async fn begin(express: Peer, fields: Value) -> (String, String) {
+pub async fn begin(express: Peer, fields: Value) -> (String, String) {
     let answer = express.request(None, json!([["set", fields]])).await;
     assert_eq!(answer["status"], 200, "{answer}");
     let cookie = answer["cookies"][0].as_str().unwrap().split(';').next().unwrap().to_owned();
@@ -34,7 +34,7 @@ fn assert_idle(meta: &Meta, expected: Duration) {
 }
 
 /// The `Cookie` header of a token.
-fn cookie_of(token: &Token) -> String {
+pub fn cookie_of(token: &Token) -> String {
     let cookie = SignedCookie::new("connect.sid", "the newest secret").unwrap();
     let header = cookie.set(token, "").unwrap();
     header.to_str().unwrap().to_owned()

@@ -1,8 +1,10 @@
 //! What the tests of the stores that Node shares have in common: a [`Place`] where both keep their
 //! sessions, and the [`cases`] that each package's place passes.
 
+pub mod at_once;
 pub mod cases;
 pub mod contract;
+pub mod ends;
 pub mod express;
 pub mod peer;
 
@@ -40,6 +42,10 @@ pub trait Place: Sync {
 
     /// When the record under an id ends by what the database holds, since the epoch.
     async fn end(&self, id: &str) -> Duration;
+
+    /// Moves the end of the record under an id to so many seconds from now, as the time would that has
+    /// passed since it was written.
+    async fn leave(&self, id: &str, seconds: u32);
 
     /// Puts a record there that lives an hour.
     async fn put(&self, id: &str, text: &str);
@@ -98,18 +104,30 @@ macro_rules! share_with_node {
                 what_one_changes_the_other_sees
                 what_one_destroys_is_gone_for_the_other
                 a_session_that_node_destroyed_is_not_brought_back
-                both_agree_when_a_session_ends
-                a_lifetime_of_its_own_survives_a_touch_by_node
-                an_absolute_timeout_that_node_cut_short_is_mended
                 a_regenerated_session_has_one_id_for_node
                 a_listing_has_what_node_wrote
                 a_write_over_another_version_is_a_conflict
-                changes_here_are_all_counted_and_nodes_are_never_lost
                 a_damaged_record_can_be_ended
                 a_request_that_is_dropped_ends_no_session
                 the_bugs_of_node_are_tolerated
                 a_session_of_an_owner_is_refused
                 sessions_move_to_another_store_while_the_service_runs
+            }
+            ends {
+                both_agree_when_a_session_ends
+                both_agree_when_a_session_of_express_ends
+                a_touch_here_moves_the_end_of_a_session_of_node
+                a_touch_here_moves_the_end_of_a_session_of_express
+                a_touch_by_node_gives_the_life_of_its_store
+                a_touch_by_express_gives_the_life_of_the_session
+                a_lifetime_of_its_own_survives_a_touch_by_node
+                an_absolute_timeout_that_node_cut_short_is_mended
+            }
+            at_once {
+                changes_here_are_all_counted_and_nodes_are_never_lost
+                what_one_destroys_while_both_are_at_it_stays_dead
+                a_session_that_gets_new_ids_while_both_are_at_it_has_one
+                a_new_id_has_what_node_wrote_unless_node_brings_the_old_one_back
             }
             express {
                 a_session_of_express_is_read_with_its_fields_and_its_lifetime

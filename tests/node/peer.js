@@ -27,6 +27,7 @@ async function handle(req) {
   for (const [verb, argument] of JSON.parse(body)) {
     if (verb === 'set') Object.assign(req.session, argument);
     if (verb === 'delete') delete req.session[argument];
+    if (verb === 'count') req.session[argument] += 1;
     if (verb === 'destroy') await new Promise((done) => req.session.destroy(done));
   }
   return answer;
@@ -37,6 +38,8 @@ async function express(options) {
   const middleware = session({ resave: false, saveUninitialized: false, ...options });
   const server = http.createServer((req, res) => {
     middleware(req, res, async (error) => {
+      // A touch may fail when the answer is out: the session has ended since it was read.
+      if (res.headersSent) return;
       try {
         if (error) throw error;
         res.end(JSON.stringify(await handle(req)));
@@ -69,21 +72,9 @@ async function call({ peer, of = '1.1', method, args }) {
   });
 }
 
-// Many at once read a session, count in it and write it, as requests of a Node service do.
-async function count({ peer, ids, field, times }) {
-  const sessions = opened[peer]['1.1'];
-  await Promise.all(
-    ids.map(async (id) => {
-      for (let turn = 0; turn < times; turn += 1) {
-        const { data } = await sessions.get(id);
-        data[field] = (data[field] ?? 0) + 1;
-        await sessions.set(id, data);
-      }
-    }),
-  );
-}
+const parseDate = ({ text }) => Date.parse(text);
 
-const operations = { open, request, call, count };
+const operations = { open, request, call, parseDate };
 
 readline.createInterface({ input: process.stdin }).on('line', async (line) => {
   const { number, operation, ...args } = JSON.parse(line);

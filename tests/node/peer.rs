@@ -6,7 +6,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -21,7 +22,17 @@ struct Node {
     _process: Child,
 }
 
-type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Value>>>>;
+/// Those who wait for an answer; `None` once nobody hears Node any more.
+type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Value>>>>>;
+
+/// Tells whoever waits that no answer comes, also when the thread that hears Node panics.
+struct Hearing(Waiting);
+
+impl Drop for Hearing {
+    fn drop(&mut self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
 
 impl Node {
     fn start() -> Self {
@@ -35,17 +46,16 @@ impl Node {
             .expect("Node starts");
         let input = Mutex::new(process.stdin.take().expect("its input is a pipe"));
         let output = process.stdout.take().expect("its output is a pipe");
-        let waiting = Waiting::default();
-        let answered = waiting.clone();
+        let waiting = Waiting::new(Mutex::new(Some(HashMap::new())));
+        let hearing = Hearing(waiting.clone());
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 let answer: Value = serde_json::from_str(&line).expect("it answers in JSON");
                 let number = answer["number"].as_u64().expect("an answer has a number");
-                let waiter = answered.lock().unwrap().remove(&number);
+                let mut waiting = hearing.0.lock().unwrap();
+                let waiter = waiting.as_mut().and_then(|waiting| waiting.remove(&number));
                 let _ = waiter.expect("it was asked").send(answer);
             }
-            // Whoever waits then hears that nobody answers.
-            answered.lock().unwrap().clear();
         });
         Self { input, waiting, next: AtomicU64::new(0), _process: process }
     }
@@ -72,6 +82,12 @@ fn install() {
 
 /// Has Node do something, and waits for its answer.
 async fn ask(operation: &str, arguments: Value) -> Value {
+    let answer = try_ask(operation, arguments).await;
+    answer.unwrap_or_else(|error| panic!("{operation} fails in Node: {error}"))
+}
+
+/// As [`ask`], with what Node says where it fails.
+async fn try_ask(operation: &str, arguments: Value) -> Result<Value, String> {
     static NODE: OnceLock<Node> = OnceLock::new();
     let node = NODE.get_or_init(Node::start);
     let number = node.next.fetch_add(1, Ordering::Relaxed);
@@ -79,13 +95,19 @@ async fn ask(operation: &str, arguments: Value) -> Value {
     question["number"] = number.into();
     question["operation"] = operation.into();
     let (answer, answered) = oneshot::channel();
-    node.waiting.lock().unwrap().insert(number, answer);
+    node.waiting.lock().unwrap().as_mut().expect("Node is heard").insert(number, answer);
     writeln!(node.input.lock().unwrap(), "{question}").expect("Node listens");
     let mut answer = answered.await.expect("Node answers");
-    if let Some(error) = answer.get("error") {
-        panic!("{operation} fails in Node: {}", error.as_str().unwrap_or_default());
+    match answer.get("error") {
+        Some(error) => Err(error.as_str().unwrap_or_default().to_owned()),
+        None => Ok(answer["ok"].take()),
     }
-    answer["ok"].take()
+}
+
+/// A date as JavaScript reads it, since the epoch.
+pub async fn parse_date(text: &str) -> Duration {
+    let millis = ask("parseDate", json!({"text": text})).await;
+    Duration::from_millis(millis.as_u64().expect("it is a date"))
 }
 
 /// A store that Node has opened, with what works on it.
@@ -130,14 +152,14 @@ impl Peer {
         self.call("get", json!([id])).await
     }
 
+    /// As [`call`](Self::call), with what Node says where it fails.
+    pub async fn try_call(self, method: &str, arguments: Value) -> Result<Value, String> {
+        try_ask("call", json!({"peer": self.0, "method": method, "args": arguments})).await
+    }
+
     /// A request to the Express service, with this `Cookie` header, that does these steps to its
     /// session.
     pub async fn request(self, cookie: Option<&str>, steps: Value) -> Value {
         ask("request", json!({"peer": self.0, "cookie": cookie, "steps": steps})).await
-    }
-
-    /// Counts in a field of the sessions, so often in each, as a Node service does.
-    pub async fn count(self, ids: &[String], field: &str, times: usize) {
-        ask("count", json!({"peer": self.0, "ids": ids, "field": field, "times": times})).await;
     }
 }
