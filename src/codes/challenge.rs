@@ -49,8 +49,8 @@ pub(super) enum State {
     /// Somebody acts on it until then; afterwards it is open.
     Leased { id: Blob, until: Moment },
     /// Used, perhaps under a lease: kept for a little while, for the submit that comes twice with
-    /// the same attempt key.
-    Used { lease: Option<Blob>, attempt: Option<Blob> },
+    /// the same attempt key. Such submits may be compared `repeats` times more.
+    Used { lease: Option<Blob>, attempt: Option<Blob>, repeats: u32 },
 }
 
 impl Challenge {

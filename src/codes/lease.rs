@@ -63,7 +63,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
         if self.repeated {
             return Ok(());
         }
-        let used = State::Used { lease: Some(self.id.clone()), attempt: self.attempt.clone() };
+        let used = self.engine.used(Some(self.id.clone()), self.attempt.clone());
         let work = async {
             if !self.write(&used, |_| REPEAT).await? {
                 return Err(CodeError::LeaseLost);

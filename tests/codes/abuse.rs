@@ -116,7 +116,8 @@ async fn looking_does_not_prolong_a_code() {
 async fn a_double_click_gets_the_first_answer_and_one_use() {
     let (codes, _) = codes_with_clock();
     let issued = issue(&codes).await;
-    let submit = || codes.guess(handle(&issued), issued.code.reveal()).attempt("form 17");
+    let submit =
+        || codes.guess(handle(&issued), issued.code.reveal()).attempt("a random text of form 17");
     let first = submit().redeem().await.unwrap();
     let second = submit().redeem().await.unwrap();
     assert!(!first.repeated);
@@ -130,12 +131,18 @@ async fn another_attempt_key_another_code_or_a_late_one_is_no_double_click() {
     let (codes, clock) = codes_with_clock();
     let issued = issue(&codes).await;
     let (code, other) = (issued.code.reveal(), wrong(&issued));
-    codes.guess(handle(&issued), code).attempt("form 17").redeem().await.unwrap();
-    assert_refused(codes.guess(handle(&issued), code).attempt("form 18").redeem().await);
+    codes.guess(handle(&issued), code).attempt("a random text of form 17").redeem().await.unwrap();
+    assert_refused(
+        codes.guess(handle(&issued), code).attempt("a random text of form 18").redeem().await,
+    );
     assert_refused(codes.guess(handle(&issued), code).redeem().await);
-    assert_refused(codes.guess(handle(&issued), &other).attempt("form 17").redeem().await);
+    assert_refused(
+        codes.guess(handle(&issued), &other).attempt("a random text of form 17").redeem().await,
+    );
     clock.advance(30 * SECOND);
-    assert_refused(codes.guess(handle(&issued), code).attempt("form 17").redeem().await);
+    assert_refused(
+        codes.guess(handle(&issued), code).attempt("a random text of form 17").redeem().await,
+    );
 }
 
 #[tokio::test]

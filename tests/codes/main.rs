@@ -1,6 +1,7 @@
 //! Codes and links: what each abuse gets, what attackers get, and what people get.
 
 mod abuse;
+mod after_use;
 mod attacks;
 mod budgets;
 mod by_subject;
