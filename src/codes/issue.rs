@@ -9,7 +9,7 @@ use super::error::CodeError;
 use super::format::Code;
 use crate::codec::Codec;
 use crate::manager::retry::Backoff;
-use crate::record::Version;
+use crate::record::{Owner, Version};
 use crate::store::{AtomicStore, Inserted, NewRecord, Replaced, Write};
 use crate::stored::{self, Moment, owner_of, whole_seconds};
 use crate::token::{Key, Token};
@@ -116,13 +116,26 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
         // Before the handle is drawn, which takes time where a store has many partitions: who is
         // too early costs little.
         self.keep(&challenge, &budget).await?;
-        let (handle, lock) = self.draw_handle(&owner)?;
-        let made = self.add_code(&lock, &mut challenge, Moment::START)?;
+        let opened = self.open(&owner, &mut challenge).await;
+        if opened.is_err() {
+            // Nobody has the handle, so nobody makes these guesses. Where the store does not take
+            // them back either, they are free again when the challenge would have ended.
+            let _ = self.budget(&budget).give_back(&challenge.salt, Duration::ZERO).await;
+        }
+        opened
+    }
+
+    /// Puts a challenge under a new handle, with its first code.
+    async fn open(
+        &self,
+        owner: &Owner,
+        challenge: &mut Challenge,
+    ) -> Result<(OpenChallenge, Made), CodeError> {
+        let (handle, lock) = self.draw_handle(owner)?;
+        let made = self.add_code(&lock, challenge, Moment::START)?;
         let lifetime = absolute(self.policy.lifetime);
-        let record = NewRecord {
-            owner: Some(&owner),
-            ..NewRecord::new(stored::write(&challenge), lifetime)
-        };
+        let record =
+            NewRecord { owner: Some(owner), ..NewRecord::new(stored::write(challenge), lifetime) };
         match self.store.insert(&lock.key, &record).await? {
             Inserted::Done { .. } => Ok((self.open_challenge(handle), made)),
             // Of 192 random bits: some other generator is at work.

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod after_use;
+mod asking;
 mod attacks;
 mod budgets;
 mod by_subject;
