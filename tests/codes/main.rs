@@ -14,6 +14,7 @@ mod leases;
 mod links;
 mod recovery;
 mod resend;
+mod shared_store;
 mod sign_in_links;
 mod signed_links;
 mod watched;
