@@ -58,6 +58,8 @@ mod builder;
 mod by_subject;
 mod challenge;
 mod device;
+#[cfg(test)]
+mod doors;
 mod engine;
 mod error;
 mod format;
