@@ -64,7 +64,8 @@ pub enum CodeError {
         /// Its length in bytes.
         len: usize,
     },
-    /// An attempt key that is none. Nothing was sent to the store.
+    /// An attempt key that is none. Where the client sends it, a bad request. Nothing was sent to the
+    /// store.
     #[error("the attempt key has {len} bytes; give 16 to 255, made at random for each form")]
     Attempt {
         /// Its length in bytes.

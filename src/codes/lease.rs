@@ -45,7 +45,9 @@ pub struct Lease<T, S, C> {
     /// that it was done before.
     pub receipt: Key,
     /// The same submit came before, with the same attempt key, and was committed: there is nothing
-    /// left to do, and to commit or to abort changes nothing.
+    /// left to do, and to commit or to abort changes nothing. A code that was
+    /// [redeemed](super::Guess::redeem) without a lease says so too, and [less](super::Redeemed::repeated)
+    /// is known of it: take leases for all submits of a form, or for none.
     pub repeated: bool,
     pub(super) engine: Arc<Engine<T, S, C>>,
     pub(super) found: Found,
