@@ -59,6 +59,13 @@ impl Challenge {
         self.codes.iter().filter(move |code| code.until > now)
     }
 
+    /// Names what a success is good for; `key` is the challenge's own. A subject without a handle has
+    /// one key for all its challenges, and a challenge is about something else after another request.
+    pub fn receipt(&self, key: &Key) -> Key {
+        let fields = [key.as_bytes(), &*self.salt.0, &*self.payload.0];
+        Key::from_bytes(mac(b"", "receipt of a code", &fields))
+    }
+
     /// The key of its budget; `key` is the challenge's own.
     pub fn budget_key(&self, key: &Key) -> Result<Key, StoreError> {
         <[u8; 32]>::try_from(&*self.budget.0)

@@ -50,6 +50,7 @@ pub struct Lease<T, S, C> {
     /// is known of it: take leases for all submits of a form, or for none.
     pub repeated: bool,
     pub(super) engine: Arc<Engine<T, S, C>>,
+    pub(super) key: Key,
     pub(super) found: Found,
     pub(super) id: Blob,
     pub(super) attempt: Option<Blob>,
@@ -73,7 +74,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
             self.engine.count_use(&self.found).await;
             Ok(())
         };
-        self.engine.observe("commit_code", Some(&self.receipt), work).await
+        self.engine.observe("commit_code", Some(&self.key), work).await
     }
 
     /// Lets go of the code, the action having failed: it is good again until it expires. One round
@@ -89,7 +90,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
             let is_ours = self.write(&State::Open, |found| found.expires_in).await?;
             if is_ours { Ok(()) } else { Err(CodeError::LeaseLost) }
         };
-        match self.engine.observe("abort_code", Some(&self.receipt), work).await {
+        match self.engine.observe("abort_code", Some(&self.key), work).await {
             Err(CodeError::LeaseLost) => Ok(()),
             aborted => aborted,
         }
@@ -111,14 +112,14 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
                 _ => return Ok(false),
             }
             found.challenge.state = state.clone();
-            match self.engine.write(&self.receipt, &found, lifetime(&found)).await {
+            match self.engine.write(&self.key, &found, lifetime(&found)).await {
                 Ok(Some(_)) => return Ok(true),
                 Ok(None) => {}
                 Err(CodeError::Refused) => return Ok(false),
                 Err(error) => return Err(error),
             }
             backoff.wait().await;
-            found = match self.engine.load(&self.receipt).await? {
+            found = match self.engine.load(&self.key).await? {
                 Some(found) => found,
                 None => return Ok(false),
             };

@@ -50,7 +50,7 @@ pub struct Redeemed<T> {
     /// What was given when the code was issued, and is now proven: the address that the code went
     /// to, for one.
     pub payload: T,
-    /// Names this success, the same in each answer about it: not a secret.
+    /// Names this success, the same in each answer about it and in none about another: not a secret.
     pub receipt: Key,
     /// A submit with the same attempt key used the code before. Whether its caller ever had the
     /// answer, and did what the code is good for, nobody here knows: the answer may have been lost,
@@ -153,7 +153,11 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
             if !proof.repeated {
                 engine.count_use(&proof.found).await;
             }
-            Ok(Redeemed { payload: proof.payload, receipt: proof.key, repeated: proof.repeated })
+            Ok(Redeemed {
+                receipt: proof.found.challenge.receipt(&proof.key),
+                payload: proof.payload,
+                repeated: proof.repeated,
+            })
         };
         engine.observe("redeem_code", key.as_ref(), work).await
     }
@@ -189,9 +193,10 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
         let proof = engine.observe("lease_code", key.as_ref(), work).await?;
         Ok(Lease {
             payload: proof.payload,
-            receipt: proof.key,
+            receipt: proof.found.challenge.receipt(&proof.key),
             repeated: proof.repeated,
             engine: Arc::clone(engine),
+            key: proof.key,
             found: proof.found,
             id,
             attempt: proof.attempt,

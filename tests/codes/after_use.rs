@@ -1,6 +1,7 @@
 //! What is left of a challenge after its use: an answer for the submit that comes twice, and nothing
 //! for who guesses.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use token_session::Token;
@@ -8,7 +9,7 @@ use token_session::codes::{CodeError, Codes, SubjectCodes};
 
 use super::watched::Watched;
 use super::{
-    ANNA, MINUTE, SECOND, assert_refused, builder, codes_with_clock, handle, issue, ring,
+    ANNA, HOUR, MINUTE, SECOND, assert_refused, builder, codes_with_clock, handle, issue, ring,
     store_with_clock, wrong,
 };
 
@@ -150,4 +151,29 @@ async fn a_lease_that_was_taken_is_given_though_the_count_could_not_be_cleared()
     clock.advance(SECOND);
     lease.commit().await.unwrap();
     assert_refused(codes.redeem(handle(&issued), issued.code.reveal()).await);
+}
+
+#[tokio::test]
+async fn each_code_without_a_handle_has_a_receipt_of_its_own() {
+    let (store, clock) = store_with_clock();
+    let codes = builder(store).key_ring(ring(&[1])).build_by_subject().unwrap();
+    let mut receipts = HashSet::new();
+    for _ in 0..3 {
+        let sent = codes.issue(ANNA, &"payload".to_owned()).await.unwrap();
+        let redeemed = codes.redeem(ANNA, sent.code.reveal()).await.unwrap();
+        assert!(receipts.insert(redeemed.receipt.to_string()));
+        clock.advance(HOUR);
+    }
+}
+
+#[tokio::test]
+async fn what_was_done_for_one_payload_is_not_done_for_another_of_the_same_challenge() {
+    let (store, clock) = store_with_clock();
+    let codes = builder(store).key_ring(ring(&[1])).build_by_subject().unwrap();
+    let sent = codes.issue(ANNA, &"living room".to_owned()).await.unwrap();
+    let lost = codes.guess(ANNA, sent.code.reveal()).lease(SECOND).await.unwrap();
+    clock.advance(MINUTE);
+    let sent = codes.issue(ANNA, &"kitchen".to_owned()).await.unwrap();
+    let redeemed = codes.redeem(ANNA, sent.code.reveal()).await.unwrap();
+    assert_ne!(redeemed.receipt, lost.receipt);
 }
