@@ -102,7 +102,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
         state: &State,
         lifetime: impl Fn(&Found) -> Duration,
     ) -> Result<bool, CodeError> {
-        let mut found = self.found.clone();
+        let (key, mut found) = (&self.key, self.found.clone());
         let mut backoff = Backoff::new();
         for _ in 0..RETRIES {
             match &found.challenge.state {
@@ -112,14 +112,14 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
                 _ => return Ok(false),
             }
             found.challenge.state = state.clone();
-            match self.engine.write(&self.key, &found, lifetime(&found)).await {
+            match self.engine.write(key, &found, lifetime(&found)).await {
                 Ok(Some(_)) => return Ok(true),
                 Ok(None) => {}
                 Err(CodeError::Refused) => return Ok(false),
                 Err(error) => return Err(error),
             }
             backoff.wait().await;
-            found = match self.engine.load(&self.key).await? {
+            found = match self.engine.load(key).await? {
                 Some(found) => found,
                 None => return Ok(false),
             };

@@ -72,6 +72,28 @@ async fn who_has_no_attempt_key_spends_none_of_the_answers_for_who_has() {
 }
 
 #[tokio::test]
+async fn a_double_click_gets_the_first_answer_and_one_use() {
+    let (codes, _) = codes_with_clock();
+    let issued = issue(&codes).await;
+    let submit = || codes.guess(handle(&issued), issued.code.reveal()).attempt(FORM);
+    let (first, second) = (submit().redeem().await.unwrap(), submit().redeem().await.unwrap());
+    assert_eq!((first.repeated, second.repeated), (false, true));
+    assert_eq!((first.payload, first.receipt), (second.payload, second.receipt));
+    assert_eq!(codes.compared(), 1);
+}
+
+#[tokio::test]
+async fn another_attempt_key_or_none_is_no_double_click() {
+    let (codes, _) = codes_with_clock();
+    let issued = issue(&codes).await;
+    let guess = || codes.guess(handle(&issued), issued.code.reveal());
+    guess().attempt(FORM).redeem().await.unwrap();
+    assert_refused(guess().attempt("a random text of another form").redeem().await);
+    assert_refused(guess().redeem().await);
+    assert!(guess().attempt(FORM).redeem().await.unwrap().repeated);
+}
+
+#[tokio::test]
 async fn a_wrong_guess_with_the_right_attempt_key_gets_nothing() {
     let (codes, _) = codes_with_clock();
     let issued = issue(&codes).await;
