@@ -168,8 +168,9 @@ impl<S: AtomicStore> Budget<'_, S> {
     pub async fn succeed(&self, challenge: &Blob, proven: Proven) -> Result<(), CodeError> {
         self.update(|ledger, _| {
             ledger.spent.clear();
+            let free = ledger.free(self.tries_per_day);
             match (proven, ledger.kept_for(challenge)) {
-                (Proven::Open { tries }, Some(kept)) => kept.tries = tries,
+                (Proven::Open { tries }, Some(kept)) => kept.tries = tries.min(kept.tries + free),
                 _ => ledger.give_back(challenge),
             }
             Change::Write(())

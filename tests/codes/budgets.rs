@@ -70,6 +70,18 @@ async fn the_last_challenge_of_a_day_keeps_what_is_left() {
 }
 
 #[tokio::test]
+async fn a_lease_gives_a_challenge_no_more_than_the_day_leaves() {
+    let (store, _) = store_with_clock();
+    let codes = builder(store).tries(60).tries_per_day(100).accepted_risk(1e-5).build().unwrap();
+    let (_first, second) = (issue(&codes).await, issue(&codes).await);
+    guess_wrong(&codes, &second, 30).await;
+    let guess = codes.guess(handle(&second), second.code.reveal());
+    guess.lease(MINUTE).await.unwrap().abort().await.unwrap();
+    let status = codes.status(ANNA).await.unwrap();
+    assert_eq!((status.open, status.kept, status.spent, status.free), (2, 100, 0, 0));
+}
+
+#[tokio::test]
 async fn a_spent_guess_is_free_again_after_a_day_and_not_before() {
     let (codes, clock) = codes_with_clock();
     for _ in 0..4 {
