@@ -24,14 +24,69 @@ async fn a_success_clears_the_count() {
 }
 
 #[tokio::test]
-async fn a_success_leaves_nothing_behind() {
+async fn ten_minutes_after_a_success_nothing_is_left() {
     let (store, clock) = store_with_clock();
     let codes = builder(store.clone()).build().unwrap();
     let issued = issue(&codes).await;
     guess_wrong(&codes, &issued, 4).await;
     codes.redeem(handle(&issued), issued.code.reveal()).await.unwrap();
-    clock.advance(30 * SECOND);
+    clock.advance(10 * MINUTE);
     assert_eq!(store.count().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn who_asks_and_never_guesses_is_forgotten_soon_and_who_guesses_after_a_day() {
+    let (store, clock) = store_with_clock();
+    let codes = builder(store.clone()).build().unwrap();
+    for number in 0..10 {
+        codes.decoy(&format!("person-{number}@example.org")).await.unwrap();
+    }
+    guess_wrong(&codes, &issue(&codes).await, 1).await;
+    // The code's life, a minute for clocks that differ, and ten for the tombstone.
+    clock.advance(21 * MINUTE);
+    assert_eq!(store.count().await.unwrap(), 1);
+    clock.advance(DAY - 11 * MINUTE);
+    assert_eq!(store.count().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_late_guess_does_not_undo_what_came_after_a_revocation() {
+    let (memory, _) = store_with_clock();
+    let store = Arc::new(Watched::new(memory.clone()));
+    let (stranger, codes) =
+        (builder(store.clone()).build().unwrap(), builder(memory).build().unwrap());
+    let first = issue(&codes).await;
+    let mut second = None;
+    let meanwhile = async {
+        codes.revoke(ANNA).await.unwrap();
+        second = Some(issue(&codes).await);
+    };
+    let wrong = super::wrong(&first);
+    let late = stranger.redeem(handle(&first), &wrong);
+    assert_refused(store.hold_back(0, late, meanwhile).await);
+    assert_eq!(codes.status(ANNA).await.unwrap().kept, 5);
+    let second = second.unwrap();
+    codes.redeem(handle(&second), second.code.reveal()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_late_guess_does_not_undo_what_came_after_an_expiry() {
+    let (memory, clock) = store_with_clock();
+    let store = Arc::new(Watched::new(memory.clone()));
+    let (stranger, codes) =
+        (builder(store.clone()).build().unwrap(), builder(memory).build().unwrap());
+    let first = issue(&codes).await;
+    clock.advance(10 * MINUTE - MILLISECOND);
+    let mut second = None;
+    let meanwhile = async {
+        clock.advance(MINUTE + MILLISECOND);
+        second = Some(issue(&codes).await);
+    };
+    let wrong = super::wrong(&first);
+    let late = stranger.redeem(handle(&first), &wrong);
+    assert_refused(store.hold_back(0, late, meanwhile).await);
+    let second = second.unwrap();
+    codes.redeem(handle(&second), second.code.reveal()).await.unwrap();
 }
 
 #[tokio::test]
