@@ -7,7 +7,7 @@ use token_session::store::{AtomicStore, ManualClock, Memory, Store};
 
 use super::watched::Watched;
 use super::{
-    ANNA, DAY, HOUR, MILLISECOND, MINUTE, SECOND, assert_exhausted, assert_refused, dump, ring,
+    ANNA, HOUR, MILLISECOND, MINUTE, SECOND, assert_exhausted, assert_refused, dump, ring,
     store_with_clock, wait,
 };
 

@@ -2,7 +2,7 @@
 
 use token_session::KeyRing;
 use token_session::codes::{Codes, RecoveryCodes};
-use token_session::links::{BaseUrl, SignedLinks};
+use token_session::links::{BaseUrl, Binding, SignedLinks};
 
 use super::{
     ANNA, MINUTE, assert_refused, builder, guess_wrong, handle, issue, ring, store_with_clock,
@@ -111,7 +111,8 @@ async fn a_change_step_by_step_refuses_nobody() {
             SignedLinks::<u32>::builder("reset", base, ring).build().unwrap()
         };
         let link = links(issuer).new_link(&17).sign().unwrap();
-        links(redeemer).read(link.token()).unwrap();
+        let claim = links(redeemer).read(link.token()).unwrap();
+        assert_eq!(claim.accept(Binding::none()).unwrap(), 17);
     }
 }
 
