@@ -126,7 +126,8 @@ impl<T, S: AtomicStore, C: Codec<T>> SubjectCodes<T, S, C> {
         Err(CodeError::Contended { attempts: RETRIES })
     }
 
-    /// Uses a code: [`guess`](Self::guess) and [`redeem`](Guess::redeem) in one.
+    /// Uses a code: [`guess`](Self::guess) and [`redeem`](Guess::redeem) in one. Costs one round trip
+    /// more for each key of the ring before the one that the challenge was opened under.
     ///
     /// # Errors
     /// As [`Guess::redeem`].
