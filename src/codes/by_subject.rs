@@ -232,31 +232,40 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
         &self,
         lock: &Lock,
         left: Option<Found>,
-        mut challenge: Challenge,
+        challenge: Challenge,
     ) -> Result<Option<Made>, CodeError> {
         let (salt, budget) = (challenge.salt.clone(), challenge.budget_key(&lock.key)?);
         self.keep(&challenge, &budget).await?;
-        let made = match left {
+        let opened = match left {
             Some(left) => {
                 let mut found = Found { challenge, expires_in: Duration::ZERO, ..left };
                 self.write_code(lock, &mut found).await
             }
-            None => {
-                let made = self.add_code(lock, &mut challenge, Moment::START)?;
-                let lifetime = absolute(self.policy.lifetime + self.tombstone);
-                let record = NewRecord::new(stored::write(&challenge), lifetime);
-                let inserted = self.store.insert(&lock.key, &record).await?;
-                Ok(matches!(inserted, Inserted::Done { .. }).then_some(made))
-            }
+            None => self.insert_code(lock, challenge).await,
         };
-        match made {
-            // Another request came first, or the tombstone went a moment ago.
-            Ok(None) | Err(CodeError::Refused) => {
-                self.budget(&budget).give_back(&salt, Duration::ZERO).await?;
-                Ok(None)
-            }
-            made => made,
+        if !matches!(opened, Ok(Some(_))) {
+            // Nobody has the code, so nobody makes these guesses. Where the store does not take them
+            // back either, they are free again when the challenge would have ended.
+            let _ = self.budget(&budget).give_back(&salt, Duration::ZERO).await;
         }
+        match opened {
+            // The tombstone went a moment ago.
+            Err(CodeError::Refused) => Ok(None),
+            opened => opened,
+        }
+    }
+
+    /// Puts a challenge with its first code where nothing is. `None`: another request came first.
+    async fn insert_code(
+        &self,
+        lock: &Lock,
+        mut challenge: Challenge,
+    ) -> Result<Option<Made>, CodeError> {
+        let made = self.add_code(lock, &mut challenge, Moment::START)?;
+        let lifetime = absolute(self.policy.lifetime + self.tombstone);
+        let record = NewRecord::new(stored::write(&challenge), lifetime);
+        let inserted = self.store.insert(&lock.key, &record).await?;
+        Ok(matches!(inserted, Inserted::Done { .. }).then_some(made))
     }
 
     /// Adds a code to the open challenge of a subject, which is to be about `fresh` from now on.

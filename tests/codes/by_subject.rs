@@ -147,6 +147,18 @@ async fn racing_requests_for_a_code_open_one_challenge() {
 }
 
 #[tokio::test]
+async fn a_challenge_that_the_store_does_not_take_keeps_no_guesses() {
+    // There is room for the budget alone.
+    let codes = by_subject(Memory::builder().capacity(1).build(), &[1]);
+    for _ in 0..5 {
+        let answer = codes.issue(ANNA, &"payload".to_owned()).await;
+        assert!(matches!(answer, Err(CodeError::Store(_))), "{answer:?}");
+    }
+    let status = codes.status(ANNA).await.unwrap();
+    assert_eq!((status.open, status.kept, status.free), (0, 0, 20));
+}
+
+#[tokio::test]
 async fn a_revoked_code_is_refused() {
     let (store, _) = store_with_clock();
     let sent = by_subject(store.clone(), &[1]).issue(ANNA, &"payload".to_owned()).await.unwrap();
