@@ -703,7 +703,9 @@ found! {
         codes::a_racing_double_submit_gets_one_answer_twice,
         codes::of_racing_leases_one_is_taken,
         codes::of_racing_recovery_codes_one_is_used,
-        codes::a_link_is_used_as_often_as_it_has_uses;
+        codes::a_link_is_used_as_often_as_it_has_uses,
+        codes::of_racing_right_codes_of_a_subject_one_is_redeemed,
+        codes::of_racing_guesses_at_a_subject_five_are_compared;
     a_last_use_that_is_looked_for_then_removed_is_found: RemoveLooksThenRemoves =>
         codes::a_link_is_used_as_often_as_it_has_uses;
     a_revocation_of_others_is_found: RemoveOwnedEndsOthers =>

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use super::engine::Engine;
+use super::engine::{Engine, TOMBSTONE};
 use super::format::CodeFormat;
 use super::policy::{Policy, PolicyError};
 use super::{Codes, SubjectCodes};
@@ -161,7 +161,7 @@ impl<T, S: AtomicStore, C: Codec<T>> CodesBuilder<T, S, C> {
     /// # Errors
     /// What the policy would allow too much of, with the computation.
     pub fn build(self) -> Result<Codes<T, S, C>, PolicyError> {
-        self.engine().map(Codes)
+        self.engine(Duration::ZERO).map(Codes)
     }
 
     /// Codes that are redeemed without a handle.
@@ -174,7 +174,7 @@ impl<T, S: AtomicStore, C: Codec<T>> CodesBuilder<T, S, C> {
             let what = "codes without a handle";
             return Err(PolicyError::NoKeyRing { what });
         }
-        self.engine().map(SubjectCodes)
+        self.engine(TOMBSTONE).map(SubjectCodes)
     }
 
     /// Links that stand for codes, and lead to `base`.
@@ -186,12 +186,13 @@ impl<T, S: AtomicStore, C: Codec<T>> CodesBuilder<T, S, C> {
         Ok(SignInLinks::new(codes, base))
     }
 
-    fn engine(self) -> Result<Arc<Engine<T, S, C>>, PolicyError> {
+    fn engine(self, tombstone: Duration) -> Result<Arc<Engine<T, S, C>>, PolicyError> {
         Ok(Arc::new(Engine {
             store: self.store,
             codec: self.codec,
             policy: self.policy.checked()?,
             ring: self.ring,
+            tombstone,
             compared: AtomicU64::new(0),
             payload: PhantomData,
         }))

@@ -44,7 +44,8 @@ pub enum CodeError {
         /// How long to wait, in whole seconds: what the `Retry-After` header takes.
         retry_after: Duration,
     },
-    /// The code is right, and another request is acting on it. Ask again when its lease has ended.
+    /// Another request is acting on the code: the code is right, or another one was asked for without
+    /// a handle. Ask again when the lease has ended.
     #[error("another request is using this code; try again in {} seconds", retry_after.as_secs())]
     Busy {
         /// What the lease has left, in whole seconds.

@@ -165,17 +165,12 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
             if found.is_used() {
                 return Err(CodeError::Refused);
             }
-            self.check_cool_down(&found)?;
-            let budget = self.budget(&found.budget);
-            match budget.prolong(&found.challenge.salt, self.policy.lifetime).await? {
+            match self.prolong(&found).await? {
                 Charge::Done => {}
                 Charge::Exhausted => return Err(CodeError::Exhausted),
                 Charge::Ended => return Err(CodeError::Refused),
             }
-            let made = self.add_code(lock, &mut found.challenge, found.now)?;
-            // A lease may be longer than a code's life.
-            let lifetime = self.policy.lifetime.max(found.expires_in);
-            if self.write(&lock.key, &found, lifetime).await?.is_some() {
+            if let Some(made) = self.write_code(lock, &mut found).await? {
                 return Ok((found, made));
             }
             backoff.wait().await;
@@ -183,7 +178,27 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
         Err(CodeError::Contended { attempts: RETRIES })
     }
 
-    pub fn check_cool_down(&self, found: &Found) -> Result<(), CodeError> {
+    /// Keeps a challenge's guesses for another code of it, the cool-down being over.
+    pub async fn prolong(&self, found: &Found) -> Result<Charge, CodeError> {
+        self.check_cool_down(found)?;
+        let budget = self.budget(&found.budget);
+        budget.prolong(&found.challenge.salt, self.policy.lifetime).await
+    }
+
+    /// Writes a challenge over what was found, with one more code. `None`: another request came
+    /// first.
+    pub async fn write_code(
+        &self,
+        lock: &Lock,
+        found: &mut Found,
+    ) -> Result<Option<Made>, CodeError> {
+        let made = self.add_code(lock, &mut found.challenge, found.now)?;
+        // A lease may be longer than a code's life.
+        let lifetime = self.policy.lifetime.max(found.expires_in);
+        Ok(self.write(&lock.key, found, lifetime).await?.map(|_| made))
+    }
+
+    fn check_cool_down(&self, found: &Found) -> Result<(), CodeError> {
         let since = found.now.since(found.challenge.sent);
         match self.policy.resend_after.checked_sub(since) {
             Some(wait) if !wait.is_zero() => {
@@ -201,7 +216,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
         found: &Found,
         lifetime: Duration,
     ) -> Result<Option<Version>, CodeError> {
-        let lifetime = absolute(lifetime);
+        let lifetime = absolute(lifetime + self.tombstone);
         let write = Write {
             expected: Some(found.version),
             lifetime: Some(&lifetime),

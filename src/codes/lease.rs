@@ -57,7 +57,8 @@ pub struct Lease<T, S, C> {
 }
 
 impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
-    /// Uses the code, the action being done. May be called again after an error. 3 round trips.
+    /// Uses the code, the action being done. May be called again after an error. 3 round trips,
+    /// and one more without a handle.
     ///
     /// # Errors
     /// [`LeaseLost`](CodeError::LeaseLost) when the lease had ended and the code expired, or another
@@ -78,7 +79,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
     }
 
     /// Lets go of the code, the action having failed: it is good again until it expires. One round
-    /// trip. A lease that has ended anyway is no error.
+    /// trip, and one more without a handle. A lease that has ended anyway is no error.
     ///
     /// # Errors
     /// The store's.
@@ -103,6 +104,14 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
         lifetime: impl Fn(&Found) -> Duration,
     ) -> Result<bool, CodeError> {
         let (key, mut found) = (&self.key, self.found.clone());
+        // A lease may be held for longer than a tombstone stays, and the subject have another
+        // challenge by then, of the same version.
+        if !self.engine.tombstone.is_zero() {
+            found = match self.engine.load(key).await? {
+                Some(found) => found,
+                None => return Ok(false),
+            };
+        }
         let mut backoff = Backoff::new();
         for _ in 0..RETRIES {
             match &found.challenge.state {

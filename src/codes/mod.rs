@@ -43,6 +43,14 @@
 //! against it. Without a [key of the application](CodesBuilder::key_ring) an address can: whether it is
 //! one of the subjects.
 //!
+//! # What stays in the store, and for how long?
+//! A challenge stays as long as its codes are good, a used one for 30 seconds. The guesses of a
+//! subject stay for a day, and what a challenge keeps of them for a minute more than its codes. Where
+//! the key is made of the subject, which are the budgets, [`SubjectCodes`] and [`RecoveryCodes`], a
+//! record stays for 10 minutes after that, a challenge with its payload, or for 10 minutes after it was
+//! revoked, with nothing in it: without it, a request that is still under way could bring back what has
+//! ended.
+//!
 //! # What do logs and metrics tell?
 //! With the features `tracing` and `metrics` every operation has a span `token_session`, a counter
 //! `token_session_operations_total` and a histogram `token_session_operation_seconds`, as those of

@@ -131,6 +131,10 @@ macro_rules! conformance_suite {
                 all_codes_of_a_subject_are_revoked
                 of_racing_recovery_codes_one_is_used
                 a_link_is_used_as_often_as_it_has_uses
+                of_racing_right_codes_of_a_subject_one_is_redeemed
+                of_racing_guesses_at_a_subject_five_are_compared
+                a_subjects_revoked_code_stays_dead_whatever_races
+                a_revoked_set_stays_dead_whatever_races
             }
         }
     };
