@@ -737,7 +737,7 @@ found! {
     a_code_or_a_link_under_a_wrong_key_is_found: LoadFindsAnother =>
         abuse::a_code_of_another_purpose_is_refused_and_stays_good,
         abuse::a_link_of_another_purpose_is_refused_and_stays_good,
-        abuse::a_truncated_or_padded_link_is_refused_and_costs_no_use,
+        abuse::a_cut_or_padded_link_is_refused_and_stays_good,
         attacks::nothing_in_a_dump_redeems;
     a_day_that_is_forgotten_too_soon_is_found: ReplaceKeepsTheLifetime =>
         attacks::thirty_days_of_guesses_stay_within_the_budget;

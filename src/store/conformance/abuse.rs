@@ -175,9 +175,7 @@ pub async fn a_link_of_another_purpose_is_refused_and_stays_good<H: Harness<Stor
 }
 
 /// What mail programs and scanners make of a link is no link, and costs no use.
-pub async fn a_truncated_or_padded_link_is_refused_and_costs_no_use<
-    H: Harness<Store: AtomicStore>,
->(
+pub async fn a_cut_or_padded_link_is_refused_and_stays_good<H: Harness<Store: AtomicStore>>(
     harness: &H,
 ) {
     let links = links(harness).await;

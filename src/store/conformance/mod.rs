@@ -146,7 +146,7 @@ macro_rules! conformance_suite {
                 a_megabyte_is_refused
                 a_replayed_link_is_refused
                 a_link_of_another_purpose_is_refused_and_stays_good
-                a_truncated_or_padded_link_is_refused_and_costs_no_use
+                a_cut_or_padded_link_is_refused_and_stays_good
                 a_link_ends_with_its_lifetime
             }
             attacks {
