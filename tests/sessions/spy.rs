@@ -30,8 +30,10 @@ impl<S> Spy<S> {
     }
 
     fn call(&self) -> Result<&S> {
+        // Read first: who sees that it was called may set it for the next call.
+        let is_down = self.down.load(Ordering::SeqCst);
         self.calls.fetch_add(1, Ordering::SeqCst);
-        if self.down.load(Ordering::SeqCst) {
+        if is_down {
             return Err(StoreError::new(StoreErrorKind::Unavailable, "the spy plays dead"));
         }
         Ok(&self.inner)

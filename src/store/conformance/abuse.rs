@@ -29,6 +29,9 @@ use crate::codes::{CodeError, Codes};
 use crate::links::{LinkError, Links};
 use crate::store::{AtomicStore, Store};
 
+/// The attempt key of a form.
+const FORM: &str = "a random text of form 17";
+
 /// A code is good once.
 pub async fn a_replayed_code_is_refused<H: Harness<Store: AtomicStore>>(harness: &H) {
     let codes = codes(harness).await;
@@ -86,15 +89,15 @@ pub async fn a_double_click_gets_the_first_answer_again<H: Harness<Store: Atomic
 ) {
     let codes = codes(harness).await;
     let (handle, code) = issue(&codes, 0).await;
-    let submit = || codes.guess(&handle, &code).attempt("form 17");
+    let submit = || codes.guess(&handle, &code).attempt(FORM);
     let (first, second) = (submit().redeem().await.unwrap(), submit().redeem().await.unwrap());
     assert_eq!((first.repeated, second.repeated), (false, true));
     assert_eq!((first.payload, first.receipt), (second.payload, second.receipt));
     let wrong = another_than(&code);
     for replay in [
         codes.guess(&handle, &code),
-        codes.guess(&handle, &code).attempt("form 18"),
-        codes.guess(&handle, &wrong).attempt("form 17"),
+        codes.guess(&handle, &code).attempt("a random text of form 18"),
+        codes.guess(&handle, &wrong).attempt(FORM),
     ] {
         assert_eq!(outcome(replay.redeem().await), Outcome::Refused);
     }
@@ -112,7 +115,7 @@ pub async fn an_expired_code_stays_dead<H: Harness<Store: AtomicStore>>(harness:
     let (handle, code) = issue(&codes, 0).await;
     outlive_moment(harness).await;
     for _ in 0..2 {
-        let submit = codes.guess(&handle, &code).attempt("form 17");
+        let submit = codes.guess(&handle, &code).attempt(FORM);
         assert_eq!(outcome(submit.redeem().await), Outcome::Refused);
         let lease = codes.guess(&handle, &code).lease(HOUR / 6).await;
         assert!(matches!(lease, Err(CodeError::Refused)), "{lease:?}");

@@ -21,6 +21,9 @@ use crate::record::{Meta, Record, Timestamp};
 use crate::store::{AtomicStore, Store};
 use crate::token::{Key, Token};
 
+/// The attempt key of a form.
+const FORM: &str = "a random text of form 17";
+
 /// A store's dump has no handle, no code, no link and no subject, as it is or encoded.
 pub async fn a_dump_tells_no_secret<H: Harness<Store: AtomicStore>>(harness: &H) {
     let store = fresh(harness).await;
@@ -46,7 +49,7 @@ pub async fn nothing_in_a_dump_redeems<H: Harness<Store: AtomicStore>>(harness: 
     let link = links.create(&"report.pdf".to_owned()).await.unwrap().link;
     let mut values = words(&dump_of(&store).await);
     values.retain(|word| word.len() > 20);
-    // The challenge's key, subject, salt, MAC and link, and the key of the link that is stored.
+    // The challenge's key, subject, salt, MAC and link, and the key of the other link.
     assert!(values.len() >= 6, "{values:?}");
     for word in values {
         assert_eq!(outcome(codes.redeem(&word, &code).await), Outcome::Refused, "{word:?}");
@@ -144,16 +147,16 @@ async fn put_some_of_everything<S: AtomicStore>(store: &Arc<S>) -> Vec<String> {
                 assert_eq!(outcome(guess), Outcome::Refused);
             }
             2 => {
-                codes.guess(&handle, &code).attempt("form 17").redeem().await.unwrap();
+                codes.guess(&handle, &code).attempt(FORM).redeem().await.unwrap();
             }
             _ => {
-                let guess = codes.guess(&handle, &code).attempt("form 17");
+                let guess = codes.guess(&handle, &code).attempt(FORM);
                 assert!(guess.lease(HOUR / 6).await.is_ok());
             }
         }
         secrets.extend([handle, code]);
     }
-    secrets.push("form 17".to_owned());
+    secrets.push(FORM.to_owned());
 
     let sign_in = Codes::<String>::builder("sign-in").store(store.clone());
     let sign_in = sign_in.build_with_links(base()).unwrap();
@@ -161,18 +164,24 @@ async fn put_some_of_everything<S: AtomicStore>(store: &Arc<S>) -> Vec<String> {
     let handle = issued.challenge.handle.reveal();
     let link = issued.link.token();
     secrets.extend([handle, link, issued.code.reveal()].map(str::to_owned));
-    // The link names its challenge, which is no secret, before its own.
+    // What leads to the challenge, and the secret of the code.
     let bytes = URL_SAFE_NO_PAD.decode(link).unwrap();
-    secrets.push(URL_SAFE_NO_PAD.encode(&bytes[32..]));
+    secrets.extend([&bytes[..32], &bytes[32..]].map(|part| URL_SAFE_NO_PAD.encode(part)));
 
-    let ring = KeyRing::new(1, b"the suite's key, thirty-two bytes long").unwrap();
-    let recovery = RecoveryCodes::new("recovery", 2, ring, store.clone()).unwrap();
+    const KEY: &str = "the suite's key, thirty-two bytes long";
+    secrets.push(KEY.to_owned());
+    let ring = || KeyRing::new(1, KEY.as_bytes()).unwrap();
+    let recovery = RecoveryCodes::new("recovery", 2, ring(), store.clone()).unwrap();
     let recovery = recovery.generate(&subject(5)).await.unwrap();
     secrets.extend(recovery.iter().map(|code| code.reveal().to_owned()));
+    let pairing = Codes::<String>::builder("pairing").key_ring(ring()).store(store.clone());
+    let pairing = pairing.build_by_subject().unwrap();
+    let sent = pairing.issue(&subject(5), &"payload 5".to_owned()).await.unwrap();
+    secrets.push(sent.code.reveal().to_owned());
 
     let links = links_on(store.clone());
-    let payload = "report.pdf".to_owned();
-    let new = links.new_link(&payload).subject("user-5@example.org").resource("file-17");
+    let (payload, owner) = ("report.pdf".to_owned(), subject(5));
+    let new = links.new_link(&payload).subject(&owner).resource("file-17");
     secrets.push(new.create().await.unwrap().link.token().to_owned());
     secrets.push("file-17".to_owned());
     secrets
