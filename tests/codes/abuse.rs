@@ -14,7 +14,7 @@
 
 use std::sync::Arc;
 
-use token_session::codes::{CodeError, Codes};
+use token_session::codes::CodeError;
 use token_session::store::{Memory, Store, StoreErrorKind, Write};
 use token_session::{Token, TokenSession};
 
