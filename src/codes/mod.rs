@@ -78,6 +78,8 @@ mod odds;
 mod policy;
 mod recovery;
 mod redeem;
+#[cfg(any(test, feature = "conformance"))]
+pub(crate) mod stolen;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 
-use super::{Harness, how_many, moment_of, outlive_moment, race};
+use super::{Harness, fresh, how_many, moment_of, outlive_moment, race};
 use crate::codes::{CodeError, Codes, RecoveryCodes, SubjectCodes};
 use crate::key_ring::KeyRing;
 use crate::links::{BaseUrl, LinkError, Links};
 use crate::store::AtomicStore;
 
-type OnStore<S> = Codes<String, S>;
+type OnStore<S> = Codes<String, Arc<S>>;
+
+/// What the suite's codes and links are for.
+pub(super) const PURPOSE: &str = "conformance";
 
 /// Of any number of racing requests with the right code, one redeems it.
 pub async fn of_racing_right_codes_one_is_redeemed<H: Harness<Store: AtomicStore>>(harness: &H) {
@@ -135,9 +138,9 @@ pub async fn of_racing_leases_one_is_taken<H: Harness<Store: AtomicStore>>(harne
 
 /// A code ends with its lifetime, on the store's clock.
 pub async fn a_code_ends_with_its_lifetime<H: Harness<Store: AtomicStore>>(harness: &H) {
-    let codes = Codes::<String>::builder("conformance")
+    let codes = Codes::<String>::builder(PURPOSE)
         .lifetime(moment_of(harness))
-        .store(harness.store().await)
+        .store(fresh(harness).await)
         .build()
         .unwrap();
     let (handle, code) = issue(&codes, 0).await;
@@ -179,9 +182,7 @@ pub async fn of_racing_recovery_codes_one_is_used<H: Harness<Store: AtomicStore>
 
 /// A link of N uses is used N times, however many follow it at once.
 pub async fn a_link_is_used_as_often_as_it_has_uses<H: Harness<Store: AtomicStore>>(harness: &H) {
-    let base = BaseUrl::path("https://example.org/downloads/").unwrap();
-    let store = harness.store().await;
-    let links = Links::<String>::builder("conformance", base).store(store).build().unwrap();
+    let links = links(harness).await;
     for uses in [1, 10] {
         let payload = format!("good for {uses}");
         let link =
@@ -296,7 +297,7 @@ pub async fn a_revoked_set_stays_dead_whatever_races<H: Harness<Store: AtomicSto
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+pub(super) enum Outcome {
     Redeemed,
     Refused,
     Exhausted,
@@ -304,7 +305,7 @@ enum Outcome {
     Failed,
 }
 
-fn outcome<T>(answer: Result<T, CodeError>) -> Outcome {
+pub(super) fn outcome<T>(answer: Result<T, CodeError>) -> Outcome {
     match answer {
         Ok(_) => Outcome::Redeemed,
         Err(CodeError::Refused) => Outcome::Refused,
@@ -314,8 +315,12 @@ fn outcome<T>(answer: Result<T, CodeError>) -> Outcome {
     }
 }
 
-async fn codes<H: Harness<Store: AtomicStore>>(harness: &H) -> OnStore<H::Store> {
-    Codes::builder("conformance").store(harness.store().await).build().unwrap()
+pub(super) fn link_outcome<T>(answer: Result<T, LinkError>) -> Outcome {
+    match answer {
+        Ok(_) => Outcome::Redeemed,
+        Err(LinkError::Refused) => Outcome::Refused,
+        Err(_) => Outcome::Failed,
+    }
 }
 
 fn ring() -> KeyRing {
@@ -323,21 +328,43 @@ fn ring() -> KeyRing {
 }
 
 async fn by_subject<H: Harness<Store: AtomicStore>>(harness: &H) -> SubjectCodes<String, H::Store> {
-    let codes = Codes::builder("conformance").store(harness.store().await).key_ring(ring());
+    let codes = Codes::builder(PURPOSE).store(harness.store().await).key_ring(ring());
     codes.build_by_subject().unwrap()
 }
 
 async fn recovery<H: Harness<Store: AtomicStore>>(harness: &H) -> Arc<RecoveryCodes<H::Store>> {
     let store = harness.store().await;
-    Arc::new(RecoveryCodes::new("conformance", 3, ring(), store).unwrap())
+    Arc::new(RecoveryCodes::new(PURPOSE, 3, ring(), store).unwrap())
 }
 
-fn subject(number: usize) -> String {
+pub(super) async fn codes<H: Harness<Store: AtomicStore>>(harness: &H) -> OnStore<H::Store> {
+    codes_on(fresh(harness).await)
+}
+
+pub(super) fn codes_on<S: AtomicStore>(store: Arc<S>) -> OnStore<S> {
+    Codes::builder(PURPOSE).store(store).build().unwrap()
+}
+
+pub(super) fn base() -> BaseUrl {
+    BaseUrl::path("https://example.org/downloads/").unwrap()
+}
+
+pub(super) async fn links<H: Harness<Store: AtomicStore>>(
+    harness: &H,
+) -> Links<String, Arc<H::Store>> {
+    links_on(fresh(harness).await)
+}
+
+pub(super) fn links_on<S: AtomicStore>(store: Arc<S>) -> Links<String, Arc<S>> {
+    Links::builder(PURPOSE, base()).store(store).build().unwrap()
+}
+
+pub(super) fn subject(number: usize) -> String {
     format!("user-{number}@example.org")
 }
 
 /// A code for a subject of this number, and its handle.
-async fn issue<S: AtomicStore>(codes: &OnStore<S>, number: usize) -> (String, String) {
+pub(super) async fn issue<S: AtomicStore>(codes: &OnStore<S>, number: usize) -> (String, String) {
     let issued = codes.issue(&subject(number), &format!("payload {number}")).await.unwrap();
     let handle = issued.challenge.handle.reveal().to_owned();
     (handle, issued.code.reveal().to_owned())
@@ -354,7 +381,7 @@ async fn issue_to<S: AtomicStore>(
 }
 
 /// A code that this one is not.
-fn another_than(code: &str) -> String {
+pub(super) fn another_than(code: &str) -> String {
     let (first, rest) = code.split_at(1);
     format!("{}{rest}", if first == "0" { '1' } else { '0' })
 }
