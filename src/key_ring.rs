@@ -10,19 +10,33 @@ use zeroize::Zeroizing;
 
 /// Secrets of the application, each under a number: the first one signs, all of them verify.
 ///
-/// Keep them where the store's dump does not go: in the configuration, not in the database. To
-/// change one, make a ring whose first key is the new one and keep the old one
-/// [verifying](Self::and_verify) until the last code or link that it signed has expired; then leave
-/// it out, and what it signed is refused.
+/// Keep them where the store's dump does not go: in the configuration, not in the database.
+///
+/// # How is a key changed?
+/// In three steps, each of which has to reach every process before the next one begins. First
+/// everywhere the new key verifies; then it signs, and the old one still verifies; when the last code
+/// or link that the old one signed has expired, it is left out, and what it signed is refused.
 ///
 /// ```
 /// use token_session::KeyRing;
 ///
-/// let ring = KeyRing::new(2, b"32 random bytes, made this spring")?
-///     .and_verify(1, b"32 random bytes, made last autumn")?;
-/// assert_eq!(format!("{ring:?}"), "KeyRing { signs: 2, verifies: [2, 1] }");
+/// let (old, new) = (b"32 random bytes, made last autumn", b"32 random bytes, made this spring");
+/// let before = KeyRing::new(1, old)?;
+/// let first = KeyRing::new(1, old)?.and_verify(2, new)?;
+/// let second = KeyRing::new(2, new)?.and_verify(1, old)?;
+/// let third = KeyRing::new(2, new)?;
+/// assert_eq!(format!("{first:?}"), "KeyRing { signs: 1, verifies: [1, 2] }");
+/// assert_eq!(format!("{second:?}"), "KeyRing { signs: 2, verifies: [2, 1] }");
 /// # Ok::<(), token_session::KeyRingError>(())
 /// ```
+///
+/// Without the first step, a process that was not yet told of the new key meets what it signed:
+/// it refuses a right code, and charges the guess; it refuses a right link; and to revoke what a
+/// subject has leaves what the new key signed.
+///
+/// Guesses are counted under the key that signs. So in the second step each subject's day begins
+/// anew, and while some processes sign with the one key and some with the other, there are two
+/// counts: around a change a subject may see twice the guesses of a day.
 #[derive(Clone)]
 pub struct KeyRing(Arc<Vec<(u32, Zeroizing<Vec<u8>>)>>);
 
@@ -31,7 +45,7 @@ impl KeyRing {
     /// 3, discourages shorter ones).
     pub const MIN_BYTES: usize = 32;
 
-    /// A ring of one key.
+    /// A ring of one key, which signs.
     ///
     /// # Errors
     /// Fewer than [`MIN_BYTES`](Self::MIN_BYTES) bytes.
@@ -39,7 +53,7 @@ impl KeyRing {
         Self(Arc::default()).and_verify(id, secret)
     }
 
-    /// With an older key, which verifies what it once signed.
+    /// With a further key, which signs nothing: an older one, or one that is to sign soon.
     ///
     /// # Errors
     /// Fewer than [`MIN_BYTES`](Self::MIN_BYTES) bytes, or a number that the ring has already.

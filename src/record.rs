@@ -225,7 +225,8 @@ impl Version {
     }
 }
 
-/// The account that a session belongs to: an application's own user id.
+/// The account that a session belongs to: an application's own user id. Let no account have a name
+/// that begins with `token-session:`, as codes and links that are in the same store have such ones.
 ///
 /// ```
 /// use token_session::Owner;

@@ -93,9 +93,11 @@ pub(crate) fn whole_seconds(wait: Duration) -> Duration {
     Duration::from_secs(seconds.max(1))
 }
 
-/// The owner that stands for a digest.
+/// The owner that stands for a digest. No account has such a name, so that none lists or ends what
+/// is another's where codes and sessions share a store.
 pub(crate) fn owner_of(digest: &Key) -> Owner {
-    Owner::new(digest.to_string()).unwrap_or_else(|_| unreachable!("43 characters of base64url"))
+    Owner::new(format!("token-session:{digest}"))
+        .unwrap_or_else(|_| unreachable!("14 letters and 43 characters of base64url"))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 enum Fault {
     ClockStandsStill,
     OneStoreForAll,
+    ChangesAreLost,
     // insert
     InsertWritesTwice,
     InsertOverwrites,
@@ -36,6 +37,7 @@ enum Fault {
     LoadNeverTouches,
     LoadShowsTheRecordBeforeTheTouch,
     LoadIsStale,
+    LoadFindsAnother,
     TouchIgnoresTheInterval,
     TouchIgnoresTheTenth,
     TouchForgetsTheDeadline,
@@ -260,6 +262,10 @@ impl Store for FaultyStore {
                 self.inner.insert(key, &record).await?;
             }
             (LoadShowsTheRecordBeforeTheTouch, ..) => return Ok(before),
+            (LoadFindsAnother, _, None) => {
+                let any = self.inner.scan(None, 1).await?.records.into_iter().next();
+                return Ok(any.map(|(_, record)| record));
+            }
             (LoadIsStale, ..) => {
                 let mut replica = self.replica.lock().await;
                 replica.0 += 1;
@@ -320,6 +326,9 @@ impl Store for FaultyStore {
             (ReplaceDeniesWhatItWrote, Some(_)) if write.expected.is_some() => {
                 self.inner.replace(key, &write).await?;
                 return Ok(Replaced::Conflict);
+            }
+            (ChangesAreLost, Some(before)) => {
+                return Ok(Replaced::Done(before.meta.version.next()));
             }
             (ReplaceWritesDataLast, Some(before)) => {
                 let first = Write { data: before.data, ..write.clone() };
@@ -397,6 +406,10 @@ impl Store for FaultyStore {
             RemoveIsAlwaysDone => {
                 self.inner.remove(key, condition).await?;
                 Ok(Removed::Done)
+            }
+            ChangesAreLost => {
+                let found = self.inner.load(key, Touch::No).await?;
+                Ok(found.map_or(Removed::Missing, |_| Removed::Done))
             }
             _ => self.inner.remove(key, condition).await,
         }
@@ -521,6 +534,9 @@ found! {
         administration::a_scan_lists_every_live_record_once;
     a_namespace_that_is_shared_is_found: OneStoreForAll =>
         administration::stores_do_not_see_each_other;
+    a_change_that_is_lost_is_found: ChangesAreLost =>
+        replace::a_write_changes_the_data_and_the_version_alone,
+        remove::a_removed_record_is_gone;
 
     an_insert_that_is_two_writes_is_found: InsertWritesTwice =>
         insert::a_new_record_is_of_the_first_version_created_and_seen_now;
@@ -693,7 +709,9 @@ found! {
         administration::there_are_1_to_1024_partitions;
 
     a_code_that_never_ends_is_found: ClockStandsStill =>
-        codes::a_code_ends_with_its_lifetime;
+        codes::a_code_ends_with_its_lifetime,
+        abuse::an_expired_code_stays_dead,
+        abuse::a_link_ends_with_its_lifetime;
     a_first_guess_budget_that_is_looked_for_then_written_is_found: InsertLooksThenWrites =>
         codes::racing_challenges_keep_no_more_than_a_day;
     a_code_that_is_looked_at_then_used_is_found: ReplaceLooksThenWrites =>
@@ -703,9 +721,30 @@ found! {
         codes::a_racing_double_submit_gets_one_answer_twice,
         codes::of_racing_leases_one_is_taken,
         codes::of_racing_recovery_codes_one_is_used,
-        codes::a_link_is_used_as_often_as_it_has_uses;
+        codes::a_link_is_used_as_often_as_it_has_uses,
+        codes::of_racing_right_codes_of_a_subject_one_is_redeemed,
+        codes::of_racing_guesses_at_a_subject_five_are_compared;
     a_last_use_that_is_looked_for_then_removed_is_found: RemoveLooksThenRemoves =>
         codes::a_link_is_used_as_often_as_it_has_uses;
     a_revocation_of_others_is_found: RemoveOwnedEndsOthers =>
         codes::all_codes_of_a_subject_are_revoked;
+    a_dead_code_that_comes_back_is_found: LoadMakesRecords =>
+        abuse::an_expired_code_stays_dead;
+    a_code_or_a_link_whose_use_is_lost_is_found: ChangesAreLost =>
+        abuse::a_replayed_code_is_refused,
+        abuse::a_code_of_another_challenge_is_refused_and_charged,
+        abuse::a_double_click_gets_the_first_answer_again,
+        abuse::a_replayed_link_is_refused,
+        attacks::thirty_days_of_guesses_stay_within_the_budget;
+    a_code_or_a_link_under_a_wrong_key_is_found: LoadFindsAnother =>
+        abuse::a_code_of_another_purpose_is_refused_and_stays_good,
+        abuse::a_link_of_another_purpose_is_refused_and_stays_good,
+        abuse::a_cut_or_padded_link_is_refused_and_stays_good,
+        attacks::nothing_in_a_dump_redeems;
+    a_day_that_is_forgotten_too_soon_is_found: ReplaceKeepsTheLifetime =>
+        attacks::thirty_days_of_guesses_stay_within_the_budget;
+    a_dump_of_a_part_is_found: ScanEndsEarly =>
+        attacks::a_dump_tells_no_secret,
+        attacks::nothing_in_a_dump_redeems,
+        attacks::offline_trials_on_a_dump_confirm_no_code;
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use token_session::store::Sqlite;
 use token_session::store::conformance::Harness;
 
+#[path = "store_sqlite/clock.rs"]
+mod clock;
 #[path = "store_sqlite/faults.rs"]
 mod faults;
 #[path = "store_sqlite/folder.rs"]

@@ -3,17 +3,17 @@
 //! One record a subject and purpose is the only place where guesses are counted. A challenge *keeps*
 //! its guesses when it is issued, so nobody else can spend them; each guess is *charged* before it
 //! is compared; what a challenge did not spend goes back when it ends. All of it is compare-and-swap
-//! on that record: of any number of racing guesses no more are charged than there are.
+//! on that record: of any number of racing guesses no more are charged than there are. The record is
+//! never removed, and outlives what it counts, or the swap would not know it from the next one.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::engine::RETRIES;
+use super::engine::{RETRIES, TOMBSTONE, absolute};
 use super::error::CodeError;
 use crate::manager::retry::Backoff;
-use crate::record::Lifetime;
-use crate::store::{AtomicStore, Condition, Inserted, NewRecord, Removed, Replaced, Touch, Write};
+use crate::store::{AtomicStore, Inserted, NewRecord, Replaced, Touch, Write};
 use crate::stored::{self, Blob, Moment, whole_seconds};
 use crate::token::Key;
 
@@ -42,6 +42,10 @@ struct Kept {
 }
 
 /// A subject's state without secrets: for an administrator, or to warn a person.
+///
+/// It is what the subject's own budget holds. Not in it are the challenges of [known
+/// devices](super::Codes::issue_from_device), which have budgets of their own, and what was issued or
+/// guessed while another key of the [ring](super::CodesBuilder::key_ring) signed.
 ///
 /// ```
 /// use token_session::codes::Codes;
@@ -168,8 +172,9 @@ impl<S: AtomicStore> Budget<'_, S> {
     pub async fn succeed(&self, challenge: &Blob, proven: Proven) -> Result<(), CodeError> {
         self.update(|ledger, _| {
             ledger.spent.clear();
+            let free = ledger.free(self.tries_per_day);
             match (proven, ledger.kept_for(challenge)) {
-                (Proven::Open { tries }, Some(kept)) => kept.tries = tries,
+                (Proven::Open { tries }, Some(kept)) => kept.tries = tries.min(kept.tries + free),
                 _ => ledger.give_back(challenge),
             }
             Change::Write(())
@@ -202,6 +207,9 @@ impl<S: AtomicStore> Budget<'_, S> {
     /// Gives back what all challenges keep. What was spent stays spent.
     pub async fn give_all_back(&self) -> Result<(), CodeError> {
         self.update(|ledger, _| {
+            if ledger.kept.is_empty() {
+                return Change::Leave(());
+            }
             ledger.kept.clear();
             Change::Write(())
         })
@@ -229,8 +237,6 @@ impl<S: AtomicStore> Budget<'_, S> {
         &self,
         mut change: impl FnMut(&mut Ledger, Moment) -> Change<R>,
     ) -> Result<R, CodeError> {
-        // Each write begins the record's life anew, so it outlives every guess that it counts.
-        let lifetime = Lifetime::absolute(DAY + GRACE).unwrap_or_else(|_| unreachable!("a day"));
         let mut backoff = Backoff::new();
         for _ in 0..RETRIES {
             let found = self.store.load(self.key, Touch::No).await?;
@@ -245,13 +251,8 @@ impl<S: AtomicStore> Budget<'_, S> {
                 Change::Leave(result) => return Ok(result),
                 Change::Write(result) => result,
             };
+            let lifetime = absolute(ledger.end(now).since(now) + TOMBSTONE);
             let written = match &found {
-                // A subject without a guess to count leaves nothing behind.
-                Some(record) if ledger.is_empty() => {
-                    let condition = Condition::Version(record.meta.version);
-                    self.store.remove(self.key, condition).await? == Removed::Done
-                }
-                None if ledger.is_empty() => true,
                 Some(record) => {
                     let write = Write {
                         expected: Some(record.meta.version),
@@ -283,8 +284,11 @@ impl Ledger {
         self.kept.retain(|kept| kept.until > now);
     }
 
-    fn is_empty(&self) -> bool {
-        self.spent.is_empty() && self.kept.is_empty()
+    /// When the last of it is over.
+    fn end(&self, now: Moment) -> Moment {
+        let spent = self.spent.iter().map(|spent| *spent + DAY);
+        let kept = self.kept.iter().map(|kept| kept.until);
+        spent.chain(kept).max().unwrap_or(now)
     }
 
     fn kept_for(&mut self, challenge: &Blob) -> Option<&mut Kept> {

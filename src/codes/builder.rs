@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use super::engine::Engine;
+use super::engine::{Engine, TOMBSTONE};
 use super::format::CodeFormat;
 use super::policy::{Policy, PolicyError};
 use super::{Codes, SubjectCodes};
@@ -115,15 +115,17 @@ impl<T, S, C> CodesBuilder<T, S, C> {
         self
     }
 
-    /// The largest payload, encoded, in bytes. Default: 4096.
+    /// The largest payload, encoded, in bytes. Default: 4096. A larger one is an
+    /// [error](super::CodeError::TooLarge) before anything is sent to the store.
     pub fn max_payload(mut self, bytes: usize) -> Self {
         self.policy.max_payload = bytes;
         self
     }
 
-    /// Keys of the application: codes and subjects are hashed under the first one too. A dump of the
-    /// store then tells nothing of who has the handle's secret, and addresses cannot be tried
-    /// against it. After a change of the first key the day's count of each subject begins anew.
+    /// Keys of the application: codes and subjects are hashed under the first one too. Then not even
+    /// who has a handle can try codes against a dump of the store, and nobody can try addresses
+    /// against the digests in it; payloads are as readable as before. After a change of the first key
+    /// the day's count of each subject begins anew.
     pub fn key_ring(mut self, ring: KeyRing) -> Self {
         self.ring = Some(ring);
         self
@@ -141,7 +143,7 @@ impl<T, S, C> CodesBuilder<T, S, C> {
         }
     }
 
-    /// How the payload is written. Default: JSON.
+    /// How the payload is written. Default: JSON, which a dump of the store shows in the clear.
     pub fn codec<N: Codec<T>>(self, codec: N) -> CodesBuilder<T, S, N> {
         CodesBuilder {
             policy: self.policy,
@@ -159,7 +161,7 @@ impl<T, S: AtomicStore, C: Codec<T>> CodesBuilder<T, S, C> {
     /// # Errors
     /// What the policy would allow too much of, with the computation.
     pub fn build(self) -> Result<Codes<T, S, C>, PolicyError> {
-        self.engine().map(Codes)
+        self.engine(Duration::ZERO).map(Codes)
     }
 
     /// Codes that are redeemed without a handle.
@@ -172,7 +174,7 @@ impl<T, S: AtomicStore, C: Codec<T>> CodesBuilder<T, S, C> {
             let what = "codes without a handle";
             return Err(PolicyError::NoKeyRing { what });
         }
-        self.engine().map(SubjectCodes)
+        self.engine(TOMBSTONE).map(SubjectCodes)
     }
 
     /// Links that stand for codes, and lead to `base`.
@@ -184,12 +186,13 @@ impl<T, S: AtomicStore, C: Codec<T>> CodesBuilder<T, S, C> {
         Ok(SignInLinks::new(codes, base))
     }
 
-    fn engine(self) -> Result<Arc<Engine<T, S, C>>, PolicyError> {
+    fn engine(self, tombstone: Duration) -> Result<Arc<Engine<T, S, C>>, PolicyError> {
         Ok(Arc::new(Engine {
             store: self.store,
             codec: self.codec,
             policy: self.policy.checked()?,
             ring: self.ring,
+            tombstone,
             compared: AtomicU64::new(0),
             payload: PhantomData,
         }))

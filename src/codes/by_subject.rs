@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::budget::{Charge, Status};
-use super::challenge::{Challenge, Lock};
-use super::engine::{Engine, Found, Made, RETRIES, absolute};
+use super::challenge::{Challenge, Lock, State};
+use super::engine::{Engine, Found, Made, RETRIES, TOMBSTONE, absolute};
 use super::error::CodeError;
 use super::format::Code;
 use super::issue::check_subject;
@@ -14,8 +15,8 @@ use super::odds::Odds;
 use super::redeem::{Guess, Place, Redeemed};
 use crate::codec::{Codec, Json};
 use crate::manager::retry::Backoff;
-use crate::store::{AtomicStore, Condition, Inserted, Memory, NewRecord};
-use crate::stored::{self, Moment};
+use crate::store::{AtomicStore, Inserted, Memory, NewRecord, Write};
+use crate::stored::{self, Moment, whole_seconds};
 
 /// Codes that are redeemed by subject and code alone: asked for on one device, typed on another.
 /// [`CodesBuilder::build_by_subject`](super::CodesBuilder::build_by_subject) makes them.
@@ -75,11 +76,13 @@ pub struct Sent {
 
 impl<T, S: AtomicStore, C: Codec<T>> SubjectCodes<T, S, C> {
     /// A code for a subject: of a new challenge, or one more of the open one. The earlier codes stay
-    /// good if the payload is the same; another payload retires them. 3 round trips, or 4.
+    /// good if the payload is the same; another payload retires them. 4 round trips, and one for
+    /// each further key of the ring.
     ///
     /// # Errors
     /// [`TooSoon`](CodeError::TooSoon) within the cool-down, or when the guesses of this day are
-    /// spent; [`Exhausted`](CodeError::Exhausted) while the open challenge has no guess left.
+    /// spent; [`Exhausted`](CodeError::Exhausted) while the open challenge has no guess left;
+    /// [`Busy`](CodeError::Busy) while somebody acts on a [leased](Guess::lease) code.
     pub async fn issue(&self, subject: &str, payload: &T) -> Result<Sent, CodeError> {
         self.issue_to(subject, Some(payload)).await
     }
@@ -105,9 +108,11 @@ impl<T, S: AtomicStore, C: Codec<T>> SubjectCodes<T, S, C> {
         let fresh = engine.begin(&subject_key, &subject_key, payload)?;
         let mut backoff = Backoff::new();
         for _ in 0..RETRIES {
-            let made = match engine.find_of_subject(subject).await? {
-                Some((lock, found)) => engine.add_to(&lock, found, &fresh).await?,
-                None => engine.open_for(subject, fresh.clone()).await?,
+            let made = match engine.place_for(subject).await? {
+                (lock, Some(found)) if is_open(&found) => {
+                    engine.add_to(&lock, found, fresh.clone()).await?
+                }
+                (lock, left) => engine.open_over(&lock, left, fresh.clone()).await?,
             };
             if let Some(made) = made {
                 return Ok(Sent {
@@ -121,7 +126,8 @@ impl<T, S: AtomicStore, C: Codec<T>> SubjectCodes<T, S, C> {
         Err(CodeError::Contended { attempts: RETRIES })
     }
 
-    /// Uses a code: [`guess`](Self::guess) and [`redeem`](Guess::redeem) in one.
+    /// Uses a code: [`guess`](Self::guess) and [`redeem`](Guess::redeem) in one. Costs one round trip
+    /// more for each key of the ring before the one that the challenge was opened under.
     ///
     /// # Errors
     /// As [`Guess::redeem`].
@@ -130,13 +136,20 @@ impl<T, S: AtomicStore, C: Codec<T>> SubjectCodes<T, S, C> {
     }
 
     /// A guess that is about to be made: with an attempt key, or as a lease.
+    ///
+    /// Case, spaces, hyphens and lookalikes in the code are forgiven. A text that cannot be a code or
+    /// a subject is refused at no cost.
     pub fn guess<'a>(&'a self, subject: &'a str, code: &'a str) -> Guess<'a, T, S, C> {
-        let code = self.0.policy.format.read(code);
+        let is_subject = check_subject(subject).is_ok();
+        let code = self.0.policy.format.read(code).filter(|_| is_subject);
         Guess::new(&self.0, Place::Subject(subject), code)
     }
 
     /// Ends the challenge of a subject. The wrong guesses of this day still count. 2 round trips, or
     /// 3, for each key of the ring.
+    ///
+    /// In the place of the challenge a record without codes and without payload stays for 10
+    /// minutes, so that no request that is still under way brings it back.
     ///
     /// # Errors
     /// The store's.
@@ -157,97 +170,139 @@ impl<T, S: AtomicStore, C: Codec<T>> SubjectCodes<T, S, C> {
     pub fn odds(&self) -> Odds {
         Odds::of(&self.0.policy)
     }
+
+    /// How many guesses this process has compared, for a gauge, as [`Codes::compared`].
+    ///
+    /// [`Codes::compared`]: super::Codes::compared
+    pub fn compared(&self) -> u64 {
+        self.0.compared.load(Ordering::Relaxed)
+    }
 }
 
 impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
-    /// The challenge of a subject, under whichever key of the application it was opened. One round
-    /// trip for each key that it is not under.
+    /// The challenge of a subject, under whichever key of the application it was opened: one that
+    /// waits for its code, or else one that was used. One round trip for each key that it is not
+    /// under, and one more.
     pub async fn find_of_subject(&self, subject: &str) -> Result<Option<(Lock, Found)>, CodeError> {
+        let mut used = None;
         for app in self.app_keys() {
             let lock = Lock::of_subject(app, &self.policy.purpose, subject);
-            if let Some(found) = self.load(&lock.key).await? {
-                return Ok(Some((lock, found)));
+            match self.load(&lock.key).await? {
+                Some(found) if found.is_used() => used = used.or(Some((lock, found))),
+                Some(found) => return Ok(Some((lock, found))),
+                None => {}
             }
         }
-        Ok(None)
+        Ok(used)
+    }
+
+    /// The open challenge of a subject, or else the place for one, under the key that signs, and
+    /// what was left there.
+    async fn place_for(&self, subject: &str) -> Result<(Lock, Option<Found>), CodeError> {
+        let mut place = None;
+        for app in self.app_keys() {
+            let lock = Lock::of_subject(app, &self.policy.purpose, subject);
+            let found = self.load_or_tombstone(&lock.key).await?;
+            if found.as_ref().is_some_and(is_open) {
+                return Ok((lock, found));
+            }
+            place = place.or(Some((lock, found)));
+        }
+        Ok(place.unwrap_or_else(|| unreachable!("a ring has a key")))
     }
 
     /// Ends the challenge of a subject.
     async fn revoke_challenge(&self, subject: &str) -> Result<(), CodeError> {
         check_subject(subject)?;
+        let lifetime = absolute(TOMBSTONE);
         for app in self.app_keys() {
             let lock = Lock::of_subject(app, &self.policy.purpose, subject);
-            self.store.remove(&lock.key, Condition::Always).await?;
             let subject = self.subject_key(app, subject);
+            let ended = stored::write(&self.begin(&subject, &subject, None)?);
+            let write = Write { lifetime: Some(&lifetime), ..Write::new(ended) };
+            self.store.replace(&lock.key, &write).await?;
             self.budget(&subject).give_all_back().await?;
         }
         Ok(())
     }
 
-    /// Opens the challenge of a subject that has none. `None`: another request came first.
-    async fn open_for(
+    /// Opens the challenge of a subject that has none, over what was left of the last one. `None`:
+    /// another request came first.
+    async fn open_over(
         &self,
-        subject: &str,
-        mut challenge: Challenge,
+        lock: &Lock,
+        left: Option<Found>,
+        challenge: Challenge,
     ) -> Result<Option<Made>, CodeError> {
-        let lock = Lock::of_subject(self.signing().1, &self.policy.purpose, subject);
-        let budget = challenge.budget_key(&lock.key)?;
+        let (salt, budget) = (challenge.salt.clone(), challenge.budget_key(&lock.key)?);
         self.keep(&challenge, &budget).await?;
-        let made = self.add_code(&lock, &mut challenge, Moment::START)?;
-        let lifetime = absolute(self.policy.lifetime);
-        let record = NewRecord::new(stored::write(&challenge), lifetime);
-        match self.store.insert(&lock.key, &record).await? {
-            Inserted::Done { .. } => Ok(Some(made)),
-            Inserted::KeyTaken | Inserted::OwnerFull => {
-                self.budget(&budget).give_back(&challenge.salt, Duration::ZERO).await?;
-                Ok(None)
+        let opened = match left {
+            Some(left) => {
+                let mut found = Found { challenge, expires_in: Duration::ZERO, ..left };
+                self.write_code(lock, &mut found).await
             }
+            None => self.insert_code(lock, challenge).await,
+        };
+        if !matches!(opened, Ok(Some(_))) {
+            // Nobody has the code, so nobody makes these guesses. Where the store does not take them
+            // back either, they are free again when the challenge would have ended.
+            let _ = self.budget(&budget).give_back(&salt, Duration::ZERO).await;
+        }
+        match opened {
+            // The tombstone went a moment ago.
+            Err(CodeError::Refused) => Ok(None),
+            opened => opened,
         }
     }
 
-    /// Adds a code to the challenge of a subject, or begins it anew where it was used or is to be
-    /// about something else. `None`: another request came first.
+    /// Puts a challenge with its first code where nothing is. `None`: another request came first.
+    async fn insert_code(
+        &self,
+        lock: &Lock,
+        mut challenge: Challenge,
+    ) -> Result<Option<Made>, CodeError> {
+        let made = self.add_code(lock, &mut challenge, Moment::START)?;
+        let lifetime = absolute(self.policy.lifetime + self.tombstone);
+        let record = NewRecord::new(stored::write(&challenge), lifetime);
+        let inserted = self.store.insert(&lock.key, &record).await?;
+        Ok(matches!(inserted, Inserted::Done { .. }).then_some(made))
+    }
+
+    /// Adds a code to the open challenge of a subject, which is to be about `fresh` from now on.
+    /// `None`: another request came first.
     async fn add_to(
         &self,
         lock: &Lock,
         mut found: Found,
-        fresh: &Challenge,
+        fresh: Challenge,
     ) -> Result<Option<Made>, CodeError> {
-        let charge = match found.is_used() {
-            true => Charge::Ended,
-            false => {
-                self.check_cool_down(&found)?;
-                let budget = self.budget(&found.budget);
-                budget.prolong(&found.challenge.salt, self.policy.lifetime).await?
-            }
-        };
-        let afresh = Challenge { budget: found.challenge.budget.clone(), ..fresh.clone() };
-        match charge {
+        if let State::Leased { until, .. } = &found.challenge.state
+            && *until > found.now
+        {
+            let retry_after = whole_seconds(until.since(found.now));
+            return Err(CodeError::Busy { retry_after });
+        }
+        match self.prolong(&found).await? {
             Charge::Exhausted => return Err(CodeError::Exhausted),
-            Charge::Ended => {
-                self.keep(&afresh, &found.budget).await?;
-                found.challenge = afresh;
-            }
-            Charge::Done if !is_about_the_same(&found.challenge, fresh) => {
-                // Its codes are of no use any more, and its guesses are as many as they were.
-                found.challenge = Challenge { salt: found.challenge.salt, ..afresh };
-            }
+            Charge::Ended => return self.open_over(lock, Some(found), fresh).await,
             Charge::Done => {}
         }
-        let made = self.add_code(lock, &mut found.challenge, found.now)?;
-        match self.write(&lock.key, &found, self.policy.lifetime).await {
-            Ok(Some(_)) => Ok(Some(made)),
-            // Another request came first, or it expired a moment ago.
-            Ok(None) | Err(CodeError::Refused) => {
-                if charge == Charge::Ended {
-                    let budget = self.budget(&found.budget);
-                    budget.give_back(&found.challenge.salt, Duration::ZERO).await?;
-                }
-                Ok(None)
-            }
-            Err(error) => Err(error),
+        if !is_about_the_same(&found.challenge, &fresh) {
+            // Its codes are of no use any more, and its guesses are as many as they were.
+            let Challenge { salt, budget, .. } = found.challenge;
+            found.challenge = Challenge { salt, budget, ..fresh };
+        }
+        match self.write_code(lock, &mut found).await {
+            // It ended a moment ago.
+            Err(CodeError::Refused) => Ok(None),
+            made => made,
         }
     }
+}
+
+/// Whether a challenge waits for its code.
+fn is_open(found: &Found) -> bool {
+    !found.is_used() && !found.is_tombstone()
 }
 
 fn is_about_the_same(one: &Challenge, other: &Challenge) -> bool {
@@ -263,5 +318,69 @@ impl<T, S, C> Clone for SubjectCodes<T, S, C> {
 impl<T, S, C> fmt::Debug for SubjectCodes<T, S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SubjectCodes").field(&self.0.policy).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codes::{CodeFormat, Codes};
+    use crate::key_ring::KeyRing;
+    use crate::store::Store;
+    use crate::token::Key;
+
+    const PURPOSE: &str = "pair";
+    const SUBJECT: &str = "anna@example.org";
+    const APPLICATION: &[u8; 32] = b"the application's key: 32 bytes.";
+
+    /// A live challenge: its key, what the store holds of it, and its code.
+    async fn stolen() -> (Key, Challenge, u64) {
+        let store = Memory::new();
+        let codes = Codes::<u32>::builder(PURPOSE).store(store.clone());
+        let codes = codes.key_ring(KeyRing::new(1, APPLICATION).unwrap());
+        let sent = codes.build_by_subject().unwrap().issue(SUBJECT, &17).await.unwrap();
+        let dump = store.scan(None, 10).await.unwrap().records;
+        let challenge = dump.iter().find_map(|(key, record)| {
+            let challenge: Challenge = stored::read(key, &record.data).ok()?;
+            Some((key.clone(), challenge))
+        });
+        let (key, challenge) = challenge.unwrap();
+        (key, challenge, sent.code.reveal().parse().unwrap())
+    }
+
+    /// How many of `trials` codes, among them the right one, are confirmed under a key of the
+    /// application, by who knows the purpose and the subject.
+    fn confirmed(app: &[u8; 32], challenge: &Challenge, right: u64, trials: u64) -> usize {
+        let lock = Lock::of_subject(app, PURPOSE, SUBJECT);
+        let ring = KeyRing::new(1, app).unwrap();
+        let codes = (0..trials).map(|step| (right + step) % 100_000_000);
+        let fits = codes.filter(|code| {
+            let code = CodeFormat::digits(8).read(&format!("{code:08}")).unwrap();
+            lock.fits(Some(&ring), PURPOSE, challenge, Moment::START, &code)
+        });
+        fits.count()
+    }
+
+    #[tokio::test]
+    async fn a_hundred_thousand_offline_trials_on_a_dump_confirm_no_code() {
+        let (key, challenge, right) = stolen().await;
+        let mut salt = [0; 32];
+        salt[..16].copy_from_slice(&challenge.salt.0);
+        let known: [[u8; 32]; 5] = [
+            [0; 32],
+            *key.as_bytes(),
+            *challenge.budget_key(&key).unwrap().as_bytes(),
+            (*challenge.codes[0].mac.0).try_into().unwrap(),
+            salt,
+        ];
+        for app in known {
+            assert_eq!(confirmed(&app, &challenge, right, 100_000 / 5), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn with_the_application_key_the_same_trials_confirm_the_right_code_alone() {
+        let (_, challenge, right) = stolen().await;
+        assert_eq!(confirmed(APPLICATION, &challenge, right, 1_000), 1);
     }
 }

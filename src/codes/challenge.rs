@@ -49,14 +49,21 @@ pub(super) enum State {
     /// Somebody acts on it until then; afterwards it is open.
     Leased { id: Blob, until: Moment },
     /// Used, perhaps under a lease: kept for a little while, for the submit that comes twice with
-    /// the same attempt key.
-    Used { lease: Option<Blob>, attempt: Option<Blob> },
+    /// the same attempt key. Such submits may be compared `repeats` times more.
+    Used { lease: Option<Blob>, attempt: Option<Blob>, repeats: u32 },
 }
 
 impl Challenge {
     /// The codes that have not expired.
     pub fn live(&self, now: Moment) -> impl Iterator<Item = &LiveCode> {
         self.codes.iter().filter(move |code| code.until > now)
+    }
+
+    /// Names what a success is good for; `key` is the challenge's own. A subject without a handle has
+    /// one key for all its challenges, and a challenge is about something else after another request.
+    pub fn receipt(&self, key: &Key) -> Key {
+        let fields = [key.as_bytes(), &*self.salt.0, &*self.payload.0];
+        Key::from_bytes(mac(b"", "receipt of a code", &fields))
     }
 
     /// The key of its budget; `key` is the challenge's own.
@@ -70,7 +77,7 @@ impl Challenge {
 /// Where a challenge is kept, and the secret that its codes are hashed under.
 pub(super) struct Lock {
     pub key: Key,
-    secret: Zeroizing<[u8; 32]>,
+    pub(super) secret: Zeroizing<[u8; 32]>,
 }
 
 impl Lock {
@@ -166,67 +173,4 @@ impl Lock {
 
 fn locator(secret: &[u8; 32]) -> [u8; 32] {
     mac(secret, "locator of a challenge", &[])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::codes::{Codes, Issued};
-    use crate::store::{Memory, Store};
-    use crate::stored;
-
-    const PURPOSE: &str = "sign-in";
-
-    /// A live challenge: its key, what the store holds of it, and what its client and its person have.
-    async fn stolen() -> (Key, Challenge, Issued) {
-        let store = Memory::new();
-        let codes = Codes::<u32>::builder(PURPOSE).store(store.clone()).build().unwrap();
-        let issued = codes.issue("anna@example.org", &17).await.unwrap();
-        let dump = store.scan(None, 10).await.unwrap().records;
-        let challenge = dump.iter().find_map(|(key, record)| {
-            let challenge: Challenge = stored::read(key, &record.data).ok()?;
-            Some((key.clone(), challenge))
-        });
-        let (key, challenge) = challenge.unwrap();
-        (key, challenge, issued)
-    }
-
-    /// How many of `trials` codes, among them the right one, are confirmed under a secret.
-    fn confirmed(lock: &Lock, challenge: &Challenge, issued: &Issued, trials: u64) -> usize {
-        let right: u64 = issued.code.reveal().parse().unwrap();
-        let format = crate::codes::CodeFormat::digits(8);
-        let codes = (0..trials).map(|step| (right + step) % 100_000_000);
-        let fits = codes.filter(|code| {
-            let code = format.read(&format!("{code:08}")).unwrap();
-            lock.fits(None, PURPOSE, challenge, Moment::START, &code)
-        });
-        fits.count()
-    }
-
-    /// All 10^8 codes are a hundred times as many, and no nearer: each trial is a MAC under a key that
-    /// is made of the handle's 192 bits, which the dump does not have.
-    #[tokio::test]
-    async fn a_million_offline_trials_on_a_dump_confirm_no_code() {
-        let (key, challenge, issued) = stolen().await;
-        let mut salt = [0; 32];
-        salt[..16].copy_from_slice(&challenge.salt.0);
-        let known: [[u8; 32]; 5] = [
-            [0; 32],
-            *key.as_bytes(),
-            *challenge.budget_key(&key).unwrap().as_bytes(),
-            (*challenge.codes[0].link.0).try_into().unwrap(),
-            salt,
-        ];
-        for secret in known {
-            let lock = Lock { key: key.clone(), secret: Zeroizing::new(secret) };
-            assert_eq!(confirmed(&lock, &challenge, &issued, 1_000_000 / 5), 0);
-        }
-    }
-
-    #[tokio::test]
-    async fn with_the_handle_the_same_trials_confirm_the_right_code_alone() {
-        let (_, challenge, issued) = stolen().await;
-        let lock = Lock::of_handle(PURPOSE, &issued.challenge.handle);
-        assert_eq!(confirmed(&lock, &challenge, &issued, 1_000), 1);
-    }
 }

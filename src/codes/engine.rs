@@ -24,11 +24,20 @@ use crate::token::{Key, Token, TokenError};
 /// write, and the budget of a day allows few of them; who loses so often meets something else.
 pub(super) const RETRIES: u32 = 64;
 
+/// For so long the record of a subject stays after it has ended, as a tombstone. A record that is
+/// inserted begins at the first version again, so a write that was meant for the one before it would
+/// hit the new one: as long as there is a tombstone, the versions go on. Who loads a record writes
+/// it in the same request, which is over long before.
+pub(super) const TOMBSTONE: Duration = Duration::from_secs(10 * 60);
+
 pub(super) struct Engine<T, S, C> {
     pub store: S,
     pub codec: C,
     pub policy: Policy,
     pub ring: Option<KeyRing>,
+    /// How long an ended challenge stays: [`TOMBSTONE`] where the key is the subject's, and not at
+    /// all where it is a handle's, which no other challenge ever has.
+    pub tombstone: Duration,
     pub compared: AtomicU64,
     pub payload: PhantomData<fn() -> T>,
 }
@@ -40,13 +49,17 @@ pub(super) struct Found {
     pub budget: Key,
     pub version: Version,
     pub now: Moment,
-    /// How long the record lives.
+    /// How long the challenge lives. Zero: this is its tombstone.
     pub expires_in: Duration,
 }
 
 impl Found {
     pub fn is_used(&self) -> bool {
         matches!(self.challenge.state, State::Used { .. })
+    }
+
+    pub fn is_tombstone(&self) -> bool {
+        self.expires_in.is_zero()
     }
 }
 
@@ -122,6 +135,12 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
 
     /// The challenge under `key`. One round trip.
     pub async fn load(&self, key: &Key) -> Result<Option<Found>, CodeError> {
+        let found = self.load_or_tombstone(key).await?;
+        Ok(found.filter(|found| !found.is_tombstone()))
+    }
+
+    /// As [`load`](Self::load), or what is left of it.
+    pub async fn load_or_tombstone(&self, key: &Key) -> Result<Option<Found>, CodeError> {
         let Some(record) = self.store.load(key, Touch::No).await? else {
             return Ok(None);
         };
@@ -131,7 +150,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
             challenge,
             version: record.meta.version,
             now: Moment::now(&record.meta),
-            expires_in: record.meta.expires_in(),
+            expires_in: record.meta.expires_in().saturating_sub(self.tombstone),
         }))
     }
 

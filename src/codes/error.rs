@@ -44,19 +44,31 @@ pub enum CodeError {
         /// How long to wait, in whole seconds: what the `Retry-After` header takes.
         retry_after: Duration,
     },
-    /// The code is right, and another request is acting on it. Ask again when its lease has ended.
+    /// Another request is acting on the code: the code is right, or another one was asked for without
+    /// a handle. Ask again when the lease has ended.
     #[error("another request is using this code; try again in {} seconds", retry_after.as_secs())]
     Busy {
         /// What the lease has left, in whole seconds.
         retry_after: Duration,
     },
     /// The lease had ended before it was committed, so that another request may have acted on the
-    /// code too: their receipts are the same.
-    #[error("the lease of this code had ended; another request may have acted on it too")]
+    /// code too: their receipts are the same. Look for what else was done for the receipt, and undo
+    /// one of both; take longer leases where this happens often.
+    #[error(
+        "the lease of this code had ended, and another request may have acted on it too; look for \
+         what was done for its receipt"
+    )]
     LeaseLost,
     /// A subject that is none.
     #[error("the subject has {len} bytes; give 1 to 255, such as an address or an account's id")]
     Subject {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// An attempt key that is none. Where the client sends it, a bad request. Nothing was sent to the
+    /// store.
+    #[error("the attempt key has {len} bytes; give 16 to 255, made at random for each form")]
+    Attempt {
         /// Its length in bytes.
         len: usize,
     },
@@ -77,7 +89,7 @@ pub enum CodeError {
         max: usize,
     },
     /// The payload cannot be encoded. Nothing was sent to the store.
-    #[error("the payload cannot be encoded")]
+    #[error("the codec cannot encode the payload; change the payload's type, or the codec")]
     Encode(#[source] CodecError),
     /// What the store holds is not what the codec reads. The code is not spent.
     #[error("the payload of challenge {key} cannot be decoded; was its type or the codec changed?")]

@@ -9,7 +9,7 @@ use super::error::CodeError;
 use super::format::Code;
 use crate::codec::Codec;
 use crate::manager::retry::Backoff;
-use crate::record::Version;
+use crate::record::{Owner, Version};
 use crate::store::{AtomicStore, Inserted, NewRecord, Replaced, Write};
 use crate::stored::{self, Moment, owner_of, whole_seconds};
 use crate::token::{Key, Token};
@@ -116,13 +116,26 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
         // Before the handle is drawn, which takes time where a store has many partitions: who is
         // too early costs little.
         self.keep(&challenge, &budget).await?;
-        let (handle, lock) = self.draw_handle(&owner)?;
-        let made = self.add_code(&lock, &mut challenge, Moment::START)?;
+        let opened = self.open(&owner, &mut challenge).await;
+        if opened.is_err() {
+            // Nobody has the handle, so nobody makes these guesses. Where the store does not take
+            // them back either, they are free again when the challenge would have ended.
+            let _ = self.budget(&budget).give_back(&challenge.salt, Duration::ZERO).await;
+        }
+        opened
+    }
+
+    /// Puts a challenge under a new handle, with its first code.
+    async fn open(
+        &self,
+        owner: &Owner,
+        challenge: &mut Challenge,
+    ) -> Result<(OpenChallenge, Made), CodeError> {
+        let (handle, lock) = self.draw_handle(owner)?;
+        let made = self.add_code(&lock, challenge, Moment::START)?;
         let lifetime = absolute(self.policy.lifetime);
-        let record = NewRecord {
-            owner: Some(&owner),
-            ..NewRecord::new(stored::write(&challenge), lifetime)
-        };
+        let record =
+            NewRecord { owner: Some(owner), ..NewRecord::new(stored::write(challenge), lifetime) };
         match self.store.insert(&lock.key, &record).await? {
             Inserted::Done { .. } => Ok((self.open_challenge(handle), made)),
             // Of 192 random bits: some other generator is at work.
@@ -152,17 +165,12 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
             if found.is_used() {
                 return Err(CodeError::Refused);
             }
-            self.check_cool_down(&found)?;
-            let budget = self.budget(&found.budget);
-            match budget.prolong(&found.challenge.salt, self.policy.lifetime).await? {
+            match self.prolong(&found).await? {
                 Charge::Done => {}
                 Charge::Exhausted => return Err(CodeError::Exhausted),
                 Charge::Ended => return Err(CodeError::Refused),
             }
-            let made = self.add_code(lock, &mut found.challenge, found.now)?;
-            // A lease may be longer than a code's life.
-            let lifetime = self.policy.lifetime.max(found.expires_in);
-            if self.write(&lock.key, &found, lifetime).await?.is_some() {
+            if let Some(made) = self.write_code(lock, &mut found).await? {
                 return Ok((found, made));
             }
             backoff.wait().await;
@@ -170,7 +178,27 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
         Err(CodeError::Contended { attempts: RETRIES })
     }
 
-    pub fn check_cool_down(&self, found: &Found) -> Result<(), CodeError> {
+    /// Keeps a challenge's guesses for another code of it, the cool-down being over.
+    pub async fn prolong(&self, found: &Found) -> Result<Charge, CodeError> {
+        self.check_cool_down(found)?;
+        let budget = self.budget(&found.budget);
+        budget.prolong(&found.challenge.salt, self.policy.lifetime).await
+    }
+
+    /// Writes a challenge over what was found, with one more code. `None`: another request came
+    /// first.
+    pub async fn write_code(
+        &self,
+        lock: &Lock,
+        found: &mut Found,
+    ) -> Result<Option<Made>, CodeError> {
+        let made = self.add_code(lock, &mut found.challenge, found.now)?;
+        // A lease may be longer than a code's life.
+        let lifetime = self.policy.lifetime.max(found.expires_in);
+        Ok(self.write(&lock.key, found, lifetime).await?.map(|_| made))
+    }
+
+    fn check_cool_down(&self, found: &Found) -> Result<(), CodeError> {
         let since = found.now.since(found.challenge.sent);
         match self.policy.resend_after.checked_sub(since) {
             Some(wait) if !wait.is_zero() => {
@@ -188,7 +216,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
         found: &Found,
         lifetime: Duration,
     ) -> Result<Option<Version>, CodeError> {
-        let lifetime = absolute(lifetime);
+        let lifetime = absolute(lifetime + self.tombstone);
         let write = Write {
             expected: Some(found.version),
             lifetime: Some(&lifetime),

@@ -45,16 +45,20 @@ pub struct Lease<T, S, C> {
     /// that it was done before.
     pub receipt: Key,
     /// The same submit came before, with the same attempt key, and was committed: there is nothing
-    /// left to do, and to commit or to abort changes nothing.
+    /// left to do, and to commit or to abort changes nothing. A code that was
+    /// [redeemed](super::Guess::redeem) without a lease says so too, and [less](super::Redeemed::repeated)
+    /// is known of it: take leases for all submits of a form, or for none.
     pub repeated: bool,
     pub(super) engine: Arc<Engine<T, S, C>>,
+    pub(super) key: Key,
     pub(super) found: Found,
     pub(super) id: Blob,
     pub(super) attempt: Option<Blob>,
 }
 
 impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
-    /// Uses the code, the action being done. May be called again after an error. 3 round trips.
+    /// Uses the code, the action being done. May be called again after an error. 3 round trips,
+    /// and one more without a handle.
     ///
     /// # Errors
     /// [`LeaseLost`](CodeError::LeaseLost) when the lease had ended and the code expired, or another
@@ -63,7 +67,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
         if self.repeated {
             return Ok(());
         }
-        let used = State::Used { lease: Some(self.id.clone()), attempt: self.attempt.clone() };
+        let used = self.engine.used(Some(self.id.clone()), self.attempt.clone());
         let work = async {
             if !self.write(&used, |_| REPEAT).await? {
                 return Err(CodeError::LeaseLost);
@@ -71,11 +75,11 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
             self.engine.count_use(&self.found).await;
             Ok(())
         };
-        self.engine.observe("commit_code", Some(&self.receipt), work).await
+        self.engine.observe("commit_code", Some(&self.key), work).await
     }
 
     /// Lets go of the code, the action having failed: it is good again until it expires. One round
-    /// trip. A lease that has ended anyway is no error.
+    /// trip, and one more without a handle. A lease that has ended anyway is no error.
     ///
     /// # Errors
     /// The store's.
@@ -87,7 +91,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
             let is_ours = self.write(&State::Open, |found| found.expires_in).await?;
             if is_ours { Ok(()) } else { Err(CodeError::LeaseLost) }
         };
-        match self.engine.observe("abort_code", Some(&self.receipt), work).await {
+        match self.engine.observe("abort_code", Some(&self.key), work).await {
             Err(CodeError::LeaseLost) => Ok(()),
             aborted => aborted,
         }
@@ -99,7 +103,15 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
         state: &State,
         lifetime: impl Fn(&Found) -> Duration,
     ) -> Result<bool, CodeError> {
-        let mut found = self.found.clone();
+        let (key, mut found) = (&self.key, self.found.clone());
+        // A lease may be held for longer than a tombstone stays, and the subject have another
+        // challenge by then, of the same version.
+        if !self.engine.tombstone.is_zero() {
+            found = match self.engine.load(key).await? {
+                Some(found) => found,
+                None => return Ok(false),
+            };
+        }
         let mut backoff = Backoff::new();
         for _ in 0..RETRIES {
             match &found.challenge.state {
@@ -109,14 +121,14 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
                 _ => return Ok(false),
             }
             found.challenge.state = state.clone();
-            match self.engine.write(&self.receipt, &found, lifetime(&found)).await {
+            match self.engine.write(key, &found, lifetime(&found)).await {
                 Ok(Some(_)) => return Ok(true),
                 Ok(None) => {}
                 Err(CodeError::Refused) => return Ok(false),
                 Err(error) => return Err(error),
             }
             backoff.wait().await;
-            found = match self.engine.load(&self.receipt).await? {
+            found = match self.engine.load(key).await? {
                 Some(found) => found,
                 None => return Ok(false),
             };

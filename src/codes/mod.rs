@@ -38,9 +38,18 @@
 //!   [`SignInLinks`](crate::links::SignInLinks) for both.
 //!
 //! # What does a store's dump tell?
-//! Digests of handles and subjects, MACs of codes, and the payloads as the codec wrote them. Without
-//! the handle no guess can be tried against it. Without a [key of the
-//! application](CodesBuilder::key_ring) an address can: whether it is one of the subjects.
+//! Digests of handles and subjects, MACs of codes, and the payloads as the codec wrote them: an address
+//! that is a payload, as above, is there for all to read. Without the handle no guess can be tried
+//! against it. Without a [key of the application](CodesBuilder::key_ring) an address can: whether it is
+//! one of the subjects.
+//!
+//! # What stays in the store, and for how long?
+//! A challenge stays as long as its codes are good, a used one for 30 seconds. The guesses of a
+//! subject stay for a day, and what a challenge keeps of them for a minute more than its codes. Where
+//! the key is made of the subject, which are the budgets, [`SubjectCodes`] and [`RecoveryCodes`], a
+//! record stays for 10 minutes after that, a challenge with its payload, or for 10 minutes after it was
+//! revoked, with nothing in it: without it, a request that is still under way could bring back what has
+//! ended.
 //!
 //! # What do logs and metrics tell?
 //! With the features `tracing` and `metrics` every operation has a span `token_session`, a counter
@@ -57,6 +66,8 @@ mod builder;
 mod by_subject;
 mod challenge;
 mod device;
+#[cfg(test)]
+mod doors;
 mod engine;
 mod error;
 mod format;
@@ -67,6 +78,8 @@ mod odds;
 mod policy;
 mod recovery;
 mod redeem;
+#[cfg(any(test, feature = "conformance"))]
+pub(crate) mod stolen;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -95,14 +108,17 @@ use crate::token::{Key, Token};
 /// Issues codes of one purpose, and redeems them. Cheap to clone: a handle on shared state.
 ///
 /// `T` is the payload: what a right code is good for, and is given back when it is redeemed. The
-/// subject is kept as a digest; the payload is kept as the codec writes it, so leave out of it what
-/// a dump of the store must not show.
+/// subject is kept as a digest, **the payload is kept as the codec writes it**: in the clear, where
+/// the codec does not encrypt. Leave out of it what a dump of the store must not show: an account's
+/// id instead of its address, or a [codec](CodesBuilder::codec) of your own.
 ///
 /// Subjects are compared byte by byte: give `anna@example.org` and `Anna@Example.org` one form
 /// first, or they have two budgets.
 ///
 /// Keep codes in a store of their own, such as another table or another prefix: they and sessions
 /// do not get in each other's way under one key, but who lists all sessions would find codes too.
+/// Where they share one, no account may have a name that begins with `token-session:`: codes have
+/// owners of such names.
 ///
 /// ```
 /// use token_session::codes::Codes;
@@ -314,8 +330,8 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
         Odds::of(&self.0.policy)
     }
 
-    /// How many guesses this process has compared, for a gauge: one that climbs while
-    /// [`redeem`](Self::redeem) succeeds no more often is somebody guessing.
+    /// How many guesses this process has compared with live codes, for a counter: one that climbs
+    /// faster while [`redeem`](Self::redeem) succeeds no more often is somebody guessing.
     pub fn compared(&self) -> u64 {
         self.0.compared.load(Ordering::Relaxed)
     }

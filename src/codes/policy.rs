@@ -72,12 +72,16 @@ impl Policy {
         }
         for (what, value, most) in [
             ("tries a day", self.tries_per_day, MOST_TRIES),
-            ("tries", self.tries, self.tries_per_day),
+            ("tries", self.tries, MOST_TRIES),
             ("live codes", self.live_codes, MOST_LIVE),
         ] {
             if value == 0 || value > most {
                 return Err(PolicyError::Count { what, value, most });
             }
+        }
+        if self.tries > self.tries_per_day {
+            let (tries, tries_per_day) = (self.tries, self.tries_per_day);
+            return Err(PolicyError::MoreThanADay { tries, tries_per_day });
         }
         if self.format.combinations() < FEWEST_CODES || self.format.len() > CodeFormat::MAX_LEN {
             return Err(PolicyError::Format { format: self.format });
@@ -151,6 +155,17 @@ pub enum PolicyError {
         /// The most there may be.
         most: u32,
     },
+    /// A challenge would have more guesses than its subject has in a day.
+    #[error(
+        "{tries} tries for one challenge are more than the {tries_per_day} a day of its subject; \
+         take fewer `tries`, or more `tries_per_day`"
+    )]
+    MoreThanADay {
+        /// How many guesses a challenge allows.
+        tries: u32,
+        /// How many guesses a subject may see in a day.
+        tries_per_day: u32,
+    },
     /// Too few different codes, or codes that are too long.
     #[error(
         "codes of {format} are not between a million combinations and {} characters",
@@ -222,7 +237,10 @@ mod tests {
 
     #[test]
     fn a_challenge_allows_no_more_than_the_day() {
-        assert!(matches!(policy(|p| p.tries = 21), Err(PolicyError::Count { what: "tries", .. })));
+        let error = policy(|p| p.tries = 25).unwrap_err().to_string();
+        assert!(error.contains("25 tries for one challenge"), "{error}");
+        assert!(error.contains("20 a day"), "{error}");
+        assert_eq!(policy(|p| p.tries = 20).map_err(|error| error.to_string()), Ok(()));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
-use super::engine::{RETRIES, absolute};
+use super::engine::{RETRIES, TOMBSTONE, absolute};
 use super::error::CodeError;
 use super::format::{Code, CodeFormat};
 use super::issue::check_subject;
@@ -14,7 +14,7 @@ use crate::key_ring::{KeyRing, mac, same};
 use crate::manager::retry::Backoff;
 use crate::observe::observe_for;
 use crate::record::{Lifetime, Version};
-use crate::store::{AtomicStore, Condition, Inserted, NewRecord, Replaced, Touch, Write};
+use crate::store::{AtomicStore, Inserted, NewRecord, Replaced, Touch, Write};
 use crate::stored::{self, Blob};
 use crate::token::{Key, TokenError};
 
@@ -39,6 +39,11 @@ const TRIES_PER_DAY: u32 = 100;
 ///
 /// Whoever knows a subject may guess, and 100 wrong guesses close the subject's set for the day: ask
 /// for recovery codes behind a password, or behind a code that was sent by mail.
+///
+/// The count is kept under the key that signs. When that [changes](KeyRing#how-is-a-key-changed), it
+/// begins anew, and while some processes sign with the one key and some with the other, there are two
+/// counts. So around a change a day may see 200 wrong guesses: with 50 codes of 69 bits a chance
+/// below 1 in 10¹⁶.
 ///
 /// ```
 /// use token_session::KeyRing;
@@ -91,8 +96,8 @@ pub struct Recovered {
     pub count: usize,
 }
 
-/// What a store keeps of a set.
-#[derive(Serialize, Deserialize)]
+/// What a store keeps of a set. Without codes it is a tombstone.
+#[derive(Default, Serialize, Deserialize)]
 struct Set {
     macs: Vec<Blob>,
 }
@@ -139,8 +144,7 @@ impl<S: AtomicStore> RecoveryCodes<S> {
         let set = Set { macs: codes.iter().map(|code| self.mac(app, &key, code)).collect() };
         self.put(&key, &set).await?;
         for (_, older) in self.ring.iter().skip(1) {
-            let key = self.set_key(older, subject);
-            self.store.remove(&key, Condition::Always).await?;
+            self.bury(&self.set_key(older, subject)).await?;
         }
         Ok(codes)
     }
@@ -191,6 +195,9 @@ impl<S: AtomicStore> RecoveryCodes<S> {
 
     /// Ends a subject's set. One round trip for each key of the ring.
     ///
+    /// In the place of the set an empty one stays for 10 minutes, so that no request that is still
+    /// under way brings it back; the wrong guesses of this day still count.
+    ///
     /// # Errors
     /// The store's.
     pub async fn revoke(&self, subject: &str) -> Result<(), CodeError> {
@@ -201,9 +208,16 @@ impl<S: AtomicStore> RecoveryCodes<S> {
     async fn end(&self, subject: &str) -> Result<(), CodeError> {
         check_subject(subject)?;
         for (_, app) in self.ring.iter() {
-            let key = self.set_key(app, subject);
-            self.store.remove(&key, Condition::Always).await?;
+            self.bury(&self.set_key(app, subject)).await?;
         }
+        Ok(())
+    }
+
+    /// Puts a tombstone in the place of a set, if there is one.
+    async fn bury(&self, key: &Key) -> Result<(), CodeError> {
+        let lifetime = absolute(TOMBSTONE);
+        let data = stored::write(&Set::default());
+        self.store.replace(key, &Write { lifetime: Some(&lifetime), ..Write::new(data) }).await?;
         Ok(())
     }
 
@@ -231,8 +245,10 @@ impl<S: AtomicStore> RecoveryCodes<S> {
         for (_, app) in self.ring.iter() {
             let key = self.set_key(app, subject);
             if let Some(record) = self.store.load(&key, Touch::No).await? {
-                let set = stored::read(&key, &record.data)?;
-                return Ok(Some((app, key, set, record.meta.version)));
+                let set: Set = stored::read(&key, &record.data)?;
+                if !set.macs.is_empty() {
+                    return Ok(Some((app, key, set, record.meta.version)));
+                }
             }
         }
         Ok(None)

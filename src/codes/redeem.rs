@@ -19,6 +19,12 @@ use crate::token::{Key, Token};
 /// How long the first answer is kept for a submit that comes twice.
 pub(super) const REPEAT: Duration = Duration::from_secs(30);
 
+/// The shortest attempt key: 128 bits, where every one of them is random (OWASP ASVS 5.0, 11.5.1).
+const SHORTEST_ATTEMPT: usize = 16;
+
+/// The longest attempt key.
+const LONGEST_ATTEMPT: usize = 255;
+
 /// What a redeemed code was good for.
 ///
 /// ```
@@ -30,8 +36,8 @@ pub(super) const REPEAT: Duration = Duration::from_secs(30);
 /// let issued = codes.issue("anna@example.org", &"anna@example.org".to_owned()).await?;
 /// let (handle, code) = (issued.challenge.handle.reveal(), issued.code.reveal());
 ///
-/// let form = "a random text that the form was given";
-/// let submit = || codes.guess(handle, code).attempt(form);
+/// let form = token_session::Token::random("")?; // a hidden field of the form
+/// let submit = || codes.guess(handle, code).attempt(form.reveal());
 /// let (first, second) = (submit().redeem().await?, submit().redeem().await?); // a double click
 /// assert_eq!(first.payload, "anna@example.org");
 /// assert_eq!((first.repeated, second.repeated), (false, true));
@@ -44,10 +50,13 @@ pub struct Redeemed<T> {
     /// What was given when the code was issued, and is now proven: the address that the code went
     /// to, for one.
     pub payload: T,
-    /// Names this success, the same in each answer about it: not a secret.
+    /// Names this success, the same in each answer about it and in none about another: not a secret.
     pub receipt: Key,
-    /// This submit came again: the one before it, with the same attempt key, had this answer already.
-    /// Whatever the code is good for has happened, or is about to.
+    /// A submit with the same attempt key used the code before. Whether its caller ever had the
+    /// answer, and did what the code is good for, nobody here knows: the answer may have been lost,
+    /// or the process have died. So do not skip the action: do it unless it was done for this
+    /// receipt, as with a unique column for it, or take a [lease](Guess::lease), which is used when
+    /// the action is done.
     pub repeated: bool,
 }
 
@@ -83,13 +92,13 @@ pub struct Guess<'a, T, S, C> {
     attempt: Option<&'a str>,
 }
 
-/// What a right guess came to.
-struct Claim<T> {
+/// What a right guess proved.
+struct Proof<T> {
     payload: T,
     key: Key,
     found: Found,
     attempt: Option<Blob>,
-    /// The same submit came before, and nothing was written.
+    /// The same submit came before.
     repeated: bool,
 }
 
@@ -111,7 +120,13 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
 
     /// Names this submit: a random text that a form was given when it was shown. The same handle,
     /// code and attempt key again within 30 seconds, such as from a double click, get the first
-    /// answer again, with [`repeated`](Redeemed::repeated) set.
+    /// answer again, with [`repeated`](Redeemed::repeated) set, as often as a challenge has
+    /// [`tries`](super::CodesBuilder::tries). Each of these submits is charged before it is compared,
+    /// right or wrong, and takes 2 round trips.
+    ///
+    /// Make it anew for every form, of 128 random bits or more, such as a [`Token::random`]: who has
+    /// the key and the code gets the answer too. Of 16 to 255 bytes; others are an
+    /// [error](CodeError::Attempt).
     pub fn attempt(mut self, attempt: &'a str) -> Self {
         self.attempt = Some(attempt);
         self
@@ -124,21 +139,25 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
     /// # Errors
     /// [`Refused`](CodeError::Refused), [`Exhausted`](CodeError::Exhausted), or
     /// [`Busy`](CodeError::Busy) where another request leases the code. After an error of the store
-    /// the code may be spent; the same attempt key gets the answer.
+    /// the code may be spent; the same attempt key gets the answer then, and it says
+    /// [`repeated`](Redeemed::repeated), though nobody had it before.
     pub async fn redeem(self) -> Result<Redeemed<T>, CodeError> {
         let (engine, key) = (self.engine, self.key());
         let work = async {
-            let claim = self
-                .claim(|found, attempt| {
-                    let attempt = attempt.cloned();
-                    found.challenge.state = State::Used { lease: None, attempt };
+            let proof = self
+                .prove(|found, attempt| {
+                    found.challenge.state = engine.used(None, attempt.cloned());
                     REPEAT
                 })
                 .await?;
-            if !claim.repeated {
-                engine.count_use(&claim.found).await;
+            if !proof.repeated {
+                engine.count_use(&proof.found).await;
             }
-            Ok(Redeemed { payload: claim.payload, receipt: claim.key, repeated: claim.repeated })
+            Ok(Redeemed {
+                receipt: proof.found.challenge.receipt(&proof.key),
+                payload: proof.payload,
+                repeated: proof.repeated,
+            })
         };
         engine.observe("redeem_code", key.as_ref(), work).await
     }
@@ -159,27 +178,28 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
         let (engine, key) = (self.engine, self.key());
         let id = draw_id()?;
         let work = async {
-            let claim = self
-                .claim(|found, _| {
+            let proof = self
+                .prove(|found, _| {
                     let (id, until) = (id.clone(), found.now + lease);
                     found.challenge.state = State::Leased { id, until };
                     found.expires_in.max(lease)
                 })
                 .await?;
-            if !claim.repeated {
-                engine.count_proof(&claim.found).await?;
+            if !proof.repeated {
+                engine.count_proof(&proof.found).await;
             }
-            Ok(claim)
+            Ok(proof)
         };
-        let claim = engine.observe("lease_code", key.as_ref(), work).await?;
+        let proof = engine.observe("lease_code", key.as_ref(), work).await?;
         Ok(Lease {
-            payload: claim.payload,
-            receipt: claim.key,
-            repeated: claim.repeated,
+            payload: proof.payload,
+            receipt: proof.found.challenge.receipt(&proof.key),
+            repeated: proof.repeated,
             engine: Arc::clone(engine),
-            found: claim.found,
+            key: proof.key,
+            found: proof.found,
             id,
-            attempt: claim.attempt,
+            attempt: proof.attempt,
         })
     }
 
@@ -196,40 +216,41 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
 
     /// Makes the guess, and where it is right, writes the state that `change` gives the challenge,
     /// to live as long as it says.
-    async fn claim(
+    async fn prove(
         self,
         change: impl Fn(&mut Found, Option<&Blob>) -> Duration,
-    ) -> Result<Claim<T>, CodeError> {
+    ) -> Result<Proof<T>, CodeError> {
         let engine = self.engine;
+        let attempt = self.attempt.map(check_attempt).transpose()?;
         let code = self.code.ok_or(CodeError::Refused)?;
         let (lock, mut found) = engine.find(self.place).await?.ok_or(CodeError::Refused)?;
         if !self.subject.is_none_or(|subject| engine.is_for(&found, subject)) {
             return Err(CodeError::Refused);
         }
-        let (key, attempt) = (lock.key.clone(), self.attempt.map(|text| lock.attempt(text, &code)));
-        let charged = engine.charge(&key, &mut found, attempt.is_some()).await?;
-        let right = charged && engine.compare(&lock, &found, &code);
-        if !right && !found.is_used() {
-            return Err(CodeError::Refused);
+        let (key, attempt) = (lock.key.clone(), attempt.map(|text| lock.attempt(text, &code)));
+        if !found.is_used() {
+            match engine.charge(&found).await? {
+                Charge::Done if engine.compare(&lock, &found, &code) => {}
+                Charge::Exhausted => return Err(CodeError::Exhausted),
+                // Its twin may have used the code a moment ago.
+                Charge::Ended if attempt.is_some() => {
+                    let twin = engine.load(&key).await?.filter(Found::is_used);
+                    found = twin.ok_or(CodeError::Refused)?;
+                }
+                Charge::Done | Charge::Ended => return Err(CodeError::Refused),
+            }
         }
         let mut backoff = Backoff::new();
         for _ in 0..RETRIES {
             match &found.challenge.state {
-                State::Used { attempt: first, .. } => {
-                    let both = attempt.as_ref().zip(first.as_ref());
-                    if !both.is_some_and(|(this, first)| same(&this.0, &first.0)) {
-                        return Err(CodeError::Refused);
-                    }
-                    return Ok(Claim {
-                        payload: engine.decode(&key, &found.challenge)?,
-                        key,
-                        found,
-                        attempt,
-                        repeated: true,
-                    });
+                State::Used { .. } => {
+                    let this = attempt.ok_or(CodeError::Refused)?;
+                    let found = engine.repeat(&key, found, &this).await?;
+                    let payload = engine.decode(&key, &found.challenge)?;
+                    return Ok(Proof { payload, key, found, attempt: Some(this), repeated: true });
                 }
                 State::Leased { until, .. } if *until > found.now => {
-                    engine.count_proof(&found).await?;
+                    engine.count_proof(&found).await;
                     return Err(CodeError::Busy {
                         retry_after: whole_seconds(until.since(found.now)),
                     });
@@ -241,7 +262,7 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
             let lifetime = change(&mut found, attempt.as_ref());
             if let Some(version) = engine.write(&key, &found, lifetime).await? {
                 found.version = version;
-                return Ok(Claim { payload, key, found, attempt, repeated: false });
+                return Ok(Proof { payload, key, found, attempt, repeated: false });
             }
             backoff.wait().await;
             found = engine.load(&key).await?.ok_or(CodeError::Refused)?;
@@ -250,6 +271,15 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
             }
         }
         Err(CodeError::Contended { attempts: RETRIES })
+    }
+}
+
+/// An attempt key: long enough that nobody guesses it, if it is random.
+fn check_attempt(attempt: &str) -> Result<&str, CodeError> {
+    if (SHORTEST_ATTEMPT..=LONGEST_ATTEMPT).contains(&attempt.len()) {
+        Ok(attempt)
+    } else {
+        Err(CodeError::Attempt { len: attempt.len() })
     }
 }
 
@@ -268,37 +298,51 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
         }
     }
 
-    /// Charges a guess, if there is something to compare it with. A challenge that has just ended is
-    /// loaded anew where a submit may come twice: its twin may have used it.
-    async fn charge(&self, key: &Key, found: &mut Found, twice: bool) -> Result<bool, CodeError> {
-        if found.is_used() {
-            return Ok(false);
+    /// Charges a guess, if there is something to compare it with.
+    async fn charge(&self, found: &Found) -> Result<Charge, CodeError> {
+        match found.challenge.live(found.now).next() {
+            Some(_) => self.budget(&found.budget).charge(&found.challenge.salt).await,
+            None => Ok(Charge::Ended),
         }
-        if found.challenge.live(found.now).next().is_none() {
-            return Err(CodeError::Refused);
-        }
-        match self.budget(&found.budget).charge(&found.challenge.salt).await? {
-            Charge::Done => Ok(true),
-            Charge::Exhausted => Err(CodeError::Exhausted),
-            Charge::Ended if twice => {
-                *found = self.load(key).await?.ok_or(CodeError::Refused)?;
-                Ok(false)
+    }
+
+    /// The state of a code that is used, perhaps under a lease, by a submit with this attempt key.
+    pub(super) fn used(&self, lease: Option<Blob>, attempt: Option<Blob>) -> State {
+        State::Used { lease, attempt, repeats: self.policy.tries }
+    }
+
+    /// The used challenge, if it was used by this very submit. Charged before it is compared, as any
+    /// guess; on the challenge itself, as it keeps none of the subject's guesses any more.
+    async fn repeat(&self, key: &Key, mut found: Found, this: &Blob) -> Result<Found, CodeError> {
+        let mut backoff = Backoff::new();
+        for _ in 0..RETRIES {
+            let first = match &mut found.challenge.state {
+                State::Used { attempt: Some(first), repeats: repeats @ 1.., .. } => {
+                    *repeats -= 1;
+                    first.clone()
+                }
+                _ => return Err(CodeError::Refused),
+            };
+            // To be answered again prolongs nothing.
+            if self.write(key, &found, found.expires_in).await?.is_some() {
+                return if same(&this.0, &first.0) { Ok(found) } else { Err(CodeError::Refused) };
             }
-            Charge::Ended => Err(CodeError::Refused),
+            backoff.wait().await;
+            found = self.load(key).await?.ok_or(CodeError::Refused)?;
         }
+        Err(CodeError::Contended { attempts: RETRIES })
     }
 
     /// The right guess was made: the wrong ones before it are forgotten, and the challenge has all
-    /// its guesses again.
-    pub(super) async fn count_proof(&self, found: &Found) -> Result<(), CodeError> {
+    /// its guesses again. The lease is taken by then, or another's: a store that fails here must not
+    /// keep the caller from it. The count stays as it is, which errs on the strict side.
+    async fn count_proof(&self, found: &Found) {
         let tries = self.policy.tries;
         let budget = self.budget(&found.budget);
-        budget.succeed(&found.challenge.salt, Proven::Open { tries }).await
+        let _ = budget.succeed(&found.challenge.salt, Proven::Open { tries }).await;
     }
 
-    /// As [`count_proof`](Self::count_proof), where the challenge is used. The code is spent by now,
-    /// so a store that fails here changes nothing for the person: the day's count stays as it is,
-    /// which errs on the strict side.
+    /// As [`count_proof`](Self::count_proof), where the challenge is used: the code is spent by then.
     pub(super) async fn count_use(&self, found: &Found) {
         let budget = self.budget(&found.budget);
         let _ = budget.succeed(&found.challenge.salt, Proven::Used).await;

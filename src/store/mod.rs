@@ -4,7 +4,9 @@
 //! for each of its operations:
 //!
 //! * **An expired record does not exist**, whether it was swept or not. The store judges by its own
-//!   clock, or its server's.
+//!   clock, or its server's. Who sets that clock back lets all that is in the store live so much longer,
+//!   and what had expired since and was not swept yet live again; what was used, spent or removed does
+//!   not come back. So let it be slewed, as NTP does. The clock of [`Memory`] cannot be set back.
 //! * **An operation is atomic**: all of it takes place or nothing, nobody sees half of it, and of
 //!   callers that race for one record exactly one wins. Stores that cannot promise it lack the trait
 //!   [`AtomicStore`].

@@ -1,13 +1,12 @@
-//! What an attacker gets who has time, or the store's dump.
+//! What an attacker gets who has time and misses no chance, or who has the application's key.
+//! `token_session::store::conformance::attacks` has the shorter attacks, and those on a dump.
 
-use std::collections::HashSet;
-
+use token_session::KeyRing;
 use token_session::codes::{CodeError, Codes};
-use token_session::{KeyRing, Token};
 
 use super::{
-    ANNA, MINUTE, assert_exhausted, builder, codes_with_clock, dump, guess_wrong, handle, issue,
-    ring, store_with_clock,
+    ANNA, MINUTE, assert_exhausted, builder, codes_with_clock, guess_wrong, handle, issue,
+    store_with_clock,
 };
 
 /// An attacker on one account, who opens challenges and has codes sent anew whenever that is allowed.
@@ -87,47 +86,6 @@ async fn who_guesses_spends_nobody_elses_guesses() {
 
     guess_wrong(&codes, &issued, 4).await;
     codes.redeem(handle(&issued), issued.code.reveal()).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_dump_has_no_address_no_handle_and_no_code() {
-    for ring in [None, Some(ring(&[1]))] {
-        let (store, _) = store_with_clock();
-        let mut codes = Codes::<()>::builder("sign-in").store(store.clone());
-        if let Some(ring) = ring {
-            codes = codes.key_ring(ring);
-        }
-        let codes = codes.build().unwrap();
-        let (mut handles, mut sent) = (HashSet::new(), HashSet::new());
-        for number in 0..1_000 {
-            let issued = codes.issue(&format!("person-{number}@example.org"), &()).await.unwrap();
-            handles.insert(issued.challenge.handle.reveal().to_owned().into_bytes());
-            sent.insert(issued.code.reveal().to_owned().into_bytes());
-        }
-        let dump = dump(&store).await.into_bytes();
-        assert!(dump.len() > 1_000 * 100);
-        assert!(!dump.contains(&b'@'), "the dump has an address");
-        assert!(!dump.windows(32).any(|text| handles.contains(text)), "the dump has a handle");
-        assert!(!dump.windows(8).any(|text| sent.contains(text)), "the dump has a code");
-    }
-}
-
-#[tokio::test]
-async fn nothing_in_a_dump_redeems_a_code() {
-    let (store, _) = store_with_clock();
-    let codes = builder(store.clone()).build().unwrap();
-    for number in 0..10 {
-        let address = format!("person-{number}@example.org");
-        codes.issue(&address, &"payload".to_owned()).await.unwrap();
-    }
-    let dump = dump(&store).await;
-    let words = dump.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
-    let words: Vec<&str> = words.filter(|word| Token::parse(word).is_ok()).collect();
-    assert!(words.len() > 100);
-    for word in words {
-        codes.redeem(word, "12345678").await.unwrap_err();
-    }
-    assert_eq!(codes.compared(), 0, "a value of the dump is a handle");
 }
 
 #[tokio::test]

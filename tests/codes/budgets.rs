@@ -24,14 +24,69 @@ async fn a_success_clears_the_count() {
 }
 
 #[tokio::test]
-async fn a_success_leaves_nothing_behind() {
+async fn ten_minutes_after_a_success_nothing_is_left() {
     let (store, clock) = store_with_clock();
     let codes = builder(store.clone()).build().unwrap();
     let issued = issue(&codes).await;
     guess_wrong(&codes, &issued, 4).await;
     codes.redeem(handle(&issued), issued.code.reveal()).await.unwrap();
-    clock.advance(30 * SECOND);
+    clock.advance(10 * MINUTE);
     assert_eq!(store.count().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn who_asks_and_never_guesses_is_forgotten_soon_and_who_guesses_after_a_day() {
+    let (store, clock) = store_with_clock();
+    let codes = builder(store.clone()).build().unwrap();
+    for number in 0..10 {
+        codes.decoy(&format!("person-{number}@example.org")).await.unwrap();
+    }
+    guess_wrong(&codes, &issue(&codes).await, 1).await;
+    // The code's life, a minute for clocks that differ, and ten for the tombstone.
+    clock.advance(21 * MINUTE);
+    assert_eq!(store.count().await.unwrap(), 1);
+    clock.advance(DAY - 11 * MINUTE);
+    assert_eq!(store.count().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_late_guess_does_not_undo_what_came_after_a_revocation() {
+    let (memory, _) = store_with_clock();
+    let store = Arc::new(Watched::new(memory.clone()));
+    let (stranger, codes) =
+        (builder(store.clone()).build().unwrap(), builder(memory).build().unwrap());
+    let first = issue(&codes).await;
+    let mut second = None;
+    let meanwhile = async {
+        codes.revoke(ANNA).await.unwrap();
+        second = Some(issue(&codes).await);
+    };
+    let wrong = super::wrong(&first);
+    let late = stranger.redeem(handle(&first), &wrong);
+    assert_refused(store.hold_back(0, late, meanwhile).await);
+    assert_eq!(codes.status(ANNA).await.unwrap().kept, 5);
+    let second = second.unwrap();
+    codes.redeem(handle(&second), second.code.reveal()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_late_guess_does_not_undo_what_came_after_an_expiry() {
+    let (memory, clock) = store_with_clock();
+    let store = Arc::new(Watched::new(memory.clone()));
+    let (stranger, codes) =
+        (builder(store.clone()).build().unwrap(), builder(memory).build().unwrap());
+    let first = issue(&codes).await;
+    clock.advance(10 * MINUTE - MILLISECOND);
+    let mut second = None;
+    let meanwhile = async {
+        clock.advance(MINUTE + MILLISECOND);
+        second = Some(issue(&codes).await);
+    };
+    let wrong = super::wrong(&first);
+    let late = stranger.redeem(handle(&first), &wrong);
+    assert_refused(store.hold_back(0, late, meanwhile).await);
+    let second = second.unwrap();
+    codes.redeem(handle(&second), second.code.reveal()).await.unwrap();
 }
 
 #[tokio::test]
@@ -67,6 +122,18 @@ async fn the_last_challenge_of_a_day_keeps_what_is_left() {
     assert_exhausted(codes.redeem(handle(&second), second.code.reveal()).await);
     guess_wrong(&codes, &first, 5).await;
     assert_eq!(codes.compared(), 7);
+}
+
+#[tokio::test]
+async fn a_lease_gives_a_challenge_no_more_than_the_day_leaves() {
+    let (store, _) = store_with_clock();
+    let codes = builder(store).tries(60).tries_per_day(100).accepted_risk(1e-5).build().unwrap();
+    let (_first, second) = (issue(&codes).await, issue(&codes).await);
+    guess_wrong(&codes, &second, 30).await;
+    let guess = codes.guess(handle(&second), second.code.reveal());
+    guess.lease(MINUTE).await.unwrap().abort().await.unwrap();
+    let status = codes.status(ANNA).await.unwrap();
+    assert_eq!((status.open, status.kept, status.spent, status.free), (2, 100, 0, 0));
 }
 
 #[tokio::test]

@@ -50,4 +50,8 @@ on_a_distant_store! {
     of_racing_leases_one_is_taken
     of_racing_recovery_codes_one_is_used
     a_link_is_used_as_often_as_it_has_uses
+    of_racing_right_codes_of_a_subject_one_is_redeemed
+    of_racing_guesses_at_a_subject_five_are_compared
+    a_subjects_revoked_code_stays_dead_whatever_races
+    a_revoked_set_stays_dead_whatever_races
 }

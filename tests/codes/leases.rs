@@ -141,7 +141,8 @@ async fn a_code_that_is_sent_during_a_lease_does_not_end_it() {
 async fn the_same_submit_after_the_commit_gets_the_first_answer() {
     let (codes, _) = codes_with_clock();
     let issued = issue(&codes).await;
-    let submit = || codes.guess(handle(&issued), issued.code.reveal()).attempt("form 17");
+    let submit =
+        || codes.guess(handle(&issued), issued.code.reveal()).attempt("a random text of form 17");
     let first = submit().lease(30 * SECOND).await.unwrap();
     assert!(matches!(submit().lease(30 * SECOND).await, Err(CodeError::Busy { .. })));
     first.commit().await.unwrap();

@@ -1,17 +1,22 @@
 //! Codes and links: what each abuse gets, what attackers get, and what people get.
 
 mod abuse;
+mod after_use;
+mod asking;
 mod attacks;
 mod budgets;
 mod by_subject;
 mod decoys;
 mod distant;
+mod doors;
 mod fickle;
 mod keys;
 mod leases;
 mod links;
+mod payloads;
 mod recovery;
 mod resend;
+mod shared_store;
 mod sign_in_links;
 mod signed_links;
 mod watched;

@@ -1,13 +1,15 @@
 //! Recovery codes.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use token_session::codes::{CodeError, PolicyError, RecoveryCodes};
-use token_session::store::Memory;
+use token_session::store::{AtomicStore, Memory, Store};
 
-use super::{ANNA, DAY, assert_refused, dump, ring, store_with_clock, wait};
+use super::watched::Watched;
+use super::{ANNA, DAY, MINUTE, assert_refused, dump, ring, store_with_clock, wait};
 
-fn recovery(store: &Memory, ids: &[u32]) -> RecoveryCodes<Memory> {
+fn recovery<S: AtomicStore + Clone>(store: &S, ids: &[u32]) -> RecoveryCodes<S> {
     RecoveryCodes::new("recovery", 10, ring(ids), store.clone()).unwrap()
 }
 
@@ -48,6 +50,56 @@ async fn a_new_set_ends_the_old_one() {
     recovery.redeem(ANNA, new[0].reveal()).await.unwrap();
     recovery.revoke(ANNA).await.unwrap();
     assert_refused(recovery.redeem(ANNA, new[1].reveal()).await);
+}
+
+#[tokio::test]
+async fn a_late_redemption_does_not_bring_a_revoked_set_back() {
+    let (memory, _) = store_with_clock();
+    let store = Arc::new(Watched::new(memory.clone()));
+    let (thief, owner) = (recovery(&store, &[1]), recovery(&memory, &[1]));
+    let stolen = owner.generate(ANNA).await.unwrap();
+    let mut new = Vec::new();
+    let late = thief.redeem(ANNA, stolen[0].reveal());
+    let meanwhile = async {
+        owner.revoke(ANNA).await.unwrap();
+        new = owner.generate(ANNA).await.unwrap();
+    };
+    assert_refused(store.hold_back(0, late, meanwhile).await);
+    for code in &stolen {
+        assert_refused(owner.redeem(ANNA, code.reveal()).await);
+    }
+    for code in &new {
+        owner.redeem(ANNA, code.reveal()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_late_redemption_does_not_bring_a_set_of_an_older_key_back() {
+    let (memory, _) = store_with_clock();
+    let store = Arc::new(Watched::new(memory.clone()));
+    let stolen = recovery(&memory, &[1]).generate(ANNA).await.unwrap();
+    let thief = recovery(&store, &[2, 1]);
+    let mut new = Vec::new();
+    let late = thief.redeem(ANNA, stolen[0].reveal());
+    let meanwhile = async {
+        recovery(&memory, &[2, 1]).generate(ANNA).await.unwrap();
+        // By a process in which the older key signs.
+        new = recovery(&memory, &[1, 2]).generate(ANNA).await.unwrap();
+    };
+    assert_refused(store.hold_back(0, late, meanwhile).await);
+    recovery(&memory, &[2, 1]).redeem(ANNA, new[0].reveal()).await.unwrap();
+}
+
+#[tokio::test]
+async fn ten_minutes_after_a_revocation_nothing_is_left() {
+    let (store, clock) = store_with_clock();
+    let recovery = recovery(&store, &[1]);
+    recovery.generate(ANNA).await.unwrap();
+    recovery.revoke(ANNA).await.unwrap();
+    recovery.revoke("eve@example.org").await.unwrap();
+    assert_eq!(store.count().await.unwrap(), 1);
+    clock.advance(10 * MINUTE);
+    assert_eq!(store.count().await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
-//! A store that writes down what is asked of it, that may be far away, and on which a process can die.
+//! A store that writes down what is asked of it, that may be far away, on which a process can die, and
+//! on the way to which a write can be held back.
 
 use std::collections::hash_map::RandomState;
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use token_session::store::{
@@ -12,6 +13,7 @@ use token_session::store::{
     Replaced, Result, Store, StoreError, StoreErrorKind, Touch, Write,
 };
 use token_session::{Key, Meta, Owner, Record};
+use tokio::sync::Barrier;
 
 pub struct Watched {
     inner: Memory,
@@ -20,6 +22,8 @@ pub struct Watched {
     calls: Mutex<Vec<String>>,
     /// How many more calls are answered.
     answered: AtomicUsize,
+    /// After how many other writes over a record one is held back, and where it waits.
+    held_back: Mutex<Option<(usize, Arc<Barrier>)>>,
 }
 
 impl Watched {
@@ -30,7 +34,8 @@ impl Watched {
     pub fn partitioned(inner: Memory, partitions: u16) -> Self {
         let answered = AtomicUsize::new(usize::MAX);
         let distance = Duration::ZERO;
-        Self { inner, partitions, distance, calls: Mutex::default(), answered }
+        let (calls, held_back) = (Mutex::default(), Mutex::default());
+        Self { inner, partitions, distance, calls, answered, held_back }
     }
 
     /// A call takes up to so long to arrive: time enough for others.
@@ -54,7 +59,45 @@ impl Watched {
         self.die_after(usize::MAX);
     }
 
+    /// Runs `late`, and holds back its last write over a record, of which `others` come before,
+    /// until `meanwhile` is over.
+    pub async fn hold_back<R>(
+        &self,
+        others: usize,
+        late: impl Future<Output = R>,
+        meanwhile: impl Future<Output = ()>,
+    ) -> R {
+        let gate = Arc::new(Barrier::new(2));
+        *self.held_back.lock().unwrap() = Some((others, gate.clone()));
+        let both = async {
+            tokio::join!(late, async {
+                gate.wait().await;
+                meanwhile.await;
+                gate.wait().await;
+            })
+        };
+        let reached = tokio::time::timeout(Duration::from_secs(60), both).await;
+        reached.expect("there were not so many writes").0
+    }
+
+    /// Where this call waits, if it is the write that is held back.
+    fn gate(&self, what: &str) -> Option<Arc<Barrier>> {
+        let mut held_back = self.held_back.lock().unwrap();
+        match &mut *held_back {
+            Some((others, _)) if what.starts_with("replace") && *others > 0 => *others -= 1,
+            Some(_) if what.starts_with("replace") => {
+                return held_back.take().map(|(_, gate)| gate);
+            }
+            _ => {}
+        }
+        None
+    }
+
     async fn call<T>(&self, what: String, work: impl Future<Output = Result<T>>) -> Result<T> {
+        if let Some(gate) = self.gate(&what) {
+            gate.wait().await;
+            gate.wait().await;
+        }
         let made = {
             let mut calls = self.calls.lock().unwrap();
             calls.push(what);

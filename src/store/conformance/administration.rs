@@ -13,7 +13,7 @@ use crate::store::{Cursor, NewRecord, Renamed, Renewal, Store};
 use crate::token::Key;
 
 /// All pages, one after the other.
-async fn scan(store: &impl Store, limit: usize) -> Vec<(Key, Record)> {
+pub(super) async fn scan(store: &impl Store, limit: usize) -> Vec<(Key, Record)> {
     let mut records = Vec::new();
     let mut after: Option<Cursor> = None;
     for _ in 0..100_000 {

@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 
-use super::{Harness, how_many, moment_of, outlive_moment, race};
-use crate::codes::{CodeError, Codes, RecoveryCodes};
+use super::{Harness, fresh, how_many, moment_of, outlive_moment, race};
+use crate::codes::{CodeError, Codes, RecoveryCodes, SubjectCodes};
 use crate::key_ring::KeyRing;
 use crate::links::{BaseUrl, LinkError, Links};
 use crate::store::AtomicStore;
 
-type OnStore<S> = Codes<String, S>;
+type OnStore<S> = Codes<String, Arc<S>>;
+
+/// What the suite's codes and links are for.
+pub(super) const PURPOSE: &str = "conformance";
 
 /// Of any number of racing requests with the right code, one redeems it.
 pub async fn of_racing_right_codes_one_is_redeemed<H: Harness<Store: AtomicStore>>(harness: &H) {
@@ -135,9 +138,9 @@ pub async fn of_racing_leases_one_is_taken<H: Harness<Store: AtomicStore>>(harne
 
 /// A code ends with its lifetime, on the store's clock.
 pub async fn a_code_ends_with_its_lifetime<H: Harness<Store: AtomicStore>>(harness: &H) {
-    let codes = Codes::<String>::builder("conformance")
+    let codes = Codes::<String>::builder(PURPOSE)
         .lifetime(moment_of(harness))
-        .store(harness.store().await)
+        .store(fresh(harness).await)
         .build()
         .unwrap();
     let (handle, code) = issue(&codes, 0).await;
@@ -160,9 +163,7 @@ pub async fn all_codes_of_a_subject_are_revoked<H: Harness<Store: AtomicStore>>(
 
 /// Of racing requests with one recovery code one uses it.
 pub async fn of_racing_recovery_codes_one_is_used<H: Harness<Store: AtomicStore>>(harness: &H) {
-    let ring = KeyRing::new(1, b"the suite's key, thirty-two bytes long").unwrap();
-    let store = harness.store().await;
-    let recovery = Arc::new(RecoveryCodes::new("conformance", 3, ring, store).unwrap());
+    let recovery = recovery(harness).await;
     for round in 0..harness.rounds() {
         let subject = subject(round);
         let code = recovery.generate(&subject).await.unwrap().remove(1);
@@ -181,9 +182,7 @@ pub async fn of_racing_recovery_codes_one_is_used<H: Harness<Store: AtomicStore>
 
 /// A link of N uses is used N times, however many follow it at once.
 pub async fn a_link_is_used_as_often_as_it_has_uses<H: Harness<Store: AtomicStore>>(harness: &H) {
-    let base = BaseUrl::path("https://example.org/downloads/").unwrap();
-    let store = harness.store().await;
-    let links = Links::<String>::builder("conformance", base).store(store).build().unwrap();
+    let links = links(harness).await;
     for uses in [1, 10] {
         let payload = format!("good for {uses}");
         let link =
@@ -204,8 +203,101 @@ pub async fn a_link_is_used_as_often_as_it_has_uses<H: Harness<Store: AtomicStor
     }
 }
 
+/// Of any number of racing requests with the right code one redeems it, without a handle too.
+pub async fn of_racing_right_codes_of_a_subject_one_is_redeemed<H: Harness<Store: AtomicStore>>(
+    harness: &H,
+) {
+    let codes = by_subject(harness).await;
+    for round in 0..harness.rounds() {
+        let code = issue_to(&codes, &subject(round), "payload").await;
+        let answers = race(20, |_| {
+            let (codes, code) = (codes.clone(), code.clone());
+            async move { outcome(codes.redeem(&subject(round), &code).await) }
+        })
+        .await;
+        assert_eq!(how_many(&answers, &Outcome::Redeemed), 1, "in round {round}");
+        assert_eq!(how_many(&answers, &Outcome::Failed), 0, "in round {round}");
+    }
+}
+
+/// Of any number of racing wrong guesses at a subject's code as many are compared as a challenge
+/// allows.
+pub async fn of_racing_guesses_at_a_subject_five_are_compared<H: Harness<Store: AtomicStore>>(
+    harness: &H,
+) {
+    let codes = by_subject(harness).await;
+    let code = issue_to(&codes, &subject(0), "payload").await;
+    let wrong = another_than(&code);
+    let answers = race(harness.races(), |_| {
+        let (codes, wrong) = (codes.clone(), wrong.clone());
+        async move { outcome(codes.redeem(&subject(0), &wrong).await) }
+    })
+    .await;
+    assert_eq!(codes.compared(), 5);
+    assert_eq!(how_many(&answers, &Outcome::Refused), 5);
+    assert_eq!(how_many(&answers, &Outcome::Exhausted), harness.races() - 5);
+    assert_eq!(outcome(codes.redeem(&subject(0), &code).await), Outcome::Exhausted);
+}
+
+/// A subject's code that is revoked stays dead, and the next one is good, whatever races.
+pub async fn a_subjects_revoked_code_stays_dead_whatever_races<H: Harness<Store: AtomicStore>>(
+    harness: &H,
+) {
+    let codes = by_subject(harness).await;
+    for round in 0..harness.rounds() {
+        let old = issue_to(&codes, &subject(round), "old").await;
+        let answers = race(4, |task| {
+            let (codes, old) = (codes.clone(), old.clone());
+            async move {
+                if task == 0 {
+                    codes.revoke(&subject(round)).await.unwrap();
+                    return Some(issue_to(&codes, &subject(round), "new").await);
+                }
+                let answer = outcome(codes.redeem(&subject(round), &old).await);
+                assert_ne!(answer, Outcome::Failed);
+                None
+            }
+        })
+        .await;
+        let late = outcome(codes.redeem(&subject(round), &old).await);
+        assert_eq!(late, Outcome::Refused, "in round {round}");
+        let new = answers.into_iter().flatten().next().expect("one of them issues a code");
+        let redeemed = codes.redeem(&subject(round), &new).await.unwrap();
+        assert_eq!(redeemed.payload, "new", "in round {round}");
+    }
+}
+
+/// A set of recovery codes that is revoked stays dead, and the next one is good, whatever races.
+pub async fn a_revoked_set_stays_dead_whatever_races<H: Harness<Store: AtomicStore>>(harness: &H) {
+    let recovery = recovery(harness).await;
+    for round in 0..harness.rounds() {
+        let old = recovery.generate(&subject(round)).await.unwrap();
+        let old: Vec<_> = old.iter().map(|code| code.reveal().to_owned()).collect();
+        let answers = race(4, |task| {
+            let (recovery, old) = (recovery.clone(), old.clone());
+            async move {
+                if task == 0 {
+                    recovery.revoke(&subject(round)).await.unwrap();
+                    return Some(recovery.generate(&subject(round)).await.unwrap());
+                }
+                let answer = recovery.redeem(&subject(round), &old[task - 1]).await;
+                assert!(matches!(answer, Ok(_) | Err(CodeError::Refused)), "{answer:?}");
+                None
+            }
+        })
+        .await;
+        for code in old {
+            let late = recovery.redeem(&subject(round), &code).await;
+            assert!(matches!(late, Err(CodeError::Refused)), "{late:?} in round {round}");
+        }
+        for code in answers.into_iter().flatten().next().expect("one of them makes a set") {
+            recovery.redeem(&subject(round), code.reveal()).await.unwrap();
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+pub(super) enum Outcome {
     Redeemed,
     Refused,
     Exhausted,
@@ -213,7 +305,7 @@ enum Outcome {
     Failed,
 }
 
-fn outcome<T>(answer: Result<T, CodeError>) -> Outcome {
+pub(super) fn outcome<T>(answer: Result<T, CodeError>) -> Outcome {
     match answer {
         Ok(_) => Outcome::Redeemed,
         Err(CodeError::Refused) => Outcome::Refused,
@@ -223,23 +315,73 @@ fn outcome<T>(answer: Result<T, CodeError>) -> Outcome {
     }
 }
 
-async fn codes<H: Harness<Store: AtomicStore>>(harness: &H) -> OnStore<H::Store> {
-    Codes::builder("conformance").store(harness.store().await).build().unwrap()
+pub(super) fn link_outcome<T>(answer: Result<T, LinkError>) -> Outcome {
+    match answer {
+        Ok(_) => Outcome::Redeemed,
+        Err(LinkError::Refused) => Outcome::Refused,
+        Err(_) => Outcome::Failed,
+    }
 }
 
-fn subject(number: usize) -> String {
+fn ring() -> KeyRing {
+    KeyRing::new(1, b"the suite's key, thirty-two bytes long").unwrap()
+}
+
+async fn by_subject<H: Harness<Store: AtomicStore>>(harness: &H) -> SubjectCodes<String, H::Store> {
+    let codes = Codes::builder(PURPOSE).store(harness.store().await).key_ring(ring());
+    codes.build_by_subject().unwrap()
+}
+
+async fn recovery<H: Harness<Store: AtomicStore>>(harness: &H) -> Arc<RecoveryCodes<H::Store>> {
+    let store = harness.store().await;
+    Arc::new(RecoveryCodes::new(PURPOSE, 3, ring(), store).unwrap())
+}
+
+pub(super) async fn codes<H: Harness<Store: AtomicStore>>(harness: &H) -> OnStore<H::Store> {
+    codes_on(fresh(harness).await)
+}
+
+pub(super) fn codes_on<S: AtomicStore>(store: Arc<S>) -> OnStore<S> {
+    Codes::builder(PURPOSE).store(store).build().unwrap()
+}
+
+pub(super) fn base() -> BaseUrl {
+    BaseUrl::path("https://example.org/downloads/").unwrap()
+}
+
+pub(super) async fn links<H: Harness<Store: AtomicStore>>(
+    harness: &H,
+) -> Links<String, Arc<H::Store>> {
+    links_on(fresh(harness).await)
+}
+
+pub(super) fn links_on<S: AtomicStore>(store: Arc<S>) -> Links<String, Arc<S>> {
+    Links::builder(PURPOSE, base()).store(store).build().unwrap()
+}
+
+pub(super) fn subject(number: usize) -> String {
     format!("user-{number}@example.org")
 }
 
 /// A code for a subject of this number, and its handle.
-async fn issue<S: AtomicStore>(codes: &OnStore<S>, number: usize) -> (String, String) {
+pub(super) async fn issue<S: AtomicStore>(codes: &OnStore<S>, number: usize) -> (String, String) {
     let issued = codes.issue(&subject(number), &format!("payload {number}")).await.unwrap();
     let handle = issued.challenge.handle.reveal().to_owned();
     (handle, issued.code.reveal().to_owned())
 }
 
+/// A code without a handle.
+async fn issue_to<S: AtomicStore>(
+    codes: &SubjectCodes<String, S>,
+    subject: &str,
+    payload: &str,
+) -> String {
+    let sent = codes.issue(subject, &payload.to_owned()).await.unwrap();
+    sent.code.reveal().to_owned()
+}
+
 /// A code that this one is not.
-fn another_than(code: &str) -> String {
+pub(super) fn another_than(code: &str) -> String {
     let (first, rest) = code.split_at(1);
     format!("{}{rest}", if first == "0" { '1' } else { '0' })
 }

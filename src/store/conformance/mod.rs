@@ -44,9 +44,12 @@ use super::{Inserted, NewRecord, Store, Touch};
 use crate::record::{Label, Lifetime, Meta, Owner, Record};
 use crate::token::{Key, Token};
 
+pub mod abuse;
 pub mod administration;
+pub mod attacks;
 pub mod codes;
 pub mod insert;
+mod later;
 pub mod load;
 pub mod owners;
 pub mod remove;
@@ -74,7 +77,8 @@ pub trait Harness: Send + Sync + 'static {
     }
 
     /// How many rounds the races for one-time codes take, of which each is some 4,000 calls at 1,000
-    /// races. A second suite of an engine may take fewer.
+    /// races. An attack of 30 days takes no more days than this. A second suite of an engine may take
+    /// fewer.
     fn rounds(&self) -> usize {
         100
     }
@@ -131,6 +135,29 @@ macro_rules! conformance_suite {
                 all_codes_of_a_subject_are_revoked
                 of_racing_recovery_codes_one_is_used
                 a_link_is_used_as_often_as_it_has_uses
+                of_racing_right_codes_of_a_subject_one_is_redeemed
+                of_racing_guesses_at_a_subject_five_are_compared
+                a_subjects_revoked_code_stays_dead_whatever_races
+                a_revoked_set_stays_dead_whatever_races
+            }
+            abuse {
+                a_replayed_code_is_refused
+                a_code_of_another_purpose_is_refused_and_stays_good
+                a_code_of_another_subject_is_refused_and_stays_good
+                a_code_of_another_challenge_is_refused_and_charged
+                a_double_click_gets_the_first_answer_again
+                an_expired_code_stays_dead
+                a_megabyte_is_refused
+                a_replayed_link_is_refused
+                a_link_of_another_purpose_is_refused_and_stays_good
+                a_cut_or_padded_link_is_refused_and_stays_good
+                a_link_ends_with_its_lifetime
+            }
+            attacks {
+                a_dump_tells_no_secret
+                nothing_in_a_dump_redeems
+                offline_trials_on_a_dump_confirm_no_code
+                thirty_days_of_guesses_stay_within_the_budget
             }
         }
     };
@@ -458,6 +485,8 @@ mod tests {
             ("owners", include_str!("owners.rs")),
             ("administration", include_str!("administration.rs")),
             ("codes", include_str!("codes.rs")),
+            ("abuse", include_str!("abuse.rs")),
+            ("attacks", include_str!("attacks.rs")),
         ] {
             let in_suite = between(suite, &format!(" {module} {{"), "}");
             let in_suite: Vec<&str> = in_suite.split_whitespace().collect();

@@ -1,0 +1,221 @@
+//! What attackers get who have time, or the store's dump, on every store that keeps the contract.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::administration::scan;
+use super::codes::{
+    Outcome, PURPOSE, another_than, base, codes_on, issue, link_outcome, links_on, outcome, subject,
+};
+use super::later::Later;
+use super::{HOUR, Harness, fresh};
+use crate::codes::stolen::Stolen;
+use crate::codes::{CodeError, Codes, RecoveryCodes};
+use crate::key_ring::KeyRing;
+use crate::record::{Meta, Record, Timestamp};
+use crate::store::{AtomicStore, Store};
+use crate::token::{Key, Token};
+
+/// The attempt key of a form.
+const FORM: &str = "a random text of form 17";
+
+/// A store's dump has no handle, no code, no link and no subject, as it is or encoded.
+pub async fn a_dump_tells_no_secret<H: Harness<Store: AtomicStore>>(harness: &H) {
+    let store = fresh(harness).await;
+    let secrets = put_some_of_everything(&store).await;
+    let dump = dump_of(&store).await;
+    let words = words(&dump);
+    let mut text = as_text(&dump);
+    for word in &words {
+        let bytes = URL_SAFE_NO_PAD.decode(word).unwrap_or_default();
+        let _ = writeln!(text, "{}", String::from_utf8_lossy(&bytes));
+    }
+    assert!(text.contains("payload 0"), "what the dump encodes is not read");
+    for secret in secrets {
+        assert!(!text.contains(&secret), "the dump tells {secret:?}:\n{text}");
+    }
+}
+
+/// No value of a dump is a handle or a link that does anything.
+pub async fn nothing_in_a_dump_redeems<H: Harness<Store: AtomicStore>>(harness: &H) {
+    let store = fresh(harness).await;
+    let (codes, links) = (codes_on(store.clone()), links_on(store.clone()));
+    let (handle, code) = issue(&codes, 0).await;
+    let link = links.create(&"report.pdf".to_owned()).await.unwrap().link;
+    let mut values = words(&dump_of(&store).await);
+    values.retain(|word| word.len() > 20);
+    // The challenge's key, subject, salt, MAC and link, and the key of the other link.
+    assert!(values.len() >= 6, "{values:?}");
+    for word in values {
+        assert_eq!(outcome(codes.redeem(&word, &code).await), Outcome::Refused, "{word:?}");
+        assert_eq!(outcome(codes.resend(&word).await), Outcome::Refused, "{word:?}");
+        assert_eq!(link_outcome(links.redeem(&word).await), Outcome::Refused, "{word:?}");
+    }
+    assert_eq!(codes.compared(), 0);
+    assert_eq!(outcome(codes.redeem(&handle, &code).await), Outcome::Redeemed);
+    assert_eq!(link_outcome(links.redeem(link.token()).await), Outcome::Redeemed);
+}
+
+/// Who has a dump and tries codes against it, with whatever it holds for the handle, is not told
+/// when one is right; who has the handle is.
+pub async fn offline_trials_on_a_dump_confirm_no_code<H: Harness<Store: AtomicStore>>(harness: &H) {
+    const TRIALS: u64 = 50_000;
+    let store = fresh(harness).await;
+    let codes = codes_on(store.clone());
+    let mut sent = Vec::new();
+    for number in 0..5 {
+        sent.push(issue(&codes, number).await);
+    }
+    let dump = dump_of(&store).await;
+    let stolen = Stolen::all(PURPOSE, &dump);
+    let mut confirmed = [0; 5];
+    for challenge in &stolen {
+        for (number, (handle, code)) in sent.iter().enumerate() {
+            let each = TRIALS / (stolen.len() * sent.len()) as u64;
+            assert_eq!(challenge.confirmed(code, each), 0);
+            let handle = Token::parse(handle).unwrap();
+            confirmed[number] += challenge.confirmed_with(&handle, code, 10);
+        }
+    }
+    assert_eq!(confirmed, [1; 5], "the dump does not hold each live code");
+}
+
+/// Who opens challenges, has codes sent anew and guesses for 30 days, as often as that is allowed, has no
+/// more guesses compared within any 24 hours than the budget of a day: the smallest, to spare the store's
+/// server. A harness of fewer [rounds](Harness::rounds) has fewer days.
+pub async fn thirty_days_of_guesses_stay_within_the_budget<H: Harness<Store: AtomicStore>>(
+    harness: &H,
+) {
+    let store = Arc::new(Later::new(harness.store().await));
+    let codes = Codes::<()>::builder(PURPOSE).tries(1).tries_per_day(2).store(store.clone());
+    let codes = codes.build().unwrap();
+    let mut compared = 0;
+    for day in 0..harness.rounds().min(30) {
+        for (hour, guesses) in [(0, 1), (8, 1), (16, 0)] {
+            // The first attack leaves one of the day's guesses to the second, so that from then on they
+            // are given back one by one.
+            let challenges = if (day, hour) == (0, 0) { 1 } else { 3 };
+            attack(&codes, &store, challenges).await;
+            compared += guesses;
+            assert_eq!(codes.compared(), compared, "on day {day}, since {hour} o'clock");
+            store.pass(8 * HOUR);
+        }
+    }
+}
+
+/// Opens up to so many challenges, has another code sent for each and guesses twice, which is once too
+/// often. These are decoys: to guess at one is as to guess at a code, but no guess is right.
+async fn attack<S: AtomicStore>(
+    codes: &Codes<(), Arc<Later<S>>>,
+    store: &Later<S>,
+    challenges: usize,
+) {
+    let mut handles = Vec::new();
+    for _ in 0..challenges {
+        match codes.decoy(&subject(0)).await {
+            Ok(challenge) => handles.push(challenge.handle),
+            Err(CodeError::TooSoon { .. }) => break,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    store.pass(Duration::from_secs(60));
+    for handle in handles {
+        codes.resend(handle.reveal()).await.unwrap();
+        for expected in [Outcome::Refused, Outcome::Exhausted] {
+            let answer = codes.redeem(handle.reveal(), "12345678").await;
+            assert_eq!(outcome(answer), expected);
+        }
+    }
+}
+
+/// Fills a store with codes and links in all states, and returns what nobody but their clients and
+/// their persons may know.
+async fn put_some_of_everything<S: AtomicStore>(store: &Arc<S>) -> Vec<String> {
+    let codes = codes_on(store.clone());
+    let mut secrets: Vec<String> = (0..6).map(subject).collect();
+    for number in 0..4 {
+        let (handle, code) = issue(&codes, number).await;
+        match number {
+            0 => {}
+            1 => {
+                let guess = codes.redeem(&handle, &another_than(&code)).await;
+                assert_eq!(outcome(guess), Outcome::Refused);
+            }
+            2 => {
+                codes.guess(&handle, &code).attempt(FORM).redeem().await.unwrap();
+            }
+            _ => {
+                let guess = codes.guess(&handle, &code).attempt(FORM);
+                assert!(guess.lease(HOUR / 6).await.is_ok());
+            }
+        }
+        secrets.extend([handle, code]);
+    }
+    secrets.push(FORM.to_owned());
+
+    let sign_in = Codes::<String>::builder("sign-in").store(store.clone());
+    let sign_in = sign_in.build_with_links(base()).unwrap();
+    let issued = sign_in.issue(&subject(4), &"payload 4".to_owned()).await.unwrap();
+    let handle = issued.challenge.handle.reveal();
+    let link = issued.link.token();
+    secrets.extend([handle, link, issued.code.reveal()].map(str::to_owned));
+    // What leads to the challenge, and the secret of the code.
+    let bytes = URL_SAFE_NO_PAD.decode(link).unwrap();
+    secrets.extend([&bytes[..32], &bytes[32..]].map(|part| URL_SAFE_NO_PAD.encode(part)));
+
+    const KEY: &str = "the suite's key, thirty-two bytes long";
+    secrets.push(KEY.to_owned());
+    let ring = || KeyRing::new(1, KEY.as_bytes()).unwrap();
+    let recovery = RecoveryCodes::new("recovery", 2, ring(), store.clone()).unwrap();
+    let recovery = recovery.generate(&subject(5)).await.unwrap();
+    secrets.extend(recovery.iter().map(|code| code.reveal().to_owned()));
+    let pairing = Codes::<String>::builder("pairing").key_ring(ring()).store(store.clone());
+    let pairing = pairing.build_by_subject().unwrap();
+    let sent = pairing.issue(&subject(5), &"payload 5".to_owned()).await.unwrap();
+    secrets.push(sent.code.reveal().to_owned());
+
+    let links = links_on(store.clone());
+    let (payload, owner) = ("report.pdf".to_owned(), subject(5));
+    let new = links.new_link(&payload).subject(&owner).resource("file-17");
+    secrets.push(new.create().await.unwrap().link.token().to_owned());
+    secrets.push("file-17".to_owned());
+    secrets
+}
+
+/// All pages of a store, each record once.
+async fn dump_of(store: &impl Store) -> HashMap<Key, Record> {
+    let records: HashMap<_, _> = scan(store, 2).await.into_iter().collect();
+    assert_eq!(records.len() as u64, store.count().await.unwrap(), "the scan is of a part");
+    records
+}
+
+/// A dump as it would be read. Not the times, which are the store's own: in their digits any code may be
+/// found by chance.
+fn as_text(dump: &HashMap<Key, Record>) -> String {
+    let start = Timestamp::from_millis(0);
+    let lines = dump.iter().map(|(key, record)| {
+        let data = String::from_utf8_lossy(&record.data);
+        let meta = Meta {
+            created_at: start,
+            last_seen: start,
+            deadline: None,
+            authenticated_at: None,
+            now: start,
+            ..record.meta.clone()
+        };
+        format!("{key} {data} {meta:?}\n")
+    });
+    lines.collect()
+}
+
+/// All that a dump holds that may be taken for a token.
+fn words(dump: &HashMap<Key, Record>) -> HashSet<String> {
+    let text = as_text(dump);
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
+    words.filter(|word| Token::parse(word).is_ok()).map(str::to_owned).collect()
+}
