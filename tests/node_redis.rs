@@ -215,6 +215,23 @@ async fn a_key_without_a_time_to_live_is_alive_and_stays_so() {
 }
 
 #[tokio::test]
+async fn the_life_that_version_3_gives_beyond_the_cookie_lasts_until_a_touch_here() {
+    let place = Prefix::new("connect-redis@3").await;
+    let (package, options) = place.package().await;
+    let express = Peer::express(package, options, json!({"maxAge": 60_000})).await;
+    let (_, id) = node::express::begin(express, json!({"a": 1})).await;
+    let left =
+        async || -> i64 { place.run(redis::cmd("TTL").arg(format!("{}{id}", place.prefix))).await };
+    assert!(left().await > 60);
+    let sessions = place.sessions::<Value>(Shape::express()).await;
+    let own = Duration::from_secs(60);
+    let meta = sessions.get_untouched(&token(&id)).await.unwrap().unwrap().meta;
+    assert!(meta.expires_in() <= own);
+    assert!(sessions.touch(&token(&id)).await.unwrap() <= own);
+    assert!((1..=60).contains(&left().await));
+}
+
+#[tokio::test]
 async fn what_is_no_session_of_redis_is_told_so_and_not_listed() {
     let place = Prefix::new("connect-redis@8").await;
     let sessions = place.sessions::<Value>(Shape::token_session()).await;

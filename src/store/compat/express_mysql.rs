@@ -35,8 +35,8 @@ const END: &str = "LEAST(({now} + ? + 500) DIV 1000, 4294967295)";
 /// The row of an id. The column may take no notice of trailing spaces, or of case: the bytes do.
 const ROW: &str = "{id} = ? AND CAST(CONVERT({id} USING utf8mb4) AS BINARY) = ?";
 
-/// A live row that is as it was read: by its bytes, and as text of the connection's charset, in which
-/// it was read.
+/// A live row that is as it was read, to the byte. What was read goes back as text, so that the server
+/// converts it from the connection's charset, into which it converted it.
 const OLD: &str = "{row} AND {expires} >= {second} AND CAST(CONVERT({data} USING utf8mb4) AS BINARY) \
                    = CAST(CONVERT(? USING utf8mb4) AS BINARY)";
 
@@ -299,8 +299,8 @@ impl Backend for ExpressMysql {
                 "has a column whose charset cannot hold this text; convert the table to utf8mb4"
             }
             "1406" => {
-                "has a column that is too small for this; make `data` a mediumtext, or give the \
-                 manager a smaller max_size"
+                "has a column that is too small for this; widen it, `data` to a mediumtext, or give \
+                 the manager a smaller max_size"
             }
             "1142" | "1143" => {
                 "denies permission; grant the account SELECT, INSERT, UPDATE and DELETE on the table"
