@@ -167,11 +167,27 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
         let Some(mut record) = self.old.load(key, touch).await? else {
             return Ok(None);
         };
-        if self.arrive(key, &record).await?.is_some() {
-            return Ok(None);
+        match self.arrive(key, &record).await? {
+            None => {
+                record.meta.owner = self.owner_of(&record);
+                Ok(Some(record))
+            }
+            Some(true) => Ok(None),
+            Some(false) => self.accept_as_gone(key, &record.meta).await.map(|()| None),
         }
-        record.meta.owner = self.owner_of(&record);
-        Ok(Some(record))
+    }
+
+    /// Fails for a note that still leads nowhere: to call the session ended would log out everybody
+    /// who has moved, where this store's names are not the mover's.
+    async fn accept_as_gone(&self, key: &Key, note: &Meta) -> Result<()> {
+        // Who ends a session removes its note first, which others may have read before.
+        match self.old.touch(key, Touch::No).await? {
+            Some(meta) if meta.version == note.version => Err(refused(format!(
+                "the session {key} has moved to another store than this service's new one; give both \
+                 the same names and partitions, or, if its move was interrupted, run the mover again"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     async fn remove_by_id(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
