@@ -12,8 +12,8 @@
 //! # Before you run it
 //! * No Node service writes these sessions any more, and every service runs `Successor`, without `begin_in_old`.
 //! * `--to`, `--to-place`, `--to-schema` and `--to-partitions` name the store that is the new one of these services. With
-//!   another one, every session that moves is lost to them, until the names agree. So the command refuses a store in which
-//!   nobody has begun a session yet, unless it is told `--to-empty`.
+//!   another one, everybody whose session has moved is logged out until the services have the same. So the command refuses
+//!   a store in which nobody has begun a session yet, unless it is told `--to-empty`.
 //! * `--shape`, `--unwrap`, `--ttl` and `--owner` say what the services' `Shape` and `owner` say. What Node has not written
 //!   in this shape stays where it is.
 //! * `--place` holds these sessions and nothing else. Another service under a longer prefix, such as `sess:admin:` beside

@@ -51,14 +51,23 @@ pub use self::moving::Moved;
 /// is stopped for longer than a session's idle timeout, and then goes on, may end the session: its copy
 /// has expired. So kill one rather than suspend it.
 ///
-/// Whatever moves sessions has to know the same two stores: the same names and partitions in the new one,
-/// and for the old one the same [`Shape`](super::Shape) and [`owner`](Self::owner).
+/// **Whatever moves sessions has to know the same two stores**: the same names and partitions in the new
+/// one, and for the old one the same [`Shape`](super::Shape) and [`owner`](Self::owner). Whoever has another
+/// new store than the mover finds nothing of what has moved, as if all had logged out. It is
+/// [`Refused`](StoreErrorKind::Refused) only for the moment in which the note is still there, and for what
+/// a killed mover has left: then to run the mover again helps.
 ///
 /// # What does a session lose?
-/// The new store takes it for one that began when it moved, and for one whose person has not proved
-/// who they are. An idle timeout begins anew, as with a touch. An absolute one ends when it would have
-/// ended, and is no longer than that ever after. A session that never ended gets the lifetime of
-/// the old store's [`Shape`](super::Shape).
+/// * **Its proof**: [`authenticated_at`](Meta::authenticated_at) is `None` after the move, so that
+///   `require_fresh` answers 401 until the person has proved again who they are, and a handler has called
+///   [`reauthenticate`](crate::TokenSession::reauthenticate).
+/// * **Its beginning**: [`created_at`](Meta::created_at) is when it moved.
+/// * **Its absolute timeout**, but for the rest of it. A session with an hour left of 30 days ends in an
+///   hour, and an hour is its absolute timeout from then on, after a `reauthenticate` too. Give it another
+///   one with [`set_with_lifetime`](crate::TokenSession::set_with_lifetime), best where it is
+///   reauthenticated.
+/// * An idle timeout begins anew, as with a touch. A session that never ended gets the lifetime of the
+///   old store's [`Shape`](super::Shape).
 ///
 /// # What does it cost?
 /// An operation on a session that is in the new store takes a round trip to the old one more; one that
@@ -180,7 +189,7 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
     /// Fails for a note that still leads nowhere: to call the session ended would log out everybody
     /// who has moved, where this store's names are not the mover's.
     async fn accept_as_gone(&self, key: &Key, note: &Meta) -> Result<()> {
-        // Who ends a session removes its note first, which others may have read before.
+        // Who ends a session by its token removes its note first, which others have read by then.
         match self.old.touch(key, Touch::No).await? {
             Some(meta) if meta.version == note.version => Err(refused(format!(
                 "the session {key} has moved to another store than this service's new one; give both \

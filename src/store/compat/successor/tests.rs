@@ -386,13 +386,13 @@ async fn a_note_that_leads_nowhere_stays_for_the_mover() {
 }
 
 #[tokio::test]
-async fn a_service_whose_new_store_is_another_one_logs_nobody_out_and_says_so() {
+async fn a_service_that_finds_a_note_to_another_store_than_its_own_says_so() {
     let (_, store) = stores();
     let key = put(&store.old, "old", idle()).await;
     let elsewhere = Successor::new(Fragile::default(), store.old.clone());
     let record = store.old.load(&key, Touch::No).await.unwrap().unwrap();
     store.old.faults.at.store(5, Ordering::Relaxed);
-    assert!(store.move_one(&key, record).await.is_err(), "it is killed when it has left a note");
+    assert!(store.move_one(&key, record).await.is_err(), "it was to be killed before its last step");
     store.old.faults.heal();
 
     let write = Write::new("2");
