@@ -183,6 +183,23 @@ async fn a_database_that_goes_away_is_told_and_the_command_ends_with_how_to_go_o
 }
 
 #[tokio::test]
+async fn on_a_terminal_a_bar_shows_how_far_it_is() {
+    let there = Move::new("terminal").await;
+    there.put(ids(&random_tokens(1_234)).map(|id| (id, wrapped(1))));
+    let program = there.program();
+    let words: Vec<_> = [program.get_program()].into_iter().chain(program.get_args()).collect();
+    let words: Vec<_> = words.iter().map(|word| format!("'{}'", word.display())).collect();
+    // Of util-linux: it runs a command on a terminal of its own.
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &words.join(" "), "/dev/null"]);
+    let script = script.env("MIGRATE_TO", there.target()).stdin(Stdio::null()).output().unwrap();
+    let (shown, _) = printed(&script);
+    assert!(script.status.success(), "{shown}");
+    assert!(shown.contains("█ 1,234/1,234 sessions, 0s to go"), "{shown}");
+    assert!(shown.contains("1234 sessions have moved, 0 stay"), "{shown}");
+}
+
+#[tokio::test]
 async fn what_cannot_move_stays_and_is_named_without_its_token() {
     let there = Move::new("damaged").await;
     let whole = Token::random("").unwrap();

@@ -392,7 +392,10 @@ async fn a_service_that_finds_a_note_to_another_store_than_its_own_says_so() {
     let elsewhere = Successor::new(Fragile::default(), store.old.clone());
     let record = store.old.load(&key, Touch::No).await.unwrap().unwrap();
     store.old.faults.at.store(5, Ordering::Relaxed);
-    assert!(store.move_one(&key, record).await.is_err(), "it was to be killed before its last step");
+    assert!(
+        store.move_one(&key, record).await.is_err(),
+        "it was to be killed before its last step"
+    );
     store.old.faults.heal();
 
     let write = Write::new("2");
