@@ -234,7 +234,7 @@ async fn target(options: &Options) -> Result<AnyStore, Box<dyn Error>> {
             }
             AnyStore::new(new.connect(to).await?)
         }
-        // It says so.
+        // The error says that this is the URL of no store.
         _ => AnyStore::connect(to).await?,
     })
 }
@@ -242,8 +242,8 @@ async fn target(options: &Options) -> Result<AnyStore, Box<dyn Error>> {
 async fn migrate(old: impl NodeStore, options: &Options) -> Result<(), Box<dyn Error>> {
     let new = target(options).await?;
     if !options.to_empty && is_empty(&new).await? {
-        return Err("no session has begun in the new store, as they would if it were the one of the \
-             services that are running: look at its names; if nobody has logged in since, say --to-empty"
+        return Err("the new store holds no session, so it is hardly the one in which the running \
+             services begin theirs: look at its names; if nobody has logged in since, say --to-empty"
             .into());
     }
     let number = old.count().await;
@@ -263,11 +263,14 @@ async fn migrate(old: impl NodeStore, options: &Options) -> Result<(), Box<dyn E
     }
     let end = mover.move_all(&store).await;
     mover.progress.bar.finish();
+    if let Err(error) = end {
+        println!("{} sessions have moved", mover.moved);
+        return Err(error.into());
+    }
     println!("{} sessions have moved, {} stay", mover.moved, mover.failed.len());
     for (key, error) in &mover.failed {
         println!("stays: {key}: {error}");
     }
-    end?;
     if mover.failed.is_empty() { Ok(()) } else { Err("not everything could be moved".into()) }
 }
 

@@ -164,7 +164,7 @@ async fn a_database_that_goes_away_is_told_and_the_command_ends_with_how_to_go_o
     const SESSIONS: usize = 5_000;
     let server = test_servers::Redis::start().unwrap();
     let there = Move::from(server.url(), "sess:").await;
-    let sessions = (0..SESSIONS).map(|number| wrapped(number));
+    let sessions = (0..SESSIONS).map(wrapped);
     there.put(ids(&random_tokens(SESSIONS)).zip(sessions));
     let mut program = there.program();
     program.args(["--patience", "2"]).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -179,7 +179,8 @@ async fn a_database_that_goes_away_is_told_and_the_command_ends_with_how_to_go_o
     let last = told.last().unwrap();
     assert!(last.starts_with("migrate: for 2s nothing could be moved: "), "{told:?}");
     assert!(last.contains("run the same command again"), "{told:?}");
-    assert!(printed(&output).0.contains(" sessions have moved"), "{output:?}");
+    let (out, _) = printed(&output);
+    assert!(out.ends_with(" sessions have moved\n") && out.lines().count() == 1, "{out}");
 }
 
 #[tokio::test]
