@@ -193,8 +193,9 @@ pub enum LifetimeError {
     },
 }
 
-/// How often a record's data was written: 1 for a new one, and one more with each write. A touch
-/// leaves it.
+/// Which writing of a record's data this is: 1 for a new one, and one more with each write. A touch
+/// leaves it. Stores that keep somebody else's format, which has no place for it, take a digest of
+/// what they hold: there, too, another version is another writing.
 ///
 /// ```
 /// use token_session::Version;

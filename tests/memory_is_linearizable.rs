@@ -217,6 +217,15 @@ impl Model {
         })
     }
 
+    /// Whether a call found the session dead that it was to keep, so that it ends with the others,
+    /// though another call, whose clock was read before, may have touched it meanwhile.
+    fn keeps_in_vain(&self, operation: Operation, at: At, late: u64) -> bool {
+        matches!(operation, Operation::RemoveOwned { keep: Some(keep) } if keep == at)
+            && self.records[at]
+                .as_ref()
+                .is_some_and(|kept| kept.owned && kept.created_at + kept.idle <= late)
+    }
+
     /// The first step of a call, at this time: its answer.
     fn step(&mut self, call: usize, operation: Operation, now: u64) -> Answer {
         match operation {
@@ -354,6 +363,9 @@ impl Search<'_> {
                     let mut next = model.clone();
                     for at in (0..KEYS).filter(|at| freed & (1 << at) != 0) {
                         next.live(at, late);
+                        if next.keeps_in_vain(call.operation, at, late) {
+                            next.records[at] = None;
+                        }
                     }
                     let answer = next.step(index, call.operation, now);
                     if answer == call.answer && self.explains(done | (1 << index), &next) {

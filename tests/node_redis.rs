@@ -5,11 +5,12 @@ mod node;
 use std::time::Duration;
 
 use http::{Request, Response};
+use redis::AsyncConnectionConfig;
 use serde_json::{Value, json};
 use token_session::http::{SessionLayer, Sessions, SignedCookie};
-use token_session::store::StoreErrorKind;
-use token_session::store::compat::{ConnectRedis, Shape};
+use token_session::store::compat::{ConnectRedis, Shape, Successor};
 use token_session::store::conformance::Harness;
+use token_session::store::{Memory, Store, StoreErrorKind};
 use token_session::{Error, Lifetime, TokenSession};
 use tower::ServiceExt;
 
@@ -30,7 +31,10 @@ impl Prefix {
     }
 
     async fn run<T: redis::FromRedisValue>(&self, command: &mut redis::Cmd) -> T {
-        let mut connection = self.client.get_multiplexed_async_connection().await.unwrap();
+        let patient =
+            AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        let connection = self.client.get_multiplexed_async_connection_with_config(&patient).await;
+        let mut connection = connection.unwrap();
         command.query_async(&mut connection).await.unwrap()
     }
 }
@@ -207,6 +211,55 @@ async fn the_cookie_of_express_is_the_cookie_of_both_services() {
     assert_eq!(ask(&cookie.replace("s%3A", "s%3Ax")).await, "nobody");
     let answer = express.request(Some(&cookie), json!([])).await;
     assert_eq!(answer["found"]["seen"], true);
+}
+
+/// A login changes the session before it gets its new token, and after.
+#[tokio::test]
+async fn what_a_handler_changes_around_a_new_token_is_written() {
+    for shape in [Shape::token_session(), Shape::express().max_age(HOUR).unwrap()] {
+        let place = Prefix::new("connect-redis@8").await;
+        let sessions = place.sessions(shape.clone()).await;
+        log_in(&sessions, &sessions).await;
+        let successor = Successor::new(Memory::new(), place.store(shape).await);
+        log_in(&sessions, &TokenSession::builder().store(successor).build().unwrap()).await;
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+async fn log_in<Old: Store, Now: Store>(
+    old: &TokenSession<Value, Old>,
+    now: &TokenSession<Value, Now>,
+) {
+    for renewal in ["regenerate", "reauthenticate"] {
+        let begun = old.create(&json!({"steps": 0})).await.unwrap();
+        let request = Request::builder()
+            .header("authorization", format!("Bearer {}", begun.token.reveal()))
+            .header("renewal", renewal);
+        let service = tower::ServiceBuilder::new()
+            .layer(SessionLayer::new(now.clone()))
+            .service_fn(change_renew_and_change);
+        let response = service.oneshot(request.body(String::new()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 200, "{renewal}");
+        let renewed = token(response.headers()["token-session"].to_str().unwrap());
+        assert_eq!(now.get(&renewed).await.unwrap().unwrap().data, json!({"steps": 2}));
+        assert!(now.get(&begun.token).await.unwrap().is_none());
+    }
+}
+
+async fn change_renew_and_change(
+    request: Request<String>,
+) -> Result<Response<String>, std::convert::Infallible> {
+    let sessions = request.extensions().get::<Sessions<Value>>().unwrap();
+    let mut session = sessions.session().await.unwrap();
+    session["steps"] = 1.into();
+    if request.headers()["renewal"] == "regenerate" {
+        session.regenerate().await.unwrap();
+    } else {
+        session.reauthenticate().await.unwrap();
+    }
+    session["steps"] = 2.into();
+    Ok(Response::default())
 }
 
 async fn who(request: Request<String>) -> Result<Response<String>, std::convert::Infallible> {

@@ -46,7 +46,9 @@ impl Harness for At {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("ts:{}-{number}:", std::process::id());
         // Patience, so that no verdict hangs on how busy the machine is.
-        let builder = Redis::builder().timeout(Duration::from_secs(60));
+        let builder = Redis::builder()
+            .timeout(Duration::from_secs(60))
+            .connect_timeout(Duration::from_secs(60));
         builder.prefix(prefix).connect(&self.url).await.unwrap()
     }
 

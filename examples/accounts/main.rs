@@ -5,6 +5,7 @@
 
 mod downloads;
 mod mail;
+mod pages;
 mod problem;
 mod proofs;
 mod sessions;
@@ -16,16 +17,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::map_response;
+use axum::response::Response;
 use axum::routing::{delete, get, post};
 use clap::Parser;
 use token_session::codes::Codes;
 use token_session::http::SessionLayer;
-use token_session::links::{BaseUrl, Links, SignInLinks};
+use token_session::links::{BaseUrl, Links, SignInLinks, page_headers};
 use token_session::store::AnyStore;
 use token_session::{Lifetime, TokenSession};
 use tokio::net::TcpListener;
 
 use self::mail::Outbox;
+use self::proofs::SignIn;
 pub use self::sessions::Account;
 
 #[derive(Parser)]
@@ -49,7 +53,7 @@ struct Options {
 pub struct Service {
     register: Codes<String, AnyStore>,
     reset: Codes<String, AnyStore>,
-    sign_in: SignInLinks<String, AnyStore>,
+    sign_in: SignInLinks<SignIn, AnyStore>,
     downloads: Links<String, AnyStore>,
     outbox: Outbox,
     /// A real service has a table of them.
@@ -60,13 +64,13 @@ impl Service {
     /// Codes and links in the sessions' own store, which is fine as nothing here lists all sessions;
     /// links to `base`, whatever `Host` a request names.
     fn new(store: &AnyStore, base: &str) -> Result<Self, Box<dyn std::error::Error>> {
+        let base = base.trim_end_matches('/');
         let magic = BaseUrl::path(&format!("{base}/magic/"))?;
         let downloads = BaseUrl::path(&format!("{base}/downloads/"))?;
-        let codes = |purpose| Codes::builder(purpose).store(store.clone());
         Ok(Self {
-            register: codes("register").build()?,
-            reset: codes("password-reset").build()?,
-            sign_in: codes("sign-in").build_with_links(magic)?,
+            register: Codes::builder("register").store(store.clone()).build()?,
+            reset: Codes::builder("password-reset").store(store.clone()).build()?,
+            sign_in: Codes::builder("sign-in").store(store.clone()).build_with_links(magic)?,
             downloads: Links::builder("download", downloads).store(store.clone()).build()?,
             outbox: Outbox::default(),
             known: Arc::default(),
@@ -82,7 +86,8 @@ impl Service {
     }
 }
 
-/// The service on a store. `base` is the address that its links lead to.
+/// The service on a store. `base` is the address that its links lead to. It is to be served with
+/// the clients' addresses, as [`run`] does.
 ///
 /// # Errors
 /// A lifetime or an address that is none.
@@ -104,18 +109,28 @@ pub fn app(
         .route("/logout-others", post(sessions::logout_others))
         .route("/logout", post(sessions::logout))
         .route("/register", post(proofs::register))
+        .route("/register/resend", post(proofs::register_resend))
         .route("/verify", post(proofs::verify))
-        .route("/magic", post(proofs::magic))
+        .route("/magic", get(pages::ask).post(proofs::magic))
         .route("/magic/{link}", get(proofs::magic_page).post(proofs::magic_redeem))
         .route("/magic-code", post(proofs::magic_code))
         .route("/password-reset", post(proofs::password_reset))
         .route("/password-reset/redeem", post(proofs::password_reset_redeem))
-        .route("/downloads", post(downloads::offer))
-        .route("/downloads/{link}", get(downloads::download))
+        .route("/downloads", post(downloads::offer).delete(downloads::withdraw))
+        .route("/downloads/{link}", get(downloads::download).head(downloads::look))
         .route("/dev/outbox", get(mail::outbox))
         .with_state(service)
-        .layer(SessionLayer::new(sessions.clone()));
+        .layer(SessionLayer::new(sessions.clone()))
+        .layer(map_response(keep_private));
     Ok((router, sessions))
+}
+
+/// Each answer is for one client, and many addresses have a token in them.
+async fn keep_private(mut response: Response) -> Response {
+    for (name, value) in page_headers() {
+        response.headers_mut().insert(name, value);
+    }
+    response
 }
 
 fn print_examples(address: SocketAddr) {
@@ -133,7 +148,8 @@ Try:
   curl -s -H "Authorization: Bearer $TOKEN" -X POST http://{address}/logout-others
   curl -s -H "Authorization: Bearer $TOKEN" -X POST http://{address}/logout
 
-Register, and sign in by a link; the mail is shown here and at http://{address}/dev/outbox:
+Register, and sign in by a link, here or in a browser at http://{address}/magic; the mail is shown
+here and at http://{address}/dev/outbox:
   curl -s -H 'Content-Type: application/json' -d '{{"email":"anna@example.org"}}' http://{address}/register
   curl -s -H 'Content-Type: application/json' -d '{{"handle":"HANDLE","code":"CODE"}}' http://{address}/verify
   curl -s -H 'Content-Type: application/json' -d '{{"email":"anna@example.org"}}' http://{address}/magic
@@ -155,16 +171,22 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
+    let base = options.base.clone().unwrap_or_else(|| format!("http://{}", options.listen));
+    BaseUrl::path(&base).map_err(|error| {
+        format!("links cannot lead to {base}: {error}; give another address with --base")
+    })?;
     let lifetime = Lifetime::idle_secs(options.ttl)?;
     let store = AnyStore::connect(&options.store).await?;
     let listener = TcpListener::bind(options.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
     let address = listener.local_addr()?;
+    // The port is known now, if it was left to the system.
     let base = options.base.unwrap_or_else(|| format!("http://{address}"));
     let (router, sessions) = app(store, lifetime, &base)?;
     let _sweeper = sessions.spawn_sweeper(Duration::from_secs(60));
     print_examples(address);
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, router)
         .with_graceful_shutdown(async {
             if let Err(error) = tokio::signal::ctrl_c().await {

@@ -48,7 +48,7 @@ impl From<LinkError> for Problem {
     fn from(error: LinkError) -> Self {
         match &error {
             LinkError::Refused => problem(StatusCode::GONE, error),
-            LinkError::Lifetime(_) => bad_request(error),
+            LinkError::Lifetime(_) | LinkError::TooLarge { .. } => bad_request(error),
             error if error.is_retryable() => problem(StatusCode::SERVICE_UNAVAILABLE, error),
             _ => unexpected(&error),
         }

@@ -1,23 +1,32 @@
 //! Prove that an address is yours: register, sign in by a link, reset the password.
 //!
-//! What a client gets does not tell whether anybody has the address: it is the same handle, and the
-//! mail alone differs.
+//! What a client gets does not tell whether anybody has the address: it is always 202 and a handle,
+//! and the mail alone differs. A right code is held while what it is good for is done, and used when
+//! it is done: a failure in between costs nobody their code.
+
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::header::ACCEPT;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{Html, IntoResponse, Response};
-use serde::Deserialize;
+use axum::extract::{ConnectInfo, Path, State};
+use axum::http::header::{ACCEPT, USER_AGENT};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
-use token_session::Owner;
-use token_session::codes::OpenChallenge;
+use token_session::codes::{CodeError, Codes, Lease, OpenChallenge};
 use token_session::http::Sessions;
-use token_session::links::page_headers;
+use token_session::store::AnyStore;
+use token_session::{Codec, Json as JsonCodec, Label, Owner, Token};
 
 use super::Service;
+use super::pages;
 use super::problem::{Problem, bad_request};
-use super::sessions::{Account, begin};
+use super::sessions::{Account, begin, device};
+
+/// How long a right code is held for what it is good for. Who hangs up before that is done can
+/// type it again after so long.
+const HOLD: Duration = Duration::from_secs(30);
 
 #[derive(Deserialize)]
 pub struct Address {
@@ -39,6 +48,19 @@ pub struct Clicked {
     device: String,
 }
 
+#[derive(Deserialize)]
+pub struct Waiting {
+    handle: String,
+}
+
+/// What a link signs in, and what its page shows.
+#[derive(Serialize, Deserialize)]
+pub struct SignIn {
+    pub(super) email: String,
+    /// As the client said it and the network knows it, for the person to judge.
+    pub(super) asked_from: String,
+}
+
 fn unnamed() -> String {
     "unnamed device".to_owned()
 }
@@ -57,13 +79,48 @@ impl Address {
     }
 }
 
-fn accepted(challenge: &OpenChallenge) -> Response {
+/// The answer to who asks for a code: the same for every address.
+///
+/// An address that has had too many is not answered with 429. Its budget moves with what its person
+/// does, so that would tell a stranger of the person. It is a decoy that is answered, for a subject
+/// that is nobody; no mail goes out, and the codes of before stay good. That takes one round trip to
+/// the store more, which a clock may notice. A real service limits besides how often one client asks.
+async fn accepted<T>(
+    codes: &Codes<T, AnyStore>,
+    opened: Result<OpenChallenge, CodeError>,
+) -> Result<Response, Problem>
+where
+    JsonCodec: Codec<T>,
+{
+    let challenge = match opened {
+        Err(CodeError::TooSoon { .. }) => {
+            let nobody = Token::random("").map_err(CodeError::from)?;
+            codes.decoy(nobody.reveal()).await?
+        }
+        opened => opened?,
+    };
     let answer = json!({
         "handle": challenge.handle.reveal(),
         "expires_in": challenge.expires_in.as_secs(),
         "resend_in": challenge.resend_in.as_secs(),
     });
-    (StatusCode::ACCEPTED, Json(answer)).into_response()
+    Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+}
+
+/// Uses the code if what it is good for was done, and lets go of it if that failed.
+async fn settle<T>(
+    lease: Lease<T, AnyStore, JsonCodec>,
+    done: Result<Response, Problem>,
+) -> Result<Response, Problem>
+where
+    JsonCodec: Codec<T>,
+{
+    match done {
+        Ok(_) => lease.commit().await?,
+        // Where this fails too, the hold ends by itself.
+        Err(_) => drop(lease.abort().await),
+    }
+    done
 }
 
 pub async fn register(
@@ -71,14 +128,33 @@ pub async fn register(
     Json(address): Json<Address>,
 ) -> Result<Response, Problem> {
     let email = address.normal()?;
-    if service.is_known(&email) {
-        let challenge = service.register.decoy(&email).await?;
-        service.outbox.send(&email, "You have an account already: just sign in.".to_owned());
-        return Ok(accepted(&challenge));
+    let opened = if service.is_known(&email) {
+        service.register.decoy(&email).await.inspect(|_| {
+            service.outbox.send(&email, "You have an account already: just sign in.".to_owned());
+        })
+    } else {
+        service.register.issue(&email, &email).await.map(|issued| {
+            service.outbox.send(&email, format!("Your code is {}.", &*issued.code.grouped()));
+            issued.challenge
+        })
+    };
+    accepted(&service.register, opened).await
+}
+
+/// Another code for the same handle. Too early: 429, and when to ask again.
+pub async fn register_resend(
+    State(service): State<Service>,
+    Json(waiting): Json<Waiting>,
+) -> Result<Response, Problem> {
+    let resent = service.register.resend(&waiting.handle).await?;
+    if let Some((code, email)) = resent.message {
+        service.outbox.send(&email, format!("Your code is {}.", &*code.grouped()));
     }
-    let issued = service.register.issue(&email, &email).await?;
-    service.outbox.send(&email, format!("Your code is {}.", &*issued.code.grouped()));
-    Ok(accepted(&issued.challenge))
+    let answer = json!({
+        "expires_in": resent.expires_in.as_secs(),
+        "resend_in": resent.resend_in.as_secs(),
+    });
+    Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
 }
 
 pub async fn verify(
@@ -86,22 +162,38 @@ pub async fn verify(
     sessions: Sessions<Account>,
     Json(typed): Json<Typed>,
 ) -> Result<Response, Problem> {
-    let email = service.register.redeem(&typed.handle, &typed.code).await?.payload;
-    service.add(&email);
-    begin(&sessions, email, typed.device).await
+    let device = device(&typed.device)?;
+    let lease = service.register.guess(&typed.handle, &typed.code).lease(HOLD).await?;
+    service.add(&lease.payload);
+    let done = begin(&sessions, lease.payload.clone(), device).await;
+    settle(lease, done).await
 }
 
 pub async fn magic(
     State(service): State<Service>,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
     Json(address): Json<Address>,
 ) -> Result<Response, Problem> {
     let email = address.normal()?;
+    let codes = service.sign_in.codes();
     if !service.is_known(&email) {
-        return Ok(accepted(&service.sign_in.codes().decoy(&email).await?));
+        return accepted(codes, codes.decoy(&email).await).await;
     }
-    let issued = service.sign_in.issue(&email, &email).await?;
-    service.outbox.send(&email, format!("Sign in with {}", issued.link.reveal()));
-    Ok(accepted(&issued.challenge))
+    // Behind a proxy it is the proxy that knows the address.
+    let program: String = text(&headers, USER_AGENT).chars().take(200).collect();
+    let asked_from = format!("{} by {program}", client.ip());
+    let sign_in = SignIn { email, asked_from };
+    let opened = service.sign_in.issue(&sign_in.email, &sign_in).await.map(|issued| {
+        service.outbox.send(&sign_in.email, format!("Sign in with {}", issued.link.reveal()));
+        issued.challenge
+    });
+    accepted(codes, opened).await
+}
+
+/// A header's text; none where it has none.
+fn text(headers: &HeaderMap, name: HeaderName) -> &str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 /// What the link will do. It does nothing: a mail scanner may follow it, and press every button.
@@ -111,34 +203,19 @@ pub async fn magic_page(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let page = service.sign_in.inspect(&link).await?;
-    let accepts = headers.get(ACCEPT).and_then(|accepts| accepts.to_str().ok()).unwrap_or_default();
-    if accepts.contains("text/html") {
-        return Ok((page_headers(), Html(SIGN_IN_PAGE)).into_response());
+    let code = page.code.grouped();
+    if text(&headers, ACCEPT).contains("text/html") {
+        return Ok(pages::confirm(&page.payload, &code).into_response());
     }
     let answer = json!({
         "action": "sign in",
-        "email": page.payload,
-        "code": &*page.code.grouped(),
+        "email": page.payload.email,
+        "asked_from": page.payload.asked_from,
+        "code": *code,
         "hint": "POST the handle here, or type the code where you asked for the link",
     });
-    Ok((page_headers(), Json(answer)).into_response())
+    Ok(Json(answer).into_response())
 }
-
-/// The button sends the handle that this browser was given when it asked for the link. Another
-/// browser has none, and neither has a scanner.
-const SIGN_IN_PAGE: &str = r#"<!doctype html>
-<title>Sign in</title>
-<button>Sign in</button>
-<p id=answer></p>
-<script>
-document.querySelector('button').onclick = async () => {
-    const body = JSON.stringify({ handle: localStorage.getItem('handle') ?? '' });
-    const headers = { 'content-type': 'application/json' };
-    const response = await fetch(location.href, { method: 'POST', headers, body });
-    answer.textContent = response.ok ? 'signed in' : 'refused: ' + response.status;
-};
-</script>
-"#;
 
 pub async fn magic_redeem(
     State(service): State<Service>,
@@ -146,8 +223,9 @@ pub async fn magic_redeem(
     Path(link): Path<String>,
     Json(clicked): Json<Clicked>,
 ) -> Result<Response, Problem> {
-    let email = service.sign_in.redeem(&link, &clicked.handle).await?.payload;
-    begin(&sessions, email, clicked.device).await
+    let device = device(&clicked.device)?;
+    let lease = service.sign_in.guess(&link, &clicked.handle).lease(HOLD).await?;
+    sign_in(&sessions, lease, device).await
 }
 
 /// The link was opened on another device: its page shows a code, typed where the request began.
@@ -156,8 +234,18 @@ pub async fn magic_code(
     sessions: Sessions<Account>,
     Json(typed): Json<Typed>,
 ) -> Result<Response, Problem> {
-    let email = service.sign_in.codes().redeem(&typed.handle, &typed.code).await?.payload;
-    begin(&sessions, email, typed.device).await
+    let device = device(&typed.device)?;
+    let lease = service.sign_in.codes().guess(&typed.handle, &typed.code).lease(HOLD).await?;
+    sign_in(&sessions, lease, device).await
+}
+
+async fn sign_in(
+    sessions: &Sessions<Account>,
+    lease: Lease<SignIn, AnyStore, JsonCodec>,
+    device: Label,
+) -> Result<Response, Problem> {
+    let done = begin(sessions, lease.payload.email.clone(), device).await;
+    settle(lease, done).await
 }
 
 pub async fn password_reset(
@@ -166,21 +254,33 @@ pub async fn password_reset(
 ) -> Result<Response, Problem> {
     let email = address.normal()?;
     if !service.is_known(&email) {
-        return Ok(accepted(&service.reset.decoy(&email).await?));
+        return accepted(&service.reset, service.reset.decoy(&email).await).await;
     }
-    let issued = service.reset.issue(&email, &email).await?;
-    let text = format!("To set a new password, type {}.", &*issued.code.grouped());
-    service.outbox.send(&email, text);
-    Ok(accepted(&issued.challenge))
+    let opened = service.reset.issue(&email, &email).await.map(|issued| {
+        let text = format!("To set a new password, type {}.", &*issued.code.grouped());
+        service.outbox.send(&email, text);
+        issued.challenge
+    });
+    accepted(&service.reset, opened).await
 }
 
-/// A real service stores the new password here. Whoever knew the old one is signed out.
 pub async fn password_reset_redeem(
     State(service): State<Service>,
     sessions: Sessions<Account>,
     Json(typed): Json<Typed>,
 ) -> Result<Response, Problem> {
-    let email = service.reset.redeem(&typed.handle, &typed.code).await?.payload;
+    let device = device(&typed.device)?;
+    let lease = service.reset.guess(&typed.handle, &typed.code).lease(HOLD).await?;
+    let done = set_password(&sessions, lease.payload.clone(), device).await;
+    settle(lease, done).await
+}
+
+/// A real service stores the new password here. Whoever knew the old one is signed out.
+async fn set_password(
+    sessions: &Sessions<Account>,
+    email: String,
+    device: Label,
+) -> Result<Response, Problem> {
     sessions.destroy_all(&Owner::new(email.as_str()).map_err(bad_request)?).await?;
-    begin(&sessions, email, typed.device).await
+    begin(sessions, email, device).await
 }

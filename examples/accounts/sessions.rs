@@ -30,19 +30,23 @@ pub async fn login(
     sessions: Sessions<Account>,
     Json(login): Json<Login>,
 ) -> Result<Response, Problem> {
-    begin(&sessions, login.user, login.device).await
+    begin(&sessions, login.user, device(&login.device)?).await
+}
+
+/// The name of a device, as a list of sessions shows it.
+pub fn device(name: &str) -> Result<Label, Problem> {
+    Label::new(name).map_err(bad_request)
 }
 
 /// Begins a session of a person who has just proved who they are.
 pub async fn begin(
     sessions: &Sessions<Account>,
     user: String,
-    device: String,
+    device: Label,
 ) -> Result<Response, Problem> {
-    let new = NewSession::new()
-        .owner(Owner::new(user.as_str()).map_err(bad_request)?)
-        .label(Label::new(device.as_str()).map_err(bad_request)?);
-    let account = Account { user, device, visits: 0 };
+    let owner = Owner::new(user.as_str()).map_err(bad_request)?;
+    let account = Account { user, device: device.as_str().to_owned(), visits: 0 };
+    let new = NewSession::new().owner(owner).label(device);
     let issued = sessions.create_with(&account, new).await?;
     Ok((StatusCode::CREATED, token(&issued)).into_response())
 }

@@ -74,29 +74,38 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// The lock that a handle opens. The purpose is in the key, so the handle is unknown to codes of
-    /// any other purpose, and to sessions in the same store.
+    /// The lock that a handle opens.
     pub fn of_handle(purpose: &str, handle: &Token) -> Self {
         let fields = [purpose.as_bytes(), handle.reveal().as_bytes()];
-        Self {
-            key: Self::key_of_handle(purpose, handle),
-            secret: Zeroizing::new(mac(b"", "secret of a handle", &fields)),
-        }
+        Self::new(purpose, mac(b"", "secret of a handle", &fields))
     }
 
     /// The key of the lock that a handle opens.
     pub fn key_of_handle(purpose: &str, handle: &Token) -> Key {
-        let fields = [purpose.as_bytes(), handle.reveal().as_bytes()];
-        Key::from_bytes(mac(b"", "challenge of a handle", &fields))
+        Self::of_handle(purpose, handle).key
     }
 
     /// The lock of a subject that has no handle: the application's key is its only secret.
     pub fn of_subject(app: &[u8], purpose: &str, subject: &str) -> Self {
         let fields: [&[u8]; 2] = [purpose.as_bytes(), subject.as_bytes()];
-        Self {
-            key: Key::from_bytes(mac(app, "challenge of a subject", &fields)),
-            secret: Zeroizing::new(mac(app, "secret of a subject", &fields)),
-        }
+        Self::new(purpose, mac(app, "secret of a subject", &fields))
+    }
+
+    fn new(purpose: &str, secret: [u8; 32]) -> Self {
+        let secret = Zeroizing::new(secret);
+        Self { key: Self::key_at(purpose, &locator(&secret)), secret }
+    }
+
+    /// What leads to the challenge without the secret: links have it.
+    pub fn locator(&self) -> [u8; 32] {
+        locator(&self.secret)
+    }
+
+    /// The key of the challenge that a locator leads to. The purpose is in it, so the locator leads
+    /// nowhere for codes of any other purpose; and it is a digest, so no client can name the key of
+    /// what else is kept in the same store, such as a session or the budget of an address.
+    pub fn key_at(purpose: &str, locator: &[u8; 32]) -> Key {
+        Key::from_bytes(mac(b"", "challenge", &[purpose.as_bytes(), locator]))
     }
 
     /// What a store keeps of a code: its MAC under the secret and the application's key. Everything
@@ -153,6 +162,10 @@ impl Lock {
         let fields = [attempt.as_bytes(), code.reveal().as_bytes()];
         Blob::new(&mac(&*self.secret, "attempt", &fields))
     }
+}
+
+fn locator(secret: &[u8; 32]) -> [u8; 32] {
+    mac(secret, "locator of a challenge", &[])
 }
 
 #[cfg(test)]

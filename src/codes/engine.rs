@@ -166,7 +166,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
         challenge: &mut Challenge,
         now: Moment,
     ) -> Result<Made, CodeError> {
-        let link = LinkToken::random(&lock.key)?;
+        let link = LinkToken::random(&lock.locator())?;
         let code = link.code(self.policy.format);
         let (key, app) = self.signing();
         let until = now + self.policy.lifetime;

@@ -9,25 +9,28 @@ use zeroize::Zeroizing;
 
 use super::format::{Code, CodeFormat};
 use crate::stored::Blob;
-use crate::token::{Key, TokenError};
+use crate::token::TokenError;
+
+/// Bytes of the challenge's locator: not of its key, which nobody outside may choose.
+const LOCATOR: usize = 32;
 
 /// Random bytes in a link's secret: 192 bits, as in a token.
 const SECRET: usize = 24;
 
-/// Where a challenge is kept, and the secret that one of its codes is made of. It shows which code it
+/// Leads to a challenge, and has the secret that one of its codes is made of. It shows which code it
 /// is, and opens nothing without the handle of the challenge.
-pub(crate) struct LinkToken(Zeroizing<[u8; 32 + SECRET]>);
+pub(crate) struct LinkToken(Zeroizing<[u8; LOCATOR + SECRET]>);
 
 impl LinkToken {
-    pub fn random(challenge: &Key) -> Result<Self, TokenError> {
-        let mut bytes = Zeroizing::new([0; 32 + SECRET]);
-        bytes[..32].copy_from_slice(challenge.as_bytes());
-        getrandom::fill(&mut bytes[32..]).map_err(TokenError::NoRandomness)?;
+    pub fn random(locator: &[u8; LOCATOR]) -> Result<Self, TokenError> {
+        let mut bytes = Zeroizing::new([0; LOCATOR + SECRET]);
+        bytes[..LOCATOR].copy_from_slice(locator);
+        getrandom::fill(&mut bytes[LOCATOR..]).map_err(TokenError::NoRandomness)?;
         Ok(Self(bytes))
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        let mut bytes = Zeroizing::new([0; 32 + SECRET]);
+        let mut bytes = Zeroizing::new([0; LOCATOR + SECRET]);
         match URL_SAFE_NO_PAD.decode_slice(text, &mut *bytes) {
             Ok(len) if len == bytes.len() => Some(Self(bytes)),
             _ => None,
@@ -38,21 +41,21 @@ impl LinkToken {
         Zeroizing::new(URL_SAFE_NO_PAD.encode(self.0.as_slice()))
     }
 
-    /// The key of the challenge.
-    pub fn challenge(&self) -> Key {
-        let mut key = [0; 32];
-        key.copy_from_slice(&self.0[..32]);
-        Key::from_bytes(key)
+    /// What leads to the challenge.
+    pub fn locator(&self) -> [u8; LOCATOR] {
+        let mut locator = [0; LOCATOR];
+        locator.copy_from_slice(&self.0[..LOCATOR]);
+        locator
     }
 
     /// What a store keeps of it: enough for 192 random bits (OWASP ASVS 5.0, 6.5.2).
     pub fn digest(&self) -> Blob {
-        Blob::new(&Sha256::digest(&self.0[32..]))
+        Blob::new(&Sha256::digest(&self.0[LOCATOR..]))
     }
 
     /// The code that it stands for.
     pub fn code(&self, format: CodeFormat) -> Code {
-        format.derived(&self.0[32..])
+        format.derived(&self.0[LOCATOR..])
     }
 }
 
@@ -68,10 +71,9 @@ mod tests {
 
     #[test]
     fn a_token_is_read_back_as_it_was_made() {
-        let key = Key::from_bytes([7; 32]);
-        let token = LinkToken::random(&key).unwrap();
+        let token = LinkToken::random(&[7; LOCATOR]).unwrap();
         let read = LinkToken::parse(&token.reveal()).unwrap();
-        assert_eq!(read.challenge(), key);
+        assert_eq!(read.locator(), [7; LOCATOR]);
         assert_eq!(read.digest(), token.digest());
         let format = CodeFormat::digits(8);
         assert_eq!(read.code(format).reveal(), token.code(format).reveal());
@@ -79,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_truncated_or_padded_token_is_none() {
-        let text = LinkToken::random(&Key::from_bytes([7; 32])).unwrap().reveal();
+        let text = LinkToken::random(&[7; LOCATOR]).unwrap().reveal();
         let million = "A".repeat(1_000_000);
         for bad in ["", &text[1..], &format!("{}A", *text), &format!("{}=", *text), &million] {
             assert!(LinkToken::parse(bad).is_none());

@@ -256,6 +256,19 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
     ///
     /// # Errors
     /// The store's.
+    ///
+    /// ```
+    /// use token_session::codes::Codes;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let codes = Codes::<()>::builder("sign-in").build()?;
+    /// let issued = codes.issue("anna@example.org", &()).await?;
+    /// let handle = issued.challenge.handle.reveal();
+    /// codes.cancel(handle).await?;
+    /// assert!(codes.redeem(handle, issued.code.reveal()).await.is_err());
+    /// # Ok(()) }
+    /// ```
     pub async fn cancel(&self, handle: &str) -> Result<(), CodeError> {
         match self.lock(handle) {
             Ok(lock) => {
@@ -271,6 +284,19 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
     ///
     /// # Errors
     /// The store's.
+    ///
+    /// ```
+    /// use token_session::codes::Codes;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let codes = Codes::<()>::builder("sign-in").build()?;
+    /// let issued = codes.issue("anna@example.org", &()).await?;
+    /// codes.revoke("anna@example.org").await?;
+    /// let answer = codes.redeem(issued.challenge.handle.reveal(), issued.code.reveal()).await;
+    /// assert!(answer.is_err());
+    /// # Ok(()) }
+    /// ```
     pub async fn revoke(&self, subject: &str) -> Result<(), CodeError> {
         self.0.observe("revoke_codes", None, self.0.revoke(subject)).await
     }
@@ -298,7 +324,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
     pub(crate) fn guess_link<'a>(&'a self, handle: &'a str, link: &str) -> Guess<'a, T, S, C> {
         let link = LinkToken::parse(link).filter(|link| {
             let lock = self.lock(handle);
-            lock.is_ok_and(|lock| lock.key == link.challenge())
+            lock.is_ok_and(|lock| lock.locator() == link.locator())
         });
         let code = link.map(|link| link.code(self.0.policy.format));
         Guess::new(&self.0, Place::Handle(handle), code)
@@ -306,7 +332,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
 
     /// The challenge whose code a link stands for, and the code, while it is good.
     pub(crate) async fn look(&self, link: &LinkToken) -> Result<SignInPage<T>, CodeError> {
-        let key = link.challenge();
+        let key = Lock::key_at(&self.0.policy.purpose, &link.locator());
         self.0.observe("inspect_code", Some(&key), self.look_at(link, &key)).await
     }
 

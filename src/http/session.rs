@@ -162,7 +162,8 @@ impl<T: Send + Sync + 'static> Session<T> {
     }
 
     /// As [`TokenSession::regenerate`](crate::TokenSession::regenerate). The response carries the
-    /// new token.
+    /// new token. Where another request wrote in between, and on a store that does not count its
+    /// [`Version`](crate::Version)s, it costs a round trip more.
     ///
     /// # Errors
     /// As there.
@@ -171,7 +172,7 @@ impl<T: Send + Sync + 'static> Session<T> {
     }
 
     /// As [`TokenSession::reauthenticate`](crate::TokenSession::reauthenticate). The response
-    /// carries the new token.
+    /// carries the new token. It costs what [`regenerate`](Self::regenerate) does.
     ///
     /// # Errors
     /// As there.
@@ -182,17 +183,22 @@ impl<T: Send + Sync + 'static> Session<T> {
     async fn rename(&mut self, renewal: Renewal) -> Result<Issued, Rejection> {
         let request = self.sessions.request.clone();
         let version = self.meta().version;
-        let (issued, meta) =
+        let (issued, mut meta) =
             request.edge.manager.rename(self.key(), renewal, request.origin()).await?;
         request.send(&issued.token);
-        let moved = meta.version;
+        if meta.version != version.next() {
+            // The store counts no versions, or another request wrote before the move: then what is
+            // changed here must still meet it. The data tells which.
+            let found = request.edge.manager.load(&issued.key).await;
+            let encoded = &self.loaded().encoded;
+            meta.version = match found {
+                Ok(Some(found)) if found.encoded == *encoded => found.meta.version,
+                _ => version,
+            };
+        }
         let loaded = self.loaded_mut();
         loaded.key = issued.key.clone();
         loaded.meta = meta;
-        if moved != version.next() {
-            // Another request wrote before the move: what is changed here must still meet it.
-            loaded.meta.version = version;
-        }
         self.settle();
         Ok(issued)
     }

@@ -86,12 +86,14 @@ impl Transport {
             }
         }
         if let Some(cookie) = &self.signed_cookie {
+            let mut signed = None;
             for value in values(&COOKIE) {
                 cookies(value, cookie.name(), |text| {
-                    if let Some(token) = cookie.verify(text) {
-                        presented.add_bytes(&token);
-                    }
+                    signed = signed.take().or_else(|| cookie.verify(text));
                 });
+            }
+            if let Some(token) = signed {
+                presented.add_bytes(&token);
             }
         }
         let mut rest = None;
@@ -199,6 +201,11 @@ mod tests {
             assert_eq!(found(&[("cookie", unsigned)]), "nothing");
             assert_eq!(found(&[("cookie", unsigned), ("token-session", "abc")]), "abc");
         }
+        assert_eq!(found(&[("cookie", &format!("{other}; {signed}"))]), id);
+        let second = SignedCookie::new("connect.sid", "keyboard cat").unwrap();
+        let second = second.set(&Token::parse("abc").unwrap(), "").unwrap();
+        let both = [("cookie", signed.as_str()), ("cookie", second.to_str().unwrap())];
+        assert_eq!(found(&both), id);
         assert_eq!(found(&[("cookie", &signed), ("token-session", "abc")]), "ambiguous");
         assert_eq!(found(&[("cookie", &signed), ("token-session", id)]), id);
     }

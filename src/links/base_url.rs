@@ -14,32 +14,35 @@ use zeroize::Zeroizing;
 /// // https://example.org/magic#<token>: the browser keeps it to itself
 /// let in_fragment = BaseUrl::fragment("https://example.org/magic")?;
 /// assert!(BaseUrl::path("http://example.org/magic/").is_err());
+///
+/// // Of a configured address that may end with a slash or not, there is one.
+/// let configured = "https://example.org/";
+/// assert_eq!(BaseUrl::path(&format!("{configured}/magic"))?, in_path);
 /// # Ok::<(), token_session::links::BaseUrlError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl(String);
 
 impl BaseUrl {
-    /// Links with the token as the last part of the path.
+    /// Links with the token as the last part of the path. Of slashes in a row one is kept.
     ///
     /// # Errors
     /// An address that is no `https` one, but for this machine's own, or that has a query, a
     /// fragment or a user.
     pub fn path(address: &str) -> Result<Self, BaseUrlError> {
-        check(address)?;
-        Ok(Self(match address.ends_with('/') {
-            true => address.to_owned(),
-            false => format!("{address}/"),
-        }))
+        let mut address = checked(address)?;
+        if !address.ends_with('/') {
+            address.push('/');
+        }
+        Ok(Self(address))
     }
 
-    /// Links with the token in the fragment.
+    /// Links with the token in the fragment. Of slashes in a row one is kept.
     ///
     /// # Errors
     /// As [`path`](Self::path).
     pub fn fragment(address: &str) -> Result<Self, BaseUrlError> {
-        check(address)?;
-        Ok(Self(format!("{address}#")))
+        Ok(Self(checked(address)? + "#"))
     }
 
     pub(super) fn link(&self, token: &str) -> Link {
@@ -50,25 +53,31 @@ impl BaseUrl {
     }
 }
 
-fn check(address: &str) -> Result<(), BaseUrlError> {
-    let (rest, local) = match address.strip_prefix("https://") {
-        Some(rest) => (rest, false),
-        None => match address.strip_prefix("http://") {
-            Some(rest) => (rest, true),
-            None => return Err(BaseUrlError::Scheme),
-        },
-    };
+/// The address, with one slash where there are several in a row.
+fn checked(address: &str) -> Result<String, BaseUrlError> {
+    let (scheme, rest) = ["https://", "http://"]
+        .into_iter()
+        .find_map(|scheme| Some((scheme, address.strip_prefix(scheme)?)))
+        .ok_or(BaseUrlError::Scheme)?;
     let host = rest.split('/').next().unwrap_or_default();
     if host.is_empty() {
         return Err(BaseUrlError::Host);
     }
-    if local && !is_loopback(host) {
+    if scheme == "http://" && !is_loopback(host) {
         return Err(BaseUrlError::Scheme);
     }
-    match rest.chars().find(|c| !c.is_ascii_graphic() || "?#@\\\"<>".contains(*c)) {
-        Some(character) => Err(BaseUrlError::Character { character }),
-        None => Ok(()),
+    if let Some(character) =
+        rest.chars().find(|c| !c.is_ascii_graphic() || "?#@\\\"<>".contains(*c))
+    {
+        return Err(BaseUrlError::Character { character });
     }
+    let mut address = scheme.to_owned();
+    for c in rest.chars() {
+        if c != '/' || !address.ends_with('/') {
+            address.push(c);
+        }
+    }
+    Ok(address)
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -92,10 +101,13 @@ fn is_loopback(host: &str) -> bool {
 #[non_exhaustive]
 pub enum BaseUrlError {
     /// Neither `https`, nor `http` to this machine.
-    #[error("the address of links has to begin with https://, or http:// and this machine's name")]
+    #[error(
+        "the address of links begins neither with https:// nor with http:// and this machine's name; \
+         give one such as https://example.org/magic/"
+    )]
     Scheme,
     /// No host.
-    #[error("the address of links has no host")]
+    #[error("the address of links has no host; give one such as https://example.org/magic/")]
     Host,
     /// A character that has no place in it.
     #[error("the address of links has a {character:?}; give scheme, host and path alone")]
@@ -188,6 +200,32 @@ mod tests {
         let link = BaseUrl::fragment("https://example.org/magic").unwrap().link("abc");
         assert_eq!(link.reveal(), "https://example.org/magic#abc");
         assert_eq!(link.token(), "abc");
+    }
+
+    #[test]
+    fn of_slashes_in_a_row_one_is_kept() {
+        for (given, kept) in [
+            ("https://example.org//magic/", "https://example.org/magic/"),
+            ("https://example.org/", "https://example.org/"),
+            ("https://example.org", "https://example.org/"),
+            ("https://example.org///a//b//", "https://example.org/a/b/"),
+            ("http://localhost:3000//magic", "http://localhost:3000/magic/"),
+        ] {
+            let link = BaseUrl::path(given).unwrap().link("abc");
+            assert_eq!(link.reveal(), format!("{kept}abc"), "{given}");
+        }
+        let link = BaseUrl::fragment("https://example.org//magic/").unwrap().link("abc");
+        assert_eq!(link.reveal(), "https://example.org/magic/#abc");
+        assert_eq!(BaseUrl::path("https:////magic/"), Err(BaseUrlError::Host));
+    }
+
+    #[test]
+    fn a_refused_address_is_answered_with_one_that_is_not() {
+        for bad in ["http://example.org/", "https:///magic/"] {
+            let sentence = BaseUrl::path(bad).unwrap_err().to_string();
+            let (_, good) = sentence.rsplit_once(' ').unwrap();
+            assert!(BaseUrl::path(good).is_ok(), "{sentence}");
+        }
     }
 
     #[test]

@@ -16,7 +16,9 @@ use crate::store::{AtomicStore, Memory};
 ///
 /// ```
 /// use std::time::Duration;
+/// use token_session::Json;
 /// use token_session::links::{BaseUrl, Links};
+/// use token_session::store::Memory;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,6 +26,9 @@ use crate::store::{AtomicStore, Memory};
 ///
 /// let links = Links::<String>::builder("download", base)
 ///     .lifetime(Duration::from_secs(7 * 24 * 60 * 60))
+///     .max_payload(255)
+///     .store(Memory::new())
+///     .codec(Json)
 ///     .build()?;
 /// # Ok(()) }
 /// ```

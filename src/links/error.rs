@@ -91,6 +91,14 @@ impl LinkError {
             _ => false,
         }
     }
+
+    /// How long a client has to wait, where that is known: whole seconds, at least one.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::NotYet { opens_in } => Some(*opens_in),
+            _ => None,
+        }
+    }
 }
 
 /// Why links are not built.

@@ -41,6 +41,52 @@
 //! must change nothing ([`inspect`](Links::inspect)); and where a click signs somebody in or confirms
 //! something, a `POST` is not enough either: use [`SignInLinks`], which a scanner cannot complete.
 //!
+//! # What keeps a `GET` from redeeming?
+//! A type that cannot: [`LinkInspector`], of [`Links`], and [`SignInInspector`], of [`SignInLinks`]. Give
+//! them to the routes of a `GET`, and what redeems to those of a `POST`. With axum:
+//!
+//! ```
+//! # #[cfg(feature = "axum")]
+//! # fn app() -> Result<axum::Router, Box<dyn std::error::Error>> {
+//! use axum::Router;
+//! use axum::extract::{Path, State};
+//! use axum::http::StatusCode;
+//! use axum::routing::{get, post};
+//! use token_session::links::{BaseUrl, LinkInspector, Links};
+//!
+//! async fn look(
+//!     State(links): State<LinkInspector<String>>,
+//!     Path(token): Path<String>,
+//! ) -> Result<String, StatusCode> {
+//!     let seen = links.inspect(&token).await.map_err(|_| StatusCode::GONE)?;
+//!     Ok(format!("Join {}?", seen.payload))
+//! }
+//!
+//! async fn join(
+//!     State(links): State<Links<String>>,
+//!     Path(token): Path<String>,
+//! ) -> Result<String, StatusCode> {
+//!     let redeemed = links.redeem(&token).await.map_err(|_| StatusCode::GONE)?;
+//!     Ok(format!("Welcome to {}.", redeemed.payload))
+//! }
+//!
+//! let base = BaseUrl::path("https://example.org/invitations/")?;
+//! let links = Links::builder("invitation", base).build()?;
+//! let app = Router::new().route(
+//!     "/invitations/{token}",
+//!     get(look).with_state(links.inspector()).merge(post(join).with_state(links)),
+//! );
+//! # Ok(app) }
+//! # #[cfg(feature = "axum")]
+//! # app().unwrap();
+//! ```
+//!
+//! # Does a `HEAD` use a link up?
+//! Where a `GET` is the use itself, as when it serves a file, a `HEAD` must not be one: mail programs,
+//! download managers and previews send it first. axum's `get(serve)` runs its handler for `HEAD` as well,
+//! and drops the body; so do other routers. Give `HEAD` a handler of its own, which looks:
+//! `get(serve).head(look)`.
+//!
 //! # Where does the token go?
 //! Into the path, or into the fragment, which a browser does not send: then neither a server's log
 //! nor a `Referer` header has it, and a script on the page sends it in a `POST`. The address before
@@ -49,11 +95,13 @@
 //!
 //! # What do logs and metrics tell?
 //! Of links that a store keeps, the [same as of codes](crate::codes): `redeem_link` by purpose and
-//! outcome, and no token. Signed links ask no store, and tell nothing.
+//! outcome, with the link's [id](CreatedLink::id) as the key, and no token. Signed links ask no store,
+//! and tell nothing.
 
 mod base_url;
 mod builder;
 mod error;
+mod inspector;
 #[cfg(feature = "http")]
 mod page;
 mod sign_in;
@@ -63,8 +111,9 @@ mod stored_links;
 pub use self::base_url::{BaseUrl, BaseUrlError, Link};
 pub use self::builder::LinksBuilder;
 pub use self::error::{LinkError, LinkPolicyError};
+pub use self::inspector::{Inspection, LinkInspector, SignInInspector};
 #[cfg(feature = "http")]
 pub use self::page::page_headers;
 pub use self::sign_in::{SignIn, SignInAgain, SignInLinks, SignInPage};
 pub use self::signed::{Binding, Claim, NewSignedLink, SignedLinks, SignedLinksBuilder};
-pub use self::stored_links::{CreatedLink, Inspection, Links, NewLink, Redeemed};
+pub use self::stored_links::{CreatedLink, Links, NewLink, Redeemed};

@@ -4,8 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use super::base_url::{BaseUrl, Link};
+use super::inspector::SignInInspector;
 use crate::codec::{Codec, Json};
-use crate::codes::{Code, CodeError, Codes, Guess, LinkToken, OpenChallenge, Redeemed};
+use crate::codes::{Code, CodeError, Codes, Guess, OpenChallenge, Redeemed};
 use crate::store::{AtomicStore, Memory};
 
 /// Links that stand for a code: clicked in the browser that asked, they complete at once; opened
@@ -201,8 +202,12 @@ impl<T, S: AtomicStore, C: Codec<T>> SignInLinks<T, S, C> {
     /// # Errors
     /// [`Refused`](CodeError::Refused) for a link that is good for nothing.
     pub async fn inspect(&self, token: &str) -> Result<SignInPage<T>, CodeError> {
-        let link = LinkToken::parse(token).ok_or(CodeError::Refused)?;
-        self.codes.look(&link).await
+        self.inspector().inspect(token).await
+    }
+
+    /// What can look at these links, and cannot redeem them: for the routes of a `GET`.
+    pub fn inspector(&self) -> SignInInspector<T, S, C> {
+        SignInInspector(self.codes.clone())
     }
 
     /// Uses a link, with the handle of the browser that asked. Costs as [`Codes::redeem`]; a link of
@@ -215,6 +220,23 @@ impl<T, S: AtomicStore, C: Codec<T>> SignInLinks<T, S, C> {
     }
 
     /// As [`redeem`](Self::redeem), with an attempt key, or as a lease.
+    ///
+    /// ```
+    /// use token_session::codes::Codes;
+    /// use token_session::links::BaseUrl;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let base = BaseUrl::path("https://example.org/magic/")?;
+    /// let sign_in = Codes::<String>::builder("sign-in").build_with_links(base)?;
+    /// let issued = sign_in.issue("anna@example.org", &"user-17".to_owned()).await?;
+    /// let (link, handle) = (issued.link.token(), issued.challenge.handle.reveal());
+    ///
+    /// let submit = || sign_in.guess(link, handle).attempt("a random text of the page");
+    /// assert!(!submit().redeem().await?.repeated);
+    /// assert!(submit().redeem().await?.repeated); // a double click
+    /// # Ok(()) }
+    /// ```
     pub fn guess<'a>(&'a self, token: &str, handle: &'a str) -> Guess<'a, T, S, C> {
         self.codes.guess_link(handle, token)
     }

@@ -38,7 +38,13 @@ const MAX_LEN: usize = 2_000;
 ///   [bound](Binding) to changes, and with all others when its key leaves the ring.
 /// * **Who has the link can read the payload.** It is signed, not sealed; what it is bound to is not
 ///   in it.
-/// * **The application server's clock decides**, as there is no other: keep it right.
+/// * **The application server's clock decides**, as there is no other. A link opens and expires by the
+///   clock of the server that reads it, reckoned from the clock of the one that signed it: where they
+///   differ by a second, a link lives a second longer or shorter. A link without a
+///   [beginning](NewSignedLink::not_before) is good at once on every server, however far behind. Where
+///   a clock is set back, a link that had expired is good again until it is that late once more: a
+///   [`SystemClock`] notices only when the process starts anew. Keep clocks right, and bind what must
+///   not come back.
 ///
 /// All is in one parameter, so whatever a mail program or a campaign tool appends to the address
 /// (`utm_source=…`) changes nothing.
@@ -61,7 +67,7 @@ const MAX_LEN: usize = 2_000;
 ///
 /// // Back it comes. Whose is it? Look up what it was bound to, and see whether that still holds.
 /// let claim = resets.read(link.token())?;
-/// assert_eq!(*claim.payload(), 17);
+/// assert_eq!(*claim.unconfirmed_payload(), 17);
 /// let user = claim.accept(Binding::to_state(password_hash.as_bytes()))?;
 ///
 /// // Once the password is another, the link is dead.
@@ -86,8 +92,9 @@ struct Inner<T, C> {
 ///
 /// ```
 /// use std::time::Duration;
-/// use token_session::KeyRing;
 /// use token_session::links::{BaseUrl, SignedLinks};
+/// use token_session::store::SystemClock;
+/// use token_session::{Json, KeyRing};
 ///
 /// let links = SignedLinks::<u64>::builder(
 ///     "unsubscribe",
@@ -96,6 +103,8 @@ struct Inner<T, C> {
 /// )
 /// .audience("example.org")
 /// .lifetime(Duration::from_secs(30 * 24 * 60 * 60))
+/// .clock(SystemClock::new())
+/// .codec(Json)
 /// .build()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -324,7 +333,8 @@ impl<'a, T, C: Codec<T>> NewSignedLink<'a, T, C> {
         self
     }
 
-    /// Opens so long from now. Default: at once.
+    /// Opens so long from now, by the clock of the server that reads it. Default, and with zero: at
+    /// once, whatever clock that is.
     pub fn not_before(mut self, wait: Duration) -> Self {
         self.opens_after = wait;
         self
@@ -357,7 +367,12 @@ impl<'a, T, C: Codec<T>> NewSignedLink<'a, T, C> {
         }
         let (key, secret) = links.ring.signing();
         let now = links.clock.now();
-        let head = Head { key, expires: now + lifetime.first(), opens: now + self.opens_after };
+        // Not now, where it opens at once: a server whose clock is behind would not open it yet.
+        let opens = match self.opens_after.is_zero() {
+            true => Timestamp::from_millis(0),
+            false => now + self.opens_after,
+        };
+        let head = Head { key, expires: now + lifetime.first(), opens };
         let mut bytes = Zeroizing::new(Vec::with_capacity(HEAD + size + 2 * MAC));
         head.write(&mut bytes);
         bytes.extend_from_slice(&payload);
@@ -383,7 +398,7 @@ impl<'a, T, C: Codec<T>> NewSignedLink<'a, T, C> {
 /// .build()?;
 /// let link = links.sign(&17)?;
 /// let claim = links.read(link.token())?;
-/// println!("user {} would be unsubscribed", claim.payload());
+/// println!("user {} would be unsubscribed", claim.unconfirmed_payload());
 /// assert_eq!(claim.accept(Binding::none())?, 17);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -397,8 +412,10 @@ pub struct Claim<T> {
 }
 
 impl<T> Claim<T> {
-    /// What was signed: to look up what the link was bound to, or to show what it would do.
-    pub const fn payload(&self) -> &T {
+    /// What was signed, before it is known whether the link is still good: to look up what it was bound
+    /// to, or to show what it would do. Act on what [`accept`](Self::accept) gives, never on this: a
+    /// reset link that was used has the same payload as before.
+    pub const fn unconfirmed_payload(&self) -> &T {
         &self.payload
     }
 

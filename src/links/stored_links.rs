@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::base_url::{BaseUrl, Link};
 use super::builder::LinksBuilder;
 use super::error::LinkError;
+use super::inspector::{Inspection, LinkInspector};
 use crate::codec::{Codec, Json};
 use crate::generator::draw;
 use crate::key_ring::{mac, same};
@@ -105,39 +106,11 @@ struct Found<T> {
 pub struct CreatedLink {
     /// The link: for whom it is meant.
     pub link: Link,
-    /// Names the link in logs and lists, and revokes it. Not a secret.
+    /// Names the link in logs and lists, and [revokes](Links::revoke) it. Not a secret, and nothing
+    /// that a store keeps is under it.
     pub id: Key,
     /// How long it lives.
     pub expires_in: Duration,
-}
-
-/// What a link would do. Nothing was done.
-///
-/// ```
-/// use token_session::links::{BaseUrl, Links};
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let base = BaseUrl::path("https://example.org/downloads/")?;
-/// let links = Links::<String>::builder("download", base).build()?;
-///
-/// let link = links.create(&"report.pdf".to_owned()).await?.link;
-/// let seen = links.inspect(link.token()).await?;
-/// assert_eq!((seen.payload.as_str(), seen.uses_left), ("report.pdf", Some(1)));
-/// assert_eq!(seen.opens_in.as_secs(), 0);
-/// # Ok(()) }
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Inspection<T> {
-    /// What was given when the link was made.
-    pub payload: T,
-    /// How many uses are left; `None`: any number.
-    pub uses_left: Option<u32>,
-    /// How long it lives.
-    pub expires_in: Duration,
-    /// How long until it can be used; zero: now.
-    pub opens_in: Duration,
 }
 
 /// What a use of a link is good for. It is counted.
@@ -201,15 +174,12 @@ impl<T, S: AtomicStore, C: Codec<T>> Links<T, S, C> {
     /// # Errors
     /// [`Refused`](LinkError::Refused) for a link that is good for nothing.
     pub async fn inspect(&self, token: &str) -> Result<Inspection<T>, LinkError> {
-        let key = self.0.key_of(token);
-        let work = async { self.0.find(key.as_ref().ok_or(LinkError::Refused)?).await };
-        let found = self.0.observe("inspect_link", key.as_ref(), work).await?;
-        Ok(Inspection {
-            payload: found.payload,
-            uses_left: found.stored.uses,
-            expires_in: found.expires_in,
-            opens_in: found.opens_in,
-        })
+        self.0.inspect(token).await
+    }
+
+    /// What can look at these links, and cannot redeem them: for the routes of a `GET`.
+    pub fn inspector(&self) -> LinkInspector<T, S, C> {
+        LinkInspector(Arc::clone(&self.0))
     }
 
     /// Uses a link that is bound to no resource. 2 round trips where uses are counted, and 2 more for
@@ -231,12 +201,30 @@ impl<T, S: AtomicStore, C: Codec<T>> Links<T, S, C> {
         self.0.redeem(token, Some(resource)).await
     }
 
-    /// Ends a link, by its [id](CreatedLink::id). False: it had ended. One round trip.
+    /// Ends a link, by its [id](CreatedLink::id). False: it had ended, or the id is none of a link of
+    /// this purpose; whatever else the store keeps, no id ends it. Whether the caller may end this link
+    /// is for the service to know. One round trip.
     ///
     /// # Errors
     /// The store's.
+    ///
+    /// ```
+    /// use token_session::links::{BaseUrl, Links};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let base = BaseUrl::path("https://example.org/downloads/")?;
+    /// let links = Links::<String>::builder("download", base).build()?;
+    /// let id = links.create(&"report.pdf".to_owned()).await?.id.to_string(); // for the client
+    ///
+    /// // DELETE /downloads/{id}
+    /// assert!(links.revoke(&id.parse()?).await?);
+    /// assert!(!links.revoke(&id.parse()?).await?);
+    /// # Ok(()) }
+    /// ```
     pub async fn revoke(&self, id: &Key) -> Result<bool, LinkError> {
-        let work = async { Ok(self.0.store.remove(id, Condition::Always).await?) };
+        let key = self.0.key(id);
+        let work = async { Ok(self.0.store.remove(&key, Condition::Always).await?) };
         let removed = self.0.observe("revoke_link", Some(id), work).await?;
         Ok(removed == Removed::Done)
     }
@@ -356,21 +344,22 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> NewLink<'a, T, S, C> {
         let owner = self.subject.map(|subject| links.owner(subject)).transpose()?;
         let partitions = links.store.partitions();
         let home = owner.as_ref().map(|owner| owner.partition(partitions));
-        let drawn = draw(partitions, home, |token| links.key(token), || Token::random(""))?;
+        let key = |token: &Token| links.key(&id_of(token));
+        let drawn = draw(partitions, home, key, || Token::random(""))?;
         // Random tokens miss a partition 64 times its chance once in e^64 times.
-        let (token, id) = drawn.ok_or(LinkError::Contended { attempts: 64 })?;
+        let (token, key) = drawn.ok_or(LinkError::Contended { attempts: 64 })?;
         let stored = Stored {
             payload: Blob(payload),
-            resource: self.resource.map(|resource| links.resource(&id, resource)),
+            resource: self.resource.map(|resource| links.resource(&key, resource)),
             uses: self.uses.map(NonZeroU32::get),
             opens: Moment::START + self.opens_after,
         };
         let record =
             NewRecord { owner: owner.as_ref(), ..NewRecord::new(stored::write(&stored), lifetime) };
-        match links.store.insert(&id, &record).await? {
+        match links.store.insert(&key, &record).await? {
             Inserted::Done { .. } => Ok(CreatedLink {
                 link: links.base.link(token.reveal()),
-                id,
+                id: id_of(&token),
                 expires_in: lifetime.first(),
             }),
             // Of 192 random bits: some other generator is at work.
@@ -380,21 +369,35 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> NewLink<'a, T, S, C> {
 }
 
 impl<T, S: AtomicStore, C: Codec<T>> Inner<T, S, C> {
-    /// Runs an operation where logs and metrics see it.
+    /// Runs an operation where logs and metrics see it, and of which link.
     async fn observe<R>(
         &self,
         operation: &'static str,
-        key: Option<&Key>,
+        id: Option<&Key>,
         work: impl Future<Output = Result<R, LinkError>>,
     ) -> Result<R, LinkError> {
-        observe_for(&self.purpose, operation, key, work).await
+        observe_for(&self.purpose, operation, id, work).await
+    }
+
+    pub async fn inspect(&self, token: &str) -> Result<Inspection<T>, LinkError> {
+        let id = read_id(token);
+        let work = async { self.find(&self.key(id.as_ref().ok_or(LinkError::Refused)?)).await };
+        let found = self.observe("inspect_link", id.as_ref(), work).await?;
+        Ok(Inspection {
+            payload: found.payload,
+            uses_left: found.stored.uses,
+            expires_in: found.expires_in,
+            opens_in: found.opens_in,
+        })
     }
 
     async fn redeem(&self, token: &str, resource: Option<&str>) -> Result<Redeemed<T>, LinkError> {
-        let key = self.key_of(token);
-        let work =
-            async { self.redeem_key(key.as_ref().ok_or(LinkError::Refused)?, resource).await };
-        self.observe("redeem_link", key.as_ref(), work).await
+        let id = read_id(token);
+        let work = async {
+            let key = self.key(id.as_ref().ok_or(LinkError::Refused)?);
+            self.redeem_key(&key, resource).await
+        };
+        self.observe("redeem_link", id.as_ref(), work).await
     }
 
     async fn redeem_key(
@@ -452,10 +455,6 @@ impl<T, S: AtomicStore, C: Codec<T>> Inner<T, S, C> {
         }
     }
 
-    fn key_of(&self, token: &str) -> Option<Key> {
-        Some(self.key(&Token::parse(token).ok()?))
-    }
-
     async fn find(&self, key: &Key) -> Result<Found<T>, LinkError> {
         let record = self.store.load(key, Touch::No).await?;
         let record = record.ok_or(LinkError::Refused)?;
@@ -470,10 +469,10 @@ impl<T, S: AtomicStore, C: Codec<T>> Inner<T, S, C> {
         })
     }
 
-    /// The purpose is in the key, so a link is unknown to links of any other purpose.
-    fn key(&self, token: &Token) -> Key {
-        let fields = [self.purpose.as_bytes(), token.reveal().as_bytes()];
-        Key::from_bytes(mac(b"", "link", &fields))
+    /// The key of the link with this id. The purpose is in it, so a link is unknown to links of any
+    /// other purpose; and it is a digest, so no id leads to anything but a link.
+    fn key(&self, id: &Key) -> Key {
+        Key::from_bytes(mac(b"", "link", &[self.purpose.as_bytes(), id.as_bytes()]))
     }
 
     fn owner(&self, subject: &str) -> Result<Owner, LinkError> {
@@ -489,6 +488,14 @@ impl<T, S: AtomicStore, C: Codec<T>> Inner<T, S, C> {
         let fields = [link.as_bytes(), resource.as_bytes()];
         Blob::new(&mac(b"", "resource of a link", &fields))
     }
+}
+
+fn read_id(token: &str) -> Option<Key> {
+    Some(id_of(&Token::parse(token).ok()?))
+}
+
+fn id_of(token: &Token) -> Key {
+    Key::from_bytes(mac(b"", "id of a link", &[token.reveal().as_bytes()]))
 }
 
 /// A link that is bound is good for its resource alone, and one that is not is good for none.

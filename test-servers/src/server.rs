@@ -19,7 +19,7 @@ use crate::program;
 use crate::spawn::spawn;
 
 /// How long a server may take until it answers, on a machine that is busy with other tests.
-pub(crate) const START_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const START_LIMIT: Duration = Duration::from_secs(120);
 
 /// A server that runs until this value is dropped, until [`kill`](Server::kill), or until the test
 /// process ends, however it ends.

@@ -11,13 +11,16 @@
 //! | a token of a megabyte | `Refused`, at no round trip | no |
 //! | a value of the store's dump | `Refused` | no |
 //! | a request with a forged `Host` | the link that any request gets | no |
+//! | to revoke what is no link of this purpose, by its id or key | nothing was revoked | no |
+//! | a `HEAD`, where that has a route of its own | what a look gets | no |
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use token_session::Token;
+use token_session::codes::Codes;
 use token_session::links::{BaseUrl, LinkError, Links};
 use token_session::store::{AtomicStore, Memory, Store};
+use token_session::{MessagePack, Token, TokenSession};
 
 use super::fickle::Fickle;
 use super::watched::Watched;
@@ -70,9 +73,11 @@ async fn looking_changes_nothing() {
     let links = links(store.clone());
     let link = links.create(&payload()).await.unwrap().link;
     let before = store.scan(None, 10).await.unwrap().records;
+    let inspector = links.inspector();
     for _ in 0..1_000 {
         let seen = links.inspect(link.token()).await.unwrap();
-        assert_eq!((seen.payload, seen.uses_left), (payload(), Some(1)));
+        assert_eq!((seen.payload.as_str(), seen.uses_left), ("report.pdf", Some(1)));
+        assert_eq!(inspector.inspect(link.token()).await.unwrap(), seen);
     }
     assert_eq!(store.scan(None, 10).await.unwrap().records, before);
     clock.advance(HOUR - MILLISECOND);
@@ -102,10 +107,9 @@ async fn a_link_opens_when_it_says() {
     clock.advance(MILLISECOND);
     let seen = links.inspect(link.token()).await.unwrap();
     assert_eq!(seen.opens_in, MINUTE - MILLISECOND);
-    match links.redeem(link.token()).await {
-        Err(LinkError::NotYet { opens_in }) => assert_eq!(opens_in, MINUTE),
-        other => panic!("{other:?}"),
-    }
+    let early = links.redeem(link.token()).await.unwrap_err();
+    assert!(matches!(early, LinkError::NotYet { opens_in: MINUTE }), "{early:?}");
+    assert_eq!((early.retry_after(), early.is_retryable()), (Some(MINUTE), true));
     clock.advance(MINUTE - MILLISECOND);
     links.redeem(link.token()).await.unwrap();
 }
@@ -152,6 +156,38 @@ async fn a_revoked_link_is_refused() {
     let created = links.create(&payload()).await.unwrap();
     assert!(links.revoke(&created.id).await.unwrap());
     assert!(!links.revoke(&created.id).await.unwrap());
+    assert_refused(links.redeem(created.link.token()).await);
+}
+
+/// The example accounts gives ids to clients, and keeps its links where its sessions are.
+#[tokio::test]
+async fn nothing_but_a_link_of_this_purpose_is_revoked() {
+    let store = Memory::new();
+    let downloads = links(store.clone());
+    let invitations = Links::builder("invitation", base()).store(store.clone()).build().unwrap();
+    let sessions = TokenSession::<u32>::builder().store(store.clone()).build().unwrap();
+    let codes = Codes::builder("sign-in").store(store.clone()).build().unwrap();
+    sessions.create(&17).await.unwrap();
+    codes.issue(ANNA, &17).await.unwrap();
+    let invitation = invitations.create(&payload()).await.unwrap();
+
+    let records = store.scan(None, 10).await.unwrap().records;
+    assert_eq!(records.len(), 4, "a session, a challenge, a budget and an invitation");
+    for id in records.iter().map(|(key, _)| key).chain([&invitation.id]) {
+        assert!(!downloads.revoke(id).await.unwrap());
+    }
+    assert_eq!(store.count().await.unwrap(), 4);
+    assert!(invitations.revoke(&invitation.id).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_link_is_revoked_whatever_uses_were_counted() {
+    let links = links(Memory::new());
+    let payload = payload();
+    let new = links.new_link(&payload).uses(3.try_into().unwrap());
+    let created = new.create().await.unwrap();
+    links.redeem(created.link.token()).await.unwrap();
+    assert!(links.revoke(&created.id).await.unwrap());
     assert_refused(links.redeem(created.link.token()).await);
 }
 
@@ -253,6 +289,55 @@ async fn a_link_costs_what_its_docs_say() {
     store.calls();
     links.redeem(link.token()).await.unwrap();
     assert_eq!(store.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn a_head_request_to_a_route_of_its_own_spends_no_use() {
+    use axum::Router;
+    use axum::extract::Path;
+    use axum::http::{Method, Request, StatusCode};
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    fn status(answer: Result<String, LinkError>) -> StatusCode {
+        answer.map_or(StatusCode::GONE, |_| StatusCode::OK)
+    }
+    let links = links(Memory::new());
+    let (link, inspector) = (links.create(&payload()).await.unwrap().link, links.inspector());
+    let look = async move |Path(token): Path<String>| {
+        status(inspector.inspect(&token).await.map(|seen| seen.payload))
+    };
+    let serve = async move |Path(token): Path<String>| {
+        status(links.redeem(&token).await.map(|redeemed| redeemed.payload))
+    };
+    let app = Router::new().route("/downloads/{token}", get(serve).head(look));
+    let mut answers = Vec::new();
+    for method in [Method::HEAD, Method::HEAD, Method::GET, Method::GET, Method::HEAD] {
+        let request = Request::builder().method(method).uri(link.reveal()).body(String::new());
+        answers.push(app.clone().oneshot(request.unwrap()).await.unwrap().status().as_u16());
+    }
+    assert_eq!(answers, [200, 200, 200, 410, 410]);
+}
+
+#[tokio::test]
+async fn a_payload_is_written_and_read_by_the_codec_that_was_given() {
+    let store = Memory::new();
+    let builder = || Links::<u64>::builder("number", base()).store(store.clone());
+    let (packed, json) =
+        (builder().codec(MessagePack).build().unwrap(), builder().build().unwrap());
+    let link = packed.create(&300).await.unwrap().link;
+    let read = json.redeem(link.token()).await;
+    assert!(matches!(read, Err(LinkError::Decode(_))), "{read:?}");
+    assert_eq!(packed.redeem(link.token()).await.unwrap().payload, 300, "no use was counted");
+}
+
+#[tokio::test]
+async fn a_payload_has_as_many_bytes_as_the_builder_says_and_no_more() {
+    let builder = Links::<String>::builder("download", base()).max_payload(12);
+    let links = builder.build().unwrap();
+    links.create(&"a".repeat(10)).await.unwrap();
+    let answer = links.create(&"a".repeat(11)).await;
+    assert!(matches!(answer, Err(LinkError::TooLarge { size: 13, max: 12 })), "{answer:?}");
 }
 
 #[tokio::test]

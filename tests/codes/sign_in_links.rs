@@ -1,16 +1,35 @@
-//! Links that sign somebody in.
+//! Links that sign somebody in. What each abuse of them gets:
+//!
+//! | abuse | answer | a guess is counted |
+//! |---|---|---|
+//! | all that a scanner can do, which has the link and no handle | `Refused` | no |
+//! | the handle of another challenge | `Refused` | no |
+//! | for another purpose | `Refused` | no |
+//! | a link made up of any key that the store may hold | `Refused` | no |
+//! | a forged secret | `Refused` | yes, with the handle |
+//! | the link and its code at once | one of both succeeds | yes |
+//! | truncated or padded, or a megabyte | `Refused` | no |
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use token_session::codes::Codes;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use token_session::TokenSession;
+use token_session::codes::{CodeError, Codes};
 use token_session::links::{BaseUrl, SignIn, SignInLinks};
 use token_session::store::{Memory, Store};
+use tokio::sync::Barrier;
 
 use super::{ANNA, MILLISECOND, MINUTE, assert_exhausted, assert_refused, dump, store_with_clock};
 
 fn sign_in(store: Memory) -> SignInLinks<String> {
+    links_for("sign-in", store)
+}
+
+fn links_for(purpose: &str, store: Memory) -> SignInLinks<String> {
     let base = BaseUrl::fragment("https://example.org/magic").unwrap();
-    Codes::builder("sign-in").store(store).build_with_links(base).unwrap()
+    Codes::builder(purpose).store(store).build_with_links(base).unwrap()
 }
 
 async fn issue(links: &SignInLinks<String>) -> SignIn {
@@ -54,7 +73,7 @@ async fn who_has_the_link_without_the_handle_changes_nothing() {
     let before = store.scan(None, 10).await.unwrap().records;
     let token = issued.link.token();
     for _ in 0..100 {
-        let page = links.inspect(token).await.unwrap();
+        let page = links.inspector().inspect(token).await.unwrap();
         for handle in ["", token, page.code.reveal(), "a-handle-of-the-scanner"] {
             assert_refused(links.redeem(token, handle).await);
             assert_refused(links.codes().redeem(handle, page.code.reveal()).await);
@@ -74,6 +93,67 @@ async fn the_handle_of_another_challenge_completes_nothing_and_spends_no_guess()
     }
     assert_eq!(links.codes().compared(), 0);
     links.redeem(victim.link.token(), handle(&victim)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_link_of_another_purpose_shows_nothing_completes_nothing_and_stays_good() {
+    let store = Memory::new();
+    let (sign_in, delete) = (sign_in(store.clone()), links_for("delete-account", store));
+    let issued = issue(&delete).await;
+    let token = issued.link.token();
+    assert_refused(sign_in.inspect(token).await);
+    assert_refused(sign_in.redeem(token, handle(&issued)).await);
+    assert_eq!(sign_in.codes().compared(), 0);
+    delete.inspect(token).await.unwrap();
+    delete.redeem(token, handle(&issued)).await.unwrap();
+}
+
+/// The keys of a store are no secrets: a session's is its public id, and that of an address's budget
+/// can be computed. A link with one of them must not even tell whether something is there.
+#[tokio::test]
+async fn a_link_made_up_of_a_key_is_as_unknown_whatever_is_under_it() {
+    let store = Memory::new();
+    let links = sign_in(store.clone());
+    let issued = issue(&links).await;
+    let sessions = TokenSession::<u32>::builder().store(store.clone()).build().unwrap();
+    sessions.create(&17).await.unwrap();
+    let records = store.scan(None, 10).await.unwrap().records;
+    assert_eq!(records.len(), 3, "a challenge, a budget and a session");
+    for (key, _) in records {
+        let made_up = URL_SAFE_NO_PAD.encode([key.as_bytes(), &[0; 24][..]].concat());
+        assert_refused(links.inspect(&made_up).await);
+        assert_refused(links.redeem(&made_up, handle(&issued)).await);
+    }
+    assert_eq!(links.codes().compared(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_the_link_and_its_code_at_once_exactly_one_succeeds() {
+    let links = sign_in(Memory::new());
+    for _ in 0..100 {
+        let issued = issue(&links).await;
+        let start = Arc::new(Barrier::new(2));
+        let clicked = {
+            let (links, start) = (links.clone(), Arc::clone(&start));
+            let (link, handle) = (issued.link.token().to_owned(), handle(&issued).to_owned());
+            tokio::spawn(async move {
+                start.wait().await;
+                links.redeem(&link, &handle).await
+            })
+        };
+        let typed = {
+            let links = links.clone();
+            let (code, handle) = (issued.code.reveal().to_owned(), handle(&issued).to_owned());
+            tokio::spawn(async move {
+                start.wait().await;
+                links.codes().redeem(&handle, &code).await
+            })
+        };
+        match (clicked.await.unwrap(), typed.await.unwrap()) {
+            (Ok(_), Err(CodeError::Refused)) | (Err(CodeError::Refused), Ok(_)) => {}
+            both => panic!("{both:?}"),
+        }
+    }
 }
 
 #[tokio::test]
@@ -167,7 +247,8 @@ async fn a_dump_has_no_link() {
     let issued = issue(&links).await;
     let token = issued.link.token();
     let dump = dump(&store).await;
-    // The first part of a link is the challenge's key, the last one its secret.
-    assert!(dump.contains(&token[..40]));
-    assert!(!dump.contains(&token[token.len() - 16..]), "{dump}");
+    // The first part of a link leads to the challenge, the last one is its secret.
+    for part in [&token[..16], &token[token.len() - 16..]] {
+        assert!(!dump.contains(part), "{dump}");
+    }
 }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use token_session::MessagePack;
 use token_session::links::{BaseUrl, Binding, LinkError, LinkPolicyError, SignedLinks};
-use token_session::store::ManualClock;
+use token_session::store::{Clock, ManualClock};
 
+use super::fickle::Fickle;
 use super::{HOUR, MILLISECOND, MINUTE, ring};
 
 const STATE: &[u8] = b"the password's hash";
@@ -21,6 +23,10 @@ fn links_with(purpose: &str, audience: &str, ids: &[u32], clock: &ManualClock) -
         .clock(clock.clone())
         .build()
         .unwrap()
+}
+
+fn links_on(clock: impl Clock) -> SignedLinks<u64> {
+    SignedLinks::builder("reset", base(), ring(&[1])).clock(clock).build().unwrap()
 }
 
 fn links() -> (SignedLinks<u64>, ManualClock) {
@@ -40,7 +46,7 @@ fn a_link_says_what_was_signed() {
     assert!(link.reveal().starts_with("https://example.org/reset/"));
     clock.advance(MINUTE);
     let claim = links.read(link.token()).unwrap();
-    assert_eq!((*claim.payload(), claim.expires_in()), (17, 59 * MINUTE));
+    assert_eq!((*claim.unconfirmed_payload(), claim.expires_in()), (17, 59 * MINUTE));
     assert_eq!(claim.accept(Binding::none()).unwrap(), 17);
 }
 
@@ -67,6 +73,44 @@ fn a_link_opens_when_it_says() {
     assert!(links.read(link.token()).is_ok());
     let answer = links.new_link(&17).not_before(HOUR).sign();
     assert!(matches!(answer, Err(LinkError::NeverOpen { .. })));
+}
+
+#[test]
+fn a_link_that_opens_at_once_is_good_on_a_server_whose_clock_is_behind() {
+    let (behind, ahead) = (ManualClock::default(), ManualClock::default());
+    ahead.advance(50 * MILLISECOND);
+    let (signer, reader) = (links_on(ahead), links_on(behind));
+    for link in [signer.sign(&17), signer.new_link(&17).not_before(Duration::ZERO).sign()] {
+        assert!(reader.read(link.unwrap().token()).is_ok());
+    }
+}
+
+#[test]
+fn a_link_expires_by_the_clock_of_the_server_that_reads_it() {
+    let (behind, ahead) = (ManualClock::default(), ManualClock::default());
+    ahead.advance(MINUTE);
+    let link = links_on(behind.clone()).sign(&17).unwrap();
+    for clock in [&behind, &ahead] {
+        clock.advance(HOUR - MINUTE);
+    }
+    assert!(links_on(behind).read(link.token()).is_ok());
+    assert_refused(links_on(ahead).read(link.token()));
+}
+
+/// Nothing is kept that could know better: what must not come back is bound to state.
+#[test]
+fn a_clock_that_is_set_back_revives_a_link_but_not_what_it_was_bound_to() {
+    let clock = Fickle::new();
+    let links = links_on(clock.clone());
+    let link = links.new_link(&17).bound_to(Binding::to_epoch(4)).sign().unwrap();
+    clock.advance(HOUR);
+    assert_refused(links.read(link.token()));
+    clock.go_back(MILLISECOND);
+    let read = || links.read(link.token()).unwrap();
+    assert_eq!(read().accept(Binding::to_epoch(4)).unwrap(), 17);
+    assert_refused(read().accept(Binding::to_epoch(5)));
+    clock.go_back(HOUR);
+    assert!(links.read(link.token()).is_ok(), "it opened at once, so it is open before that too");
 }
 
 #[test]
@@ -175,7 +219,7 @@ async fn what_is_appended_to_the_address_changes_nothing() {
     let app = Router::new().route(
         "/reset/{token}",
         get(async move |Path(token): Path<String>| {
-            links.read(&token).unwrap().payload().to_string()
+            links.read(&token).unwrap().unconfirmed_payload().to_string()
         }),
     );
     let path = link.reveal().strip_prefix("https://example.org").unwrap();
@@ -202,6 +246,17 @@ fn a_link_that_no_browser_would_carry_is_not_made() {
     assert_eq!(links.read(link.token()).unwrap().accept(Binding::none()).unwrap(), longest);
     let answer = links.sign(&"a".repeat(1_414));
     assert!(matches!(answer, Err(LinkError::TooLarge { size: 1_416, max: 1_415 })), "{answer:?}");
+}
+
+#[test]
+fn a_payload_is_written_and_read_by_the_codec_that_was_given() {
+    let builder = SignedLinks::<u64>::builder("reset", base(), ring(&[1]));
+    let packed = builder.codec(MessagePack).build().unwrap();
+    let json = SignedLinks::<u64>::builder("reset", base(), ring(&[1])).build().unwrap();
+    let link = packed.sign(&300).unwrap();
+    assert_eq!(packed.read(link.token()).unwrap().accept(Binding::none()).unwrap(), 300);
+    let read = json.read(link.token());
+    assert!(matches!(read, Err(LinkError::Decode(_))), "{:?}", read.err());
 }
 
 #[test]

@@ -45,6 +45,8 @@ async function express(options) {
       }
     });
   });
+  // A client that has paused would use a connection that is just being closed.
+  server.keepAliveTimeout = 0;
   await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
   return `http://127.0.0.1:${server.address().port}/`;
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use token_session::store::{NewRecord, Redis, Store, Touch};
 use token_session::{Key, Lifetime};
 
-use crate::{ask, fresh_key, hour};
+use crate::{ask, fresh_key, hour, patient};
 
 const URL: &str = "CLOCK_TEST_URL";
 const KEYS: &str = "CLOCK_TEST_KEYS";
@@ -27,7 +27,7 @@ async fn application_servers_whose_clocks_are_an_hour_apart_agree_on_every_expir
         return application_server(&url, &keys).await;
     }
     let server = test_servers::Redis::start().unwrap();
-    let store = Redis::connect(server.url()).await.unwrap();
+    let store = patient(server.url()).await;
     if Command::new("faketime").arg("--version").output().is_err() {
         test_servers::install(&["faketime"]).unwrap();
     }
@@ -65,7 +65,7 @@ async fn application_servers_whose_clocks_are_an_hour_apart_agree_on_every_expir
 
 async fn application_server(url: &str, keys: &str) {
     let keys: Vec<Key> = keys.split(' ').map(|key| key.parse().unwrap()).collect();
-    let store = Redis::connect(url).await.unwrap();
+    let store = patient(url).await;
     println!("clock {}", now());
     let live = store.load(&keys[0], Touch::After(Duration::ZERO)).await.unwrap();
     assert!(live.expect("it lives ten minutes").meta.expires_in() <= Duration::from_secs(600));

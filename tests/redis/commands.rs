@@ -7,7 +7,7 @@ use std::time::Duration;
 use token_session::store::{Condition, OwnerLimit, Redis, Renewal, Store, Touch, Write};
 use token_session::{Lifetime, NewSession, TokenSession};
 
-use crate::{ask, fresh_key, hour, key_of, log_in, owner};
+use crate::{ask, fresh_key, hour, key_of, log_in, owner, patient};
 
 /// Hears every command that a server gets.
 struct Monitor {
@@ -51,7 +51,7 @@ impl Monitor {
 #[tokio::test]
 async fn every_operation_on_a_session_is_one_command() {
     let server = test_servers::Redis::start().unwrap();
-    let store = Redis::connect(server.url()).await.unwrap();
+    let store = patient(server.url()).await;
     let (anna, three) = (owner("anna"), OwnerLimit::evict_oldest(3.try_into().unwrap()));
     let owned =
         token_session::store::NewRecord { owner: Some(&anna), limit: Some(three), ..hour("data") };
@@ -91,7 +91,7 @@ async fn every_operation_on_a_session_is_one_command() {
 #[tokio::test]
 async fn a_session_of_an_application_costs_one_command_and_two_to_update() {
     let server = test_servers::Redis::start().unwrap();
-    let store = Redis::connect(server.url()).await.unwrap();
+    let store = patient(server.url()).await;
     let lifetime = Lifetime::idle(Duration::from_secs(1800)).unwrap();
     let sessions = TokenSession::<u32>::builder()
         .store(store)
@@ -125,7 +125,7 @@ async fn a_session_of_an_application_costs_one_command_and_two_to_update() {
 #[tokio::test]
 async fn administration_walks_through_the_keys_and_flushes_nothing() {
     let server = test_servers::Redis::start().unwrap();
-    let store = Redis::connect(server.url()).await.unwrap();
+    let store = patient(server.url()).await;
     for _ in 0..50 {
         log_in(&store, &owner("anna")).await;
     }
@@ -148,7 +148,7 @@ async fn administration_walks_through_the_keys_and_flushes_nothing() {
 #[tokio::test]
 async fn a_touch_within_the_interval_writes_nothing() {
     let server = test_servers::Redis::start().unwrap();
-    let store = Redis::connect(server.url()).await.unwrap();
+    let store = patient(server.url()).await;
     let key = log_in(&store, &owner("anna")).await;
     let touch = Touch::After(Duration::from_secs(60));
     store.load(&key, touch).await.unwrap();

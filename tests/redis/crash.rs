@@ -8,7 +8,7 @@ use token_session::store::{
 };
 use tokio::task::{JoinSet, block_in_place};
 
-use crate::{ask, eventually, hour, key_of, or_unavailable, owner};
+use crate::{ask, eventually, hour, key_of, log_in, or_unavailable, owner};
 
 /// What a caller knows of its renames when the server dies.
 struct Trail {
@@ -18,13 +18,8 @@ struct Trail {
     perhaps: Option<Key>,
 }
 
-async fn rename_until_the_server_is_gone(store: Redis, user: String) -> Trail {
-    let user = owner(&user);
+async fn rename_until_the_server_is_gone(store: Redis, user: Owner, mut known: Key) -> Trail {
     let limit = OwnerLimit::evict_oldest(3.try_into().unwrap());
-    let mut known = key_of(&store, &user);
-    let record = NewRecord { owner: Some(&user), ..hour("data") };
-    let inserted = store.insert(&known, &record).await.unwrap();
-    assert!(matches!(inserted, Inserted::Done { .. }));
     loop {
         let next = key_of(&store, &user);
         match or_unavailable(store.rename(&known, &next, Renewal::Key).await) {
@@ -48,8 +43,9 @@ async fn a_killed_server_has_each_operation_whole_or_not_at_all() {
     for round in 0..5 {
         let mut callers = JoinSet::new();
         for caller in 0..8 {
-            let user = format!("user-{round}-{caller}");
-            callers.spawn(rename_until_the_server_is_gone(store.clone(), user));
+            let user = owner(&format!("user-{round}-{caller}"));
+            let known = log_in(&store, &user).await;
+            callers.spawn(rename_until_the_server_is_gone(store.clone(), user, known));
         }
         tokio::time::sleep(Duration::from_millis(150 + 37 * round)).await;
         block_in_place(|| server.kill()).unwrap();

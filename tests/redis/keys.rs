@@ -2,12 +2,12 @@
 
 use token_session::store::{Cursor, Redis, Store, StoreErrorKind, Touch};
 
-use crate::{ask, fresh_key, hour, log_in, owner};
+use crate::{ask, fresh_key, hour, log_in, owner, patient};
 
 #[tokio::test]
 async fn a_clear_leaves_what_others_keep() {
     let server = test_servers::Redis::start().unwrap();
-    let store = Redis::connect(server.url()).await.unwrap();
+    let store = patient(server.url()).await;
     let longer = Redis::builder().prefix("ts:admin:").connect(server.url()).await.unwrap();
     for name in ["other", "ts:config", "ts:{0}:x:1", "Xts:{0}:s:1"] {
         let _: String = ask(server.url(), &["SET", name, "1"]);
@@ -37,8 +37,8 @@ async fn a_prefix_is_no_pattern() {
 #[tokio::test]
 async fn database_numbers_keep_stores_apart() {
     let server = test_servers::Redis::start().unwrap();
-    let store = Redis::connect(&format!("{}/3", server.url())).await.unwrap();
-    let other = Redis::connect(server.url()).await.unwrap();
+    let store = patient(&format!("{}/3", server.url())).await;
+    let other = patient(server.url()).await;
     let key = fresh_key();
     store.insert(&key, &hour("data")).await.unwrap();
     assert_eq!(other.load(&key, Touch::No).await.unwrap(), None);
@@ -49,7 +49,7 @@ async fn database_numbers_keep_stores_apart() {
 #[tokio::test]
 async fn a_cursor_of_something_else_is_refused() {
     let server = test_servers::redis_url();
-    let store = Redis::connect(server).await.unwrap();
+    let store = patient(server).await;
     for bytes in ["", "x", "0", "0 x y", "-1 0 ", "\u{0}"] {
         let cursor = Cursor::new(bytes);
         let error = store.scan(Some(&cursor), 10).await.unwrap_err();

@@ -51,6 +51,14 @@ async fn log_in(store: &Redis, owner: &Owner) -> Key {
     key
 }
 
+/// A store on whose patience no verdict hangs.
+async fn patient(url: &str) -> Redis {
+    let builder = Redis::builder().timeout(LONG).connect_timeout(LONG);
+    builder.connect(url).await.unwrap()
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
 /// Asks a server something, past the store.
 fn ask<T: redis::FromRedisValue>(url: &str, words: &[&str]) -> T {
     let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
@@ -61,9 +69,9 @@ fn ask<T: redis::FromRedisValue>(url: &str, words: &[&str]) -> T {
     command.query(&mut connection).unwrap()
 }
 
-/// Repeats until there is an answer, for at most half a minute.
+/// Repeats until there is an answer, for at most two minutes.
 async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
-    let patience = tokio::time::timeout(Duration::from_secs(30), async {
+    let patience = tokio::time::timeout(Duration::from_secs(120), async {
         loop {
             if let Some(answer) = attempt().await {
                 return answer;
@@ -71,7 +79,7 @@ async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) 
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
-    patience.await.unwrap_or_else(|_| panic!("this has not happened in half a minute: {what}"))
+    patience.await.unwrap_or_else(|_| panic!("this has not happened in two minutes: {what}"))
 }
 
 /// What an outage may do to a call: a lost answer, to be tried again, and no other error.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use token_session::store::{Condition, NewRecord, Redis, Store};
 use token_session::{Event, Events, Key, Lifetime, Subscription};
 
-use crate::{ask, fresh_key, hour};
+use crate::{ask, fresh_key, hour, patient};
 
 /// Makes something happen again and again, until it is told: what happens before Redis knows that
 /// somebody listens is not.
@@ -76,7 +76,7 @@ async fn endings_on_every_master_of_a_cluster_are_told() {
 #[tokio::test]
 async fn a_store_that_does_not_listen_costs_no_connection() {
     let server = test_servers::Redis::start().unwrap();
-    let store = Redis::connect(server.url()).await.unwrap();
+    let store = patient(server.url()).await;
     store.insert(&fresh_key(), &hour("data")).await.unwrap();
     let clients: String = ask(server.url(), &["CLIENT", "LIST"]);
     // The store, and who asks.

@@ -12,7 +12,7 @@ use token_session::{Event, Events, Key, Version};
 use tokio::task::JoinSet;
 
 use crate::proxy::Proxy;
-use crate::{ask, eventually, fresh_key, hour, log_in, or_unavailable, owner};
+use crate::{LONG, ask, eventually, fresh_key, hour, log_in, or_unavailable, owner, patient};
 
 /// Callers that log in, count, and log out, and know at each moment what the truth may be.
 ///
@@ -203,11 +203,12 @@ async fn a_restart_between_two_calls_is_not_noticed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_server_is_an_error_in_time_and_brings_no_session_back() {
     let server = test_servers::Redis::start().unwrap();
-    let builder = Redis::builder().timeout(Duration::from_millis(300));
+    let patient = patient(server.url()).await;
+    let builder = Redis::builder().timeout(Duration::from_millis(300)).connect_timeout(LONG);
     let store = builder.connect(server.url()).await.unwrap();
     let anna = owner("anna");
-    let (ended, kept) = (log_in(&store, &anna).await, log_in(&store, &anna).await);
-    let version = store.load(&ended, Touch::No).await.unwrap().unwrap().meta.version;
+    let (ended, kept) = (log_in(&patient, &anna).await, log_in(&patient, &anna).await);
+    let version = patient.load(&ended, Touch::No).await.unwrap().unwrap().meta.version;
     server.pause().unwrap();
 
     // A request that has read its session before, a logout, and one that only reads.
@@ -231,13 +232,13 @@ async fn a_stalled_server_is_an_error_in_time_and_brings_no_session_back() {
     server.resume().unwrap();
     eventually("an answer", async || or_unavailable(store.load(&kept, Touch::No).await)).await;
     // What was sent while the server stalled may take place now, or not.
-    let ended_since = answered!(store.remove(&ended, Condition::Always).await);
+    let ended_since = answered!(patient.remove(&ended, Condition::Always).await);
     assert_ne!(ended_since, Removed::Conflict);
     for _ in 0..20 {
-        assert_eq!(store.replace(&ended, &Write::new("back")).await.unwrap(), Replaced::Missing);
-        assert_eq!(store.load(&ended, Touch::No).await.unwrap(), None);
+        assert_eq!(patient.replace(&ended, &Write::new("back")).await.unwrap(), Replaced::Missing);
+        assert_eq!(patient.load(&ended, Touch::No).await.unwrap(), None);
     }
-    assert!(store.load(&kept, Touch::No).await.unwrap().is_some());
+    assert!(patient.load(&kept, Touch::No).await.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use token_session::store::{
 };
 use token_session::{Lifetime, Owner};
 
-use crate::{ask, eventually, fresh_key, hour, key_of, log_in, owner};
+use crate::{ask, eventually, fresh_key, hour, key_of, log_in, owner, patient};
 
 struct Server {
     server: test_servers::Redis,
@@ -17,7 +17,7 @@ struct Server {
 
 async fn start() -> Server {
     let server = test_servers::Redis::start().unwrap();
-    let store = Redis::connect(server.url()).await.unwrap();
+    let store = patient(server.url()).await;
     Server { server, store }
 }
 

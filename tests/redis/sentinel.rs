@@ -6,7 +6,7 @@ use test_servers::Sentinel;
 use token_session::store::{Redis, Store, StoreErrorKind, Touch, Write};
 use tokio::task::block_in_place;
 
-use crate::{ask, eventually, log_in, or_unavailable, owner};
+use crate::{LONG, ask, eventually, log_in, or_unavailable, owner, patient};
 
 fn url(sentinel: &Sentinel, master: &str) -> String {
     let hosts: Vec<_> =
@@ -44,10 +44,10 @@ async fn the_store_follows_a_failover() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_that_goes_silent_is_left_for_its_successor() {
     let sentinel = block_in_place(Sentinel::start).unwrap();
-    let builder = Redis::builder().timeout(Duration::from_millis(500));
+    let builder = Redis::builder().timeout(Duration::from_millis(500)).connect_timeout(LONG);
     let url = url(&sentinel, Sentinel::MASTER_NAME);
     let store = builder.connect(&url).await.unwrap();
-    let key = log_in(&store, &owner("anna")).await;
+    let key = log_in(&patient(&url).await, &owner("anna")).await;
     let master = block_in_place(|| sentinel.master()).unwrap();
     let _: usize = ask(master.url(), &["WAIT", "1", "30000"]);
     master.pause().unwrap();
@@ -56,7 +56,10 @@ async fn a_master_that_goes_silent_is_left_for_its_successor() {
     })
     .await;
     assert!(record.is_some(), "a session is gone that nobody ended");
-    assert!(or_unavailable(store.replace(&key, &Write::new("new")).await).is_some());
+    let written = eventually("a write to the new master", async || {
+        or_unavailable(store.replace(&key, &Write::new("new")).await)
+    });
+    assert!(matches!(written.await, Replaced::Done(_)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

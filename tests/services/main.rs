@@ -31,8 +31,10 @@ async fn tell_the_story(url: &str) {
     story::a_session_from_login_to_logout(service).await;
     story::a_person_sees_and_ends_their_sessions(service).await;
     story::an_address_is_proven_and_a_link_signs_in(service).await;
-    story::a_password_reset_ends_all_sessions(service).await;
+    story::a_password_reset_ends_all_sessions_of_its_owner(service).await;
     story::a_download_is_served_while_uses_remain(service).await;
+    story::a_download_ends_with_its_time(service).await;
+    story::a_person_withdraws_their_downloads(service).await;
 }
 
 #[tokio::test]
@@ -55,6 +57,12 @@ async fn the_service_runs_on_postgresql() {
 #[tokio::test]
 async fn the_service_runs_on_mariadb() {
     tell_the_story(test_servers::MariaDb::start().unwrap().url()).await;
+}
+
+#[tokio::test]
+async fn the_service_runs_on_mongodb() {
+    let server = test_servers::MongoDb::start().unwrap();
+    tell_the_story(&server.url().replace("/?", "/accounts?")).await;
 }
 
 #[tokio::test]

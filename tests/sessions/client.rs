@@ -10,8 +10,14 @@ use tokio::net::{TcpListener, TcpStream};
 pub async fn serve(app: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    serve_on(listener, app);
     address
+}
+
+/// Serves on this port until the test's runtime ends.
+pub fn serve_on(listener: TcpListener, app: Router) {
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
 }
 
 #[derive(Debug)]

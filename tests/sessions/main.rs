@@ -11,6 +11,7 @@ mod client;
 mod http;
 mod manager;
 mod program;
+mod proofs;
 mod service;
 mod spy;
 mod story;

@@ -13,11 +13,14 @@ pub struct Spy<S> {
     pub inner: S,
     calls: AtomicUsize,
     down: AtomicBool,
+    /// The call from now on that fails; none: zero.
+    failing: AtomicUsize,
 }
 
 impl<S> Spy<S> {
     pub fn new(inner: S) -> Self {
-        Self { inner, calls: AtomicUsize::new(0), down: AtomicBool::new(false) }
+        let (calls, failing) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { inner, calls, down: AtomicBool::new(false), failing }
     }
 
     /// The calls since this was last asked.
@@ -29,9 +32,18 @@ impl<S> Spy<S> {
         self.down.store(down, Ordering::SeqCst);
     }
 
+    /// Has one call fail: the next one is the first.
+    pub fn fail_call(&self, nth: usize) {
+        self.failing.store(nth, Ordering::SeqCst);
+    }
+
     fn call(&self) -> Result<&S> {
+        // Read first: who sees that it was called may set it for the next call.
+        let one_less = |left: usize| left.checked_sub(1);
+        let left = self.failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+        let fails = left == Ok(1) || self.down.load(Ordering::SeqCst);
         self.calls.fetch_add(1, Ordering::SeqCst);
-        if self.down.load(Ordering::SeqCst) {
+        if fails {
             return Err(StoreError::new(StoreErrorKind::Unavailable, "the spy plays dead"));
         }
         Ok(&self.inner)

@@ -47,7 +47,7 @@ impl Far {
         self.0.loads.swap(0, Ordering::SeqCst)
     }
 
-    /// Lets loads and removals be done, and not be answered before the guard is dropped.
+    /// Lets loads, renames and removals be done, and not be answered before the guard is dropped.
     pub async fn hold_answers(&self) -> Closed<'_, ()> {
         self.0.answers.lock().await
     }
@@ -90,7 +90,9 @@ impl Store for Far {
     }
 
     async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
-        self.0.memory.rename(from, to, renewal).await
+        let renamed = self.0.memory.rename(from, to, renewal).await;
+        let _open = self.0.answers.lock().await;
+        renamed
     }
 
     async fn take(&self, key: &Key) -> Result<Option<Record>> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use token_session::store::{
-    Cached, Condition, Inserted, ManualClock, NewRecord, OwnerLimit, Renewal, Store,
+    Cached, Condition, Inserted, ManualClock, NewRecord, OwnerLimit, Renamed, Renewal, Store,
     StoreErrorKind, Touch, Write,
 };
 use token_session::{Key, Lifetime, Owner};
@@ -158,6 +158,26 @@ async fn a_load_under_way_does_not_bring_back_what_was_ended_meanwhile() {
     drop(held);
     assert!(load.await.unwrap().is_some(), "it was there when it was asked for");
     assert_eq!(data(&store, &key(1)).await, None);
+}
+
+#[tokio::test]
+async fn a_session_that_the_far_store_has_renamed_is_not_served_under_its_old_key() {
+    let (_, far, store) = stage();
+    put(&store, &key(1), None).await;
+    assert!(data(&store, &key(1)).await.is_some());
+    let held = far.hold_answers().await;
+    let rename = tokio::spawn({
+        let store = store.clone();
+        async move { store.rename(&key(1), &key(2), Renewal::Key).await.unwrap() }
+    });
+    while far.touch(&key(2), Touch::No).await.unwrap().is_none() {
+        tokio::task::yield_now().await;
+    }
+    // A load takes the data only from the far store, whose answers are held, or from the cache.
+    assert!(store.touch(&key(1), Touch::No).await.unwrap().is_none());
+    drop(held);
+    assert!(matches!(rename.await.unwrap(), Renamed::Done(_)));
+    assert!(store.touch(&key(2), Touch::No).await.unwrap().is_some());
 }
 
 #[tokio::test]

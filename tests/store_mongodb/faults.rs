@@ -129,7 +129,7 @@ async fn kind_of_load(store: &MongoDb) -> Option<StoreErrorKind> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn callers_of_a_server_that_does_not_answer_get_an_error_in_time_though_the_pool_is_full() {
     let server = test_servers::MongoDb::start().unwrap();
-    let builder = MongoDb::builder().timeout(Duration::from_millis(500));
+    let builder = MongoDb::builder().timeout(Duration::from_secs(3));
     let store = builder.connect(&url(&server, "&maxPoolSize=2")).await.unwrap();
     resumes(&store).await;
     server.pause().unwrap();
@@ -148,7 +148,7 @@ async fn callers_of_a_server_that_does_not_answer_get_an_error_in_time_though_th
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_operation_on_a_server_that_is_gone_is_unavailable() {
     let server = test_servers::MongoDb::start().unwrap();
-    let builder = MongoDb::builder().timeout(Duration::from_millis(300));
+    let builder = MongoDb::builder().timeout(Duration::from_secs(1));
     let store = builder.connect(&url(&server, "")).await.unwrap();
     server.kill().unwrap();
     let (key, to) = (random_key(), random_key());
@@ -194,7 +194,7 @@ async fn a_connection_that_comes_and_goes_is_told() {
 async fn a_server_that_is_not_there_is_unavailable() {
     let server = test_servers::MongoDb::start().unwrap();
     server.kill().unwrap();
-    let builder = MongoDb::builder().timeout(Duration::from_millis(300));
+    let builder = MongoDb::builder().timeout(Duration::from_secs(1));
     let error = builder.connect(&url(&server, "")).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
 }

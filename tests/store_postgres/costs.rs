@@ -84,8 +84,9 @@ async fn an_operation_is_one_round_trip() {
         assert_eq!(statements, expected, "{operation}");
     }
     assert_eq!(proxy.statements() - before, 25);
-    // One from the pool, as each of 21 operations hands its connection back.
-    assert!(proxy.pings() - pings_before <= 22);
+    // One from the pool, as each of 21 operations hands its connection back, and one more where a
+    // connection lay idle for a second.
+    assert!(proxy.pings() - pings_before <= 2 * 22);
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ async fn a_statement_that_waits_too_long_is_ended_by_the_server() {
     // The store's own patience would end later than the server's.
     let pool = PgPoolOptions::new().max_connections(2).after_connect(|connection, _| {
         Box::pin(async move {
-            let limit = sqlx::query("SET statement_timeout = 100");
+            let limit = sqlx::query("SET statement_timeout = 1000");
             limit.execute(connection).await.map(drop)
         })
     });
@@ -55,7 +55,7 @@ async fn connect_tells_the_server_its_patience() {
     let patient = Postgres::builder().table(&table).build(admin.clone()).unwrap();
     patient.migrate().await.unwrap();
     let key = put(&patient).await;
-    let store = Postgres::builder().table(&table).timeout(Duration::from_secs(1));
+    let store = Postgres::builder().table(&table).timeout(Duration::from_secs(3));
     let store = store.connect(test_servers::postgres_url()).await.unwrap();
     let mut holder = admin.begin().await.unwrap();
     let hold = format!("SELECT key FROM {table} FOR UPDATE");

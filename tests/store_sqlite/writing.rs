@@ -69,7 +69,7 @@ async fn a_read_does_not_wait_for_a_long_write_and_a_write_does_in_bounds() {
     let folder = Folder::new();
     let patient = folder.store("sessions.db", Sqlite::builder().timeout(BOUND)).await;
     let key = put(&patient).await;
-    let hasty = Sqlite::builder().timeout(Duration::from_secs(1));
+    let hasty = Sqlite::builder().timeout(Duration::from_secs(3));
     let hasty = hasty.connect(&folder.url("sessions.db")).await.unwrap();
     let mut other = folder.beside("sessions.db").await;
     run(&mut other, "BEGIN IMMEDIATE; UPDATE token_sessions SET data = 'theirs'").await;

@@ -1,24 +1,28 @@
 //! Sends codes and links by SMTP, from a queue.
 //!
 //! Whoever asks for a code is answered at once, and the mail goes out afterwards: the time of the
-//! answer does not tell whether there was a mail to send, and a slow mail server holds up nobody.
+//! answer does not tell whether there was a mail to send. Several mails go out at once, so one that the
+//! server is slow to take, or takes later, does not hold up the next; a server that takes none holds up
+//! all, until the queue is full and mails are dropped.
 
 use std::time::Duration;
 
 use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
-use lettre::transport::smtp;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use token_session::codes::Code;
 use token_session::links::Link;
 use tokio::sync::mpsc::{self, Sender};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 type Smtp = AsyncSmtpTransport<Tokio1Executor>;
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// How many mails may wait: more would go out after their codes have expired.
 const QUEUE: usize = 1_000;
+
+/// How many mails go out at once: as many connections as the transport's pool keeps.
+const AT_ONCE: usize = 10;
 
 /// How often a mail is tried that the server cannot take now.
 const TRIES: u32 = 4;
@@ -38,11 +42,14 @@ impl Mailer {
         let from = from.parse()?;
         let (queue, mut waiting) = mpsc::channel(QUEUE);
         let worker = tokio::spawn(async move {
+            let mut sending = JoinSet::new();
             while let Some(mail) = waiting.recv().await {
-                if let Err(error) = deliver(&smtp, mail).await {
-                    eprintln!("a mail was not sent: {error}");
+                if sending.len() == AT_ONCE {
+                    sending.join_next().await;
                 }
+                sending.spawn(deliver(smtp.clone(), mail));
             }
+            sending.join_all().await;
         });
         Ok(Self { from, queue, worker })
     }
@@ -77,7 +84,11 @@ impl Mailer {
         let _ = self.worker.await;
     }
 
-    /// Queues a mail; an error tells that the queue is full, or that `to` is no address.
+    /// Queues a mail; an error tells that `to` is no address. A service refuses what is none before
+    /// it looks it up, so that this error tells nobody which addresses it knows.
+    ///
+    /// Where the queue is full the mail is dropped, and the log says so, not the caller: mail goes to
+    /// known addresses alone, so an error that a client sees would tell them from others.
     fn send(&self, to: &str, subject: &str, text: &str) -> Result<(), Error> {
         let mail = Message::builder()
             .from(self.from.clone())
@@ -85,20 +96,23 @@ impl Mailer {
             .subject(subject)
             .header(ContentType::TEXT_PLAIN)
             .body(text.to_owned())?;
-        self.queue.try_send(mail).map_err(|_| "too many mails are waiting; try again later")?;
+        if self.queue.try_send(mail).is_err() {
+            eprintln!("a mail was not sent: {QUEUE} are waiting already");
+        }
         Ok(())
     }
 }
 
-/// Tries again, after 1, 2 and 4 seconds, what may succeed then.
-async fn deliver(smtp: &Smtp, mail: Message) -> Result<(), smtp::Error> {
-    let mut attempt = 0;
-    loop {
-        attempt += 1;
+/// Sends a mail, and tries again after 1, 2 and 4 seconds what may succeed then.
+async fn deliver(smtp: Smtp, mail: Message) {
+    for attempt in 0.. {
         match smtp.send(mail.clone()).await {
-            Ok(_) => return Ok(()),
-            Err(error) if error.is_permanent() || attempt == TRIES => return Err(error),
-            Err(_) => tokio::time::sleep(Duration::from_secs(1 << (attempt - 1))).await,
+            Ok(_) => return,
+            Err(error) if error.is_permanent() || attempt + 1 == TRIES => {
+                eprintln!("a mail was not sent: {error}");
+                return;
+            }
+            Err(_) => tokio::time::sleep(Duration::from_secs(1 << attempt)).await,
         }
     }
 }

@@ -6,6 +6,9 @@ use mail_example::Mailer;
 use test_servers::Smtp;
 use token_session::codes::{CodeError, Codes};
 use token_session::links::BaseUrl;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 
 const FROM: &str = "The service <service@example.org>";
 const ANNA: &str = "anna@example.org";
@@ -96,4 +99,68 @@ async fn what_is_no_address_is_refused_before_anything_is_sent() {
         mailer.send_code(bad, &issued.code).unwrap_err();
     }
     mailer.finish().await;
+}
+
+/// Answers a client as an SMTP server does (RFC 5321), but never says whether it knows `slow@`. Tells
+/// to whom it has delivered.
+async fn serve(stream: TcpStream, delivered: mpsc::UnboundedSender<String>) -> std::io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let (mut to, mut in_mail) = (String::new(), false);
+    stream.write_all(b"220 ready\r\n").await?;
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await? == 0 {
+            return Ok(());
+        }
+        let answer = match line.trim_end() {
+            "." => {
+                in_mail = false;
+                let _ = delivered.send(to.clone());
+                "250 delivered\r\n"
+            }
+            _ if in_mail => continue,
+            "DATA" => {
+                in_mail = true;
+                "354 go on\r\n"
+            }
+            recipient if recipient.starts_with("RCPT TO:<slow@") => continue,
+            other => {
+                if let Some(recipient) = other.strip_prefix("RCPT TO:") {
+                    to = recipient.to_owned();
+                }
+                "250 fine\r\n"
+            }
+        };
+        stream.write_all(answer.as_bytes()).await?;
+    }
+}
+
+#[tokio::test]
+async fn a_mail_that_the_server_is_slow_to_take_holds_up_no_other() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("smtp://{}", listener.local_addr().unwrap());
+    let (delivered, mut deliveries) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream, delivered.clone()));
+        }
+    });
+    let mailer = Mailer::new(&url, FROM).unwrap();
+    let codes = Codes::<String>::builder("confirm-address").build().unwrap();
+    let issued = codes.issue(ANNA, &ANNA.to_owned()).await.unwrap();
+    mailer.send_code("slow@example.org", &issued.code).unwrap();
+    mailer.send_code(ANNA, &issued.code).unwrap();
+    let first = tokio::time::timeout(Duration::from_secs(30), deliveries.recv()).await;
+    assert_eq!(first.expect("the second mail arrives").unwrap(), format!("<{ANNA}>"));
+}
+
+/// The worker has no turn before the test awaits something, so all mails are in the queue.
+#[tokio::test]
+async fn a_full_queue_does_not_tell_who_gets_mail() {
+    let codes = Codes::<String>::builder("confirm-address").build().unwrap();
+    let issued = codes.issue(ANNA, &ANNA.to_owned()).await.unwrap();
+    let mailer = Mailer::new("smtp://127.0.0.1:1", FROM).unwrap();
+    for _ in 0..1_100 {
+        mailer.send_code(ANNA, &issued.code).unwrap();
+    }
 }

@@ -4,11 +4,12 @@
 //! changes. A load notes the number before it asks the far store; a change takes its number after
 //! the far store has made it, and leaves it at the changed record's part. What a load has brought is
 //! served as long as no change of its part has a higher number than the load has noted: whatever was
-//! changed later may not be in it, whether it is put here before or after the change is known. Nobody
-//! waits for anybody.
+//! changed later may not be in it, whether it is put here before or after the change is known. While a
+//! change is under way nothing of its part is served: others may see it in the far store already.
+//! Nobody waits for anybody.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use papaya::HashMap;
@@ -27,13 +28,21 @@ pub(super) struct Near {
     entries: HashMap<Key, Arc<Entry>>,
     /// The number of the last change.
     changes: AtomicU64,
-    /// The number of the last change in each part.
-    last_change: Box<[AtomicU64]>,
+    parts: Box<[Changes]>,
     clock: Box<dyn Clock>,
     staleness: Duration,
     capacity: usize,
     /// When entries are looked through for those that are too old, in milliseconds.
     next_sweep: AtomicU64,
+}
+
+/// The changes of a part.
+#[derive(Default)]
+struct Changes {
+    /// How many are under way.
+    under_way: AtomicUsize,
+    /// The number of the last one.
+    last: AtomicU64,
 }
 
 struct Entry {
@@ -73,7 +82,7 @@ impl Near {
         Self {
             entries: HashMap::new(),
             changes: AtomicU64::new(0),
-            last_change: (0..1 + 2 * PARTS).map(|_| AtomicU64::new(0)).collect(),
+            parts: (0..1 + 2 * PARTS).map(|_| Changes::default()).collect(),
             clock,
             staleness,
             capacity,
@@ -125,20 +134,27 @@ impl Near {
     /// A change was made: what was asked for before is not served any longer.
     pub(super) fn forget(&self, part: Part) {
         let number = self.changes.fetch_add(1, Ordering::SeqCst) + 1;
-        self.last_change[part.0].fetch_max(number, Ordering::SeqCst);
+        self.parts[part.0].last.fetch_max(number, Ordering::SeqCst);
     }
 
-    /// Forgets when the value is dropped: once the far store has made the change, or has failed to,
-    /// or the caller waits no longer.
+    /// Serves nothing of these parts until the value is dropped, and forgets then: once the far store
+    /// has made the change, or has failed to, or the caller waits no longer.
     pub(super) fn forget_after<const N: usize>(&self, parts: [Part; N]) -> Forgetting<'_, N> {
+        for part in parts {
+            self.parts[part.0].under_way.fetch_add(1, Ordering::SeqCst);
+        }
         Forgetting { near: self, parts }
     }
 
     fn is_changed(&self, key: &Key, entry: &Entry) -> bool {
         let owner = entry.record.meta.owner.as_ref().map(Part::of_owner);
         let parts = [Some(Part::ALL), Some(Part::of(key)), owner];
-        let last_change = |part: Part| self.last_change[part.0].load(Ordering::SeqCst);
-        parts.into_iter().flatten().any(|part| last_change(part) > entry.asked.changes)
+        parts.into_iter().flatten().any(|part| {
+            let Changes { under_way, last } = &self.parts[part.0];
+            // In this order: a change that has just ended has left its number.
+            under_way.load(Ordering::SeqCst) > 0
+                || last.load(Ordering::SeqCst) > entry.asked.changes
+        })
     }
 
     fn is_fresh(&self, entry: &Entry, now: Timestamp) -> bool {
@@ -166,6 +182,9 @@ pub(super) struct Forgetting<'a, const N: usize> {
 
 impl<const N: usize> Drop for Forgetting<'_, N> {
     fn drop(&mut self) {
-        self.parts.iter().for_each(|&part| self.near.forget(part));
+        for part in self.parts {
+            self.near.forget(part);
+            self.near.parts[part.0].under_way.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 }

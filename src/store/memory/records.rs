@@ -244,6 +244,8 @@ impl Records {
     ) -> Result<Renamed, Key> {
         let map = self.map.pin();
         let Some(owner) = map.get(from).map(|entry| entry.owner().cloned()) else {
+            // If it is on its way to another key, it is there when this has returned.
+            drop(self.queue.lock(from));
             return Ok(Renamed::Missing);
         };
         let mut owned = owner.as_ref().map(|owner| self.owners.lock(owner));

@@ -8,10 +8,12 @@ use std::time::Duration;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use tokio::time::Instant;
 
 use super::Sqlite;
 use super::operations::Statements;
 use super::writer::Writer;
+use crate::manager::retry::Backoff;
 use crate::store::sql::{Client, Quotes, quoted, store_error};
 use crate::store::{Result, StoreError, StoreErrorKind};
 
@@ -85,6 +87,8 @@ impl SqliteBuilder {
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) for a name, a URL or a path that cannot be used, or for a
     /// database in memory, which each connection would have another one of.
+    /// [`Unavailable`](StoreErrorKind::Unavailable) when another process keeps the file locked for
+    /// longer than the [`timeout`](Self::timeout).
     pub async fn connect(self, url: &str) -> Result<Sqlite> {
         let options = self.options(url)?;
         create_private(options.get_filename()).map_err(|error| {
@@ -94,10 +98,18 @@ impl SqliteBuilder {
         let pool = SqlitePoolOptions::new()
             .max_connections(self.readers)
             .acquire_timeout(self.timeout)
-            .test_before_acquire(false)
-            .connect_with(options)
-            .await
-            .map_err(store_error::<sqlx::Sqlite>)?;
+            .test_before_acquire(false);
+        let (deadline, mut backoff) = (Instant::now() + self.timeout, Backoff::new());
+        // When processes turn the WAL mode on at the same time, SQLite does not wait for the lock.
+        let pool = loop {
+            let opened = pool.clone().connect_with(options.clone()).await;
+            match opened.map_err(store_error::<sqlx::Sqlite>) {
+                Err(error) if error.is_retryable() && Instant::now() < deadline => {
+                    backoff.wait().await;
+                }
+                opened => break opened?,
+            }
+        };
         self.build(pool)
     }
 

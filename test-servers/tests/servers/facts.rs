@@ -44,7 +44,7 @@ pub fn says(port: u16, request: &[u8], expected: impl Fn(&[u8]) -> bool) -> bool
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
         return false;
     };
-    stream.set_read_timeout(Some(Duration::from_millis(1000))).expect("a timeout can be set");
+    stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout can be set");
     if stream.write_all(request).is_err() {
         return false;
     }

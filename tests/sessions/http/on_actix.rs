@@ -58,7 +58,12 @@ pub fn serve(setup: Setup) -> SocketAddr {
                     .route(post().to(logout_during_add)),
             )
     };
-    let server = HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap();
+    let server = HttpServer::new(app)
+        .workers(1)
+        .client_request_timeout(std::time::Duration::ZERO)
+        .disable_signals()
+        .listen(listener)
+        .unwrap();
     tokio::spawn(server.run());
     address
 }
