@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use token_session::store::{NewRecord, Redis, Store, Touch};
+use token_session::store::{NewRecord, Store, Touch};
 use token_session::{Key, Lifetime};
 
 use crate::{ask, fresh_key, hour, patient};

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use token_session::store::{Condition, OwnerLimit, Redis, Renewal, Store, Touch, Write};
+use token_session::store::{Condition, OwnerLimit, Renewal, Store, Touch, Write};
 use token_session::{Lifetime, NewSession, TokenSession};
 
 use crate::{ask, fresh_key, hour, key_of, log_in, owner, patient};

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use token_session::Key;
-use token_session::store::{
-    Inserted, NewRecord, OwnerLimit, Redis, Renamed, Renewal, Store, Touch,
-};
+use token_session::store::{NewRecord, OwnerLimit, Redis, Renamed, Renewal, Store, Touch};
+use token_session::{Key, Owner};
 use tokio::task::{JoinSet, block_in_place};
 
 use crate::{ask, eventually, hour, key_of, log_in, or_unavailable, owner};

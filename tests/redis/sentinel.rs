@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use test_servers::Sentinel;
-use token_session::store::{Redis, Store, StoreErrorKind, Touch, Write};
+use token_session::store::{Redis, Replaced, Store, StoreErrorKind, Touch, Write};
 use tokio::task::block_in_place;
 
 use crate::{LONG, ask, eventually, log_in, or_unavailable, owner, patient};
