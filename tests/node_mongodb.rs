@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use token_session::store::compat::{ConnectMongo, Shape};
 use token_session::store::conformance::Harness;
 use token_session::store::{Store, StoreErrorKind};
-use token_session::{Error, Json, Lifetime, TokenSession};
+use token_session::{Error, Json, Lifetime, NewSession, TokenSession};
 
 use node::contract::{AnyBytes, keeps_of_the_contract};
 use node::peer::Peer;
@@ -220,6 +220,35 @@ async fn the_other_fields_of_a_document_stay() {
 }
 
 #[tokio::test]
+async fn all_of_a_document_stays_but_its_id_when_the_token_changes() {
+    let place = InMongo::with("connect-mongo@6", false, json!({})).await;
+    let (date, id) = (DateTime::from_millis(1_795_486_743_816), ObjectId::from_bytes([1; 12]));
+    let data = doc! { "when": date, "id": id, "bytes": Bson::Int64(1 << 40), "a.b": "$c" };
+    let old = doc! {
+        "_id": "old",
+        "session": { "cookie": { "maxAge": 0 }, "data": data },
+        "expires": DateTime::from_millis(DateTime::now().timestamp_millis() + 3_600_000),
+        "lastModified": date,
+        "createdAt": date,
+        // What a name or a value of somebody else's may look like.
+        "now": { "$add": ["$$NOW", 1] },
+    };
+    let store = place.store(Shape::token_session()).await;
+    for store in [store.clone(), store.stringify(true)] {
+        place.collection().insert_one(old.clone()).await.unwrap();
+        let sessions = TokenSession::<Value>::builder().store(store).build().unwrap();
+        let issued = sessions.regenerate(&token("old")).await.unwrap();
+        let new = place.document(issued.token.reveal()).await.unwrap();
+        for (name, value) in old.iter().filter(|(name, _)| !["_id", "expires"].contains(&&***name))
+        {
+            assert_eq!(new.get(name), Some(value), "{name}");
+        }
+        assert_eq!((new.len(), place.document("old").await), (old.len(), None));
+        assert!(new.get_datetime("expires").is_ok());
+    }
+}
+
+#[tokio::test]
 async fn a_document_without_an_end_is_alive_and_stays_so() {
     let place = InMongo::new("connect-mongo@6").await;
     let sessions = place.sessions::<Value>(Shape::token_session()).await;
@@ -290,6 +319,38 @@ async fn a_sweep_judges_by_the_servers_clock() {
     let now = told.lock().unwrap().expect("the server was asked");
     let is_dead = doc! { "$match": { "expires": { "$lte": now } } };
     assert_eq!(asked.lock().unwrap().as_ref().unwrap()[0], Bson::Document(is_dead));
+}
+
+#[tokio::test]
+async fn four_rights_on_the_collection_are_enough() {
+    let mut server = test_servers::MongoDb::durable().unwrap();
+    let client = Client::with_uri_str(server.url()).await.unwrap();
+    let database = client.database("shop");
+    let resource = doc! { "db": "shop", "collection": "sessions" };
+    let actions = vec!["find", "insert", "update", "remove"];
+    let privileges = vec![doc! { "resource": resource, "actions": actions }];
+    for command in [
+        doc! { "createRole": "sessions", "privileges": privileges, "roles": [] },
+        doc! { "createUser": "app", "pwd": "secret", "roles": ["sessions"] },
+    ] {
+        database.run_command(command).await.unwrap();
+    }
+    client.shutdown().await;
+    server.require_login().unwrap();
+    let url =
+        format!("mongodb://app:secret@127.0.0.1:{}/shop?directConnection=true", server.port());
+    let store = ConnectMongo::connect(&url, Shape::token_session()).await.unwrap();
+    let sessions = TokenSession::<Value>::builder().store(store).build().unwrap();
+    let new = NewSession::new().lifetime(Lifetime::idle_secs(60).unwrap());
+    let issued = sessions.create_with(&json!(1), &new).await.unwrap();
+    sessions.touch(&issued.token).await.unwrap();
+    sessions.set(&issued.token, &json!(2)).await.unwrap();
+    let issued = sessions.regenerate(&issued.token).await.unwrap();
+    assert_eq!(sessions.count().await.unwrap(), 1);
+    assert_eq!(sessions.all(None, 10).await.unwrap().sessions.len(), 1);
+    assert!(sessions.take(&issued.token).await.unwrap().is_some());
+    assert_eq!(sessions.store().sweep(10).await.unwrap(), 0);
+    sessions.clear().await.unwrap();
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, MySqlPool, Row};
 use token_session::store::compat::{ExpressMysql, Shape};
 use token_session::store::conformance::Harness;
-use token_session::store::{Store, StoreErrorKind, Touch};
-use token_session::{Error, TokenSession};
+use token_session::store::{Renamed, Renewal, Replaced, Store, StoreErrorKind, Touch, Write};
+use token_session::{Error, Meta, TokenSession};
 
 use node::contract::{AnyBytes, keeps_of_the_contract};
 use node::peer::Peer;
@@ -112,13 +112,21 @@ mod renamed {
     share_with_node!(Table::of("express-mysql-session@3", ["the id", "{row}", "expires"]));
 }
 
+/// For an account that has the rights of the docs and no more.
 struct Contract;
 
 impl Harness for Contract {
     type Store = AnyBytes<ExpressMysql>;
 
     async fn store(&self) -> AnyBytes<ExpressMysql> {
-        AnyBytes(Table::new().await.store(Shape::token_session()).await)
+        let (mut table, account) = (Table::new().await, fresh_name());
+        table.run(&format!("CREATE USER {account} IDENTIFIED BY '{account}'")).await;
+        let grant = "GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO ";
+        table.run(&format!("{grant}{account}")).await;
+        let (_, place) = test_servers::mysql_url().split_once('@').unwrap();
+        let url = format!("mysql://{account}:{account}@{place}");
+        table.pool = MySqlPool::connect(&url).await.unwrap();
+        AnyBytes(table.store(Shape::token_session()).await)
     }
 
     async fn pass(&self, time: Duration) {
@@ -154,6 +162,46 @@ async fn an_id_is_compared_by_its_bytes() {
     }
     table.put("AbC ", r#"{"cookie":{"maxAge":0},"data":2}"#).await;
     assert!(sessions.get(&token("AbC")).await.unwrap().is_none());
+}
+
+/// As MySQL's type JSON does; MariaDB's is a text.
+#[tokio::test]
+async fn a_column_that_spaces_what_it_is_given_meets_no_conflict_with_itself() {
+    let table = Table::new().await;
+    for event in ["INSERT", "UPDATE"] {
+        let trigger = format!(
+            "CREATE TRIGGER {{table}}_{event} BEFORE {event} ON {{table}} FOR EACH ROW
+             SET NEW.{{data}} = JSON_LOOSE(NEW.{{data}})"
+        );
+        table.run(&trigger).await;
+    }
+    let (node, sessions) = (table.peer, table.sessions(Shape::token_session()).await);
+    let id = node.begin(&json!({"a": [1.5, "é"], "b": 1}), None).await;
+    assert!(table.text(&id).await.unwrap().contains("\": "));
+    let read = sessions.get(&token(&id)).await.unwrap().unwrap();
+    let store = sessions.store();
+    let free = sessions.create(&json!(0)).await.unwrap();
+    sessions.destroy(&free.token).await.unwrap();
+    let renamed = store.rename(&read.key, &free.key, Renewal::Key).await.unwrap();
+    let Renamed::Done(Meta { mut version, .. }) = renamed else { panic!("{renamed:?}") };
+    for data in ["2", r#"{"b":3,"a":[1.5]}"#, "4"] {
+        let write = Write { expected: Some(version), ..Write::new(data) };
+        let written = store.replace(&free.key, &write).await.unwrap();
+        version = match written {
+            Replaced::Done(version) => version,
+            other => panic!("{other:?}"),
+        };
+    }
+    assert_eq!(sessions.get(&free.token).await.unwrap().unwrap().data, json!(4));
+}
+
+#[tokio::test]
+async fn a_table_that_is_not_there_is_no_matter_of_a_migration() {
+    let table = Table::new().await;
+    table.run("DROP TABLE {table}").await;
+    let sessions = table.sessions::<Value>(Shape::token_session()).await;
+    let error = sessions.create(&json!(1)).await.unwrap_err().to_string();
+    assert!(error.contains("express-mysql-session") && !error.contains("migrate"), "{error}");
 }
 
 #[tokio::test]

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool, Row};
-use token_session::store::Store;
 use token_session::store::compat::{ConnectPgSimple, Shape};
 use token_session::store::conformance::Harness;
+use token_session::store::{Store, StoreErrorKind};
 use token_session::{Origin, Token, TokenSession};
 
 use node::contract::{AnyBytes, keeps_of_the_contract};
@@ -112,13 +112,22 @@ mod another_zone {
     share_with_node!(Schema::new("Asia/Tokyo"));
 }
 
+/// For a role that has the rights of the docs and no more.
 struct Contract;
 
 impl Harness for Contract {
     type Store = AnyBytes<ConnectPgSimple>;
 
     async fn store(&self) -> AnyBytes<ConnectPgSimple> {
-        AnyBytes(Schema::new("America/St_Johns").await.store(Shape::token_session()).await)
+        let (mut schema, role) = (Schema::new("America/St_Johns").await, fresh_name());
+        schema.run(&format!("CREATE ROLE {role} LOGIN PASSWORD '{role}'")).await;
+        schema.run(&format!("GRANT USAGE ON SCHEMA {{schema}} TO {role}")).await;
+        let grant = "GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.session TO ";
+        schema.run(&format!("{grant}{role}")).await;
+        let (_, place) = test_servers::postgres_url().split_once('@').unwrap();
+        let url = format!("postgres://{role}:{role}@{place}");
+        schema.pool = PgPool::connect(&url).await.unwrap();
+        AnyBytes(schema.store(Shape::token_session()).await)
     }
 
     async fn pass(&self, time: Duration) {
@@ -154,6 +163,25 @@ async fn a_column_of_binary_json_works_too() {
     sessions.update(&issued.token, |data| data["d"] = json!(3)).await.unwrap();
     let found = node.get(issued.token.reveal()).await;
     assert_eq!(found["data"], json!({"b": 1, "a": [1.5, "é"], "c": null, "d": 3}));
+}
+
+#[tokio::test]
+async fn a_table_that_is_not_there_is_no_matter_of_a_migration() {
+    let schema = Schema::new("UTC").await;
+    schema.run("DROP TABLE {schema}.session").await;
+    let sessions = schema.sessions::<Value>(Shape::token_session()).await;
+    let error = sessions.create(&json!(1)).await.unwrap_err().to_string();
+    assert!(error.contains("createTableIfMissing") && !error.contains("migrate"), "{error}");
+}
+
+#[tokio::test]
+async fn a_time_zone_that_is_none_is_named() {
+    let (url, shape) = (test_servers::postgres_url(), Shape::token_session());
+    let error = ConnectPgSimple::connect(url, shape, "Europe/Berlim").await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Refused);
+    assert!(error.to_string().contains("\"Europe/Berlim\""), "{error}");
+    let store = ConnectPgSimple::connect(url, Shape::token_session(), "Europe/Berlin").await;
+    assert!(store.is_ok());
 }
 
 #[tokio::test]

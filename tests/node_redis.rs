@@ -96,7 +96,28 @@ mod version_9 {
     share_with_node!(Prefix::new("connect-redis@9"));
 }
 
+/// For a user who has the rights of the docs and no more.
 struct Contract(String);
+
+fn make_user(urls: &[&str], beyond: &str) {
+    let rights = r"reset on >secret ~\[sess]* +evalsha +eval +get +pttl +time +set +pexpire +del +scan
+                   +unlink";
+    for url in urls {
+        let mut connection = redis::Client::open(*url).unwrap().get_connection().unwrap();
+        let mut command = redis::cmd("ACL");
+        command.arg("SETUSER").arg("service");
+        for right in rights.split_whitespace().chain(beyond.split_whitespace()) {
+            command.arg(right);
+        }
+        command.query::<()>(&mut connection).unwrap();
+    }
+}
+
+fn one_server() -> Contract {
+    let url = test_servers::redis_url();
+    make_user(&[url], "");
+    Contract(url.replace("redis://", "redis://service:secret@"))
+}
 
 impl Harness for Contract {
     type Store = AnyBytes<ConnectRedis>;
@@ -117,15 +138,16 @@ impl Harness for Contract {
 }
 
 mod contract {
-    use super::{Contract, keeps_of_the_contract};
+    use super::{keeps_of_the_contract, one_server};
 
-    keeps_of_the_contract!(Contract(test_servers::redis_url().to_owned()));
+    keeps_of_the_contract!(one_server());
 }
 
 fn cluster() -> Contract {
     let urls = test_servers::redis_cluster_urls();
     let hosts: Vec<&str> = urls.iter().map(|url| url.trim_start_matches("redis://")).collect();
-    Contract(format!("redis-cluster://{}", hosts.join(",")))
+    make_user(&urls, "+cluster|slots +ping +asking");
+    Contract(format!("redis-cluster://service:secret@{}", hosts.join(",")))
 }
 
 mod contract_on_a_cluster {

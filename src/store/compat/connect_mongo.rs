@@ -35,16 +35,21 @@ use crate::token::Key;
 ///   `transformId` changes.
 /// * The collection and its TTL index are the Node service's: this store creates neither. With the
 ///   index (`autoRemove: 'native'`) [`sweep`](crate::store::Store::sweep) finds nothing to do.
+/// * It needs the actions `find`, `insert`, `update` and `remove` on the collection, and nothing more.
 ///
 /// ```no_run
-/// use token_session::store::compat::{ConnectMongo, Shape};
+/// use token_session::store::compat::{ConnectMongo, Lossless, Shape};
 /// use token_session::{Lifetime, TokenSession};
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Account { user: String }
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = ConnectMongo::connect("mongodb://db.example/shop", Shape::express()).await?;
 /// let lifetime = Lifetime::idle_secs(14 * 86_400)?;
-/// let sessions = TokenSession::<Vec<String>>::builder().store(store).lifetime(lifetime).build()?;
+/// let sessions = TokenSession::<Lossless<Account>>::builder().store(store);
+/// let sessions = sessions.lifetime(lifetime).build()?;
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
@@ -116,7 +121,7 @@ impl ConnectMongo {
         in_time(self.timeout, command.into_future())
     }
 
-    /// Documents with a `now`, by a pipeline.
+    /// What a pipeline finds.
     async fn list(&self, pipeline: Vec<Document>) -> Result<Vec<Document>> {
         let command = async {
             let mut cursor = self.sessions.aggregate(pipeline).await?;
@@ -130,7 +135,8 @@ impl ConnectMongo {
     }
 
     /// The session's new value, in the form of the old one.
-    fn session(&self, text: &str, old: Option<&Bson>) -> Result<Bson> {
+    fn session(&self, text: &str, old: Option<&Document>) -> Result<Bson> {
+        let old = old.and_then(|old| old.get("session"));
         let is_text = old.map_or(self.stringify, |old| matches!(old, Bson::String(_)));
         if is_text {
             return Ok(Bson::String(text.to_owned()));
@@ -186,8 +192,14 @@ fn live(id: &str) -> Document {
 }
 
 /// The live document of this id whose session is this very value.
-fn as_it_was(id: &str, old: &Bson) -> Document {
-    doc! { "_id": id, "session": { "$eq": old.clone() }, "$expr": is_live() }
+fn as_it_was(id: &str, old: &Document) -> Document {
+    let session = old.get("session").cloned().unwrap_or(Bson::Null);
+    doc! { "_id": id, "session": { "$eq": session }, "$expr": is_live() }
+}
+
+/// Hands out documents as they are, each beside the clock.
+fn with_now() -> Document {
+    doc! { "$replaceWith": { "document": "$$ROOT", "now": now() } }
 }
 
 /// The session of a document as JSON.
@@ -200,37 +212,55 @@ fn text(session: &Bson) -> String {
     }
 }
 
-fn stored(document: &Document) -> (Stored, Bson) {
-    let date = |name| {
+/// What [`with_now`] found, and the document.
+fn stored(mut found: Document) -> (Stored, Document) {
+    let document = match found.remove("document") {
+        Some(Bson::Document(document)) => document,
+        _ => Document::new(),
+    };
+    let date = |document: &Document, name| {
         let date = document.get_datetime(name).ok()?;
         Some(Timestamp::from_millis(date.timestamp_millis().try_into().unwrap_or_default()))
     };
-    let session = document.get("session").cloned().unwrap_or(Bson::Null);
-    let now = date("now").unwrap_or(Timestamp::from_millis(0));
-    (Stored { text: text(&session).into(), expires: date("expires"), now }, session)
+    let text = text(document.get("session").unwrap_or(&Bson::Null));
+    let now = date(&found, "now").unwrap_or(Timestamp::from_millis(0));
+    (Stored { text: text.into(), expires: date(&document, "expires"), now }, document)
 }
 
 impl Backend for ConnectMongo {
     const PACKAGE: &'static str = "connect-mongo";
     const TTL: Duration = Duration::from_secs(14 * 86_400);
 
-    type Old = Bson;
+    type Old = Document;
 
     fn format(&self) -> &Format {
         &self.format
     }
 
-    async fn fetch(&self, id: &str) -> Result<Option<(Stored, Bson)>> {
-        let pipeline = vec![doc! { "$match": live(id) }, doc! { "$set": { "now": now() } }];
-        Ok(self.list(pipeline).await?.first().map(stored))
+    async fn fetch(&self, id: &str) -> Result<Option<(Stored, Document)>> {
+        let pipeline = vec![doc! { "$match": live(id) }, with_now()];
+        Ok(self.list(pipeline).await?.pop().map(stored))
     }
 
     /// A document of this id is left as it is, unless it is dead.
-    async fn add(&self, id: &str, text: &str, life: Option<Duration>) -> Result<Option<String>> {
-        let session = self.session(text, None)?;
-        let mut new = doc! { "_id": id, "session": { "$literal": session.clone() } };
+    async fn add(
+        &self,
+        id: &str,
+        text: &str,
+        life: Option<Duration>,
+        like: Option<&Document>,
+    ) -> Result<Option<String>> {
+        let session = self.session(text, like)?;
+        let mut document = doc! { "_id": id, "session": session.clone() };
+        for (name, value) in like.into_iter().flatten() {
+            if !["_id", "session", "expires"].contains(&name.as_str()) {
+                document.insert(name, value);
+            }
+        }
+        // Taken as it is: what stands in a document may look like an expression.
+        let mut new = doc! { "$literal": document };
         if let Some(life) = life {
-            new.insert("expires", after(life));
+            new = doc! { "$mergeObjects": [new, { "expires": after(life) }] };
         }
         let is_there =
             doc! { "$and": [{ "$ne": [{ "$type": "$session" }, "missing"] }, is_live()] };
@@ -245,7 +275,13 @@ impl Backend for ConnectMongo {
         Ok(is_added.then(|| self::text(&session)))
     }
 
-    async fn swap(&self, id: &str, old: &Bson, text: &str, life: Life) -> Result<Option<String>> {
+    async fn swap(
+        &self,
+        id: &str,
+        old: &Document,
+        text: &str,
+        life: Life,
+    ) -> Result<Option<String>> {
         let session = self.session(text, Some(old))?;
         let mut set = doc! { "session": { "$literal": session.clone() } };
         if let Life::For(life) = life {
@@ -261,13 +297,13 @@ impl Backend for ConnectMongo {
         Ok(written.map(|_| self::text(&session)))
     }
 
-    async fn extend(&self, id: &str, old: &Bson, life: Duration) -> Result<bool> {
+    async fn extend(&self, id: &str, old: &Document, life: Duration) -> Result<bool> {
         let update = vec![doc! { "$set": { "expires": after(life) } }];
         let extend = self.sessions.update_one(as_it_was(id, old), update);
         Ok(self.within(extend).await?.matched_count == 1)
     }
 
-    async fn discard(&self, id: &str, old: &Bson) -> Result<bool> {
+    async fn discard(&self, id: &str, old: &Document) -> Result<bool> {
         let discard = self.sessions.delete_one(as_it_was(id, old));
         Ok(self.within(discard).await?.deleted_count == 1)
     }
@@ -286,16 +322,13 @@ impl Backend for ConnectMongo {
                 doc! { "$match": matched },
                 doc! { "$sort": { "_id": 1 } },
                 doc! { "$limit": i64::try_from(limit).unwrap_or(i64::MAX) },
-                doc! { "$set": { "now": now() } },
+                with_now(),
             ])
             .await?;
-        let mut ids = documents.iter().filter_map(|document| document.get_str("_id").ok());
-        let last = ids.next_back().filter(|_| documents.len() == limit);
-        let next = last.map(Cursor::new);
-        let record = |document: &Document| {
-            Some((document.get_str("_id").ok()?.to_owned(), stored(document).0))
-        };
-        Ok(Listed { found: documents.iter().filter_map(record).collect(), next })
+        let records = documents.into_iter().map(stored).filter_map(|(stored, document)| {
+            Some((document.get_str("_id").ok()?.to_owned(), stored))
+        });
+        Ok(Listed::by_id(records.collect(), limit))
     }
 
     async fn count(&self) -> Result<u64> {

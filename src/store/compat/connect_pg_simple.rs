@@ -57,6 +57,9 @@ const DISCARD: &str = "DELETE FROM {sessions} WHERE {old}";
 
 const CLOCK: &str = "SELECT (extract(epoch FROM now()) * 1000)::int8";
 
+/// Fails where there is no such zone.
+const LOCAL_TIME: &str = "SELECT now() AT TIME ZONE $1::text";
+
 const PAGE: &str = "SELECT {record}, sid FROM {sessions} WHERE sid > $2 AND expire >= {second} \
                     ORDER BY sid LIMIT $3";
 
@@ -80,18 +83,24 @@ const SWEEP: &str = "DELETE FROM {sessions} WHERE expire < {second} AND sid IN \
 /// * Expiry is kept in whole seconds, rounded up, as in Node.
 /// * Where the column `sess` was made `jsonb`, PostgreSQL re-spaces and re-orders what it is given, and
 ///   refuses `\u0000` and lone surrogates; both types work here.
-/// * The table is the Node service's: this store does not create it.
+/// * The table is the Node service's: this store does not create it. It needs no more than this:
+///   `GRANT USAGE ON SCHEMA public TO app` and
+///   `GRANT SELECT, INSERT, UPDATE, DELETE ON public.session TO app`.
 ///
 /// ```no_run
-/// use token_session::store::compat::{ConnectPgSimple, Shape};
+/// use token_session::store::compat::{ConnectPgSimple, Lossless, Shape};
 /// use token_session::{Lifetime, TokenSession};
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Account { user: String }
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let url = "postgres://app:password@db.example/shop";
 /// let store = ConnectPgSimple::connect(url, Shape::express(), "Europe/Berlin").await?;
 /// let lifetime = Lifetime::idle_secs(86_400)?;
-/// let sessions = TokenSession::<Vec<String>>::builder().store(store).lifetime(lifetime).build()?;
+/// let sessions = TokenSession::<Lossless<Account>>::builder().store(store);
+/// let sessions = sessions.lifetime(lifetime).build()?;
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
@@ -119,10 +128,9 @@ struct Statements {
 impl Statements {
     fn new(table: &str) -> Self {
         let sql = |template: &str| {
-            let words = [("{old}", OLD), ("{record}", RECORD), ("{end}", END)];
-            let template = fill(template, &words);
-            // The table, which may have any name, comes last.
-            fill(&template, &[("{second}", SECOND), ("{sessions}", table)])
+            let template = template.replace("{old}", OLD).replace("{record}", RECORD);
+            let words = [("{end}", END), ("{second}", SECOND), ("{sessions}", table)];
+            fill(&template, &words)
         };
         Self {
             fetch: sql(FETCH),
@@ -142,7 +150,8 @@ impl Statements {
 type PgQuery<'q> = Query<'q, sqlx::Postgres, PgArguments>;
 
 impl ConnectPgSimple {
-    /// Over a pool that is there already; `time_zone` is that of the Node service's connections.
+    /// Over a pool that is there already; `time_zone` is that of the Node service's connections. One
+    /// that PostgreSQL does not know is an error of every call.
     pub fn new(pool: PgPool, shape: Shape, time_zone: impl Into<String>) -> Self {
         Self {
             client: Client { pool, timeout: Duration::from_secs(5) },
@@ -155,9 +164,13 @@ impl ConnectPgSimple {
     /// Over a pool of its own, as [`Postgres::connect`](crate::store::Postgres::connect) makes one.
     ///
     /// # Errors
-    /// As there.
+    /// As there, and [`Refused`](crate::store::StoreErrorKind::Refused) for a time zone that
+    /// PostgreSQL does not know.
     pub async fn connect(url: &str, shape: Shape, time_zone: impl Into<String>) -> Result<Self> {
-        Ok(Self::new(PostgresBuilder::default().pool(url).await?, shape, time_zone))
+        let store = Self::new(PostgresBuilder::default().pool(url).await?, shape, time_zone);
+        let local_time = store.client.call().row(|| store.query(&LOCAL_TIME.into())).await;
+        operations::discreet(&store, local_time)?;
+        Ok(store)
     }
 
     /// The table, the options `schemaName` and `tableName` of the package. Default: `session`, in the
@@ -224,6 +237,28 @@ impl Backend for ConnectPgSimple {
         &self.format
     }
 
+    fn advice(&self, code: &str) -> Option<String> {
+        let advice = match code {
+            "3F000" | "42703" | "42P01" => {
+                "has no such table or schema, or other columns there; connect-pg-simple makes its \
+                 table with the option `createTableIfMissing`, or run its table.sql"
+            }
+            "42501" => {
+                "denies permission; grant the role USAGE on the schema, and SELECT, INSERT, UPDATE \
+                 and DELETE on the table"
+            }
+            "22023" => {
+                let zone = &self.time_zone;
+                return Some(format!(
+                    "PostgreSQL does not know the time zone {zone:?}; give the one that SHOW \
+                     TimeZone says to the Node service"
+                ));
+            }
+            _ => return None,
+        };
+        Some(format!("PostgreSQL {advice}"))
+    }
+
     async fn fetch(&self, id: &str) -> Result<Option<(Stored, Bytes)>> {
         let fetch = || self.query(&self.sql.fetch).bind(id.to_owned());
         let row = self.client.call().row(fetch).await?;
@@ -231,7 +266,13 @@ impl Backend for ConnectPgSimple {
         Ok(found.map(|stored| (stored.clone(), stored.text)))
     }
 
-    async fn add(&self, id: &str, text: &str, life: Option<Duration>) -> Result<Option<String>> {
+    async fn add(
+        &self,
+        id: &str,
+        text: &str,
+        life: Option<Duration>,
+        _: Option<&Bytes>,
+    ) -> Result<Option<String>> {
         let life = life.map(|life| life.as_secs_f64());
         let add = || self.query(&self.sql.add).bind(id.to_owned()).bind(text.to_owned()).bind(life);
         self.written(add).await

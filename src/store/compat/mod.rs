@@ -35,7 +35,9 @@
 //!   writes that member back. `token-session` drops it when it writes: with it goes the absolute timeout.
 //!   Where that must not happen, no Node service may write such sessions.
 //! * **A new token is not one step.** A session is removed under the old id, and then put under the new
-//!   one: a crash in between ends it, and never leaves it under both. A request that is dropped does not.
+//!   one: a crash in between ends it, and so does a database that answers no more, but nothing leaves it
+//!   under both. A request that is dropped does not end it, nor does an error by which the database says
+//!   that it wrote nothing: the session is put back.
 //! * They tell no [`Connected`](crate::Event::Connected) or [`Disconnected`](crate::Event::Disconnected).
 //! * When a session began is known only where it stands in that member; else it is taken for when the
 //!   session was last seen.
@@ -69,10 +71,10 @@
 //!
 //! # Which data?
 //! JSON, so the manager has the codec [`Json`](crate::Json), the default; data that is none is refused.
-//! For [`Shape::express`] it is a struct or a map, and [`Lossless`] keeps the fields that a struct does
-//! not know. A JavaScript number is a double. A lone surrogate (`"\ud800"`), and nesting of more than 128
-//! levels, cannot be decoded; within a field that the type does not have they survive. In the name of a
-//! field, a lone surrogate makes the record damaged.
+//! For [`Shape::express`] it is a struct or a map; a plain struct deletes the fields that it does not
+//! know, and [`Lossless`] around it keeps them. A JavaScript number is a double. A lone surrogate
+//! (`"\ud800"`), and nesting of more than 128 levels, cannot be decoded; within a field that the type
+//! does not have they survive. In the name of a field, a lone surrogate makes the record damaged.
 //!
 //! # Which sessions are listed?
 //! Those whose ids are text, in no order, with `undefined` among them if a Node service has left one. A
@@ -97,8 +99,6 @@ mod lossless;
 mod members;
 mod operations;
 mod own;
-#[cfg(test)]
-mod recorded;
 mod session;
 mod shape;
 mod successor;

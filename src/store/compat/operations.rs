@@ -33,16 +33,25 @@ pub(super) trait Backend: Clone + Send + Sync + 'static {
 
     fn format(&self) -> &Format;
 
+    /// What to do about the server's error of this code, where that is another thing than with a
+    /// store of this crate's own.
+    fn advice(&self, code: &str) -> Option<String> {
+        let _ = code;
+        None
+    }
+
     /// The record under an id, unless it has expired.
     fn fetch(&self, id: &str) -> impl Future<Output = Result<Option<(Stored, Self::Old)>>> + Send;
 
     /// Writes a record that lives so long, or for ever, where there is none; its text as it stands
-    /// there then, or `None` if there was one.
+    /// there then, or `None` if there was one. `like` is the record whose place it takes under
+    /// another id: the text's form, and what else stands beside it, stay.
     fn add(
         &self,
         id: &str,
         text: &str,
         life: Option<Duration>,
+        like: Option<&Self::Old>,
     ) -> impl Future<Output = Result<Option<String>>> + Send;
 
     /// Writes over a record that is as it was; its text as it stands there then, or `None` if the
@@ -89,7 +98,7 @@ pub(super) struct Listed {
     pub(super) next: Option<Cursor>,
 }
 
-#[cfg(any(feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "mongodb", feature = "mysql", feature = "postgres"))]
 impl Listed {
     /// Those of a query in the order of the ids, with such a limit.
     pub(super) fn by_id(found: Vec<(String, Stored)>, limit: usize) -> Self {
@@ -109,8 +118,8 @@ pub(super) fn refused(message: impl Into<String>) -> StoreError {
     StoreError::new(StoreErrorKind::Refused, message)
 }
 
-fn unfit(unfit: Unfit) -> StoreError {
-    refused(unfit.to_string())
+fn unfit(key: &Key) -> impl Fn(Unfit) -> StoreError {
+    move |what| refused(format!("the session {key} cannot be written: {what}"))
 }
 
 /// The id that the database keeps.
@@ -162,8 +171,8 @@ pub(super) async fn insert<B: Backend>(
     } else {
         Timestamp::from_millis(0)
     };
-    let text = format.begin(record, now).map_err(unfit)?;
-    let added = backend.add(id, &text, Some(record.lifetime.first())).await?;
+    let text = format.begin(record, now).map_err(unfit(key))?;
+    let added = backend.add(id, &text, Some(record.lifetime.first()), None).await?;
     Ok(added.map_or(Inserted::KeyTaken, |_| Inserted::Done { evicted: Vec::new() }))
 }
 
@@ -215,7 +224,7 @@ pub(super) async fn replace<B: Backend>(
         if write.expected.is_some_and(|version| version != session.version()) {
             return Ok(Replaced::Conflict);
         }
-        let (text, life) = session.changed(&change).map_err(unfit)?;
+        let (text, life) = session.changed(&change).map_err(unfit(key))?;
         if let Some(text) = backend.swap(id, &old, &text, life).await? {
             return Ok(Replaced::Done(version_of(text.as_bytes())));
         }
@@ -245,7 +254,7 @@ pub(super) async fn rename<B: Backend>(
         let Some(session) = open(backend, from, &stored)? else {
             return Ok(Renamed::Missing);
         };
-        let (text, life) = session.changed(&change).map_err(unfit)?;
+        let (text, life) = session.changed(&change).map_err(unfit(from))?;
         if backend.fetch(new_id).await?.is_some() {
             return Ok(Renamed::KeyTaken);
         }
@@ -292,15 +301,79 @@ async fn shift<B: Backend>(
         if !backend.discard(&old_id, &old).await? {
             return Ok(Shift::Outrun);
         }
-        if let Some(text) = backend.add(&new_id, &text, life).await? {
-            return Ok(Shift::Done(text));
-        }
-        // Two sessions were to have one id, which random ones never are. This one keeps its own.
+        let failure = match put(&backend, &new_id, &text, life, &old).await {
+            Put::Done(text) => return Ok(Shift::Done(text)),
+            // Two sessions were to have one id, which random ones never are.
+            Put::Taken => Ok(Shift::Taken),
+            Put::Failed(error) => Err(error),
+            // It may still come to stand under the new id, so it must not under the old one.
+            Put::Unknown(error) => return Err(error),
+        };
         let life = stored.expires.map(|expires| expires.since(stored.now));
-        backend.add(&old_id, &String::from_utf8_lossy(&stored.text), life).await?;
-        Ok(Shift::Taken)
+        match put(&backend, &old_id, &String::from_utf8_lossy(&stored.text), life, &old).await {
+            // If it is taken, Node has written it again.
+            Put::Done(_) | Put::Taken => failure,
+            Put::Failed(error) | Put::Unknown(error) => Err(error),
+        }
     })
     .await
+}
+
+/// How often it is tried to put a removed record somewhere.
+const PUTS: u32 = 3;
+
+/// What became of a removed record.
+enum Put {
+    /// The text as it stands there.
+    Done(String),
+    Taken,
+    /// It stands nowhere.
+    Failed(StoreError),
+    /// It stands nowhere, or it does, or it will.
+    Unknown(StoreError),
+}
+
+/// Adds a record in the place of one that was removed. To give up is to end a session, so it tries
+/// again what may have failed for a moment.
+async fn put<B: Backend>(
+    backend: &B,
+    id: &str,
+    text: &str,
+    life: Option<Duration>,
+    old: &B::Old,
+) -> Put {
+    let (mut backoff, mut made, mut is_unknown) = (Backoff::new(), 0, false);
+    loop {
+        let error = match backend.add(id, text, life, Some(old)).await {
+            Ok(Some(text)) => return Put::Done(text),
+            Ok(None) if !is_unknown => return Put::Taken,
+            // An answer was lost, and the record is there.
+            Ok(None) => match backend.fetch(id).await {
+                Ok(found) => {
+                    let found = found.map(|(stored, _)| stored.text);
+                    let text = found.as_deref().unwrap_or(text.as_bytes());
+                    return Put::Done(String::from_utf8_lossy(text).into_owned());
+                }
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        made += 1;
+        is_unknown |= !wrote_nothing(&error);
+        if made == PUTS || error.kind() != StoreErrorKind::Unavailable {
+            return if is_unknown { Put::Unknown(error) } else { Put::Failed(error) };
+        }
+        backoff.wait().await;
+    }
+}
+
+/// Whether a write that failed like this has certainly not taken place, and will not.
+fn wrote_nothing(error: &StoreError) -> bool {
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
+    if let Some(sqlx::Error::Database(_)) = error.source().and_then(|error| error.downcast_ref()) {
+        return true;
+    }
+    error.kind() != StoreErrorKind::Unavailable
 }
 
 pub(super) async fn take<B: Backend>(backend: &B, key: &Key) -> Result<Option<Record>> {
@@ -412,9 +485,12 @@ pub(super) fn no_owners<B: Backend>() -> StoreError {
 }
 
 /// Without what the server says of a row, for that may be its id, which is the token.
-pub(super) fn discreet<T>(result: Result<T>) -> Result<T> {
+pub(super) fn discreet<B: Backend, T>(backend: &B, result: Result<T>) -> Result<T> {
     result.map_err(|error| match server_code(&error) {
-        Some(code) => StoreError::new(error.kind(), format!("{error} (its code: {code})")),
+        Some(code) => {
+            let message = backend.advice(&code).unwrap_or_else(|| error.to_string());
+            StoreError::new(error.kind(), format!("{message} (its code: {code})"))
+        }
         None => error,
     })
 }
@@ -424,6 +500,10 @@ fn server_code(error: &StoreError) -> Option<String> {
     let source = error.source()?;
     #[cfg(any(feature = "mysql", feature = "postgres"))]
     if let Some(sqlx::Error::Database(error)) = source.downcast_ref() {
+        #[cfg(feature = "mysql")]
+        if let Some(error) = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+            return Some(error.number().to_string());
+        }
         return Some(error.code().unwrap_or_default().into_owned());
     }
     #[cfg(feature = "mongodb")]
@@ -442,32 +522,32 @@ macro_rules! impl_store {
         impl super::sealed::Sealed for $store {
             async fn scan_for_mover(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
                 let page = operations::scan(self, after, limit, |session| session.is_of_node());
-                operations::discreet(page.await)
+                operations::discreet(self, page.await)
             }
         }
         impl super::NodeStore for $store {}
 
         impl crate::store::Store for $store {
             async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
-                operations::discreet(operations::insert(self, key, record).await)
+                operations::discreet(self, operations::insert(self, key, record).await)
             }
             async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
-                operations::discreet(operations::load(self, key, touch).await)
+                operations::discreet(self, operations::load(self, key, touch).await)
             }
             async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>> {
                 Ok(self.load(key, touch).await?.map(|record| record.meta))
             }
             async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
-                operations::discreet(operations::replace(self, key, write).await)
+                operations::discreet(self, operations::replace(self, key, write).await)
             }
             async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
-                operations::discreet(operations::rename(self, from, to, renewal).await)
+                operations::discreet(self, operations::rename(self, from, to, renewal).await)
             }
             async fn take(&self, key: &Key) -> Result<Option<Record>> {
-                operations::discreet(operations::take(self, key).await)
+                operations::discreet(self, operations::take(self, key).await)
             }
             async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
-                operations::discreet(operations::remove(self, key, condition).await)
+                operations::discreet(self, operations::remove(self, key, condition).await)
             }
             async fn owned(&self, _: &Owner, _: usize) -> Result<Vec<(Key, Meta)>> {
                 Err(operations::no_owners::<Self>())
@@ -476,16 +556,16 @@ macro_rules! impl_store {
                 Err(operations::no_owners::<Self>())
             }
             async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
-                operations::discreet(operations::scan(self, after, limit, |_| true).await)
+                operations::discreet(self, operations::scan(self, after, limit, |_| true).await)
             }
             async fn count(&self) -> Result<u64> {
-                operations::discreet(Backend::count(self).await)
+                operations::discreet(self, Backend::count(self).await)
             }
             async fn clear(&self) -> Result<()> {
-                operations::discreet(Backend::clear(self).await)
+                operations::discreet(self, Backend::clear(self).await)
             }
             async fn sweep(&self, limit: usize) -> Result<usize> {
-                operations::discreet(Backend::sweep(self, limit).await)
+                operations::discreet(self, Backend::sweep(self, limit).await)
             }
             fn keeps_plain_ids(&self) -> bool {
                 true
@@ -494,3 +574,6 @@ macro_rules! impl_store {
     };
 }
 pub(super) use impl_store;
+
+#[cfg(test)]
+mod tests;

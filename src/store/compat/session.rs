@@ -88,7 +88,12 @@ pub(super) enum Unfit {
     )]
     Reserved,
     #[error(
-        "another service keeps a field `tokenSession` in this record, where this crate has what the \
+        "the data has a field `cookie` that is empty, or looks wrapped already, which reading takes \
+         for what the Node module slips in, and leaves out; rename the field"
+    )]
+    Slipped,
+    #[error(
+        "another service keeps a field `tokenSession` in it, where this crate has what the \
          format lacks; rename it there, or leave the lifetime and the rest as they are"
     )]
     Foreign,
@@ -102,12 +107,14 @@ pub(super) fn version_of(text: &[u8]) -> Version {
 }
 
 impl Format {
+    /// Whether a record that lives so long says nothing of it.
+    fn is_unsaid(&self, lifetime: &Lifetime) -> bool {
+        self.shape.max_age.is_none() && *lifetime == self.default
+    }
+
     /// Whether the text of a new record holds a time, so that the database has to be asked for it.
     pub(super) fn needs_clock(&self, record: &NewRecord<'_>) -> bool {
-        max_age(&self.shape.cookie).is_some()
-            || record.lifetime != self.default
-            || record.label.is_some()
-            || record.authenticated
+        !self.is_unsaid(&record.lifetime) || record.label.is_some() || record.authenticated
     }
 
     /// The text of a new record.
@@ -123,14 +130,14 @@ impl Format {
             },
             data: Bytes::new(),
             lifetime: record.lifetime,
-            expires: max_age(&self.shape.cookie).map(|_| now + record.lifetime.first()),
+            expires: None,
             seen: true,
             now,
             version: Version::FIRST,
         };
         session.change(&Change {
             data: Some(&record.data),
-            lifetime: (record.lifetime != self.default).then_some(record.lifetime),
+            lifetime: (!self.is_unsaid(&record.lifetime)).then_some(record.lifetime),
             authenticated: record.authenticated,
             ..Change::default()
         })?;
@@ -253,17 +260,12 @@ impl<'a> Session<'a> {
         let mut cookie = self.cookie.take().unwrap_or_else(|| self.format.shape.cookie.clone());
         if let Some(lifetime) = change.lifetime {
             self.lifetime = lifetime;
-            let idle = lifetime.idle_timeout().filter(|_| lifetime != self.format.default);
+            let idle = lifetime.idle_timeout().filter(|_| !self.format.is_unsaid(&lifetime));
             match self.format.shape.layout {
                 Layout::Wrapped => self.own.begin(idle, &lifetime, self.now),
                 Layout::Flat => {
                     self.own.begin(None, &lifetime, self.now);
-                    let usual = self.format.shape.cookie.get(MAX_AGE).map(ToOwned::to_owned);
-                    let max_age = match idle {
-                        Some(idle) => raw(&millis(idle)),
-                        None => usual.map_or(null(), Cow::Owned),
-                    };
-                    cookie.set(MAX_AGE, max_age);
+                    cookie.set(MAX_AGE, idle.map_or(null(), |idle| raw(&millis(idle))));
                 }
             }
         }
@@ -293,7 +295,11 @@ impl<'a> Session<'a> {
             (data, _) => {
                 self.members.set("cookie", cookie);
                 if let Some(data) = data {
-                    self.members.set("data", json(data)?);
+                    let data = json(data)?;
+                    if is_slipped(data.get(), self.format.shape.unwraps) {
+                        return Err(Unfit::Slipped);
+                    }
+                    self.members.set("data", data);
                 }
             }
         }
@@ -356,6 +362,11 @@ fn wrapped_data(text: &Bytes, members: &Members<'_>, unwraps: bool) -> Bytes {
     without_ttl_hack(data).unwrap_or_else(|| text.slice_ref(data.as_bytes()))
 }
 
+/// Whether reading hands out something else than this data, for what Node may have made of it.
+fn is_slipped(data: &str, unwraps: bool) -> bool {
+    without_ttl_hack(data).is_some() || (unwraps && rewrapped(data).is_some())
+}
+
 /// What is wrapped in data that is nothing but a wrapper itself; within, `None` for `undefined`.
 fn rewrapped(data: &str) -> Option<Option<&str>> {
     let members = Members::parse(data).ok()?;
@@ -389,3 +400,6 @@ fn flat_data(members: &Members<'_>) -> Bytes {
     }
     data.to_text().into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::members::{Members, raw};
-use super::own::millis;
 use super::session::MAX_AGE;
 use crate::record::{Lifetime, LifetimeError};
 
@@ -27,7 +26,9 @@ use crate::record::{Lifetime, LifetimeError};
 pub struct Shape {
     pub(super) layout: Layout,
     pub(super) ttl: Option<Lifetime>,
-    /// The cookie object of a new session.
+    /// In place of the `ttl` for a session that begins.
+    pub(super) max_age: Option<Lifetime>,
+    /// The cookie object of a new session, which says nothing of its lifetime.
     pub(super) cookie: Members<'static>,
     pub(super) unwraps: bool,
 }
@@ -42,23 +43,42 @@ pub(super) enum Layout {
 
 impl Shape {
     /// What the Node module `token-session` 1.1 writes: `{"cookie":{"maxAge":0},"data":…}`. The data
-    /// may be any JSON.
+    /// may be any JSON, but for an object with a `cookie` that is `{}` or `{"maxAge":null}`: that is
+    /// what Node's `setWttl` slips into the data. Reading leaves it out, and writing refuses it.
     pub fn token_session() -> Self {
         let mut cookie = Members::default();
         cookie.set("maxAge", raw(&0));
-        Self { layout: Layout::Wrapped, ttl: None, cookie, unwraps: false }
+        Self { layout: Layout::Wrapped, ttl: None, max_age: None, cookie, unwraps: false }
     }
 
     /// What express-session writes, and `token-session` 1.0 did: the user's fields beside a
-    /// `cookie`. The data is a struct or a map; [`Lossless`](super::Lossless) keeps the fields that
-    /// a struct does not know.
+    /// `cookie`. The data is a struct or a map.
+    ///
+    /// **A plain struct deletes with its first write what Express and its middleware keep beside its
+    /// own fields**, such as `passport` or `flash`. [`Lossless`](super::Lossless) around it keeps
+    /// them, and so does a map:
+    ///
+    /// ```
+    /// use token_session::store::compat::Lossless;
+    /// use token_session::{Codec, Json};
+    ///
+    /// #[derive(serde::Serialize, serde::Deserialize)]
+    /// struct Account { user: String }
+    ///
+    /// let session = br#"{"passport":{"user":17},"user":"anna"}"#;
+    /// let plain: Account = Json.decode(session)?;
+    /// assert_eq!(Json.encode(&plain)?, r#"{"user":"anna"}"#);
+    /// let kept: Lossless<Account> = Json.decode(session)?;
+    /// assert_eq!(Json.encode(&kept)?, &session[..]);
+    /// # Ok::<(), token_session::CodecError>(())
+    /// ```
     pub fn express() -> Self {
         let mut cookie = Members::default();
         cookie.set(MAX_AGE, null());
         cookie.set("expires", null());
         cookie.set("httpOnly", raw(&true));
         cookie.set("path", raw("/"));
-        Self { layout: Layout::Flat, ttl: None, cookie, unwraps: false }
+        Self { layout: Layout::Flat, ttl: None, max_age: None, cookie, unwraps: false }
     }
 
     /// How long a session lives whose record does not say so: what the Node service has set as its
@@ -72,15 +92,18 @@ impl Shape {
         Ok(self)
     }
 
-    /// How long the browser keeps the cookie, and so a session lives, of those that begin here: the
-    /// Node service's `cookie.maxAge`, in place of [`ttl`](Self::ttl). Without it, both services
-    /// have the browser forget the cookie when it is closed. For [`express`](Self::express).
+    /// The Node service's `cookie.maxAge`, which goes before its [`ttl`](Self::ttl), whichever is
+    /// set first: give it to the manager as its lifetime too. The cookie of a session that begins
+    /// here then says how long the browser keeps it, which is the session's own idle timeout.
+    /// Without it, that stands there only where it is not the `ttl`; else, and where a session has
+    /// no idle timeout, both services have the browser forget the cookie when it is closed. It has
+    /// no effect on [`token_session`](Self::token_session).
     ///
     /// # Errors
     /// A timeout that is none.
     pub fn max_age(mut self, max_age: Duration) -> Result<Self, LifetimeError> {
-        self.ttl = Some(Lifetime::idle(max_age)?);
-        self.cookie.set(MAX_AGE, raw(&millis(max_age)));
+        let max_age = Lifetime::idle(max_age)?;
+        self.max_age = Some(max_age).filter(|_| self.layout == Layout::Flat);
         Ok(self)
     }
 

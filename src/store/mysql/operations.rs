@@ -68,10 +68,9 @@ pub(super) struct Statements {
 
 impl Statements {
     pub fn new(table: &str, locks: &str) -> Self {
-        // The two names come last, and neither can be taken for the other's word.
         let sql = |template: &str| {
-            let words = [("{meta}", META), ("{now}", NOW), ("{sessions}", table)];
-            fill(template, &words)
+            let words = [("{now}", NOW), ("{sessions}", table)];
+            fill(&template.replace("{meta}", META), &words)
         };
         Self {
             migrate: fill(

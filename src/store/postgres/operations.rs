@@ -65,7 +65,8 @@ pub(super) struct Statements {
 impl Statements {
     pub fn new(table: &str, [expires_at, owner]: [&str; 2], unlogged: bool) -> Self {
         let sql = |template: &str| {
-            fill(template, &[("{meta}", META), ("{now}", NOW), ("{sessions}", table)])
+            let words = [("{now}", NOW), ("{sessions}", table)];
+            fill(&template.replace("{meta}", META), &words)
         };
         let with_data = |template: &str| sql(&template.replace("{columns}", "{meta}, data"));
         let without_data = |template: &str| sql(&template.replace("{columns}", "{meta}"));

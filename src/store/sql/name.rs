@@ -28,8 +28,30 @@ pub(in crate::store) fn quoted(name: &str, quotes: Quotes) -> Result<String> {
     Ok(format!("{mark}{doubled}{mark}"))
 }
 
-/// Puts texts in the place of words in a statement, in their order. What was put is not looked at
-/// again if its word comes last: so the table, which may have any name, does.
+/// Puts texts in the place of words in a statement. In one pass, so that no text is looked at again:
+/// a table or a column may have any name.
 pub(in crate::store) fn fill(template: &str, words: &[(&str, &str)]) -> Arc<str> {
-    words.iter().fold(template.to_owned(), |sql, (word, text)| sql.replace(word, text)).into()
+    let (mut sql, mut rest) = (String::with_capacity(template.len()), template);
+    let next = |rest: &str| {
+        let found = words.iter().filter_map(|word| Some((rest.find(word.0)?, word)));
+        found.min_by_key(|(at, _)| *at)
+    };
+    while let Some((at, (word, text))) = next(rest) {
+        sql.push_str(&rest[..at]);
+        sql.push_str(text);
+        rest = &rest[at + word.len()..];
+    }
+    sql.push_str(rest);
+    sql.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_looks_like_a_word_stays_a_name() {
+        let words = [("{a}", "{b}"), ("{b}", "{a}{c}"), ("{c}", "x")];
+        assert_eq!(&*fill("{b} = {a} + {c}{c}{d", &words), "{a}{c} = {b} + xx{d");
+    }
 }

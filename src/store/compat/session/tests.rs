@@ -1,11 +1,6 @@
 //! Records as Node's packages were seen to write them.
 
-use std::time::Duration;
-
-use super::session::{Change, Format, Life, Session, Stored, Unfit};
-use super::shape::Shape;
-use crate::record::{Label, Lifetime, Meta, Timestamp};
-use crate::store::{NewRecord, Touch};
+use super::*;
 
 const DAY: Duration = Duration::from_secs(86_400);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -188,7 +183,7 @@ fn a_max_age_that_is_no_lifetime_counts_as_none() {
 }
 
 #[test]
-fn data_that_is_no_object_or_has_a_cookie_cannot_stand_in_an_express_session() {
+fn data_that_would_not_be_read_back_is_refused() {
     for (data, fault) in [
         ("1", Unfit::NoObject),
         ("[1]", Unfit::NoObject),
@@ -200,6 +195,15 @@ fn data_that_is_no_object_or_has_a_cookie_cannot_stand_in_an_express_session() {
         let record = NewRecord::new(data.to_owned(), flat().default);
         assert_eq!(flat().begin(&record, NOW).unwrap_err(), fault, "{data}");
     }
+    // What reading takes for Node's doing, it would not hand out.
+    for data in [r#"{"n":1,"cookie":{}}"#, r#"{"cookie":{"maxAge":null}}"#] {
+        let record = NewRecord::new(data, wrapped().default);
+        assert_eq!(wrapped().begin(&record, NOW).unwrap_err(), Unfit::Slipped, "{data}");
+    }
+    let rewrapped = NewRecord::new(r#"{"cookie":{"maxAge":0},"data":1}"#, wrapped().default);
+    let unwrapping = format(Shape::token_session().unwrap_repeatedly());
+    assert_eq!(unwrapping.begin(&rewrapped, NOW).unwrap_err(), Unfit::Slipped);
+    assert!(wrapped().begin(&rewrapped, NOW).is_ok());
     let record = NewRecord::new(vec![0x93, 1, 2, 3], wrapped().default);
     assert_eq!(wrapped().begin(&record, NOW).unwrap_err(), Unfit::NotJson);
 }
@@ -233,7 +237,7 @@ fn a_lifetime_of_its_own_and_what_else_node_has_no_place_for_stand_in_a_member_o
         assert_eq!(data(&format, &text), r#"{"n":1}"#);
         assert!(text.contains(r#""tokenSession":{"#), "{text}");
         let after = written(&format, &text, r#"{"n":2}"#);
-        assert_eq!(super::session::version_of(text.as_bytes()), meta.version);
+        assert_eq!(version_of(text.as_bytes()), meta.version);
         assert_eq!(Session::read(&format, &stored(&after)).unwrap().meta().lifetime, lifetime);
     }
 }
@@ -311,6 +315,46 @@ fn a_session_begun_for_express_lives_as_long_as_its_cookie() {
     let short = begun(&format, &NewRecord::new(r#"{"n":1}"#, Lifetime::idle(MINUTE).unwrap()));
     let change = Change { lifetime: Some(format.default), ..Change::default() };
     assert_eq!(changed(&format, &short, &change).0, text);
+}
+
+#[test]
+fn a_session_that_does_not_slide_has_no_cookie_that_does() {
+    let format = format(Shape::express().max_age(DAY).unwrap());
+    let lifetime = Lifetime::absolute(30 * DAY).unwrap();
+    let text = begun(&format, &NewRecord::new(r#"{"n":1}"#, lifetime));
+    assert!(text.contains(r#""originalMaxAge":null,"expires":null"#), "{text}");
+    let stored = Stored { expires: Some(NOW + 30 * DAY), ..stored(&text) };
+    let session = Session::read(&format, &stored).unwrap();
+    assert_eq!(session.meta().lifetime, lifetime);
+    assert_eq!(session.due(Touch::After(Duration::ZERO)), None);
+}
+
+#[test]
+fn a_session_lives_as_it_was_begun_whichever_of_ttl_and_max_age_is_set_first() {
+    let (hour, two) = (60 * MINUTE, 120 * MINUTE);
+    for shape in [
+        Shape::express().max_age(hour).unwrap().ttl(two).unwrap(),
+        Shape::express().ttl(two).unwrap().max_age(hour).unwrap(),
+    ] {
+        let format = Format { shape, default: Lifetime::idle(two).unwrap() };
+        for idle in [hour, two, DAY] {
+            let lifetime = Lifetime::idle(idle).unwrap();
+            let text = begun(&format, &NewRecord::new(r#"{"n":1}"#, lifetime));
+            let max_age = format!(r#""originalMaxAge":{}"#, idle.as_millis());
+            assert!(text.contains(&max_age), "{text}");
+            assert_eq!(meta(&format, &text).lifetime, lifetime);
+        }
+        // Without a `maxAge` of its own, it is the store's `ttl` by which Node lets it live.
+        let browser = r#"{"cookie":{"originalMaxAge":null,"expires":null},"n":1}"#;
+        assert_eq!(meta(&format, browser).lifetime, format.default);
+    }
+}
+
+#[test]
+fn a_cookie_of_express_is_no_matter_of_token_session() {
+    let format = format(Shape::token_session().max_age(MINUTE).unwrap());
+    let text = begun(&format, &NewRecord::new("1", format.default));
+    assert_eq!(text, r#"{"cookie":{"maxAge":0},"data":1}"#);
 }
 
 #[test]

@@ -1,0 +1,175 @@
+//! What becomes of a session whose token changes, while the database fails.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::store::compat::Shape;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const TEXT: &str = r#"{"cookie":{"maxAge":0},"data":{"a":1}}"#;
+
+/// A database whose next calls of `add` fail.
+#[derive(Clone)]
+struct Faulty {
+    format: Format,
+    records: Arc<Mutex<HashMap<String, String>>>,
+    faults: Arc<Mutex<VecDeque<Fault>>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// It says that it has not written.
+    Refused,
+    /// It cannot be reached, and has not written.
+    Missed,
+    /// It has written, and its answer is lost.
+    Unheard,
+}
+
+impl Faulty {
+    /// With one session.
+    fn new(faults: &[Fault]) -> Self {
+        let records = HashMap::from([("old".to_owned(), TEXT.to_owned())]);
+        Self {
+            format: format::<Self>(Shape::token_session()),
+            records: Arc::new(Mutex::new(records)),
+            faults: Arc::new(Mutex::new(faults.iter().copied().collect())),
+        }
+    }
+
+    async fn rename(&self) -> Result<Renamed> {
+        let (from, to) = (Key::with_plain_id("old"), Key::with_plain_id("new"));
+        rename(self, &from, &to, Renewal::Key).await
+    }
+
+    /// The ids that are there, each with the session that was there.
+    fn ids(&self) -> Vec<String> {
+        let records = self.records.lock().unwrap();
+        assert!(records.values().all(|text| text == TEXT), "{records:?}");
+        records.keys().cloned().collect()
+    }
+}
+
+impl Backend for Faulty {
+    const PACKAGE: &'static str = "a database";
+    const TTL: Duration = HOUR;
+
+    type Old = String;
+
+    fn format(&self) -> &Format {
+        &self.format
+    }
+
+    async fn fetch(&self, id: &str) -> Result<Option<(Stored, String)>> {
+        let now = Timestamp::from_millis(1_795_486_653_816);
+        let text = self.records.lock().unwrap().get(id).cloned();
+        Ok(text.map(|text| {
+            (Stored { text: text.clone().into(), expires: Some(now + HOUR), now }, text)
+        }))
+    }
+
+    async fn add(
+        &self,
+        id: &str,
+        text: &str,
+        _: Option<Duration>,
+        like: Option<&String>,
+    ) -> Result<Option<String>> {
+        assert_eq!(like.map(String::as_str), Some(TEXT));
+        let fault = self.faults.lock().unwrap().pop_front();
+        if let Some(Fault::Refused) = fault {
+            return Err(StoreError::new(StoreErrorKind::Full, "it is full"));
+        }
+        let lost = || StoreError::new(StoreErrorKind::Unavailable, "it does not answer");
+        if let Some(Fault::Missed) = fault {
+            return Err(lost());
+        }
+        let mut records = self.records.lock().unwrap();
+        if records.contains_key(id) {
+            return Ok(None);
+        }
+        records.insert(id.to_owned(), text.to_owned());
+        if let Some(Fault::Unheard) = fault { Err(lost()) } else { Ok(Some(text.to_owned())) }
+    }
+
+    async fn discard(&self, id: &str, old: &String) -> Result<bool> {
+        let mut records = self.records.lock().unwrap();
+        Ok(records.get(id) == Some(old) && records.remove(id).is_some())
+    }
+
+    async fn swap(&self, _: &str, _: &String, _: &str, _: Life) -> Result<Option<String>> {
+        unreachable!("a rename swaps nothing")
+    }
+
+    async fn extend(&self, _: &str, _: &String, _: Duration) -> Result<bool> {
+        unreachable!("a rename extends nothing")
+    }
+
+    async fn clock(&self, _: &str) -> Result<Timestamp> {
+        unreachable!("a rename has the clock of what it fetched")
+    }
+
+    async fn page(&self, _: Option<&Cursor>, _: usize) -> Result<Listed> {
+        unreachable!("a rename lists nothing")
+    }
+
+    async fn count(&self) -> Result<u64> {
+        unreachable!("a rename counts nothing")
+    }
+
+    async fn clear(&self) -> Result<()> {
+        unreachable!("a rename clears nothing")
+    }
+
+    async fn sweep(&self, _: usize) -> Result<usize> {
+        unreachable!("a rename sweeps nothing")
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_gets_no_new_token_keeps_its_old_one() {
+    for faults in [&[Fault::Refused][..], &[Fault::Refused, Fault::Missed, Fault::Unheard]] {
+        let database = Faulty::new(faults);
+        let error = database.rename().await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Full);
+        assert_eq!(database.ids(), ["old"], "{faults:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_gets_its_new_token_though_the_database_fails_for_a_moment() {
+    for faults in [
+        &[Fault::Missed][..],
+        &[Fault::Unheard],
+        &[Fault::Missed, Fault::Missed],
+        &[Fault::Missed, Fault::Unheard],
+    ] {
+        let database = Faulty::new(faults);
+        assert!(matches!(database.rename().await.unwrap(), Renamed::Done(_)), "{faults:?}");
+        assert_eq!(database.ids(), ["new"], "{faults:?}");
+    }
+}
+
+/// It may be under the new one by then, or come to be.
+#[tokio::test]
+async fn a_session_that_may_have_got_a_new_token_is_not_put_under_its_old_one() {
+    for (faults, left) in [
+        (&[Fault::Missed, Fault::Missed, Fault::Missed][..], None),
+        (&[Fault::Missed, Fault::Refused], None),
+        (&[Fault::Missed, Fault::Missed, Fault::Unheard], Some("new")),
+    ] {
+        let database = Faulty::new(faults);
+        assert!(database.rename().await.is_err(), "{faults:?}");
+        assert_eq!(database.ids(), left.map_or(Vec::new(), |id| vec![id]), "{faults:?}");
+    }
+}
+
+#[tokio::test]
+async fn data_that_is_refused_is_refused_by_the_name_of_its_session() {
+    let (database, key) = (Faulty::new(&[]), Key::with_plain_id("old"));
+    let error = replace(&database, &key, &Write::new("no JSON")).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Refused);
+    assert!(error.to_string().contains(&key.to_string()), "{error}");
+    assert_eq!(database.ids(), ["old"]);
+}
