@@ -18,6 +18,7 @@ use crate::store::{
 use crate::token::Key;
 
 pub use self::moving::Moved;
+use self::moving::can_be_presented;
 
 /// Two stores as one: the new one, in which sessions begin, and the old one, from which they move.
 /// Nobody is logged out: a session's token and its public id stay what they are.
@@ -124,7 +125,8 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
     }
 
     /// Whose a session in the old store is, by its data: the old format knows no owners. Without this,
-    /// a session that began there is nobody's, and stays so.
+    /// a session that began there is nobody's, and stays so. So is what no client can present, because its
+    /// id is no [`Token`](crate::Token): it may be another service's, under a longer prefix.
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) for a new store with
@@ -269,7 +271,9 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
         let mut records = Vec::with_capacity(page.records.len());
         for (key, mut record) in page.records {
             if self.arrive(&key, &record).await?.is_none() {
-                record.meta.owner = self.owner_of(&record);
+                if can_be_presented(&key) {
+                    record.meta.owner = self.owner_of(&record);
+                }
                 records.push((key, record));
             }
         }

@@ -232,12 +232,18 @@ fn check(key: &Key, record: &Record) -> Result<()> {
         Some("undefined" | "null") => {
             Err(refused("its id is one that anybody can guess; end the session"))
         }
-        Some(id) if Token::parse(id).is_err() => Err(refused(
+        _ if !can_be_presented(key) => Err(refused(
             "no client can present its id, so it is another service's, under a longer prefix, or of no \
              use; end it if it is yours",
         )),
         _ => Ok(()),
     }
+}
+
+/// Whether a client may hold the session's token. Else it may be one of another service, whose prefix
+/// is longer.
+pub(super) fn can_be_presented(key: &Key) -> bool {
+    key.plain_id().is_some_and(|id| Token::parse(id).is_ok())
 }
 
 /// The lifetime of a session that goes on elsewhere.

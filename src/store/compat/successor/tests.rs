@@ -624,6 +624,16 @@ async fn an_owner_has_the_sessions_of_both_stores() {
 }
 
 #[tokio::test]
+async fn what_no_client_can_present_is_no_owners() {
+    let (_, store) = stores();
+    let anna = Owner::new("1").unwrap();
+    let others = put(&store.old, "admin:17", idle()).await;
+    assert!(store.owned(&anna, 10).await.unwrap().is_empty());
+    store.remove_owned(&anna, None).await.unwrap();
+    assert_eq!(data(&store.old, &others).await.unwrap(), "1");
+}
+
+#[tokio::test]
 async fn a_session_begins_in_the_new_store_under_an_id_that_neither_has() {
     let (_, store) = stores();
     let key = put(&store.old, "taken", idle()).await;
