@@ -8,27 +8,40 @@
 //! ```
 //!
 //! URLs with a password are better given as `MIGRATE_FROM` and `MIGRATE_TO`, which nobody else on the machine sees.
-//! Begin it once no Node service writes any more, and all others run `Successor` and begin sessions in the
-//! new store. Interrupted, it is begun again and goes on with what is left. What cannot be moved is
-//! named at the end, and stays where it is. The shape, the ttl and the owner are those of the services' `Successor`, and
-//! the new store has its default names, as `AnyStore` has them; for others, write these lines with your own store.
+//!
+//! # Before you run it
+//! * No Node service writes these sessions any more, and every service runs `Successor`, without `begin_in_old`.
+//! * `--to`, `--to-place`, `--to-schema` and `--to-partitions` name the store that is the new one of these services. With
+//!   another one, everybody whose session has moved is logged out until the services have the same. So the command refuses
+//!   a store in which nobody has begun a session yet, unless it is told `--to-empty`.
+//! * `--shape`, `--unwrap`, `--ttl` and `--owner` say what the services' `Shape` and `owner` say. What Node has not written
+//!   in this shape stays where it is.
+//! * `--place` holds these sessions and nothing else. Another service under a longer prefix, such as `sess:admin:` beside
+//!   `sess:`, is known by the colon, which no token has: with `sess-admin-` beside `sess-`, its sessions would move too.
+//! * When a session began, and whether its person proved who they are, does not come along: see `Successor`.
+//!
+//! Interrupted, it is begun again and goes on with what is left. What cannot be moved is named at the end, by its public id,
+//! and stays where it is. Where stderr is no terminal, lines take the place of the progress bar.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
+#[cfg(feature = "sqlite")]
+use token_session::store::Sqlite;
 use token_session::store::compat::{
-    ConnectMongo, ConnectPgSimple, ConnectRedis, ExpressMysql, Moved, NodeStore, Shape, Successor,
+    ConnectMongo, ConnectPgSimple, ConnectRedis, ExpressMysql, NodeStore, Shape, Successor,
 };
-use token_session::store::{AnyStore, StoreError};
-use token_session::{Owner, Record};
+use token_session::store::{AnyStore, MongoDb, MySql, Postgres, Redis, Store, StoreError};
+use token_session::{Key, Owner, Record};
 
 const PAGE: usize = 100;
 
-/// How long it waits for stores that take nothing, at first and at last.
+/// How long it waits for stores that take nothing, at first and at most.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -40,11 +53,14 @@ struct Options {
     /// The prefix of connect-redis, the table or the collection, if it is not the package's default
     #[arg(long)]
     place: Option<String>,
+    /// The keys of connect-redis have no prefix: every key of the database is looked at
+    #[arg(long, conflicts_with = "place")]
+    without_prefix: bool,
     /// The schema of the table, for PostgreSQL, or its database, for MySQL
     #[arg(long)]
     schema: Option<String>,
     /// The columns of the table, for MySQL: of the id, the expiry and the data
-    #[arg(long, value_delimiter = ',', num_args = 3, default_value = "session_id,expires,data")]
+    #[arg(long, value_delimiter = ',', default_value = "session_id,expires,data")]
     columns: Vec<String>,
     /// The time zone of the Node service's connections, for PostgreSQL: psql says it to SHOW TimeZone
     #[arg(long)]
@@ -52,15 +68,33 @@ struct Options {
     /// Who wrote the sessions
     #[arg(long, value_enum)]
     shape: Writer,
+    /// The services' shape has `unwrap_repeatedly`
+    #[arg(long)]
+    unwrap: bool,
     /// The Node store's time to live, in seconds, if it is not the package's default
     #[arg(long)]
     ttl: Option<u64>,
     /// The store to move to: redis://, postgres://, …
     #[arg(long, env = "MIGRATE_TO", hide_env_values = true)]
     to: String,
+    /// Its prefix, table or collection, if it is not the store's default
+    #[arg(long)]
+    to_place: Option<String>,
+    /// The schema of its table, for PostgreSQL, or its database, for MySQL
+    #[arg(long)]
+    to_schema: Option<String>,
+    /// Its partitions, for Redis and MongoDB, if they are not the store's default
+    #[arg(long)]
+    to_partitions: Option<u16>,
+    /// No session has begun in it yet
+    #[arg(long)]
+    to_empty: bool,
     /// Where in the data the account's id stands, as a JSON pointer; else sessions have no owner
     #[arg(long)]
     owner: Option<String>,
+    /// How long it tries again while nothing can be moved, in seconds
+    #[arg(long, default_value = "300")]
+    patience: u64,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -85,21 +119,26 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         Writer::TokenSession => Shape::token_session(),
         Writer::Express => Shape::express(),
     };
+    if options.unwrap {
+        shape = shape.unwrap_repeatedly();
+    }
     if let Some(seconds) = options.ttl {
         shape = shape.ttl(Duration::from_secs(seconds))?;
     }
     let (from, place) = (&options.from, options.place.as_deref());
-    match from.split_once(':').map_or("", |(scheme, _)| scheme) {
+    match scheme(from) {
         "mongodb" | "mongodb+srv" => {
             let old = ConnectMongo::connect(from, shape).await?;
             migrate(old.collection(place.unwrap_or("sessions")), options).await
         }
         "mysql" | "mariadb" => {
+            let [id, expires, data] = &options.columns[..] else {
+                return Err(
+                    "--columns takes three names: of the id, the expiry and the data".into()
+                );
+            };
             let old = ExpressMysql::connect(from, shape).await?;
             let old = old.table(options.schema.as_deref(), place.unwrap_or("sessions"))?;
-            let [id, expires, data] = &options.columns[..] else {
-                return Err("--columns takes three names".into());
-            };
             migrate(old.columns(id, expires, data)?, options).await
         }
         "postgres" | "postgresql" => {
@@ -109,73 +148,244 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             let old = old.table(options.schema.as_deref(), place.unwrap_or("session"))?;
             migrate(old, options).await
         }
+        _ if place == Some("") => Err("without a prefix, what else is in the database could be \
+             taken for sessions; if theirs have none, say --without-prefix instead of --place"
+            .into()),
         _ => {
+            let prefix = if options.without_prefix { "" } else { place.unwrap_or("sess:") };
             let old = ConnectRedis::connect(from, shape).await?;
-            migrate(old.prefix(place.unwrap_or("sess:")), options).await
+            migrate(old.prefix(prefix), options).await
         }
     }
 }
 
-async fn migrate(old: impl NodeStore, options: &Options) -> Result<(), Box<dyn Error>> {
-    if options.to.starts_with("memory:") {
-        return Err("--to memory: ends with this command, and every session with it".into());
+fn scheme(url: &str) -> &str {
+    url.split_once(':').map_or("", |(scheme, _)| scheme)
+}
+
+/// The store to move to.
+async fn target(options: &Options) -> Result<AnyStore, Box<dyn Error>> {
+    let Options { to, to_place, to_schema, to_partitions, .. } = options;
+    let kind = scheme(to);
+    if to_schema.is_some() && !["mysql", "mariadb", "postgres", "postgresql"].contains(&kind) {
+        return Err("--to-schema is for PostgreSQL and MySQL".into());
     }
-    let new = AnyStore::connect(&options.to).await?;
-    let bar = ProgressBar::new(old.count().await?);
-    bar.set_style(ProgressStyle::with_template(
-        "{elapsed_precise} {wide_bar} {human_pos}/{human_len} sessions, {eta} to go",
-    )?);
+    let has_partitions = ["mongodb", "redis", "valkey"].iter().any(|name| kind.starts_with(name));
+    if to_partitions.is_some() && !has_partitions {
+        return Err("--to-partitions is for Redis and MongoDB".into());
+    }
+    Ok(match kind {
+        "memory" => {
+            return Err("--to memory: ends with this command, and every session with it".into());
+        }
+        "mongodb" | "mongodb+srv" => {
+            let mut new = MongoDb::builder();
+            if let Some(collection) = to_place {
+                new = new.collection(collection);
+            }
+            if let Some(partitions) = to_partitions {
+                new = new.partitions(*partitions);
+            }
+            let new = new.connect(to).await?;
+            new.migrate().await?;
+            AnyStore::new(new)
+        }
+        "mysql" | "mariadb" => {
+            let mut new = MySql::builder();
+            if let Some(table) = to_place {
+                new = new.table(table);
+            }
+            if let Some(database) = to_schema {
+                new = new.schema(database);
+            }
+            let new = new.connect(to).await?;
+            new.migrate().await?;
+            AnyStore::new(new)
+        }
+        "postgres" | "postgresql" => {
+            let mut new = Postgres::builder();
+            if let Some(table) = to_place {
+                new = new.table(table);
+            }
+            if let Some(schema) = to_schema {
+                new = new.schema(schema);
+            }
+            let new = new.connect(to).await?;
+            new.migrate().await?;
+            AnyStore::new(new)
+        }
+        #[cfg(feature = "sqlite")]
+        "sqlite" => {
+            let mut new = Sqlite::builder();
+            if let Some(table) = to_place {
+                new = new.table(table);
+            }
+            let new = new.connect(to).await?;
+            new.migrate().await?;
+            AnyStore::new(new)
+        }
+        _ if has_partitions => {
+            let mut new = Redis::builder();
+            if let Some(prefix) = to_place {
+                new = new.prefix(prefix);
+            }
+            if let Some(partitions) = to_partitions {
+                new = new.partitions(*partitions);
+            }
+            AnyStore::new(new.connect(to).await?)
+        }
+        // The error says that this is the URL of no store.
+        _ => AnyStore::connect(to).await?,
+    })
+}
+
+async fn migrate(old: impl NodeStore, options: &Options) -> Result<(), Box<dyn Error>> {
+    let new = target(options).await?;
+    if !options.to_empty && is_empty(&new).await? {
+        return Err("the new store holds no session, so it is hardly the one in which the running \
+             services begin theirs: look at its names; if nobody has logged in since, say --to-empty"
+            .into());
+    }
+    let number = old.count().await;
     let mut store = Successor::new(new, old);
     if let Some(pointer) = options.owner.clone() {
         store = store.owner(move |record| owner(&pointer, record))?;
     }
-    let (mut moved, mut pause) = (0, PAUSE);
-    // What gets another place in the old store's order during one pass is found by the next.
-    let failed = loop {
-        let pass = pass(&store, &bar).await?;
-        moved += pass.moved;
-        if pass.moved > 0 {
-            pause = PAUSE;
-            continue;
-        }
-        let is_hindered = pass.failed.iter().any(|(_, error)| error.is_retryable());
-        if !is_hindered || pause > LONGEST_PAUSE {
-            break pass.failed;
-        }
-        bar.println(format!("the stores take nothing just now: trying again in {pause:?}"));
-        tokio::time::sleep(pause).await;
-        pause *= 2;
+    let mut mover = Mover {
+        progress: Progress::new(number.as_ref().ok().copied())?,
+        patience: Duration::from_secs(options.patience),
+        hindered: None,
+        moved: 0,
+        failed: Vec::new(),
     };
-    bar.finish();
-    println!("{moved} sessions have moved, {} stay", failed.len());
-    for (_, error) in &failed {
-        println!("stays: {error}");
+    if let Err(error) = number {
+        mover.progress.say(format_args!("how many sessions there are is not known: {error}"));
     }
-    if failed.is_empty() { Ok(()) } else { Err("not everything could be moved".into()) }
+    let end = mover.move_all(&store).await;
+    mover.progress.bar.finish();
+    if let Err(error) = end {
+        println!("{} sessions have moved", mover.moved);
+        return Err(error.into());
+    }
+    println!("{} sessions have moved, {} stay", mover.moved, mover.failed.len());
+    for (key, error) in &mover.failed {
+        println!("stays: {key}: {error}");
+    }
+    if mover.failed.is_empty() { Ok(()) } else { Err("not everything could be moved".into()) }
 }
 
-/// Goes through the old store once.
-async fn pass(
-    store: &Successor<AnyStore, impl NodeStore>,
-    bar: &ProgressBar,
-) -> Result<Moved, StoreError> {
-    let mut pass = Moved::default();
+async fn is_empty(store: &AnyStore) -> Result<bool, StoreError> {
+    let mut after = None;
     loop {
-        let page = match store.move_page(pass.next.as_ref(), PAGE).await {
-            Err(error) if error.is_retryable() => {
-                bar.println(format!("trying again in {PAUSE:?}: {error}"));
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            }
-            page => page?,
-        };
-        bar.inc((page.moved + page.gone) as u64);
-        pass.moved += page.moved;
-        pass.failed.extend(page.failed);
-        pass.next = page.next;
-        if pass.next.is_none() {
-            return Ok(pass);
+        let page = store.scan(after.as_ref(), PAGE).await?;
+        after = page.next;
+        if !page.records.is_empty() || after.is_none() {
+            return Ok(page.records.is_empty());
         }
+    }
+}
+
+struct Mover {
+    progress: Progress,
+    patience: Duration,
+    /// Since when nothing could be moved, and how long to wait before the next try.
+    hindered: Option<(Instant, Duration)>,
+    moved: usize,
+    /// What has not moved in this pass.
+    failed: Vec<(Key, StoreError)>,
+}
+
+impl Mover {
+    /// What gets another place in the old store's order during one pass is found by the next.
+    async fn move_all(
+        &mut self,
+        store: &Successor<AnyStore, impl NodeStore>,
+    ) -> Result<(), String> {
+        loop {
+            let before = self.moved;
+            self.pass(store).await?;
+            let is_hindered = self.failed.iter().any(|(_, error)| error.is_retryable());
+            if self.moved == before && !is_hindered {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Goes through the old store once.
+    async fn pass(&mut self, store: &Successor<AnyStore, impl NodeStore>) -> Result<(), String> {
+        self.failed.clear();
+        let mut after = None;
+        loop {
+            let page = match store.move_page(after.as_ref(), PAGE).await {
+                Err(error) if error.is_retryable() => {
+                    self.wait(&error).await?;
+                    continue;
+                }
+                page => page.map_err(|error| error.to_string())?,
+            };
+            self.moved += page.moved;
+            self.progress.advance(page.moved + page.gone);
+            let hindrance = page.failed.iter().find(|(_, error)| error.is_retryable());
+            let hindrance = hindrance.map(|(_, error)| error.to_string());
+            self.failed.extend(page.failed);
+            if page.moved > 0 {
+                self.hindered = None;
+            } else if let Some(hindrance) = hindrance {
+                self.wait(&hindrance).await?;
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits before the next try, unless there were enough.
+    async fn wait(&mut self, hindrance: &impl Display) -> Result<(), String> {
+        let (since, pause) = self.hindered.unwrap_or_else(|| (Instant::now(), PAUSE));
+        if since.elapsed() + pause > self.patience {
+            return Err(format!(
+                "for {:?} nothing could be moved: {hindrance}. What has moved stays moved: run the \
+                 same command again, and it goes on with the rest",
+                self.patience
+            ));
+        }
+        self.progress.say(format_args!("trying again in {pause:?}: {hindrance}"));
+        tokio::time::sleep(pause).await;
+        self.hindered = Some((since, (2 * pause).min(LONGEST_PAUSE)));
+        Ok(())
+    }
+}
+
+/// A bar on a terminal, and lines elsewhere.
+struct Progress {
+    bar: ProgressBar,
+    /// After how many sessions there is a line.
+    step: u64,
+}
+
+impl Progress {
+    fn new(number: Option<u64>) -> Result<Self, Box<dyn Error>> {
+        let bar = number.map_or_else(ProgressBar::no_length, ProgressBar::new);
+        bar.set_style(ProgressStyle::with_template(
+            "{elapsed_precise} {wide_bar} {human_pos}/{human_len} sessions, {eta} to go",
+        )?);
+        Ok(Self { bar, step: number.map_or(10_000, |number| number.div_ceil(10).max(1)) })
+    }
+
+    fn advance(&self, sessions: usize) {
+        let lines = self.bar.position() / self.step;
+        self.bar.inc(sessions as u64);
+        let position = self.bar.position();
+        if self.bar.is_hidden() && position / self.step > lines {
+            let of = self.bar.length().map_or(String::new(), |length| format!(" of {length}"));
+            self.say(format_args!("{position}{of} sessions"));
+        }
+    }
+
+    /// A line above the bar.
+    fn say(&self, line: impl Display) {
+        self.bar.suspend(|| eprintln!("{line}"));
     }
 }
 

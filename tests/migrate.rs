@@ -1,17 +1,28 @@
-//! The example `migrate`: from Redis, as connect-redis keeps sessions there, to a file.
+//! The example `migrate`: here from Redis, as connect-redis keeps sessions there, to a file.
 
+#[path = "migrate/manual.rs"]
+mod manual;
+#[path = "migrate/sources.rs"]
+mod sources;
+
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use redis::Commands;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use token_session::store::compat::{ConnectRedis, Shape, Successor};
-use token_session::store::{AnyStore, Redis, Store, StoreErrorKind};
+use token_session::store::{Redis, Sqlite, Store, StoreErrorKind};
 use token_session::{Owner, Token, TokenSession};
 
-/// A prefix in Redis that nothing else has, and a file that is not there yet.
+/// Far longer than anything here takes.
+const BOUND: Duration = Duration::from_secs(60);
+
+/// A prefix in Redis that nothing else has, and a file in which one session has begun.
 struct Move {
+    server: String,
     old: ConnectRedis,
     prefix: String,
     folder: TempDir,
@@ -19,36 +30,59 @@ struct Move {
 
 impl Move {
     async fn new(prefix: &str) -> Self {
-        let prefix = format!("{prefix}{}:", std::process::id());
-        let old = ConnectRedis::connect(test_servers::redis_url(), Shape::token_session()).await;
-        Self { old: old.unwrap().prefix(&prefix), prefix, folder: tempfile::tempdir().unwrap() }
+        Self::from(test_servers::redis_url(), &format!("{prefix}{}:", std::process::id())).await
+    }
+
+    async fn from(server: &str, prefix: &str) -> Self {
+        let connection = Redis::builder().connect_timeout(BOUND).connection(server).await.unwrap();
+        let old = ConnectRedis::new(connection, Shape::token_session()).prefix(prefix);
+        let (server, prefix) = (server.to_owned(), prefix.to_owned());
+        let folder = tempfile::tempdir().unwrap();
+        let there = Self { server, old: old.timeout(BOUND), prefix, folder };
+        there.service(|new| new).await.create(&json!("begun in the new store")).await.unwrap();
+        there
     }
 
     fn target(&self) -> String {
         format!("sqlite:{}", self.folder.path().join("sessions.db").display())
     }
 
+    /// A connection that waits for its answers.
+    fn redis(&self) -> redis::Connection {
+        redis::Client::open(&*self.server).unwrap().get_connection().unwrap()
+    }
+
     /// Puts records there as Node does.
-    async fn put(&self, records: impl IntoIterator<Item = (String, String)>) {
-        let client = redis::Client::open(test_servers::redis_url()).unwrap();
+    fn put(&self, records: impl IntoIterator<Item = (String, String)>) {
         let mut pipeline = redis::pipe();
         for (id, text) in records {
             pipeline.cmd("SET").arg(format!("{}{id}", self.prefix)).arg(text).arg("EX").arg(3600);
         }
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        pipeline.exec_async(&mut connection).await.unwrap();
+        pipeline.exec(&mut self.redis()).unwrap();
+    }
+
+    /// The record under an id, as it stands there.
+    fn text(&self, id: &str) -> Option<String> {
+        self.redis().get(format!("{}{id}", self.prefix)).unwrap()
     }
 
     fn program(&self) -> Command {
-        let mut program = migrate(test_servers::redis_url());
-        program.args(["--place", &self.prefix, "--owner", "/user/id"]);
+        let mut program = self.program_without_place();
+        program.args(["--place", &self.prefix]);
+        program
+    }
+
+    fn program_without_place(&self) -> Command {
+        let mut program = migrate(&self.server);
+        program.args(["--shape", "token-session", "--owner", "/user/id"]);
         program.env("MIGRATE_TO", self.target());
         program
     }
 
     /// The service, in both stores or, when all have moved, in the new one.
-    async fn service<S: Store>(&self, store: impl Fn(AnyStore) -> S) -> TokenSession<Value, S> {
-        let new = AnyStore::connect(&self.target()).await.unwrap();
+    async fn service<S: Store>(&self, store: impl Fn(Sqlite) -> S) -> TokenSession<Value, S> {
+        let new = Sqlite::builder().timeout(BOUND).connect(&self.target()).await.unwrap();
+        new.migrate().await.unwrap();
         TokenSession::builder().store(store(new)).build().unwrap()
     }
 }
@@ -56,8 +90,25 @@ impl Move {
 fn migrate(from: &str) -> Command {
     let tests = std::env::current_exe().unwrap();
     let mut program = Command::new(tests.ancestors().nth(2).unwrap().join("examples/migrate"));
-    program.args(["--from", from, "--shape", "token-session"]);
+    program.args(["--from", from]);
     program
+}
+
+/// What `token-session` 1.1 writes.
+fn wrapped(data: impl Into<Value>) -> String {
+    json!({"cookie": {"maxAge": 0}, "data": data.into()}).to_string()
+}
+
+fn random_tokens(number: usize) -> Vec<Token> {
+    (0..number).map(|_| Token::random("").unwrap()).collect()
+}
+
+fn ids(tokens: &[Token]) -> impl Iterator<Item = String> {
+    tokens.iter().map(|token| token.reveal().to_owned())
+}
+
+fn key(id: &str) -> String {
+    token_session::KeyScheme::Sha256.key(&Token::parse(id).unwrap()).to_string()
 }
 
 fn printed(output: &Output) -> (String, String) {
@@ -69,13 +120,9 @@ fn printed(output: &Output) -> (String, String) {
 async fn a_killed_migration_goes_on_where_it_was_and_nobody_is_logged_out() {
     const SESSIONS: usize = 5_000;
     let there = Move::new("killed").await;
-    let tokens: Vec<Token> = (0..SESSIONS).map(|_| Token::random("").unwrap()).collect();
-    let record = |number| {
-        let data = json!({"user": {"id": number % 1000}, "number": number});
-        json!({"cookie": {"maxAge": 0}, "data": data}).to_string()
-    };
-    let ids = tokens.iter().map(|token| token.reveal().to_owned());
-    there.put(ids.zip((0..SESSIONS).map(record))).await;
+    let tokens = random_tokens(SESSIONS);
+    let record = |number| wrapped(json!({"user": {"id": number % 1000}, "number": number}));
+    there.put(ids(&tokens).zip((0..SESSIONS).map(record)));
 
     let mut program = there.program();
     let mut killed = program.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -97,6 +144,9 @@ async fn a_killed_migration_goes_on_where_it_was_and_nobody_is_logged_out() {
     assert!(left > 0, "it was done before it could be killed");
     let (out, complaint) = printed(&there.program().output().unwrap());
     assert_eq!(out, format!("{left} sessions have moved, 0 stay\n"), "{complaint}");
+    // Where no terminal is, lines tell of each tenth.
+    let is_progress = |line: &str| line.ends_with(&format!(" of {left} sessions"));
+    assert!(complaint.lines().count() > 0 && complaint.lines().all(is_progress), "{complaint}");
     assert_eq!(there.old.count().await.unwrap(), 0);
     let service = there.service(|new| new).await;
     for (number, token) in tokens.iter().enumerate() {
@@ -109,22 +159,65 @@ async fn a_killed_migration_goes_on_where_it_was_and_nobody_is_logged_out() {
     assert!(service.get(&tokens[1007]).await.unwrap().is_none());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_goes_away_is_told_and_the_command_ends_with_how_to_go_on() {
+    const SESSIONS: usize = 5_000;
+    let server = test_servers::Redis::start().unwrap();
+    let there = Move::from(server.url(), "sess:").await;
+    let sessions = (0..SESSIONS).map(wrapped);
+    there.put(ids(&random_tokens(SESSIONS)).zip(sessions));
+    let mut program = there.program();
+    program.args(["--patience", "2"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut program = program.spawn().unwrap();
+    let mut lines = BufReader::new(program.stderr.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap().split_once(" of ").unwrap().1, "5000 sessions");
+    server.kill().unwrap();
+    let told: Vec<String> = lines.map(Result::unwrap).collect();
+    let output = program.wait_with_output().unwrap();
+    assert!(!output.status.success());
+    assert!(told.iter().any(|line| line.starts_with("trying again in 1s: ")), "{told:?}");
+    let last = told.last().unwrap();
+    assert!(last.starts_with("migrate: for 2s nothing could be moved: "), "{told:?}");
+    assert!(last.contains("run the same command again"), "{told:?}");
+    let (out, _) = printed(&output);
+    assert!(out.ends_with(" sessions have moved\n") && out.lines().count() == 1, "{out}");
+}
+
+#[tokio::test]
+async fn on_a_terminal_a_bar_shows_how_far_it_is() {
+    let there = Move::new("terminal").await;
+    there.put(ids(&random_tokens(1_234)).map(|id| (id, wrapped(1))));
+    let program = there.program();
+    let words: Vec<_> = [program.get_program()].into_iter().chain(program.get_args()).collect();
+    let words: Vec<_> = words.iter().map(|word| format!("'{}'", word.display())).collect();
+    // Of util-linux: it runs a command on a terminal of its own.
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &words.join(" "), "/dev/null"]);
+    let script = script.env("MIGRATE_TO", there.target()).stdin(Stdio::null()).output().unwrap();
+    let (shown, _) = printed(&script);
+    assert!(script.status.success(), "{shown}");
+    assert!(shown.contains("█ 1,234/1,234 sessions, 0s to go"), "{shown}");
+    assert!(shown.contains("1234 sessions have moved, 0 stay"), "{shown}");
+}
+
 #[tokio::test]
 async fn what_cannot_move_stays_and_is_named_without_its_token() {
     let there = Move::new("damaged").await;
     let whole = Token::random("").unwrap();
-    let session = json!({"cookie": {"maxAge": 0}, "data": {"user": {"id": "anna"}}}).to_string();
+    let session = wrapped(json!({"user": {"id": "anna"}}));
     let records = [(whole.reveal(), &*session), ("damaged-token", "[1]"), ("undefined", &session)];
-    there.put(records.map(|(id, text)| (id.to_owned(), text.to_owned()))).await;
+    there.put(records.map(|(id, text)| (id.to_owned(), text.to_owned())));
     let output = there.program().output().unwrap();
     let (out, complaint) = printed(&output);
     assert!(!output.status.success());
-    assert_eq!(complaint, "migrate: not everything could be moved\n");
-    let mut lines: Vec<&str> = out.lines().collect();
-    assert_eq!(lines.remove(0), "1 sessions have moved, 2 stay");
-    lines.sort_unstable();
-    assert!(lines[0].starts_with("stays: its id is one that anybody can guess"), "{out}");
-    assert!(lines[1].starts_with("stays: the store's record"), "{out}");
+    assert!(complaint.ends_with("migrate: not everything could be moved\n"), "{complaint}");
+    let (first, stays) = out.split_once('\n').unwrap();
+    assert_eq!(first, "1 sessions have moved, 2 stay");
+    assert_eq!(stays.lines().count(), 2, "{out}");
+    let guessed = format!("stays: {}: its id is one that anybody can guess", key("undefined"));
+    assert!(stays.contains(&guessed), "{out}");
+    let damaged = format!("stays: {}: the store's record", key("damaged-token"));
+    assert!(stays.contains(&damaged), "{out}");
     assert!(!out.contains("damaged-token"), "{out}");
     assert_eq!(there.old.count().await.unwrap(), 2);
     let service = there.service(|new| new).await;
@@ -134,16 +227,74 @@ async fn what_cannot_move_stays_and_is_named_without_its_token() {
 }
 
 #[tokio::test]
+async fn what_is_no_session_of_the_node_service_stays_as_it_is() {
+    let there = Move::new("mixed").await;
+    let whole = Token::random("").unwrap();
+    let express = json!({"cookie": {"originalMaxAge": null}, "user": "anna"}).to_string();
+    let others = [
+        // Of a service whose prefix is longer.
+        ("admin:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB".to_owned(), wrapped(1)),
+        ("config".to_owned(), json!({"data": {"theme": "dark"}}).to_string()),
+        ("texts".to_owned(), json!({"cookie": "We use cookies.", "data": 1}).to_string()),
+        ("flat".to_owned(), express),
+    ];
+    there.put(others.clone().into_iter().chain([(whole.reveal().to_owned(), wrapped(1))]));
+    let (out, _) = printed(&there.program().output().unwrap());
+    assert_eq!(out.lines().next(), Some("1 sessions have moved, 4 stay"), "{out}");
+    for (id, text) in &others {
+        assert_eq!(there.text(id).as_ref(), Some(text), "{out}");
+    }
+    assert!(there.text(whole.reveal()).is_none());
+    for id in ["config", "texts", "flat"] {
+        assert!(out.contains(&format!("stays: {}: ", key(id))), "{out}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_prefix_it_is_refused_unless_that_is_meant() {
+    let server = test_servers::Redis::start().unwrap();
+    let there = Move::from(server.url(), "").await;
+    let whole = Token::random("").unwrap();
+    let cached = json!({"name": "anna"}).to_string();
+    there.put([
+        (whole.reveal().to_owned(), wrapped(1)),
+        ("cache:user:1".to_owned(), cached.clone()),
+        ("settings".to_owned(), cached.clone()),
+    ]);
+    let refused = there.program().output().unwrap();
+    assert!(printed(&refused).1.contains("--without-prefix"), "{refused:?}");
+    assert!(there.text(whole.reveal()).is_some());
+
+    let meant = there.program_without_place().arg("--without-prefix").output().unwrap();
+    let (out, _) = printed(&meant);
+    assert_eq!(out.lines().next(), Some("1 sessions have moved, 2 stay"), "{out}");
+    assert_eq!(there.text("cache:user:1").as_ref(), Some(&cached));
+    assert_eq!(there.text("settings"), Some(cached));
+    assert!(there.text(whole.reveal()).is_none());
+}
+
+#[tokio::test]
+async fn a_store_in_which_nobody_has_begun_a_session_is_not_taken_for_the_services_new_one() {
+    let there = Move::new("astray").await;
+    let whole = Token::random("").unwrap();
+    there.put([(whole.reveal().to_owned(), wrapped(1))]);
+    let astray = there.program().args(["--to-place", "another"]).output().unwrap();
+    assert!(printed(&astray).1.contains("--to-empty"), "{astray:?}");
+    assert!(there.text(whole.reveal()).is_some());
+    let meant = there.program().args(["--to-place", "another", "--to-empty"]).output().unwrap();
+    assert!(meant.status.success(), "{meant:?}");
+}
+
+#[tokio::test]
 async fn sessions_move_to_a_cluster_and_have_no_owner_there() {
     let there = Move::new("cluster").await;
-    let tokens: Vec<Token> = (0..50).map(|_| Token::random("").unwrap()).collect();
-    let session = json!({"cookie": {"maxAge": 0}, "data": 1}).to_string();
-    there.put(tokens.iter().map(|token| (token.reveal().to_owned(), session.clone()))).await;
+    let tokens = random_tokens(50);
+    there.put(ids(&tokens).map(|id| (id, wrapped(1))));
     let urls = test_servers::redis_cluster_urls();
     let nodes: Vec<_> = urls.iter().map(|url| url.trim_start_matches("redis://")).collect();
     let nodes = format!("redis-cluster://{}", nodes.join(","));
-    let new = Redis::builder().prefix(format!("{}new:", there.prefix)).connect(&nodes);
-    let new = new.await.unwrap();
+    let new = Redis::builder().prefix(format!("{}new:", there.prefix));
+    let new = new.timeout(BOUND).connect_timeout(BOUND).connect(&nodes).await.unwrap();
     let refused = Successor::new(new.clone(), there.old.clone()).owner(|_| None).unwrap_err();
     assert_eq!(refused.kind(), StoreErrorKind::Refused);
 
@@ -182,14 +333,33 @@ fn what_cannot_be_reached_is_said_in_a_sentence_without_a_password() {
         ("ftp://app:secret@127.0.0.1", file.clone()),
         (test_servers::redis_url(), format!("sqlite:{}", to.display())),
     ] {
-        let output = migrate(from).args(["--to", &to]).args(zone).output().unwrap();
+        let output = migrate_wrapped(from).args(["--to", &to]).args(zone).output().unwrap();
         let (_, complaint) = printed(&output);
         assert!(!output.status.success());
         assert!(complaint.starts_with("migrate: "), "{complaint}");
         assert!(!complaint.contains("secret"), "{complaint}");
     }
-    let zoneless = migrate("postgres://127.0.0.1/shop").args(["--to", &file]).output().unwrap();
-    assert!(printed(&zoneless).1.contains("--time-zone"));
-    let lost = migrate(test_servers::redis_url()).args(["--to", "memory:"]).output().unwrap();
-    assert!(printed(&lost).1.contains("every session with it"));
+}
+
+#[test]
+fn an_option_that_has_no_effect_is_refused() {
+    let redis = test_servers::redis_url();
+    for (from, options, said) in [
+        ("postgres://127.0.0.1/shop", &["--to", "sqlite:nowhere.db"][..], "--time-zone"),
+        ("mysql://127.0.0.1/shop", &["--to", "sqlite:nowhere.db", "--columns", "a,b"], "three"),
+        (redis, &["--to", "memory:"], "every session with it"),
+        (redis, &["--to", "sqlite:nowhere.db", "--to-schema", "app"], "--to-schema"),
+        (redis, &["--to", "sqlite:nowhere.db", "--to-partitions", "8"], "--to-partitions"),
+    ] {
+        let output = migrate_wrapped(from).args(options).output().unwrap();
+        let (_, complaint) = printed(&output);
+        assert!(!output.status.success());
+        assert!(complaint.starts_with("migrate: ") && complaint.contains(said), "{complaint}");
+    }
+}
+
+fn migrate_wrapped(from: &str) -> Command {
+    let mut program = migrate(from);
+    program.args(["--shape", "token-session"]);
+    program
 }

@@ -31,7 +31,7 @@ impl Monitor {
         self.1.write_all(b"ECHO marker\r\n").unwrap();
         let mut commands = Vec::new();
         loop {
-            let line = self.0.recv_timeout(Duration::from_secs(10)).unwrap();
+            let line = self.0.recv_timeout(Duration::from_secs(60)).unwrap();
             if line.ends_with(r#""ECHO" "marker""#) {
                 return commands;
             }

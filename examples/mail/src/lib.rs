@@ -25,7 +25,7 @@ const QUEUE: usize = 1_000;
 const AT_ONCE: usize = 10;
 
 /// How often a mail is tried that the server cannot take now.
-const TRIES: u32 = 4;
+const TRIES: u32 = 6;
 
 /// A queue of mails from one address.
 pub struct Mailer {
@@ -103,7 +103,7 @@ impl Mailer {
     }
 }
 
-/// Sends a mail, and tries again after 1, 2 and 4 seconds what may succeed then.
+/// Sends a mail, and tries again after 1, 2, 4, 8 and 16 seconds what may succeed then.
 async fn deliver(smtp: Smtp, mail: Message) {
     for attempt in 0.. {
         match smtp.send(mail.clone()).await {

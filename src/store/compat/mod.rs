@@ -80,8 +80,8 @@
 //! Those whose ids are text, in no order, with `undefined` among them if a Node service has left one. A
 //! record that is damaged is an error in its place. The count is of what the database holds live: it
 //! includes damaged records, and those past their absolute timeout that Node keeps alive. A session whose id
-//! a `genid` of one's own made of other characters than a [`Token`](crate::Token) may have is listed, and
-//! moved, but no client can present it. A [`Cursor`](crate::store::Cursor) holds an id: keep it on the
+//! a `genid` of one's own made of other characters than a [`Token`](crate::Token) may have is listed, but
+//! no client can present it, and [`Successor`] does not move it. A [`Cursor`](crate::store::Cursor) holds an id: keep it on the
 //! server.
 
 #[cfg(feature = "mongodb")]
@@ -130,5 +130,15 @@ pub use self::successor::{Moved, Successor};
 pub trait NodeStore: crate::store::Store + sealed::Sealed {}
 
 mod sealed {
-    pub trait Sealed {}
+    use crate::store::{Cursor, Page, Result};
+
+    pub trait Sealed {
+        /// As a [scan](crate::store::Store::scan), where what no Node service has written, in this
+        /// [`Shape`](super::Shape), counts as damaged too: who moves records must not take others.
+        fn scan_for_mover(
+            &self,
+            after: Option<&Cursor>,
+            limit: usize,
+        ) -> impl Future<Output = Result<Page>> + Send;
+    }
 }

@@ -449,12 +449,13 @@ impl Laps {
     }
 }
 
-/// What is no record is listed with data that is no JSON: so one damaged record is an error in its
-/// place, and hides no other.
+/// What is no record, or not one of those asked for, is listed with data that is no JSON: so one
+/// damaged record is an error in its place, and hides no other.
 pub(super) async fn scan<B: Backend>(
     backend: &B,
     after: Option<&Cursor>,
     limit: usize,
+    is_asked_for: impl Fn(&Session<'_>) -> bool + Send + Sync,
 ) -> Result<Page> {
     let listed = backend.page(after, limit.max(1)).await?;
     let mut records = Vec::with_capacity(listed.found.len());
@@ -462,8 +463,8 @@ pub(super) async fn scan<B: Backend>(
         let key = Key::with_plain_id(&id);
         match Session::read(backend.format(), &stored) {
             Ok(session) if !session.is_live() => {}
-            Ok(session) => records.push((key, session.record())),
-            Err(_) => {
+            Ok(session) if is_asked_for(&session) => records.push((key, session.record())),
+            _ => {
                 let empty = Stored { text: Bytes::from_static(b"{}"), ..stored };
                 if let Ok(session) = Session::read(backend.format(), &empty) {
                     let data = Bytes::from_static(b"\xff");
@@ -518,7 +519,12 @@ fn server_code(error: &StoreError) -> Option<String> {
 /// Implements [`Store`](crate::store::Store) for a [`Backend`].
 macro_rules! impl_store {
     ($store:ty) => {
-        impl super::sealed::Sealed for $store {}
+        impl super::sealed::Sealed for $store {
+            async fn scan_for_mover(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
+                let page = operations::scan(self, after, limit, |session| session.is_of_node());
+                operations::discreet(self, page.await)
+            }
+        }
         impl super::NodeStore for $store {}
 
         impl crate::store::Store for $store {
@@ -550,7 +556,7 @@ macro_rules! impl_store {
                 Err(operations::no_owners::<Self>())
             }
             async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
-                operations::discreet(self, operations::scan(self, after, limit).await)
+                operations::discreet(self, operations::scan(self, after, limit, |_| true).await)
             }
             async fn count(&self) -> Result<u64> {
                 operations::discreet(self, Backend::count(self).await)

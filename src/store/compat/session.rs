@@ -182,6 +182,17 @@ impl<'a> Session<'a> {
         self.deadline().is_none_or(|deadline| self.now < deadline)
     }
 
+    /// Whether a Node service of this shape has written it, and not something else that shares the
+    /// place: each of theirs has a cookie, and what is wrapped has nothing in the place of `data`.
+    pub(super) fn is_of_node(&self) -> bool {
+        let mut others = self.members.iter().filter(|(name, _)| !["cookie", OWN].contains(name));
+        let is_in_shape = match self.format.shape.layout {
+            Layout::Wrapped => self.members.get("data").is_some() || others.next().is_none(),
+            Layout::Flat => true,
+        };
+        self.cookie.is_some() && is_in_shape
+    }
+
     pub(super) fn version(&self) -> Version {
         self.version
     }

@@ -8,25 +8,21 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::abuse::{FORM, codes, link_outcome, links, store};
 use super::administration::scan;
-use super::codes::{
-    Outcome, PURPOSE, another_than, base, codes_on, issue, link_outcome, links_on, outcome, subject,
-};
+use super::codes::{Outcome, PURPOSE, another_than, base, issue, outcome, subject};
 use super::later::Later;
-use super::{HOUR, Harness, fresh};
+use super::{HOUR, Harness};
 use crate::codes::stolen::Stolen;
 use crate::codes::{CodeError, Codes, RecoveryCodes};
 use crate::key_ring::KeyRing;
 use crate::record::{Meta, Record, Timestamp};
-use crate::store::{AtomicStore, Store};
+use crate::store::{AnyStore, AtomicStore, Store};
 use crate::token::{Key, Token};
-
-/// The attempt key of a form.
-const FORM: &str = "a random text of form 17";
 
 /// A store's dump has no handle, no code, no link and no subject, as it is or encoded.
 pub async fn a_dump_tells_no_secret<H: Harness<Store: AtomicStore>>(harness: &H) {
-    let store = fresh(harness).await;
+    let store = store(harness).await;
     let secrets = put_some_of_everything(&store).await;
     let dump = dump_of(&store).await;
     let words = words(&dump);
@@ -43,8 +39,8 @@ pub async fn a_dump_tells_no_secret<H: Harness<Store: AtomicStore>>(harness: &H)
 
 /// No value of a dump is a handle or a link that does anything.
 pub async fn nothing_in_a_dump_redeems<H: Harness<Store: AtomicStore>>(harness: &H) {
-    let store = fresh(harness).await;
-    let (codes, links) = (codes_on(store.clone()), links_on(store.clone()));
+    let store = store(harness).await;
+    let (codes, links) = (codes(store.clone()), links(store.clone()));
     let (handle, code) = issue(&codes, 0).await;
     let link = links.create(&"report.pdf".to_owned()).await.unwrap().link;
     let mut values = words(&dump_of(&store).await);
@@ -65,8 +61,8 @@ pub async fn nothing_in_a_dump_redeems<H: Harness<Store: AtomicStore>>(harness: 
 /// when one is right; who has the handle is.
 pub async fn offline_trials_on_a_dump_confirm_no_code<H: Harness<Store: AtomicStore>>(harness: &H) {
     const TRIALS: u64 = 50_000;
-    let store = fresh(harness).await;
-    let codes = codes_on(store.clone());
+    let store = store(harness).await;
+    let codes = codes(store.clone());
     let mut sent = Vec::new();
     for number in 0..5 {
         sent.push(issue(&codes, number).await);
@@ -91,7 +87,7 @@ pub async fn offline_trials_on_a_dump_confirm_no_code<H: Harness<Store: AtomicSt
 pub async fn thirty_days_of_guesses_stay_within_the_budget<H: Harness<Store: AtomicStore>>(
     harness: &H,
 ) {
-    let store = Arc::new(Later::new(harness.store().await));
+    let store = Arc::new(Later::new(store(harness).await));
     let codes = Codes::<()>::builder(PURPOSE).tries(1).tries_per_day(2).store(store.clone());
     let codes = codes.build().unwrap();
     let mut compared = 0;
@@ -110,9 +106,9 @@ pub async fn thirty_days_of_guesses_stay_within_the_budget<H: Harness<Store: Ato
 
 /// Opens up to so many challenges, has another code sent for each and guesses twice, which is once too
 /// often. These are decoys: to guess at one is as to guess at a code, but no guess is right.
-async fn attack<S: AtomicStore>(
-    codes: &Codes<(), Arc<Later<S>>>,
-    store: &Later<S>,
+async fn attack(
+    codes: &Codes<(), Arc<Later<AnyStore>>>,
+    store: &Later<AnyStore>,
     challenges: usize,
 ) {
     let mut handles = Vec::new();
@@ -135,29 +131,32 @@ async fn attack<S: AtomicStore>(
 
 /// Fills a store with codes and links in all states, and returns what nobody but their clients and
 /// their persons may know.
-async fn put_some_of_everything<S: AtomicStore>(store: &Arc<S>) -> Vec<String> {
-    let codes = codes_on(store.clone());
+async fn put_some_of_everything(store: &AnyStore) -> Vec<String> {
     let mut secrets: Vec<String> = (0..6).map(subject).collect();
-    for number in 0..4 {
-        let (handle, code) = issue(&codes, number).await;
-        match number {
-            0 => {}
-            1 => {
-                let guess = codes.redeem(&handle, &another_than(&code)).await;
-                assert_eq!(outcome(guess), Outcome::Refused);
-            }
-            2 => {
-                codes.guess(&handle, &code).attempt(FORM).redeem().await.unwrap();
-            }
-            _ => {
-                let guess = codes.guess(&handle, &code).attempt(FORM);
-                assert!(guess.lease(HOUR / 6).await.is_ok());
-            }
-        }
-        secrets.extend([handle, code]);
-    }
-    secrets.push(FORM.to_owned());
+    put_codes(store, &mut secrets).await;
+    put_links(store, &mut secrets).await;
+    put_codes_under_a_key(store, &mut secrets).await;
+    secrets
+}
 
+/// Codes that are open, guessed at, used and leased.
+async fn put_codes(store: &AnyStore, secrets: &mut Vec<String>) {
+    let codes = codes(store.clone());
+    let mut sent = Vec::new();
+    for number in 0..4 {
+        sent.push(issue(&codes, number).await);
+    }
+    let guess = codes.redeem(&sent[1].0, &another_than(&sent[1].1)).await;
+    assert_eq!(outcome(guess), Outcome::Refused);
+    codes.guess(&sent[2].0, &sent[2].1).attempt(FORM).redeem().await.unwrap();
+    let lease = codes.guess(&sent[3].0, &sent[3].1).attempt(FORM).lease(HOUR / 6).await;
+    assert!(lease.is_ok());
+    secrets.extend(sent.into_iter().flat_map(|(handle, code)| [handle, code]));
+    secrets.push(FORM.to_owned());
+}
+
+/// A link that signs in, and one that does not.
+async fn put_links(store: &AnyStore, secrets: &mut Vec<String>) {
     let sign_in = Codes::<String>::builder("sign-in").store(store.clone());
     let sign_in = sign_in.build_with_links(base()).unwrap();
     let issued = sign_in.issue(&subject(4), &"payload 4".to_owned()).await.unwrap();
@@ -168,6 +167,15 @@ async fn put_some_of_everything<S: AtomicStore>(store: &Arc<S>) -> Vec<String> {
     let bytes = URL_SAFE_NO_PAD.decode(link).unwrap();
     secrets.extend([&bytes[..32], &bytes[32..]].map(|part| URL_SAFE_NO_PAD.encode(part)));
 
+    let links = links(store.clone());
+    let (payload, owner) = ("report.pdf".to_owned(), subject(5));
+    let new = links.new_link(&payload).subject(&owner).resource("file-17");
+    secrets.push(new.create().await.unwrap().link.token().to_owned());
+    secrets.push("file-17".to_owned());
+}
+
+/// Recovery codes, and a code without a handle.
+async fn put_codes_under_a_key(store: &AnyStore, secrets: &mut Vec<String>) {
     const KEY: &str = "the suite's key, thirty-two bytes long";
     secrets.push(KEY.to_owned());
     let ring = || KeyRing::new(1, KEY.as_bytes()).unwrap();
@@ -178,13 +186,6 @@ async fn put_some_of_everything<S: AtomicStore>(store: &Arc<S>) -> Vec<String> {
     let pairing = pairing.build_by_subject().unwrap();
     let sent = pairing.issue(&subject(5), &"payload 5".to_owned()).await.unwrap();
     secrets.push(sent.code.reveal().to_owned());
-
-    let links = links_on(store.clone());
-    let (payload, owner) = ("report.pdf".to_owned(), subject(5));
-    let new = links.new_link(&payload).subject(&owner).resource("file-17");
-    secrets.push(new.create().await.unwrap().link.token().to_owned());
-    secrets.push("file-17".to_owned());
-    secrets
 }
 
 /// All pages of a store, each record once.

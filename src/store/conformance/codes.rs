@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use super::{Harness, fresh, how_many, moment_of, outlive_moment, race};
+use super::{Harness, how_many, moment_of, outlive_moment, race};
 use crate::codes::{CodeError, Codes, RecoveryCodes, SubjectCodes};
 use crate::key_ring::KeyRing;
 use crate::links::{BaseUrl, LinkError, Links};
 use crate::store::AtomicStore;
 
-type OnStore<S> = Codes<String, Arc<S>>;
+type OnStore<S> = Codes<String, S>;
 
 /// What the suite's codes and links are for.
 pub(super) const PURPOSE: &str = "conformance";
@@ -140,7 +140,7 @@ pub async fn of_racing_leases_one_is_taken<H: Harness<Store: AtomicStore>>(harne
 pub async fn a_code_ends_with_its_lifetime<H: Harness<Store: AtomicStore>>(harness: &H) {
     let codes = Codes::<String>::builder(PURPOSE)
         .lifetime(moment_of(harness))
-        .store(fresh(harness).await)
+        .store(harness.store().await)
         .build()
         .unwrap();
     let (handle, code) = issue(&codes, 0).await;
@@ -182,7 +182,8 @@ pub async fn of_racing_recovery_codes_one_is_used<H: Harness<Store: AtomicStore>
 
 /// A link of N uses is used N times, however many follow it at once.
 pub async fn a_link_is_used_as_often_as_it_has_uses<H: Harness<Store: AtomicStore>>(harness: &H) {
-    let links = links(harness).await;
+    let store = harness.store().await;
+    let links = Links::<String>::builder(PURPOSE, base()).store(store).build().unwrap();
     for uses in [1, 10] {
         let payload = format!("good for {uses}");
         let link =
@@ -315,14 +316,6 @@ pub(super) fn outcome<T>(answer: Result<T, CodeError>) -> Outcome {
     }
 }
 
-pub(super) fn link_outcome<T>(answer: Result<T, LinkError>) -> Outcome {
-    match answer {
-        Ok(_) => Outcome::Redeemed,
-        Err(LinkError::Refused) => Outcome::Refused,
-        Err(_) => Outcome::Failed,
-    }
-}
-
 fn ring() -> KeyRing {
     KeyRing::new(1, b"the suite's key, thirty-two bytes long").unwrap()
 }
@@ -337,26 +330,12 @@ async fn recovery<H: Harness<Store: AtomicStore>>(harness: &H) -> Arc<RecoveryCo
     Arc::new(RecoveryCodes::new(PURPOSE, 3, ring(), store).unwrap())
 }
 
-pub(super) async fn codes<H: Harness<Store: AtomicStore>>(harness: &H) -> OnStore<H::Store> {
-    codes_on(fresh(harness).await)
-}
-
-pub(super) fn codes_on<S: AtomicStore>(store: Arc<S>) -> OnStore<S> {
-    Codes::builder(PURPOSE).store(store).build().unwrap()
+async fn codes<H: Harness<Store: AtomicStore>>(harness: &H) -> OnStore<H::Store> {
+    Codes::builder(PURPOSE).store(harness.store().await).build().unwrap()
 }
 
 pub(super) fn base() -> BaseUrl {
     BaseUrl::path("https://example.org/downloads/").unwrap()
-}
-
-pub(super) async fn links<H: Harness<Store: AtomicStore>>(
-    harness: &H,
-) -> Links<String, Arc<H::Store>> {
-    links_on(fresh(harness).await)
-}
-
-pub(super) fn links_on<S: AtomicStore>(store: Arc<S>) -> Links<String, Arc<S>> {
-    Links::builder(PURPOSE, base()).store(store).build().unwrap()
 }
 
 pub(super) fn subject(number: usize) -> String {

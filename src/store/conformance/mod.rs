@@ -147,10 +147,11 @@ macro_rules! conformance_suite {
                 a_code_of_another_challenge_is_refused_and_charged
                 a_double_click_gets_the_first_answer_again
                 an_expired_code_stays_dead
-                a_megabyte_is_refused
+                a_megabyte_is_no_code
                 a_replayed_link_is_refused
                 a_link_of_another_purpose_is_refused_and_stays_good
                 a_cut_or_padded_link_is_refused_and_stays_good
+                a_megabyte_is_no_link
                 a_link_ends_with_its_lifetime
             }
             attacks {

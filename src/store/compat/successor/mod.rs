@@ -18,6 +18,7 @@ use crate::store::{
 use crate::token::Key;
 
 pub use self::moving::Moved;
+use self::moving::can_be_presented;
 
 /// Two stores as one: the new one, in which sessions begin, and the old one, from which they move.
 /// Nobody is logged out: a session's token and its public id stay what they are.
@@ -51,14 +52,23 @@ pub use self::moving::Moved;
 /// is stopped for longer than a session's idle timeout, and then goes on, may end the session: its copy
 /// has expired. So kill one rather than suspend it.
 ///
-/// Whatever moves sessions has to know the same two stores: the same names and partitions in the new one,
-/// and for the old one the same [`Shape`](super::Shape) and [`owner`](Self::owner).
+/// **Whatever moves sessions has to know the same two stores**: the same names and partitions in the new
+/// one, and for the old one the same [`Shape`](super::Shape) and [`owner`](Self::owner). Whoever has another
+/// new store than the mover finds nothing of what has moved, as if all had logged out. It is
+/// [`Refused`](StoreErrorKind::Refused) only for the moment in which the note is still there, and for what
+/// a killed mover has left: then to run the mover again helps.
 ///
 /// # What does a session lose?
-/// The new store takes it for one that began when it moved, and for one whose person has not proved
-/// who they are. An idle timeout begins anew, as with a touch. An absolute one ends when it would have
-/// ended, and is no longer than that ever after. A session that never ended gets the lifetime of
-/// the old store's [`Shape`](super::Shape).
+/// * **Its proof**: [`authenticated_at`](Meta::authenticated_at) is `None` after the move, so that
+///   `require_fresh` answers 401 until the person has proved again who they are, and a handler has called
+///   [`reauthenticate`](crate::TokenSession::reauthenticate).
+/// * **Its beginning**: [`created_at`](Meta::created_at) is when it moved.
+/// * **Its absolute timeout**, but for the rest of it. A session with an hour left of 30 days ends in an
+///   hour, and an hour is its absolute timeout from then on, after a `reauthenticate` too. Give it another
+///   one with [`set_with_lifetime`](crate::TokenSession::set_with_lifetime), best where it is
+///   reauthenticated.
+/// * An idle timeout begins anew, as with a touch. A session that never ended gets the lifetime of the
+///   old store's [`Shape`](super::Shape).
 ///
 /// # What does it cost?
 /// An operation on a session that is in the new store takes a round trip to the old one more; one that
@@ -115,7 +125,8 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
     }
 
     /// Whose a session in the old store is, by its data: the old format knows no owners. Without this,
-    /// a session that began there is nobody's, and stays so.
+    /// a session that began there is nobody's, and stays so. So is what no client can present, because its
+    /// id is no [`Token`](crate::Token): it may be another service's, under a longer prefix.
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) for a new store with
@@ -167,11 +178,27 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
         let Some(mut record) = self.old.load(key, touch).await? else {
             return Ok(None);
         };
-        if self.arrive(key, &record).await?.is_some() {
-            return Ok(None);
+        match self.arrive(key, &record).await? {
+            None => {
+                record.meta.owner = self.owner_of(&record);
+                Ok(Some(record))
+            }
+            Some(true) => Ok(None),
+            Some(false) => self.accept_as_gone(key, &record.meta).await.map(|()| None),
         }
-        record.meta.owner = self.owner_of(&record);
-        Ok(Some(record))
+    }
+
+    /// Fails for a note that still leads nowhere: to call the session ended would log out everybody
+    /// who has moved, where this store's names are not the mover's.
+    async fn accept_as_gone(&self, key: &Key, note: &Meta) -> Result<()> {
+        // Who ends a session by its token removes its note first, which others have read by then.
+        match self.old.touch(key, Touch::No).await? {
+            Some(meta) if meta.version == note.version => Err(refused(format!(
+                "the session {key} has moved to another store than this service's new one; give both \
+                 the same names and partitions, or, if its move was interrupted, run the mover again"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     async fn remove_by_id(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
@@ -244,7 +271,9 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
         let mut records = Vec::with_capacity(page.records.len());
         for (key, mut record) in page.records {
             if self.arrive(&key, &record).await?.is_none() {
-                record.meta.owner = self.owner_of(&record);
+                if can_be_presented(&key) {
+                    record.meta.owner = self.owner_of(&record);
+                }
                 records.push((key, record));
             }
         }

@@ -16,7 +16,7 @@ use crate::store::{
     AtomicStore, Condition, Cursor, NewRecord, Renamed, Renewal, Replaced, Result, StoreError,
     StoreErrorKind, Touch, Write,
 };
-use crate::token::Key;
+use crate::token::{Key, Token};
 
 /// What [`Successor::move_page`] has done.
 ///
@@ -47,8 +47,9 @@ pub struct Moved {
     pub moved: usize,
     /// So many ended before they could be moved.
     pub gone: usize,
-    /// What stays where it is, and why: a damaged record, an id that anybody could guess, what a store
-    /// refuses. An error that [is retryable](StoreError::is_retryable) is to be tried again.
+    /// What stays where it is, and why: what is damaged or no session of the old store's
+    /// [`Shape`](crate::store::compat::Shape), an id that anybody could guess or that is no
+    /// [`Token`], what a store refuses. An error that [is retryable](StoreError::is_retryable) is to be tried again.
     pub failed: Vec<(Key, StoreError)>,
     /// Where to go on; `None` when this was the last page.
     pub next: Option<Cursor>,
@@ -69,7 +70,7 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
     /// What the old store says when it is asked for the page. What hinders one session alone is told
     /// in [`Moved::failed`], and hinders no other.
     pub async fn move_page(&self, after: Option<&Cursor>, limit: usize) -> Result<Moved> {
-        let page = self.old.scan(after, limit).await?;
+        let page = self.old.scan_for_mover(after, limit).await?;
         let moves = page.records.into_iter().map(|(key, record)| async move {
             let moved = match check(&key, &record) {
                 Ok(()) => self.move_one(&key, record).await,
@@ -223,13 +224,26 @@ impl Note {
 
 fn check(key: &Key, record: &Record) -> Result<()> {
     if serde_json::from_slice::<serde::de::IgnoredAny>(&record.data).is_err() {
-        return Err(StoreError::corrupt(key, "it is no session"));
+        let what = "it is no session as the Node service of this shape writes one";
+        return Err(StoreError::corrupt(key, what));
     }
-    // Node makes such ids of a session without one.
-    if matches!(key.plain_id(), Some("undefined" | "null")) {
-        return Err(refused("its id is one that anybody can guess; end the session"));
+    match key.plain_id() {
+        // Node makes such ids of a session without one.
+        Some("undefined" | "null") => {
+            Err(refused("its id is one that anybody can guess; end the session"))
+        }
+        _ if !can_be_presented(key) => Err(refused(
+            "no client can present its id, so it is another service's, under a longer prefix, or of no \
+             use; end it if it is yours",
+        )),
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// Whether a client may hold the session's token. Else it may be one of another service, whose prefix
+/// is longer.
+pub(super) fn can_be_presented(key: &Key) -> bool {
+    key.plain_id().is_some_and(|id| Token::parse(id).is_ok())
 }
 
 /// The lifetime of a session that goes on elsewhere.

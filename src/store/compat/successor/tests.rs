@@ -103,7 +103,11 @@ impl Store for Fragile {
 }
 
 impl AtomicStore for Fragile {}
-impl crate::store::compat::sealed::Sealed for Fragile {}
+impl crate::store::compat::sealed::Sealed for Fragile {
+    async fn scan_for_mover(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
+        self.scan(after, limit).await
+    }
+}
 impl NodeStore for Fragile {}
 
 type Both = Successor<Fragile, Fragile>;
@@ -373,10 +377,42 @@ async fn a_note_that_leads_nowhere_stays_for_the_mover() {
     let key = put(&store.old, "old", idle()).await;
     let note = Write::new(r#"{"token-session:moved":"7"}"#);
     store.old.replace(&key, &note).await.unwrap();
-    assert_eq!(data(&store, &key).await, None);
+    let refused = store.load(&key, Touch::No).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Refused);
     assert_eq!(store.old.count().await.unwrap(), 1);
     assert_eq!(move_all(&store).await.gone, 1);
     assert_eq!(store.old.count().await.unwrap(), 0);
+    assert_eq!(data(&store, &key).await, None);
+}
+
+#[tokio::test]
+async fn a_service_that_finds_a_note_to_another_store_than_its_own_says_so() {
+    let (_, store) = stores();
+    let key = put(&store.old, "old", idle()).await;
+    let elsewhere = Successor::new(Fragile::default(), store.old.clone());
+    let record = store.old.load(&key, Touch::No).await.unwrap().unwrap();
+    store.old.faults.at.store(5, Ordering::Relaxed);
+    assert!(
+        store.move_one(&key, record).await.is_err(),
+        "it was to be killed before its last step"
+    );
+    store.old.faults.heal();
+
+    let write = Write::new("2");
+    let refusals = [
+        elsewhere.load(&key, Touch::No).await.err(),
+        elsewhere.touch(&key, Touch::No).await.err(),
+        elsewhere.take(&key).await.err(),
+        elsewhere.replace(&key, &write).await.err(),
+        elsewhere.rename(&key, &Key::with_plain_id("to"), Renewal::Key).await.err(),
+        elsewhere.remove(&key, Condition::Always).await.err(),
+    ];
+    for refused in refusals.map(Option::unwrap) {
+        assert_eq!(refused.kind(), StoreErrorKind::Refused);
+        assert!(refused.to_string().contains(&key.to_string()), "{refused}");
+    }
+    assert!(elsewhere.scan(None, 10).await.unwrap().records.is_empty());
+    assert_eq!(data(&store, &key).await.unwrap(), "1", "where it was moved to, it is");
 }
 
 /// Movers that are killed and begun again, writers, new tokens and logouts, all at once.
@@ -492,7 +528,7 @@ async fn a_session_ends_when_it_would_have_ended() {
 #[tokio::test]
 async fn what_cannot_move_stays_and_hinders_nothing_else() {
     let (_, store) = stores();
-    for id in ["undefined", "null", "whole"] {
+    for id in ["undefined", "null", "admin:17", "whole"] {
         put(&store.old, id, idle()).await;
     }
     let damaged = Key::with_plain_id("damaged");
@@ -503,9 +539,15 @@ async fn what_cannot_move_stays_and_hinders_nothing_else() {
     failed.sort_unstable_by_key(|(key, _)| key.plain_id());
     let of = |id| Key::with_plain_id(id);
     let (refused, corrupt) = (StoreErrorKind::Refused, StoreErrorKind::Corrupt);
-    let expected = [(&damaged, corrupt), (&of("null"), refused), (&of("undefined"), refused)];
+    let expected = [
+        (&of("admin:17"), refused),
+        (&damaged, corrupt),
+        (&of("null"), refused),
+        (&of("undefined"), refused),
+    ];
     assert_eq!(failed, expected);
-    assert_eq!(store.old.count().await.unwrap(), 3);
+    assert!(moved.failed.iter().all(|(_, error)| !error.to_string().contains("admin")));
+    assert_eq!(store.old.count().await.unwrap(), 4);
 }
 
 #[tokio::test]
@@ -517,7 +559,8 @@ async fn a_note_that_a_user_writes_opens_no_other_session() {
     let attacker = Key::with_plain_id("attacker");
     let note = NewRecord::new(r#"{"token-session:moved":"7"}"#, idle());
     store.old.insert(&attacker, &note).await.unwrap();
-    assert_eq!(data(&store, &attacker).await, None, "it has ended its own session");
+    let ended = store.load(&attacker, Touch::No).await.unwrap_err();
+    assert_eq!(ended.kind(), StoreErrorKind::Refused, "its own session is all it has lost");
     move_all(&store).await;
     assert_eq!(data(&store, &attacker).await, None);
     assert_eq!(data(&store, &victim).await.unwrap(), "1");
@@ -578,6 +621,16 @@ async fn an_owner_has_the_sessions_of_both_stores() {
     put(&store.old, "another", idle()).await;
     store.remove_owned(&anna, None).await.unwrap();
     assert_eq!(store.count().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn what_no_client_can_present_is_no_owners() {
+    let (_, store) = stores();
+    let anna = Owner::new("1").unwrap();
+    let others = put(&store.old, "admin:17", idle()).await;
+    assert!(store.owned(&anna, 10).await.unwrap().is_empty());
+    store.remove_owned(&anna, None).await.unwrap();
+    assert_eq!(data(&store.old, &others).await.unwrap(), "1");
 }
 
 #[tokio::test]
