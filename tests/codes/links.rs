@@ -146,7 +146,7 @@ async fn a_revoked_link_is_refused() {
     assert_refused(links.redeem(created.link.token()).await);
 }
 
-/// The example accounts gives ids to clients, and keeps its links where its sessions are.
+/// A service may give ids to clients, and keep its links where its sessions are.
 #[tokio::test]
 async fn nothing_but_a_link_of_this_purpose_is_revoked() {
     let store = Memory::new();

@@ -77,8 +77,6 @@ static DISCARD: LazyLock<Script> = LazyLock::new(|| {
 ///   cookie's `maxAge` says; later versions, and this store, go by the `maxAge`, so that a touch here
 ///   shortens such a session to it. Beside a `maxAge`, leave the `ttl` of version 3 away, or make both
 ///   the same.
-///   Its sessions of express-session live by that option and not by their cookie, until they are touched
-///   here.
 /// * On a Redis Cluster all of it works. There, `all` and `clear` of connect-redis 9 fail, and its
 ///   versions 7 and 8 count one node or batches.
 /// * It needs Redis 6.2 or newer, or Valkey.
