@@ -20,7 +20,7 @@
 //! What is charged is a guess of a code, or a use of a link. [`attacks`](super::attacks) has the last
 //! row, and what comes of abuse that goes on for days.
 
-use super::codes::{Outcome, PURPOSE, another_than, base, issue, outcome, subject};
+use super::codes::{Outcome, PURPOSE, another_than, base, issue, outcome, store, subject};
 use super::{HOUR, Harness, moment_of, outlive_moment};
 use crate::codes::{CodeError, Codes};
 use crate::links::{LinkError, Links};
@@ -221,11 +221,6 @@ pub async fn a_link_ends_with_its_lifetime<H: Harness<Store: AtomicStore>>(harne
         }
         store.sweep(usize::MAX).await.unwrap();
     }
-}
-
-/// An empty store, whose futures are boxed: within those of codes they are too much for a test's stack.
-pub(super) async fn store<H: Harness<Store: AtomicStore>>(harness: &H) -> AnyStore {
-    AnyStore::new(harness.store().await)
 }
 
 pub(super) fn codes(store: AnyStore) -> Codes<String, AnyStore> {

@@ -8,9 +8,9 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::abuse::{FORM, codes, link_outcome, links, store};
+use super::abuse::{FORM, codes, link_outcome, links};
 use super::administration::scan;
-use super::codes::{Outcome, PURPOSE, another_than, base, issue, outcome, subject};
+use super::codes::{Outcome, PURPOSE, another_than, base, issue, outcome, store, subject};
 use super::later::Later;
 use super::{HOUR, Harness};
 use crate::codes::stolen::Stolen;

@@ -7,9 +7,7 @@ use super::{Harness, how_many, moment_of, outlive_moment, race};
 use crate::codes::{CodeError, Codes, RecoveryCodes, SubjectCodes};
 use crate::key_ring::KeyRing;
 use crate::links::{BaseUrl, LinkError, Links};
-use crate::store::AtomicStore;
-
-type OnStore<S> = Codes<String, S>;
+use crate::store::{AnyStore, AtomicStore};
 
 /// What the suite's codes and links are for.
 pub(super) const PURPOSE: &str = "conformance";
@@ -140,7 +138,7 @@ pub async fn of_racing_leases_one_is_taken<H: Harness<Store: AtomicStore>>(harne
 pub async fn a_code_ends_with_its_lifetime<H: Harness<Store: AtomicStore>>(harness: &H) {
     let codes = Codes::<String>::builder(PURPOSE)
         .lifetime(moment_of(harness))
-        .store(harness.store().await)
+        .store(store(harness).await)
         .build()
         .unwrap();
     let (handle, code) = issue(&codes, 0).await;
@@ -182,7 +180,7 @@ pub async fn of_racing_recovery_codes_one_is_used<H: Harness<Store: AtomicStore>
 
 /// A link of N uses is used N times, however many follow it at once.
 pub async fn a_link_is_used_as_often_as_it_has_uses<H: Harness<Store: AtomicStore>>(harness: &H) {
-    let store = harness.store().await;
+    let store = store(harness).await;
     let links = Links::<String>::builder(PURPOSE, base()).store(store).build().unwrap();
     for uses in [1, 10] {
         let payload = format!("good for {uses}");
@@ -320,18 +318,23 @@ fn ring() -> KeyRing {
     KeyRing::new(1, b"the suite's key, thirty-two bytes long").unwrap()
 }
 
-async fn by_subject<H: Harness<Store: AtomicStore>>(harness: &H) -> SubjectCodes<String, H::Store> {
-    let codes = Codes::builder(PURPOSE).store(harness.store().await).key_ring(ring());
+async fn by_subject<H: Harness<Store: AtomicStore>>(harness: &H) -> SubjectCodes<String, AnyStore> {
+    let codes = Codes::builder(PURPOSE).store(store(harness).await).key_ring(ring());
     codes.build_by_subject().unwrap()
 }
 
-async fn recovery<H: Harness<Store: AtomicStore>>(harness: &H) -> Arc<RecoveryCodes<H::Store>> {
-    let store = harness.store().await;
+async fn recovery<H: Harness<Store: AtomicStore>>(harness: &H) -> Arc<RecoveryCodes<AnyStore>> {
+    let store = store(harness).await;
     Arc::new(RecoveryCodes::new(PURPOSE, 3, ring(), store).unwrap())
 }
 
-async fn codes<H: Harness<Store: AtomicStore>>(harness: &H) -> OnStore<H::Store> {
-    Codes::builder(PURPOSE).store(harness.store().await).build().unwrap()
+/// An empty store, whose futures are boxed: within those of codes they are too much for a test's stack.
+pub(super) async fn store<H: Harness<Store: AtomicStore>>(harness: &H) -> AnyStore {
+    AnyStore::new(harness.store().await)
+}
+
+async fn codes<H: Harness<Store: AtomicStore>>(harness: &H) -> Codes<String, AnyStore> {
+    Codes::builder(PURPOSE).store(store(harness).await).build().unwrap()
 }
 
 pub(super) fn base() -> BaseUrl {
@@ -343,18 +346,14 @@ pub(super) fn subject(number: usize) -> String {
 }
 
 /// A code for a subject of this number, and its handle.
-pub(super) async fn issue<S: AtomicStore>(codes: &OnStore<S>, number: usize) -> (String, String) {
+pub(super) async fn issue(codes: &Codes<String, AnyStore>, number: usize) -> (String, String) {
     let issued = codes.issue(&subject(number), &format!("payload {number}")).await.unwrap();
     let handle = issued.challenge.handle.reveal().to_owned();
     (handle, issued.code.reveal().to_owned())
 }
 
 /// A code without a handle.
-async fn issue_to<S: AtomicStore>(
-    codes: &SubjectCodes<String, S>,
-    subject: &str,
-    payload: &str,
-) -> String {
+async fn issue_to(codes: &SubjectCodes<String, AnyStore>, subject: &str, payload: &str) -> String {
     let sent = codes.issue(subject, &payload.to_owned()).await.unwrap();
     sent.code.reveal().to_owned()
 }
