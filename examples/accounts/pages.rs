@@ -48,7 +48,10 @@ for (const form of document.forms) form.onsubmit = async (event) => {{
     const handle = localStorage.getItem('handle') ?? '';
     const body = JSON.stringify({{ handle, ...Object.fromEntries(new FormData(form)) }});
     const headers = {{ 'content-type': 'application/json' }};
+    const button = form.querySelector('button');
+    button.disabled = true; // A second click would be told that the first one has used the code.
     const response = await fetch(form.dataset.to, {{ method: 'POST', headers, body }});
+    button.disabled = response.ok;
     if (response.status === 202) localStorage.setItem('handle', (await response.json()).handle);
     answer.textContent = response.ok ? form.dataset.done : 'refused: ' + response.status;
 }};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::http::StatusCode;
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use token_session::codes::CodeError;
@@ -67,6 +67,11 @@ impl IntoResponse for Problem {
             Self::Session(rejection) => rejection.into_response(),
             Self::Other { status, detail, retry_after } => {
                 let mut response = (status, Json(json!({ "detail": detail }))).into_response();
+                if status == StatusCode::UNAUTHORIZED {
+                    // RFC 9110, section 15.5.2.
+                    let challenge = HeaderValue::from_static("Bearer");
+                    response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+                }
                 if let Some(wait) = retry_after {
                     response.headers_mut().insert(RETRY_AFTER, wait.as_secs().into());
                 }

@@ -84,7 +84,8 @@ impl Address {
 /// An address that has had too many is not answered with 429. Its budget moves with what its person
 /// does, so that would tell a stranger of the person. It is a decoy that is answered, for a subject
 /// that is nobody; no mail goes out, and the codes of before stay good. That takes one round trip to
-/// the store more, which a clock may notice. A real service limits besides how often one client asks.
+/// the store more, which a clock may notice; and who spends the guesses of four challenges can count
+/// what the person has left of the day. A real service limits besides how often one client asks.
 async fn accepted<T>(
     codes: &Codes<T, AnyStore>,
     opened: Result<OpenChallenge, CodeError>,
