@@ -7,14 +7,14 @@
 //! | the code of another purpose | `Refused` | no |
 //! | the code of another subject, where one is named | `Refused` | no |
 //! | the code of another challenge | `Refused` | yes |
-//! | a double click | the first answer, marked as repeated, with an attempt key; else `Refused` | no |
+//! | a double click | the first answer, marked as repeated, with an attempt key; else `Refused` | no, but on the answers that are left |
 //! | a code that has expired, swept or not | `Refused` | no |
-//! | a code or a handle of a megabyte | `Refused`, at no round trip | no |
+//! | a code or a handle of a megabyte | `Refused` | no |
 //! | the same link again, or a double click on one | `Refused` | no |
 //! | the link of another purpose | `Refused` | no |
 //! | a link that is truncated, padded or in another case | `Refused` | no |
 //! | a link that has expired | `Refused` | no |
-//! | a link of a megabyte | `Refused`, at no round trip | no |
+//! | a link of a megabyte | `Refused` | no |
 //! | a value of the store's dump, for a handle or a link | `Refused` | no |
 //!
 //! What is charged is a guess of a code, or a use of a link. [`attacks`](super::attacks) has the last

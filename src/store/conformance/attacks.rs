@@ -133,9 +133,10 @@ async fn attack(
 /// their persons may know.
 async fn put_some_of_everything(store: &AnyStore) -> Vec<String> {
     let mut secrets: Vec<String> = (0..6).map(subject).collect();
-    put_codes(store, &mut secrets).await;
     put_links(store, &mut secrets).await;
     put_codes_under_a_key(store, &mut secrets).await;
+    // Last, for a used code is kept for half a minute only.
+    put_codes(store, &mut secrets).await;
     secrets
 }
 
