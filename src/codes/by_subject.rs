@@ -127,7 +127,8 @@ impl<T, S: AtomicStore, C: Codec<T>> SubjectCodes<T, S, C> {
     }
 
     /// Uses a code: [`guess`](Self::guess) and [`redeem`](Guess::redeem) in one. Costs one round trip
-    /// more for each key of the ring before the one that the challenge was opened under.
+    /// more for each key of the ring before the one that the challenge was opened under, and a repeat one
+    /// for each key.
     ///
     /// # Errors
     /// As [`Guess::redeem`].
@@ -171,7 +172,7 @@ impl<T, S: AtomicStore, C: Codec<T>> SubjectCodes<T, S, C> {
         Odds::of(&self.0.policy)
     }
 
-    /// How many guesses this process has compared, for a gauge, as [`Codes::compared`].
+    /// How many guesses this process has compared, for a counter, as [`Codes::compared`].
     ///
     /// [`Codes::compared`]: super::Codes::compared
     pub fn compared(&self) -> u64 {
@@ -234,6 +235,9 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
         left: Option<Found>,
         challenge: Challenge,
     ) -> Result<Option<Made>, CodeError> {
+        // A code that expired within its cool-down; a revoked one leaves no codes.
+        let sent = left.as_ref().filter(|left| !left.is_used() && !left.challenge.codes.is_empty());
+        sent.map_or(Ok(()), |left| self.check_cool_down(left))?;
         let (salt, budget) = (challenge.salt.clone(), challenge.budget_key(&lock.key)?);
         self.keep(&challenge, &budget).await?;
         let opened = match left {

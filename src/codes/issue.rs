@@ -198,7 +198,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
         Ok(self.write(&lock.key, found, lifetime).await?.map(|_| made))
     }
 
-    fn check_cool_down(&self, found: &Found) -> Result<(), CodeError> {
+    pub(super) fn check_cool_down(&self, found: &Found) -> Result<(), CodeError> {
         let since = found.now.since(found.challenge.sent);
         match self.policy.resend_after.checked_sub(since) {
             Some(wait) if !wait.is_zero() => {

@@ -57,12 +57,12 @@ pub struct Lease<T, S, C> {
 }
 
 impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
-    /// Uses the code, the action being done. May be called again after an error. 3 round trips,
-    /// and one more without a handle.
+    /// Uses the code, the action being done. May be called again after an error, within 30 seconds. 3
+    /// round trips, and one more without a handle.
     ///
     /// # Errors
     /// [`LeaseLost`](CodeError::LeaseLost) when the lease had ended and the code expired, or another
-    /// request leased or used it.
+    /// request leased or used it; 30 seconds after an error also when it was this very call that used it.
     pub async fn commit(&self) -> Result<(), CodeError> {
         if self.repeated {
             return Ok(());

@@ -268,7 +268,8 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
     }
 
     /// Ends a challenge, as when the person goes back: the guesses that it kept are free again, once
-    /// the cool-down of its last code is over. 3 round trips. A handle that is used, expired or unknown is no error.
+    /// the cool-down of its last code is over. 3 round trips. A handle that is used, expired or
+    /// unknown is no error.
     ///
     /// # Errors
     /// The store's.

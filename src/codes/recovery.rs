@@ -42,7 +42,8 @@ const TRIES_PER_DAY: u32 = 100;
 ///
 /// The count is kept under the key that signs. When that [changes](KeyRing#how-is-a-key-changed), it
 /// begins anew, and while some processes sign with the one key and some with the other, there are two
-/// counts. So around a change a day may see 200 wrong guesses: with 50 codes of 69 bits a chance
+/// counts, and two calls of [`generate`](Self::generate) for one subject at the same moment may each end
+/// the other's set: then make one anew. So around a change a day may see 200 wrong guesses: with 50 codes of 69 bits a chance
 /// below 1 in 10¹⁶.
 ///
 /// ```

@@ -122,7 +122,8 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
     /// code and attempt key again within 30 seconds, such as from a double click, get the first
     /// answer again, with [`repeated`](Redeemed::repeated) set, as often as a challenge has
     /// [`tries`](super::CodesBuilder::tries). Each of these submits is charged before it is compared,
-    /// right or wrong, and takes 2 round trips.
+    /// right or wrong, and takes 2 round trips. One that comes while the first is under way, and that
+    /// has taken the last guess of the challenge, is told [`Exhausted`](CodeError::Exhausted).
     ///
     /// Make it anew for every form, of 128 random bits or more, such as a [`Token::random`]: who has
     /// the key and the code gets the answer too. Of 16 to 255 bytes; others are an

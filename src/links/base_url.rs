@@ -60,7 +60,7 @@ fn checked(address: &str) -> Result<String, BaseUrlError> {
         .find_map(|scheme| Some((scheme, address.strip_prefix(scheme)?)))
         .ok_or(BaseUrlError::Scheme)?;
     let host = rest.split('/').next().unwrap_or_default();
-    if host.is_empty() {
+    if host.is_empty() || host.starts_with(':') {
         return Err(BaseUrlError::Host);
     }
     if scheme == "http://" && !is_loopback(host) {
@@ -190,6 +190,7 @@ mod tests {
             assert!(matches!(BaseUrl::path(bad), Err(BaseUrlError::Character { .. })), "{bad}");
         }
         assert_eq!(BaseUrl::path("https:///magic/"), Err(BaseUrlError::Host));
+        assert_eq!(BaseUrl::path("https://:443/magic/"), Err(BaseUrlError::Host));
     }
 
     #[test]

@@ -76,6 +76,18 @@ async fn one_more_code_waits_for_the_cool_down_and_leaves_the_earlier_one_good()
 }
 
 #[tokio::test]
+async fn the_cool_down_outlives_a_code_that_is_shorter() {
+    let (store, clock) = store_with_clock();
+    let codes = Codes::<String>::builder("pair").store(store).key_ring(ring(&[1]));
+    let codes = codes.lifetime(30 * SECOND).build_by_subject().unwrap();
+    codes.issue(ANNA, &"payload".to_owned()).await.unwrap();
+    clock.advance(31 * SECOND);
+    assert_eq!(wait(codes.issue(ANNA, &"payload".to_owned()).await), 29 * SECOND);
+    clock.advance(29 * SECOND);
+    codes.issue(ANNA, &"payload".to_owned()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_code_for_something_else_retires_the_earlier_one() {
     let (store, clock) = store_with_clock();
     let codes = by_subject(store, &[1]);
