@@ -514,13 +514,26 @@ pub(super) fn no_owners<B: Backend>() -> StoreError {
 
 /// Without what the server says of a row, for that may be its id, which is the token.
 pub(super) fn discreet<B: Backend, T>(backend: &B, result: Result<T>) -> Result<T> {
-    result.map_err(|error| match server_code(&error) {
-        Some(code) => {
-            let message = backend.advice(&code).unwrap_or_else(|| error.to_string());
-            StoreError::new(error.kind(), format!("{message} (its code: {code})"))
+    result.map_err(|error| advised(error, |code| backend.advice(code)))
+}
+
+/// As [`discreet`], where there is no store yet.
+pub(super) fn advised(
+    error: StoreError,
+    advice: impl FnOnce(&str) -> Option<String>,
+) -> StoreError {
+    let Some(code) = server_code(&error) else {
+        return error;
+    };
+    let message = advice(&code).unwrap_or_else(|| match error.to_string() {
+        // It speaks of the tables that this crate makes for itself.
+        message if message.contains("migrate()") => {
+            "the database does not take the statement; is the table as the package makes it?"
+                .to_owned()
         }
-        None => error,
-    })
+        message => message,
+    });
+    StoreError::new(error.kind(), format!("{message} (its code: {code})"))
 }
 
 /// The code of an error that comes from the server and not from the driver.

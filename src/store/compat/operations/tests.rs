@@ -271,3 +271,20 @@ async fn data_that_is_refused_is_refused_by_the_name_of_its_session() {
     assert!(error.to_string().contains(&key.to_string()), "{error}");
     assert_eq!(database.ids(), ["old"]);
 }
+
+/// The stores of this crate's own have a migration; the tables of a package are made by Node.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn what_a_packages_table_refuses_is_no_matter_of_a_migration() {
+    for code in ["23514", "42P01", "42501"] {
+        let own = sql_error(code);
+        assert!(own.to_string().contains("migrate()"), "{own}");
+        let error = discreet(&Faulty::new(&[]), Err::<(), _>(own)).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Refused);
+        let shown = error.to_string();
+        assert!(shown.contains("as the package makes it") && shown.contains(code), "{shown}");
+    }
+    // What is good advice for any table stays.
+    let error = discreet(&Faulty::new(&[]), Err::<(), _>(sql_error("28P01"))).unwrap_err();
+    assert!(error.to_string().contains("user, password and database"), "{error}");
+}
