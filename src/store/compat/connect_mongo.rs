@@ -81,7 +81,9 @@ impl ConnectMongo {
     /// # Errors
     /// As there.
     pub async fn connect(url: &str, shape: Shape) -> Result<Self> {
-        Ok(Self::new(&MongoDbBuilder::default().open(url).await?, shape))
+        let database = MongoDbBuilder::default().open(url).await;
+        let database = database.map_err(|error| operations::advised(error, advice))?;
+        Ok(Self::new(&database, shape))
     }
 
     /// The collection, the option `collectionName` of the package (`collection` in version 3).
@@ -227,6 +229,13 @@ fn stored(mut found: Document) -> (Stored, Document) {
     (Stored { text: text.into(), expires: date(&document, "expires"), now }, document)
 }
 
+fn advice(code: &str) -> Option<String> {
+    (code == "13").then(|| {
+        "MongoDB denies permission; grant the user find, insert, update and remove on the collection"
+            .to_owned()
+    })
+}
+
 impl Backend for ConnectMongo {
     const PACKAGE: &'static str = "connect-mongo";
     const TTL: Duration = Duration::from_secs(14 * 86_400);
@@ -235,6 +244,10 @@ impl Backend for ConnectMongo {
 
     fn format(&self) -> &Format {
         &self.format
+    }
+
+    fn advice(&self, code: &str) -> Option<String> {
+        advice(code)
     }
 
     async fn fetch(&self, id: &str) -> Result<Option<(Stored, Document)>> {

@@ -167,7 +167,9 @@ impl ConnectPgSimple {
     /// As there, and [`Refused`](crate::store::StoreErrorKind::Refused) for a time zone that
     /// PostgreSQL does not know.
     pub async fn connect(url: &str, shape: Shape, time_zone: impl Into<String>) -> Result<Self> {
-        let store = Self::new(PostgresBuilder::default().pool(url).await?, shape, time_zone);
+        let pool = PostgresBuilder::default().pool(url).await;
+        let pool = pool.map_err(|error| operations::advised(error, advice))?;
+        let store = Self::new(pool, shape, time_zone);
         let local_time = store.client.call().row(|| store.query(&LOCAL_TIME.into())).await;
         operations::discreet(&store, local_time)?;
         Ok(store)
@@ -227,6 +229,28 @@ fn stored(row: &PgRow) -> Result<Stored> {
     decode().map_err(store_error::<sqlx::Postgres>)
 }
 
+fn advice(code: &str) -> Option<String> {
+    let advice = match code {
+        "3F000" | "42703" | "42P01" => {
+            "has no such table or schema, or other columns there; connect-pg-simple makes its table \
+             with the option `createTableIfMissing`, or run its table.sql"
+        }
+        "42501" => {
+            "denies permission; grant the role USAGE on the schema, and SELECT, INSERT, UPDATE and \
+             DELETE on the table"
+        }
+        "22P02" | "22P05" => {
+            "has a column `sess` that does not hold this text, as jsonb holds neither \\u0000 nor a \
+             lone surrogate; make it json, as table.sql of connect-pg-simple does"
+        }
+        "23502" => {
+            "has a column there that wants a value, and is not the package's; give it a default"
+        }
+        _ => return None,
+    };
+    Some(format!("PostgreSQL {advice}"))
+}
+
 impl Backend for ConnectPgSimple {
     const PACKAGE: &'static str = "connect-pg-simple";
     const TTL: Duration = Duration::from_secs(86_400);
@@ -238,25 +262,14 @@ impl Backend for ConnectPgSimple {
     }
 
     fn advice(&self, code: &str) -> Option<String> {
-        let advice = match code {
-            "3F000" | "42703" | "42P01" => {
-                "has no such table or schema, or other columns there; connect-pg-simple makes its \
-                 table with the option `createTableIfMissing`, or run its table.sql"
-            }
-            "42501" => {
-                "denies permission; grant the role USAGE on the schema, and SELECT, INSERT, UPDATE \
-                 and DELETE on the table"
-            }
-            "22023" => {
-                let zone = &self.time_zone;
-                return Some(format!(
-                    "PostgreSQL does not know the time zone {zone:?}; give the one that SHOW \
-                     TimeZone says to the Node service"
-                ));
-            }
-            _ => return None,
-        };
-        Some(format!("PostgreSQL {advice}"))
+        if code == "22023" {
+            let zone = &self.time_zone;
+            return Some(format!(
+                "PostgreSQL does not know the time zone {zone:?}; give the one that SHOW TimeZone \
+                 says to the Node service"
+            ));
+        }
+        advice(code)
     }
 
     async fn fetch(&self, id: &str) -> Result<Option<(Stored, Bytes)>> {

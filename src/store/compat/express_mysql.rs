@@ -79,7 +79,9 @@ const SWEEP: &str = "DELETE FROM {sessions} WHERE {expires} < {second} LIMIT ?";
 ///   [`max_size`](crate::Builder::max_size) below that. With a column of MySQL's type JSON, which
 ///   spaces and orders what it is given, a write is followed by a look at what it made of it, which
 ///   is one round trip more; that was tested on MariaDB, where a trigger did the same.
-/// * A column of another charset than `utf8mb4`, as a site may have made it, refuses what it cannot hold.
+/// * A column of another charset than `utf8mb4`, as a site may have made it, refuses what it cannot
+///   hold, if the connection has `STRICT_TRANS_TABLES` in its `sql_mode`, as those of
+///   [`connect`](Self::connect) have. Else MySQL keeps a `?` in its place, and says nothing.
 /// * Versions 1 and 2 open their connections with their option `charset`. Where that is neither
 ///   `utf8mb4` nor `utf8`, give [`new`](Self::new) a pool whose connections have the same one
 ///   ([`charset`](sqlx::mysql::MySqlConnectOptions::charset)): what such a service writes is UTF-8 that
@@ -166,7 +168,8 @@ fn query<'q>(sql: &Arc<str>) -> Query<'q, sqlx::MySql, MySqlArguments> {
 
 impl ExpressMysql {
     /// Over a pool that is there already. Its connections should have `STRICT_TRANS_TABLES` in their
-    /// `sql_mode`: else MySQL cuts off what a column is too small for, and says nothing.
+    /// `sql_mode`: else MySQL cuts off what a column is too small for, keeps a `?` for what its charset
+    /// does not have, and says nothing.
     pub fn new(pool: MySqlPool, shape: Shape) -> Self {
         let table = "`sessions`".to_owned();
         let columns = ["`session_id`", "`expires`", "`data`"].map(str::to_owned);
@@ -184,7 +187,9 @@ impl ExpressMysql {
     /// # Errors
     /// As there.
     pub async fn connect(url: &str, shape: Shape) -> Result<Self> {
-        Ok(Self::new(MySqlBuilder::default().pool(url).await?, shape))
+        let pool = MySqlBuilder::default().pool(url).await;
+        let pool = pool.map_err(|error| operations::advised(error, advice))?;
+        Ok(Self::new(pool, shape))
     }
 
     /// The table, the option `schema.tableName` of the package, where a database may stand before it.
@@ -277,6 +282,34 @@ fn millis(life: Duration) -> i64 {
     i64::try_from(life.as_millis()).unwrap_or(i64::MAX / 2)
 }
 
+fn advice(code: &str) -> Option<String> {
+    let advice = match code {
+        "1046" | "1049" => {
+            "has no such database, or was told none; name the Node service's in the URL, or with the \
+             table"
+        }
+        "1054" | "1146" => {
+            "has no such table, or no such column in it; the Node service makes them when it starts, \
+             by the names in the `schema` of express-mysql-session, and so give them here"
+        }
+        "1364" => {
+            "has a column there that wants a value, and is not the package's; give it a default"
+        }
+        "1366" | "3988" => {
+            "has a column whose charset cannot hold this text; convert the table to utf8mb4"
+        }
+        "1406" => {
+            "has a column that is too small for this; widen it, `data` to a mediumtext, or give the \
+             manager a smaller max_size"
+        }
+        "1142" | "1143" | "1227" => {
+            "denies permission; grant the account SELECT, INSERT, UPDATE and DELETE on the table"
+        }
+        _ => return None,
+    };
+    Some(format!("MySQL {advice}"))
+}
+
 impl Backend for ExpressMysql {
     const PACKAGE: &'static str = "express-mysql-session";
     const TTL: Duration = Duration::from_secs(86_400);
@@ -289,25 +322,7 @@ impl Backend for ExpressMysql {
     }
 
     fn advice(&self, code: &str) -> Option<String> {
-        let advice = match code {
-            "1054" | "1146" => {
-                "has no such table, or no such column in it; the Node service makes them when it \
-                 starts, by the names in the `schema` of express-mysql-session, and so give them \
-                 here"
-            }
-            "1366" | "3988" => {
-                "has a column whose charset cannot hold this text; convert the table to utf8mb4"
-            }
-            "1406" => {
-                "has a column that is too small for this; widen it, `data` to a mediumtext, or give \
-                 the manager a smaller max_size"
-            }
-            "1142" | "1143" => {
-                "denies permission; grant the account SELECT, INSERT, UPDATE and DELETE on the table"
-            }
-            _ => return None,
-        };
-        Some(format!("MySQL {advice}"))
+        advice(code)
     }
 
     async fn fetch(&self, id: &str) -> Result<Option<(Stored, Bytes)>> {

@@ -13,6 +13,8 @@ use crate::manager::retry::Backoff;
 use crate::record::{Lifetime, Record, Timestamp};
 #[cfg(feature = "mongodb")]
 use crate::store::mongodb::mongodb_code;
+#[cfg(feature = "redis")]
+use crate::store::redis::redis_was_not_run;
 use crate::store::to_the_end::to_the_end;
 use crate::store::{
     Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
@@ -359,8 +361,9 @@ async fn put<B: Backend>(
             Err(error) => error,
         };
         made += 1;
-        is_unknown |= !wrote_nothing(&error);
-        if made == PUTS || error.kind() != StoreErrorKind::Unavailable {
+        let wrote_nothing = wrote_nothing(&error);
+        is_unknown |= !wrote_nothing;
+        if made == PUTS || (wrote_nothing && error.kind() != StoreErrorKind::Unavailable) {
             return if is_unknown { Put::Unknown(error) } else { Put::Failed(error) };
         }
         backoff.wait().await;
@@ -369,11 +372,36 @@ async fn put<B: Backend>(
 
 /// Whether a write that failed like this has certainly not taken place, and will not.
 fn wrote_nothing(error: &StoreError) -> bool {
-    #[cfg(any(feature = "mysql", feature = "postgres"))]
-    if let Some(sqlx::Error::Database(_)) = error.source().and_then(|error| error.downcast_ref()) {
+    #[cfg(feature = "redis")]
+    if error.source().and_then(|error| error.downcast_ref()).is_some_and(redis_was_not_run) {
         return true;
     }
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
+    match error.source().and_then(|error| error.downcast_ref()) {
+        Some(sqlx::Error::PoolTimedOut) => return true,
+        Some(sqlx::Error::Database(_)) => {
+            return !server_code(error).is_some_and(|code| is_of_a_lost_server(&code));
+        }
+        _ => {}
+    }
     error.kind() != StoreErrorKind::Unavailable
+}
+
+/// Whether SQL's code may come from a server that goes down, or from a proxy that has lost its
+/// server: a statement under way may have been committed by then, and one that the proxy repeats
+/// may yet be.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+fn is_of_a_lost_server(code: &str) -> bool {
+    // MySQL's are four digits long, an SQLSTATE five. Among them are a failure that has no number of
+    // its own, and one of the commit.
+    let mysql = [
+        "1053", "1077", "1078", "1079", "1105", "1152", "1158", "1159", "1160", "1161", "1180",
+        "1184", "1927", "2006", "2013", "4031",
+    ];
+    // Connection trouble, an operator's intervention, trouble outside of the database, an unknown
+    // outcome, a failure that has no code of its own.
+    let states = ["08", "57P", "58", "40003", "XX000"];
+    mysql.contains(&code) || (code.len() == 5 && states.iter().any(|lost| code.starts_with(lost)))
 }
 
 pub(super) async fn take<B: Backend>(backend: &B, key: &Key) -> Result<Option<Record>> {
@@ -486,13 +514,26 @@ pub(super) fn no_owners<B: Backend>() -> StoreError {
 
 /// Without what the server says of a row, for that may be its id, which is the token.
 pub(super) fn discreet<B: Backend, T>(backend: &B, result: Result<T>) -> Result<T> {
-    result.map_err(|error| match server_code(&error) {
-        Some(code) => {
-            let message = backend.advice(&code).unwrap_or_else(|| error.to_string());
-            StoreError::new(error.kind(), format!("{message} (its code: {code})"))
+    result.map_err(|error| advised(error, |code| backend.advice(code)))
+}
+
+/// As [`discreet`], where there is no store yet.
+pub(super) fn advised(
+    error: StoreError,
+    advice: impl FnOnce(&str) -> Option<String>,
+) -> StoreError {
+    let Some(code) = server_code(&error) else {
+        return error;
+    };
+    let message = advice(&code).unwrap_or_else(|| match error.to_string() {
+        // It speaks of the tables that this crate makes for itself.
+        message if message.contains("migrate()") => {
+            "the database does not take the statement; is the table as the package makes it?"
+                .to_owned()
         }
-        None => error,
-    })
+        message => message,
+    });
+    StoreError::new(error.kind(), format!("{message} (its code: {code})"))
 }
 
 /// The code of an error that comes from the server and not from the driver.

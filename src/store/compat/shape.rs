@@ -121,7 +121,8 @@ impl Shape {
     }
 
     /// Looks for the data within data that is `{"cookie":{"maxAge":0},"data":…}` itself. Default:
-    /// no, since a user's own data may look like that.
+    /// no, since a user's own data may look like that: with it, writing refuses such data, as reading
+    /// would hand out what is within.
     ///
     /// `touch` of the Node module hands its store the wrapped data wrapped again. Only
     /// session-memory-store keeps that; a shared store may hold it when it was filled from one.

@@ -31,7 +31,7 @@ pub(in crate::store) fn unexpected() -> StoreError {
 
 /// Whether the command has certainly not been run, because the server said so or none was reached,
 /// so that to send it again cannot do it twice.
-pub(super) fn was_not_run(error: &RedisError) -> bool {
+pub(in crate::store) fn was_not_run(error: &RedisError) -> bool {
     matches!(
         error.kind(),
         ErrorKind::ClusterConnectionNotFound

@@ -35,7 +35,9 @@ use crate::token::Key;
 pub use self::builder::RedisBuilder;
 pub(super) use self::connection::Connection;
 pub use self::connection::RedisConnection;
-pub(super) use self::error::{store_error as redis_error, unexpected as redis_unexpected};
+pub(super) use self::error::{
+    store_error as redis_error, unexpected as redis_unexpected, was_not_run as redis_was_not_run,
+};
 pub(super) use self::names::{escape, slot_of_name};
 pub(super) use self::scan::Walk;
 pub(super) use self::script::Script;

@@ -25,6 +25,51 @@ enum Fault {
     Missed,
     /// It has written, and its answer is lost.
     Unheard,
+    /// It says by this error that it has not written, or was not asked to.
+    #[cfg(any(feature = "postgres", feature = "redis"))]
+    Denied(fn() -> StoreError),
+    /// It has written, and a proxy that has lost it answers with this code.
+    #[cfg(feature = "postgres")]
+    Cut(&'static str),
+}
+
+/// The error of an SQL server, by its code alone.
+#[cfg(feature = "postgres")]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct SqlError(&'static str);
+
+#[cfg(feature = "postgres")]
+impl sqlx::error::DatabaseError for SqlError {
+    fn message(&self) -> &str {
+        self.0
+    }
+
+    fn code(&self) -> Option<std::borrow::Cow<'_, str>> {
+        Some(self.0.into())
+    }
+
+    fn kind(&self) -> sqlx::error::ErrorKind {
+        sqlx::error::ErrorKind::Other
+    }
+
+    fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+        self
+    }
+
+    fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
+        self
+    }
+
+    fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
+        self
+    }
+}
+
+#[cfg(feature = "postgres")]
+fn sql_error(code: &'static str) -> StoreError {
+    let error = sqlx::Error::Database(Box::new(SqlError(code)));
+    crate::store::sql::store_error::<sqlx::Postgres>(error)
 }
 
 impl Faulty {
@@ -85,12 +130,21 @@ impl Backend for Faulty {
         if let Some(Fault::Missed) = fault {
             return Err(lost());
         }
+        #[cfg(any(feature = "postgres", feature = "redis"))]
+        if let Some(Fault::Denied(error)) = fault {
+            return Err(error());
+        }
         let mut records = self.records.lock().unwrap();
         if records.contains_key(id) {
             return Ok(None);
         }
         records.insert(id.to_owned(), text.to_owned());
-        if let Some(Fault::Unheard) = fault { Err(lost()) } else { Ok(Some(text.to_owned())) }
+        match fault {
+            Some(Fault::Unheard) => Err(lost()),
+            #[cfg(feature = "postgres")]
+            Some(Fault::Cut(code)) => Err(sql_error(code)),
+            _ => Ok(Some(text.to_owned())),
+        }
     }
 
     async fn discard(&self, id: &str, old: &String) -> Result<bool> {
@@ -165,6 +219,50 @@ async fn a_session_that_may_have_got_a_new_token_is_not_put_under_its_old_one() 
     }
 }
 
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn a_session_whose_server_is_lost_behind_a_proxy_is_not_left_under_two_tokens() {
+    for code in ["08006", "08P01", "57P01", "58000", "40003", "XX000", "1053", "2006", "2013"] {
+        let database = Faulty::new(&[Fault::Cut(code)]);
+        assert!(matches!(database.rename().await.unwrap(), Renamed::Done(_)), "{code}");
+        assert_eq!(database.ids(), ["new"], "{code}");
+        let database = Faulty::new(&[Fault::Missed, Fault::Missed, Fault::Cut(code)]);
+        assert!(database.rename().await.is_err(), "{code}");
+        assert_eq!(database.ids(), ["new"], "{code}");
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn a_session_keeps_its_token_where_the_sql_server_says_that_it_wrote_nothing() {
+    let no_connection: fn() -> StoreError =
+        || crate::store::sql::store_error::<sqlx::Postgres>(sqlx::Error::PoolTimedOut);
+    for error in [no_connection, || sql_error("57014"), || sql_error("53300")] {
+        let database = Faulty::new(&[Fault::Denied(error); 3]);
+        let failure = database.rename().await.unwrap_err();
+        assert_eq!(database.ids(), ["old"], "{failure}");
+    }
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_session_keeps_its_token_where_redis_says_that_it_ran_nothing() {
+    use crate::store::redis::redis_error;
+    use redis::{ErrorKind, ServerErrorKind as Kind};
+    let of: [fn() -> StoreError; 4] = [
+        || redis_error((ErrorKind::Server(Kind::ReadOnly), "READONLY").into()),
+        || redis_error((ErrorKind::Server(Kind::ClusterDown), "CLUSTERDOWN").into()),
+        || redis_error((ErrorKind::Server(Kind::TryAgain), "TRYAGAIN").into()),
+        || redis_error((ErrorKind::Server(Kind::MasterDown), "MASTERDOWN").into()),
+    ];
+    for error in of {
+        let database = Faulty::new(&[Fault::Denied(error); 3]);
+        let failure = database.rename().await.unwrap_err();
+        assert_eq!(failure.kind(), StoreErrorKind::Unavailable);
+        assert_eq!(database.ids(), ["old"], "{failure}");
+    }
+}
+
 #[tokio::test]
 async fn data_that_is_refused_is_refused_by_the_name_of_its_session() {
     let (database, key) = (Faulty::new(&[]), Key::with_plain_id("old"));
@@ -172,4 +270,21 @@ async fn data_that_is_refused_is_refused_by_the_name_of_its_session() {
     assert_eq!(error.kind(), StoreErrorKind::Refused);
     assert!(error.to_string().contains(&key.to_string()), "{error}");
     assert_eq!(database.ids(), ["old"]);
+}
+
+/// The stores of this crate's own have a migration; the tables of a package are made by Node.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn what_a_packages_table_refuses_is_no_matter_of_a_migration() {
+    for code in ["23514", "42P01", "42501"] {
+        let own = sql_error(code);
+        assert!(own.to_string().contains("migrate()"), "{own}");
+        let error = discreet(&Faulty::new(&[]), Err::<(), _>(own)).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Refused);
+        let shown = error.to_string();
+        assert!(shown.contains("as the package makes it") && shown.contains(code), "{shown}");
+    }
+    // What is good advice for any table stays.
+    let error = discreet(&Faulty::new(&[]), Err::<(), _>(sql_error("28P01"))).unwrap_err();
+    assert!(error.to_string().contains("user, password and database"), "{error}");
 }
