@@ -248,6 +248,15 @@ async fn what_is_no_session_of_the_node_service_stays_as_it_is() {
     for id in ["config", "texts", "flat"] {
         assert!(out.contains(&format!("stays: {}: ", key(id))), "{out}");
     }
+
+    // Nor does what is wrapped move as what is flat.
+    let (id, text) = (Token::random("").unwrap(), wrapped(json!({"u": 1})));
+    there.put([(id.reveal().to_owned(), text.clone())]);
+    let mut program = migrate(&there.server);
+    program.args(["--place", &there.prefix, "--shape", "express"]);
+    let (out, _) = printed(&program.env("MIGRATE_TO", there.target()).output().unwrap());
+    assert!(out.contains(&format!("stays: {}: ", key(id.reveal()))), "{out}");
+    assert_eq!(there.text(id.reveal()), Some(text));
 }
 
 #[tokio::test]
