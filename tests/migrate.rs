@@ -193,7 +193,9 @@ async fn on_a_terminal_a_bar_shows_how_far_it_is() {
     // Of util-linux: it runs a command on a terminal of its own.
     let mut script = Command::new("script");
     script.args(["--quiet", "--return", "--command", &words.join(" "), "/dev/null"]);
-    let script = script.env("MIGRATE_TO", there.target()).stdin(Stdio::null()).output().unwrap();
+    // A runner's own terminal may be none that has a bar, and its shell none that runs a command.
+    script.env("TERM", "xterm").env("SHELL", "/bin/sh").env("MIGRATE_TO", there.target());
+    let script = script.stdin(Stdio::null()).output().unwrap();
     let (shown, _) = printed(&script);
     assert!(script.status.success(), "{shown}");
     assert!(shown.contains("█ 1,234/1,234 sessions, 0s to go"), "{shown}");
