@@ -262,7 +262,7 @@ async fn migrate(old: impl NodeStore, options: &Options) -> Result<(), Box<dyn E
         mover.progress.say(format_args!("how many sessions there are is not known: {error}"));
     }
     let end = mover.move_all(&store).await;
-    mover.progress.bar.finish();
+    mover.progress.end();
     if let Err(error) = end {
         println!("{} sessions have moved", mover.moved);
         return Err(error.into());
@@ -380,6 +380,14 @@ impl Progress {
         if self.bar.is_hidden() && position / self.step > lines {
             let of = self.bar.length().map_or(String::new(), |length| format!(" of {length}"));
             self.say(format_args!("{position}{of} sessions"));
+        }
+    }
+
+    /// Leaves the bar as far as it is.
+    fn end(&self) {
+        self.bar.abandon();
+        if !self.bar.is_hidden() {
+            eprintln!();
         }
     }
 
