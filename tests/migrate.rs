@@ -145,8 +145,11 @@ async fn a_killed_migration_goes_on_where_it_was_and_nobody_is_logged_out() {
     let (out, complaint) = printed(&there.program().output().unwrap());
     assert_eq!(out, format!("{left} sessions have moved, 0 stay\n"), "{complaint}");
     // Where no terminal is, lines tell of each tenth.
-    let is_progress = |line: &str| line.ends_with(&format!(" of {left} sessions"));
-    assert!(complaint.lines().count() > 0 && complaint.lines().all(is_progress), "{complaint}");
+    let is_progress = |line: &&str| line.ends_with(&format!(" of {left} sessions"));
+    let mut others = complaint.lines().filter(|line| !is_progress(line));
+    assert!(complaint.lines().any(|line| is_progress(&line)), "{complaint}");
+    // A busy machine may keep it waiting.
+    assert!(others.all(|line| line.starts_with("trying again in ")), "{complaint}");
     assert_eq!(there.old.count().await.unwrap(), 0);
     let service = there.service(|new| new).await;
     for (number, token) in tokens.iter().enumerate() {
@@ -220,8 +223,8 @@ async fn what_cannot_move_stays_and_is_named_without_its_token() {
     assert_eq!(stays.lines().count(), 2, "{out}");
     let guessed = format!("stays: {}: its id is one that anybody can guess", key("undefined"));
     assert!(stays.contains(&guessed), "{out}");
-    let damaged = format!("stays: {}: the store's record", key("damaged-token"));
-    assert!(stays.contains(&damaged), "{out}");
+    let damaged = format!("stays: {}: it is no session as the Node", key("damaged-token"));
+    assert!(stays.contains(&damaged) && stays.contains("is the shape right?"), "{out}");
     assert!(!out.contains("damaged-token"), "{out}");
     assert_eq!(there.old.count().await.unwrap(), 2);
     let service = there.service(|new| new).await;

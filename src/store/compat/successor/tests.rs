@@ -535,17 +535,11 @@ async fn what_cannot_move_stays_and_hinders_nothing_else() {
     store.old.insert(&damaged, &NewRecord::new("{", idle())).await.unwrap();
     let moved = move_all(&store).await;
     assert_eq!((moved.moved, moved.gone), (1, 0));
-    let mut failed: Vec<_> = moved.failed.iter().map(|(key, error)| (key, error.kind())).collect();
-    failed.sort_unstable_by_key(|(key, _)| key.plain_id());
+    let mut failed: Vec<_> = moved.failed.iter().map(|(key, _)| key).collect();
+    failed.sort_unstable_by_key(|key| key.plain_id());
     let of = |id| Key::with_plain_id(id);
-    let (refused, corrupt) = (StoreErrorKind::Refused, StoreErrorKind::Corrupt);
-    let expected = [
-        (&of("admin:17"), refused),
-        (&damaged, corrupt),
-        (&of("null"), refused),
-        (&of("undefined"), refused),
-    ];
-    assert_eq!(failed, expected);
+    assert_eq!(failed, [&of("admin:17"), &damaged, &of("null"), &of("undefined")]);
+    assert!(moved.failed.iter().all(|(_, error)| error.kind() == StoreErrorKind::Refused));
     assert!(moved.failed.iter().all(|(_, error)| !error.to_string().contains("admin")));
     assert_eq!(store.old.count().await.unwrap(), 4);
 }
