@@ -41,6 +41,9 @@ use token_session::{Key, Owner, Record};
 
 const PAGE: usize = 100;
 
+/// How long each call may take: nobody waits for a page of the web here.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
 /// How long it waits for stores that take nothing, at first and at most.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -129,7 +132,8 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     match scheme(from) {
         "mongodb" | "mongodb+srv" => {
             let old = ConnectMongo::connect(from, shape).await?;
-            migrate(old.collection(place.unwrap_or("sessions")), options).await
+            let old = old.collection(place.unwrap_or("sessions"));
+            migrate(old.timeout(TIMEOUT), options).await
         }
         "mysql" | "mariadb" => {
             let [id, expires, data] = &options.columns[..] else {
@@ -139,22 +143,23 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             };
             let old = ExpressMysql::connect(from, shape).await?;
             let old = old.table(options.schema.as_deref(), place.unwrap_or("sessions"))?;
-            migrate(old.columns(id, expires, data)?, options).await
+            migrate(old.columns(id, expires, data)?.timeout(TIMEOUT), options).await
         }
         "postgres" | "postgresql" => {
             let zone = options.time_zone.as_deref();
             let zone = zone.ok_or("PostgreSQL needs --time-zone, lest sessions end hours off")?;
             let old = ConnectPgSimple::connect(from, shape, zone).await?;
             let old = old.table(options.schema.as_deref(), place.unwrap_or("session"))?;
-            migrate(old, options).await
+            migrate(old.timeout(TIMEOUT), options).await
         }
         _ if place == Some("") => Err("without a prefix, what else is in the database could be \
              taken for sessions; if theirs have none, say --without-prefix instead of --place"
             .into()),
         _ => {
             let prefix = if options.without_prefix { "" } else { place.unwrap_or("sess:") };
-            let old = ConnectRedis::connect(from, shape).await?;
-            migrate(old.prefix(prefix), options).await
+            let old = Redis::builder().connect_timeout(TIMEOUT).connection(from).await?;
+            let old = ConnectRedis::new(old, shape).prefix(prefix);
+            migrate(old.timeout(TIMEOUT), options).await
         }
     }
 }
@@ -179,7 +184,7 @@ async fn target(options: &Options) -> Result<AnyStore, Box<dyn Error>> {
             return Err("--to memory: ends with this command, and every session with it".into());
         }
         "mongodb" | "mongodb+srv" => {
-            let mut new = MongoDb::builder();
+            let mut new = MongoDb::builder().timeout(TIMEOUT);
             if let Some(collection) = to_place {
                 new = new.collection(collection);
             }
@@ -191,7 +196,7 @@ async fn target(options: &Options) -> Result<AnyStore, Box<dyn Error>> {
             AnyStore::new(new)
         }
         "mysql" | "mariadb" => {
-            let mut new = MySql::builder();
+            let mut new = MySql::builder().timeout(TIMEOUT);
             if let Some(table) = to_place {
                 new = new.table(table);
             }
@@ -203,7 +208,7 @@ async fn target(options: &Options) -> Result<AnyStore, Box<dyn Error>> {
             AnyStore::new(new)
         }
         "postgres" | "postgresql" => {
-            let mut new = Postgres::builder();
+            let mut new = Postgres::builder().timeout(TIMEOUT);
             if let Some(table) = to_place {
                 new = new.table(table);
             }
@@ -216,7 +221,7 @@ async fn target(options: &Options) -> Result<AnyStore, Box<dyn Error>> {
         }
         #[cfg(feature = "sqlite")]
         "sqlite" => {
-            let mut new = Sqlite::builder();
+            let mut new = Sqlite::builder().timeout(TIMEOUT);
             if let Some(table) = to_place {
                 new = new.table(table);
             }
@@ -225,7 +230,7 @@ async fn target(options: &Options) -> Result<AnyStore, Box<dyn Error>> {
             AnyStore::new(new)
         }
         _ if has_partitions => {
-            let mut new = Redis::builder();
+            let mut new = Redis::builder().timeout(TIMEOUT).connect_timeout(TIMEOUT);
             if let Some(prefix) = to_place {
                 new = new.prefix(prefix);
             }
