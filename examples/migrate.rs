@@ -20,8 +20,8 @@
 //!   `sess:`, is known by the colon, which no token has: with `sess-admin-` beside `sess-`, its sessions would move too.
 //! * When a session began, and whether its person proved who they are, does not come along: see `Successor`.
 //!
-//! Interrupted, it is begun again and goes on with what is left. What cannot be moved is named at the end, by its public id,
-//! and stays where it is. Where stderr is no terminal, lines take the place of the progress bar.
+//! Interrupted, it is begun again and goes on with what is left. What cannot be moved stays where it is; the first
+//! hundred are named at the end, by their public ids. Where stderr is no terminal, lines take the place of the progress bar.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -40,6 +40,9 @@ use token_session::store::{AnyStore, MongoDb, MySql, Postgres, Redis, Store, Sto
 use token_session::{Key, Owner, Record};
 
 const PAGE: usize = 100;
+
+/// So many of the sessions that stay are named.
+const NAMED: usize = 100;
 
 /// How long each call may take: nobody waits for a page of the web here.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -261,22 +264,27 @@ async fn migrate(old: impl NodeStore, options: &Options) -> Result<(), Box<dyn E
         patience: Duration::from_secs(options.patience),
         hindered: None,
         moved: 0,
-        failed: Vec::new(),
+        stay: 0,
+        named: Vec::new(),
+        has_more: false,
     };
     if let Err(error) = number {
         mover.progress.say(format_args!("how many sessions there are is not known: {error}"));
     }
     let end = mover.move_all(&store).await;
     mover.progress.end();
-    if let Err(error) = end {
-        println!("{} sessions have moved", mover.moved);
-        return Err(error.into());
+    match end {
+        Ok(()) => println!("{} sessions have moved, {} stay", mover.moved, mover.stay),
+        Err(_) => println!("{} sessions have moved", mover.moved),
     }
-    println!("{} sessions have moved, {} stay", mover.moved, mover.failed.len());
-    for (key, error) in &mover.failed {
+    for (key, error) in &mover.named {
         println!("stays: {key}: {error}");
     }
-    if mover.failed.is_empty() { Ok(()) } else { Err("not everything could be moved".into()) }
+    if mover.stay > mover.named.len() {
+        println!("and {} more", mover.stay - mover.named.len());
+    }
+    end?;
+    if mover.stay == 0 { Ok(()) } else { Err("not everything could be moved".into()) }
 }
 
 async fn is_empty(store: &AnyStore) -> Result<bool, StoreError> {
@@ -293,11 +301,14 @@ async fn is_empty(store: &AnyStore) -> Result<bool, StoreError> {
 struct Mover {
     progress: Progress,
     patience: Duration,
-    /// Since when nothing could be moved, and how long to wait before the next try.
-    hindered: Option<(Instant, Duration)>,
+    /// How much time was lost since something was moved last, and how long to wait before the next try.
+    hindered: Option<(Duration, Duration)>,
     moved: usize,
-    /// What has not moved in this pass.
-    failed: Vec<(Key, StoreError)>,
+    /// How many have turned out in this pass to stay, and the first of them.
+    stay: usize,
+    named: Vec<(Key, StoreError)>,
+    /// Whether this pass has met what another one may move.
+    has_more: bool,
 }
 
 impl Mover {
@@ -309,8 +320,7 @@ impl Mover {
         loop {
             let before = self.moved;
             self.pass(store).await?;
-            let is_hindered = self.failed.iter().any(|(_, error)| error.is_retryable());
-            if self.moved == before && !is_hindered {
+            if self.moved == before && !self.has_more {
                 return Ok(());
             }
         }
@@ -318,25 +328,36 @@ impl Mover {
 
     /// Goes through the old store once.
     async fn pass(&mut self, store: &Successor<AnyStore, impl NodeStore>) -> Result<(), String> {
-        self.failed.clear();
+        (self.stay, self.has_more) = (0, false);
+        self.named.clear();
         let mut after = None;
         loop {
+            let begun = Instant::now();
             let page = match store.move_page(after.as_ref(), PAGE).await {
                 Err(error) if error.is_retryable() => {
-                    self.wait(&error).await?;
+                    self.wait(begun.elapsed(), &error).await?;
                     continue;
                 }
                 page => page.map_err(|error| error.to_string())?,
             };
             self.moved += page.moved;
             self.progress.advance(page.moved + page.gone);
-            let hindrance = page.failed.iter().find(|(_, error)| error.is_retryable());
-            let hindrance = hindrance.map(|(_, error)| error.to_string());
-            self.failed.extend(page.failed);
+            let mut hindrance = None;
+            for (key, error) in page.failed {
+                if error.is_retryable() {
+                    hindrance = Some(error);
+                    continue;
+                }
+                self.stay += 1;
+                if self.named.len() < NAMED {
+                    self.named.push((key, error));
+                }
+            }
+            self.has_more |= hindrance.is_some();
             if page.moved > 0 {
                 self.hindered = None;
             } else if let Some(hindrance) = hindrance {
-                self.wait(&hindrance).await?;
+                self.wait(begun.elapsed(), &hindrance).await?;
             }
             after = page.next;
             if after.is_none() {
@@ -345,10 +366,14 @@ impl Mover {
         }
     }
 
-    /// Waits before the next try, unless there were enough.
-    async fn wait(&mut self, hindrance: &impl Display) -> Result<(), String> {
-        let (since, pause) = self.hindered.unwrap_or_else(|| (Instant::now(), PAUSE));
-        if since.elapsed() + pause > self.patience {
+    /// Waits before the next try, unless there were enough. `tried`: for how long the last one took.
+    ///
+    /// Pages that go well but have nothing to move neither cost patience nor give it back: else it would
+    /// never end where one of them comes with each pass.
+    async fn wait(&mut self, tried: Duration, hindrance: &StoreError) -> Result<(), String> {
+        let hindered = self.hindered.map(|(lost, pause)| (lost + tried, pause));
+        let (lost, pause) = hindered.unwrap_or((Duration::ZERO, PAUSE));
+        if lost + pause > self.patience {
             return Err(format!(
                 "for {:?} nothing could be moved: {hindrance}. What has moved stays moved: run the \
                  same command again, and it goes on with the rest",
@@ -357,7 +382,7 @@ impl Mover {
         }
         self.progress.say(format_args!("trying again in {pause:?}: {hindrance}"));
         tokio::time::sleep(pause).await;
-        self.hindered = Some((since, (2 * pause).min(LONGEST_PAUSE)));
+        self.hindered = Some((lost + pause, (2 * pause).min(LONGEST_PAUSE)));
         Ok(())
     }
 }

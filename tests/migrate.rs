@@ -169,11 +169,12 @@ async fn a_database_that_goes_away_is_told_and_the_command_ends_with_how_to_go_o
     let there = Move::from(server.url(), "sess:").await;
     let sessions = (0..SESSIONS).map(wrapped);
     there.put(ids(&random_tokens(SESSIONS)).zip(sessions));
+    there.put((0..1_000).map(|number| (format!("not-a-session-{number}"), "[1]".to_owned())));
     let mut program = there.program();
     program.args(["--patience", "2"]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut program = program.spawn().unwrap();
     let mut lines = BufReader::new(program.stderr.take().unwrap()).lines();
-    assert_eq!(lines.next().unwrap().unwrap().split_once(" of ").unwrap().1, "5000 sessions");
+    assert_eq!(lines.next().unwrap().unwrap().split_once(" of ").unwrap().1, "6000 sessions");
     server.kill().unwrap();
     let told: Vec<String> = lines.map(Result::unwrap).collect();
     let output = program.wait_with_output().unwrap();
@@ -183,7 +184,10 @@ async fn a_database_that_goes_away_is_told_and_the_command_ends_with_how_to_go_o
     assert!(last.starts_with("migrate: for 2s nothing could be moved: "), "{told:?}");
     assert!(last.contains("run the same command again"), "{told:?}");
     let (out, _) = printed(&output);
-    assert!(out.ends_with(" sessions have moved\n") && out.lines().count() == 1, "{out}");
+    let (sum, stays) = out.split_once('\n').unwrap();
+    assert!(sum.ends_with(" sessions have moved"), "{out}");
+    let mut stays = stays.lines().filter(|line| !line.starts_with("and "));
+    assert!(stays.next().is_some() && stays.all(|line| line.starts_with("stays: ")), "{out}");
 }
 
 #[tokio::test]
@@ -231,6 +235,16 @@ async fn what_cannot_move_stays_and_is_named_without_its_token() {
     let meta = service.get(&whole).await.unwrap().unwrap().meta;
     assert_eq!(meta.owner, Some(Owner::new("anna").unwrap()));
     assert!(meta.expires_in() > Duration::from_secs(86_000), "{:?}", meta.expires_in());
+}
+
+#[tokio::test]
+async fn of_many_that_stay_the_first_are_named_and_the_rest_counted() {
+    let there = Move::new("many").await;
+    there.put((0..150).map(|number| (format!("not-a-session-{number}"), "[1]".to_owned())));
+    let (out, _) = printed(&there.program().output().unwrap());
+    assert_eq!(out.lines().next(), Some("0 sessions have moved, 150 stay"));
+    assert_eq!(out.lines().filter(|line| line.starts_with("stays: ")).count(), 100, "{out}");
+    assert!(out.ends_with("\nand 50 more\n"), "{out}");
 }
 
 #[tokio::test]
