@@ -65,9 +65,10 @@ struct Options {
     /// The schema of the table, for PostgreSQL, or its database, for MySQL
     #[arg(long)]
     schema: Option<String>,
-    /// The columns of the table, for MySQL: of the id, the expiry and the data
-    #[arg(long, value_delimiter = ',', default_value = "session_id,expires,data")]
-    columns: Vec<String>,
+    /// The columns of the table, for MySQL: of the id, the expiry and the data, if they are not
+    /// session_id,expires,data
+    #[arg(long, value_delimiter = ',')]
+    columns: Option<Vec<String>>,
     /// The time zone of the Node service's connections, for PostgreSQL: psql says it to SHOW TimeZone
     #[arg(long)]
     time_zone: Option<String>,
@@ -131,6 +132,7 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     if let Some(seconds) = options.ttl {
         shape = shape.ttl(Duration::from_secs(seconds))?;
     }
+    refuse_what_has_no_effect(options)?;
     let (from, place) = (&options.from, options.place.as_deref());
     match scheme(from) {
         "mongodb" | "mongodb+srv" => {
@@ -139,14 +141,18 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             migrate(old.timeout(TIMEOUT), options).await
         }
         "mysql" | "mariadb" => {
-            let [id, expires, data] = &options.columns[..] else {
+            let columns = options.columns.as_deref();
+            if columns.is_some_and(|columns| columns.len() != 3) {
                 return Err(
                     "--columns takes three names: of the id, the expiry and the data".into()
                 );
-            };
+            }
             let old = ExpressMysql::connect(from, shape).await?;
-            let old = old.table(options.schema.as_deref(), place.unwrap_or("sessions"))?;
-            migrate(old.columns(id, expires, data)?.timeout(TIMEOUT), options).await
+            let mut old = old.table(options.schema.as_deref(), place.unwrap_or("sessions"))?;
+            if let Some([id, expires, data]) = columns {
+                old = old.columns(id, expires, data)?;
+            }
+            migrate(old.timeout(TIMEOUT), options).await
         }
         "postgres" | "postgresql" => {
             let zone = options.time_zone.as_deref();
@@ -165,6 +171,26 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             migrate(old.timeout(TIMEOUT), options).await
         }
     }
+}
+
+fn refuse_what_has_no_effect(options: &Options) -> Result<(), String> {
+    let kind = match scheme(&options.from) {
+        "mongodb" | "mongodb+srv" => "MongoDB",
+        "mysql" | "mariadb" => "MySQL",
+        "postgres" | "postgresql" => "PostgreSQL",
+        _ => "Redis",
+    };
+    for (option, is_given, kinds) in [
+        ("--schema", options.schema.is_some(), &["PostgreSQL", "MySQL"][..]),
+        ("--columns", options.columns.is_some(), &["MySQL"]),
+        ("--time-zone", options.time_zone.is_some(), &["PostgreSQL"]),
+        ("--without-prefix", options.without_prefix, &["Redis"]),
+    ] {
+        if is_given && !kinds.contains(&kind) {
+            return Err(format!("{option} has no effect with {kind}: leave it out"));
+        }
+    }
+    Ok(())
 }
 
 fn scheme(url: &str) -> &str {

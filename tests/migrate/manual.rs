@@ -15,7 +15,7 @@ use token_session::store::compat::Lossless;
 use token_session::{Owner, Token, TokenSession};
 use tower::ServiceExt;
 
-use super::{Move, migrate, printed, wrapped};
+use super::{Move, fresh_name, migrate, printed, wrapped};
 use sharing::Visitor;
 
 const MANUAL: &str = include_str!("../../docs/from-node.md");
@@ -44,7 +44,7 @@ fn the_manual_shows_the_code_that_is_run_here() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_moves_as_the_manual_says() {
     let server = test_servers::Redis::start().unwrap();
-    let (redis, name) = (server.url(), format!("manual{}", std::process::id()));
+    let (redis, name) = (server.url(), fresh_name());
     let shared = test_servers::postgres_url();
     let pool = PgPool::connect(shared).await.unwrap();
     let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
