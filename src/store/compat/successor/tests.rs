@@ -545,6 +545,21 @@ async fn what_cannot_move_stays_and_hinders_nothing_else() {
 }
 
 #[tokio::test]
+async fn what_is_ended_by_its_public_id_leaves_no_note_of_a_killed_mover() {
+    let (_, store) = stores();
+    let key = put(&store.old, "anna", idle()).await;
+    let record = store.old.load(&key, Touch::No).await.unwrap().unwrap();
+    let staged = store.staged(&key, 7);
+    store.stage(&staged, &record).await.unwrap();
+    store.new.rename(&staged, &bare(&key), Renewal::Key).await.unwrap();
+    let note = Write::new(r#"{"token-session:moved":"7"}"#);
+    store.old.replace(&key, &note).await.unwrap();
+    let removed = store.remove(&bare(&key), Condition::Always).await.unwrap();
+    assert_eq!(removed, Removed::Done);
+    assert!(store.load(&key, Touch::No).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn a_note_that_a_user_writes_opens_no_other_session() {
     let (_, store) = stores();
     let victim = put(&store.old, "victim", idle()).await;
