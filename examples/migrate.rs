@@ -20,8 +20,8 @@
 //!   `sess:`, is known by the colon, which no token has: with `sess-admin-` beside `sess-`, its sessions would move too.
 //! * When a session began, and whether its person proved who they are, does not come along: see `Successor`.
 //!
-//! Interrupted, it is begun again and goes on with what is left. What cannot be moved is named at the end, by its public id,
-//! and stays where it is. Where stderr is no terminal, lines take the place of the progress bar.
+//! Interrupted, it is begun again and goes on with what is left. What cannot be moved stays where it is; the first
+//! hundred are named at the end, by their public ids. Where stderr is no terminal, lines take the place of the progress bar.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -41,6 +41,12 @@ use token_session::{Key, Owner, Record};
 
 const PAGE: usize = 100;
 
+/// So many of the sessions that stay are named.
+const NAMED: usize = 100;
+
+/// How long each call may take: nobody waits for a page of the web here.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
 /// How long it waits for stores that take nothing, at first and at most.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -59,9 +65,10 @@ struct Options {
     /// The schema of the table, for PostgreSQL, or its database, for MySQL
     #[arg(long)]
     schema: Option<String>,
-    /// The columns of the table, for MySQL: of the id, the expiry and the data
-    #[arg(long, value_delimiter = ',', default_value = "session_id,expires,data")]
-    columns: Vec<String>,
+    /// The columns of the table, for MySQL: of the id, the expiry and the data, if they are not
+    /// session_id,expires,data
+    #[arg(long, value_delimiter = ',')]
+    columns: Option<Vec<String>>,
     /// The time zone of the Node service's connections, for PostgreSQL: psql says it to SHOW TimeZone
     #[arg(long)]
     time_zone: Option<String>,
@@ -125,38 +132,65 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     if let Some(seconds) = options.ttl {
         shape = shape.ttl(Duration::from_secs(seconds))?;
     }
+    refuse_what_has_no_effect(options)?;
     let (from, place) = (&options.from, options.place.as_deref());
     match scheme(from) {
         "mongodb" | "mongodb+srv" => {
             let old = ConnectMongo::connect(from, shape).await?;
-            migrate(old.collection(place.unwrap_or("sessions")), options).await
+            let old = old.collection(place.unwrap_or("sessions"));
+            migrate(old.timeout(TIMEOUT), options).await
         }
         "mysql" | "mariadb" => {
-            let [id, expires, data] = &options.columns[..] else {
+            let columns = options.columns.as_deref();
+            if columns.is_some_and(|columns| columns.len() != 3) {
                 return Err(
                     "--columns takes three names: of the id, the expiry and the data".into()
                 );
-            };
+            }
             let old = ExpressMysql::connect(from, shape).await?;
-            let old = old.table(options.schema.as_deref(), place.unwrap_or("sessions"))?;
-            migrate(old.columns(id, expires, data)?, options).await
+            let mut old = old.table(options.schema.as_deref(), place.unwrap_or("sessions"))?;
+            if let Some([id, expires, data]) = columns {
+                old = old.columns(id, expires, data)?;
+            }
+            migrate(old.timeout(TIMEOUT), options).await
         }
         "postgres" | "postgresql" => {
             let zone = options.time_zone.as_deref();
             let zone = zone.ok_or("PostgreSQL needs --time-zone, lest sessions end hours off")?;
             let old = ConnectPgSimple::connect(from, shape, zone).await?;
             let old = old.table(options.schema.as_deref(), place.unwrap_or("session"))?;
-            migrate(old, options).await
+            migrate(old.timeout(TIMEOUT), options).await
         }
         _ if place == Some("") => Err("without a prefix, what else is in the database could be \
              taken for sessions; if theirs have none, say --without-prefix instead of --place"
             .into()),
         _ => {
             let prefix = if options.without_prefix { "" } else { place.unwrap_or("sess:") };
-            let old = ConnectRedis::connect(from, shape).await?;
-            migrate(old.prefix(prefix), options).await
+            let old = Redis::builder().connect_timeout(TIMEOUT).connection(from).await?;
+            let old = ConnectRedis::new(old, shape).prefix(prefix);
+            migrate(old.timeout(TIMEOUT), options).await
         }
     }
+}
+
+fn refuse_what_has_no_effect(options: &Options) -> Result<(), String> {
+    let kind = match scheme(&options.from) {
+        "mongodb" | "mongodb+srv" => "MongoDB",
+        "mysql" | "mariadb" => "MySQL",
+        "postgres" | "postgresql" => "PostgreSQL",
+        _ => "Redis",
+    };
+    for (option, is_given, kinds) in [
+        ("--schema", options.schema.is_some(), &["PostgreSQL", "MySQL"][..]),
+        ("--columns", options.columns.is_some(), &["MySQL"]),
+        ("--time-zone", options.time_zone.is_some(), &["PostgreSQL"]),
+        ("--without-prefix", options.without_prefix, &["Redis"]),
+    ] {
+        if is_given && !kinds.contains(&kind) {
+            return Err(format!("{option} has no effect with {kind}: leave it out"));
+        }
+    }
+    Ok(())
 }
 
 fn scheme(url: &str) -> &str {
@@ -179,7 +213,7 @@ async fn target(options: &Options) -> Result<AnyStore, Box<dyn Error>> {
             return Err("--to memory: ends with this command, and every session with it".into());
         }
         "mongodb" | "mongodb+srv" => {
-            let mut new = MongoDb::builder();
+            let mut new = MongoDb::builder().timeout(TIMEOUT);
             if let Some(collection) = to_place {
                 new = new.collection(collection);
             }
@@ -191,7 +225,7 @@ async fn target(options: &Options) -> Result<AnyStore, Box<dyn Error>> {
             AnyStore::new(new)
         }
         "mysql" | "mariadb" => {
-            let mut new = MySql::builder();
+            let mut new = MySql::builder().timeout(TIMEOUT);
             if let Some(table) = to_place {
                 new = new.table(table);
             }
@@ -203,7 +237,7 @@ async fn target(options: &Options) -> Result<AnyStore, Box<dyn Error>> {
             AnyStore::new(new)
         }
         "postgres" | "postgresql" => {
-            let mut new = Postgres::builder();
+            let mut new = Postgres::builder().timeout(TIMEOUT);
             if let Some(table) = to_place {
                 new = new.table(table);
             }
@@ -216,7 +250,7 @@ async fn target(options: &Options) -> Result<AnyStore, Box<dyn Error>> {
         }
         #[cfg(feature = "sqlite")]
         "sqlite" => {
-            let mut new = Sqlite::builder();
+            let mut new = Sqlite::builder().timeout(TIMEOUT);
             if let Some(table) = to_place {
                 new = new.table(table);
             }
@@ -225,7 +259,7 @@ async fn target(options: &Options) -> Result<AnyStore, Box<dyn Error>> {
             AnyStore::new(new)
         }
         _ if has_partitions => {
-            let mut new = Redis::builder();
+            let mut new = Redis::builder().timeout(TIMEOUT).connect_timeout(TIMEOUT);
             if let Some(prefix) = to_place {
                 new = new.prefix(prefix);
             }
@@ -256,22 +290,27 @@ async fn migrate(old: impl NodeStore, options: &Options) -> Result<(), Box<dyn E
         patience: Duration::from_secs(options.patience),
         hindered: None,
         moved: 0,
-        failed: Vec::new(),
+        stay: 0,
+        named: Vec::new(),
+        has_more: false,
     };
     if let Err(error) = number {
         mover.progress.say(format_args!("how many sessions there are is not known: {error}"));
     }
     let end = mover.move_all(&store).await;
-    mover.progress.bar.finish();
-    if let Err(error) = end {
-        println!("{} sessions have moved", mover.moved);
-        return Err(error.into());
+    mover.progress.end();
+    match end {
+        Ok(()) => println!("{} sessions have moved, {} stay", mover.moved, mover.stay),
+        Err(_) => println!("{} sessions have moved", mover.moved),
     }
-    println!("{} sessions have moved, {} stay", mover.moved, mover.failed.len());
-    for (key, error) in &mover.failed {
+    for (key, error) in &mover.named {
         println!("stays: {key}: {error}");
     }
-    if mover.failed.is_empty() { Ok(()) } else { Err("not everything could be moved".into()) }
+    if mover.stay > mover.named.len() {
+        println!("and {} more", mover.stay - mover.named.len());
+    }
+    end?;
+    if mover.stay == 0 { Ok(()) } else { Err("not everything could be moved".into()) }
 }
 
 async fn is_empty(store: &AnyStore) -> Result<bool, StoreError> {
@@ -288,11 +327,14 @@ async fn is_empty(store: &AnyStore) -> Result<bool, StoreError> {
 struct Mover {
     progress: Progress,
     patience: Duration,
-    /// Since when nothing could be moved, and how long to wait before the next try.
-    hindered: Option<(Instant, Duration)>,
+    /// How much time was lost since something was moved last, and how long to wait before the next try.
+    hindered: Option<(Duration, Duration)>,
     moved: usize,
-    /// What has not moved in this pass.
-    failed: Vec<(Key, StoreError)>,
+    /// How many have turned out in this pass to stay, and the first of them.
+    stay: usize,
+    named: Vec<(Key, StoreError)>,
+    /// Whether this pass has met what another one may move.
+    has_more: bool,
 }
 
 impl Mover {
@@ -304,8 +346,7 @@ impl Mover {
         loop {
             let before = self.moved;
             self.pass(store).await?;
-            let is_hindered = self.failed.iter().any(|(_, error)| error.is_retryable());
-            if self.moved == before && !is_hindered {
+            if self.moved == before && !self.has_more {
                 return Ok(());
             }
         }
@@ -313,25 +354,36 @@ impl Mover {
 
     /// Goes through the old store once.
     async fn pass(&mut self, store: &Successor<AnyStore, impl NodeStore>) -> Result<(), String> {
-        self.failed.clear();
+        (self.stay, self.has_more) = (0, false);
+        self.named.clear();
         let mut after = None;
         loop {
+            let begun = Instant::now();
             let page = match store.move_page(after.as_ref(), PAGE).await {
                 Err(error) if error.is_retryable() => {
-                    self.wait(&error).await?;
+                    self.wait(begun.elapsed(), &error).await?;
                     continue;
                 }
                 page => page.map_err(|error| error.to_string())?,
             };
             self.moved += page.moved;
             self.progress.advance(page.moved + page.gone);
-            let hindrance = page.failed.iter().find(|(_, error)| error.is_retryable());
-            let hindrance = hindrance.map(|(_, error)| error.to_string());
-            self.failed.extend(page.failed);
+            let mut hindrance = None;
+            for (key, error) in page.failed {
+                if error.is_retryable() {
+                    hindrance = Some(error);
+                    continue;
+                }
+                self.stay += 1;
+                if self.named.len() < NAMED {
+                    self.named.push((key, error));
+                }
+            }
+            self.has_more |= hindrance.is_some();
             if page.moved > 0 {
                 self.hindered = None;
             } else if let Some(hindrance) = hindrance {
-                self.wait(&hindrance).await?;
+                self.wait(begun.elapsed(), &hindrance).await?;
             }
             after = page.next;
             if after.is_none() {
@@ -340,10 +392,14 @@ impl Mover {
         }
     }
 
-    /// Waits before the next try, unless there were enough.
-    async fn wait(&mut self, hindrance: &impl Display) -> Result<(), String> {
-        let (since, pause) = self.hindered.unwrap_or_else(|| (Instant::now(), PAUSE));
-        if since.elapsed() + pause > self.patience {
+    /// Waits before the next try, unless there were enough. `tried`: for how long the last one took.
+    ///
+    /// Pages that go well but have nothing to move neither cost patience nor give it back: else it would
+    /// never end where one of them comes with each pass.
+    async fn wait(&mut self, tried: Duration, hindrance: &StoreError) -> Result<(), String> {
+        let hindered = self.hindered.map(|(lost, pause)| (lost + tried, pause));
+        let (lost, pause) = hindered.unwrap_or((Duration::ZERO, PAUSE));
+        if lost + pause > self.patience {
             return Err(format!(
                 "for {:?} nothing could be moved: {hindrance}. What has moved stays moved: run the \
                  same command again, and it goes on with the rest",
@@ -352,7 +408,7 @@ impl Mover {
         }
         self.progress.say(format_args!("trying again in {pause:?}: {hindrance}"));
         tokio::time::sleep(pause).await;
-        self.hindered = Some((since, (2 * pause).min(LONGEST_PAUSE)));
+        self.hindered = Some((lost + pause, (2 * pause).min(LONGEST_PAUSE)));
         Ok(())
     }
 }
@@ -380,6 +436,14 @@ impl Progress {
         if self.bar.is_hidden() && position / self.step > lines {
             let of = self.bar.length().map_or(String::new(), |length| format!(" of {length}"));
             self.say(format_args!("{position}{of} sessions"));
+        }
+    }
+
+    /// Leaves the bar as far as it is.
+    fn end(&self) {
+        self.bar.abandon();
+        if !self.bar.is_hidden() {
+            eprintln!();
         }
     }
 

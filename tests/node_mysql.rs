@@ -11,6 +11,7 @@ use token_session::store::compat::{ExpressMysql, Shape};
 use token_session::store::conformance::Harness;
 use token_session::store::{Renamed, Renewal, Replaced, Store, StoreErrorKind, Touch, Write};
 use token_session::{Error, Meta, TokenSession};
+use url::Url;
 
 use node::contract::{AnyBytes, keeps_of_the_contract};
 use node::peer::Peer;
@@ -159,11 +160,11 @@ mod contract {
 async fn where_neither_is_told_a_table_both_take_the_same() {
     let (table, database) = (Table::new().await, fresh_name());
     table.run(&format!("CREATE DATABASE {database}")).await;
-    let (server, _) = test_servers::mysql_url().rsplit_once('/').unwrap();
-    let url = format!("{server}/{database}");
-    let options = json!({"url": url, "clearExpired": false});
+    let mut url = Url::parse(test_servers::mysql_url()).unwrap();
+    url.set_path(&database);
+    let options = json!({"url": url.as_str(), "clearExpired": false});
     let node = Peer::open("express-mysql-session@3", options).await;
-    let store = ExpressMysql::connect(&url, Shape::token_session()).await.unwrap();
+    let store = ExpressMysql::connect(url.as_str(), Shape::token_session()).await.unwrap();
     let sessions = TokenSession::<Value>::builder().store(store).build().unwrap();
     let id = node.begin(&json!(1), None).await;
     assert_eq!(sessions.get(&token(&id)).await.unwrap().unwrap().data, json!(1));

@@ -10,6 +10,7 @@ use token_session::store::compat::{ConnectPgSimple, Shape};
 use token_session::store::conformance::Harness;
 use token_session::store::{Store, StoreErrorKind};
 use token_session::{Origin, Token, TokenSession};
+use url::Url;
 
 use node::contract::{AnyBytes, keeps_of_the_contract};
 use node::peer::Peer;
@@ -166,11 +167,12 @@ mod contract {
 async fn where_neither_is_told_a_table_both_take_the_same() {
     let (schema, database) = (Schema::new("UTC").await, fresh_name());
     schema.run(&format!("CREATE DATABASE {database} TEMPLATE template0")).await;
-    let (server, _) = test_servers::postgres_url().rsplit_once('/').unwrap();
-    let url = format!("{server}/{database}");
-    let options = json!({"url": url, "timeZone": "UTC", "createTableIfMissing": true});
+    let mut url = Url::parse(test_servers::postgres_url()).unwrap();
+    url.set_path(&database);
+    let options = json!({"url": url.as_str(), "timeZone": "UTC", "createTableIfMissing": true});
     let node = Peer::open("connect-pg-simple@10", options).await;
-    let store = ConnectPgSimple::connect(&url, Shape::token_session(), "UTC").await.unwrap();
+    let store =
+        ConnectPgSimple::connect(url.as_str(), Shape::token_session(), "UTC").await.unwrap();
     let sessions = TokenSession::<Value>::builder().store(store).build().unwrap();
     let id = node.begin(&json!(1), None).await;
     assert_eq!(sessions.get(&token(&id)).await.unwrap().unwrap().data, json!(1));

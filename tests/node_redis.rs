@@ -13,6 +13,7 @@ use token_session::store::conformance::Harness;
 use token_session::store::{Memory, Store, StoreErrorKind};
 use token_session::{Error, Lifetime, TokenSession};
 use tower::ServiceExt;
+use url::Url;
 
 use node::contract::{AnyBytes, keeps_of_the_contract};
 use node::peer::Peer;
@@ -246,9 +247,10 @@ async fn what_is_no_session_of_redis_is_told_so_and_not_listed() {
 #[tokio::test]
 async fn where_neither_is_told_where_both_look_in_one_place() {
     // Which no other test uses.
-    let url = format!("{}/7", test_servers::redis_url().trim_end_matches('/'));
-    let node = Peer::open("connect-redis@9", json!({"url": url})).await;
-    let store = ConnectRedis::connect(&url, Shape::token_session()).await.unwrap();
+    let mut url = Url::parse(test_servers::redis_url()).unwrap();
+    url.set_path("7");
+    let node = Peer::open("connect-redis@9", json!({"url": url.as_str()})).await;
+    let store = ConnectRedis::connect(url.as_str(), Shape::token_session()).await.unwrap();
     let sessions = TokenSession::<Value>::builder().store(store).build().unwrap();
     let id = node.begin(&json!(1), None).await;
     assert_eq!(sessions.get(&token(&id)).await.unwrap().unwrap().data, json!(1));

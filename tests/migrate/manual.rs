@@ -14,8 +14,9 @@ use token_session::store::AnyStore;
 use token_session::store::compat::Lossless;
 use token_session::{Owner, Token, TokenSession};
 use tower::ServiceExt;
+use url::Url;
 
-use super::{Move, migrate, printed, wrapped};
+use super::{Move, fresh_name, migrate, printed, wrapped};
 use sharing::Visitor;
 
 const MANUAL: &str = include_str!("../../docs/from-node.md");
@@ -44,12 +45,14 @@ fn the_manual_shows_the_code_that_is_run_here() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_moves_as_the_manual_says() {
     let server = test_servers::Redis::start().unwrap();
-    let (redis, name) = (server.url(), format!("manual{}", std::process::id()));
+    let (redis, name) = (server.url(), fresh_name());
     let shared = test_servers::postgres_url();
     let pool = PgPool::connect(shared).await.unwrap();
     let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
     sqlx::raw_sql(create).execute(&pool).await.unwrap();
-    let postgres = format!("{}/{name}", shared.rsplit_once('/').unwrap().0);
+    let mut postgres = Url::parse(shared).unwrap();
+    postgres.set_path(&name);
+    let postgres = postgres.as_str();
 
     // Both keep the sessions where Node keeps them.
     let there = Move::from(redis, "tokensess:").await;
@@ -69,10 +72,10 @@ async fn a_service_moves_as_the_manual_says() {
     assert_eq!(to_bytes(answer.into_body(), 100).await.unwrap(), "anna");
 
     // The first deployment, and the next.
-    let first = moving::sessions(redis, &postgres, true).await.unwrap();
+    let first = moving::sessions(redis, postgres, true).await.unwrap();
     let begun = first.create(&json!({"user": "anna"})).await.unwrap().token;
     assert!(there.text(begun.reveal()).is_some());
-    let next = moving::sessions(redis, &postgres, false).await.unwrap();
+    let next = moving::sessions(redis, postgres, false).await.unwrap();
     assert!(there.text(next.create(&json!(1)).await.unwrap().token.reveal()).is_none());
     assert_eq!(next.owned(&Owner::new("anna").unwrap(), 10).await.unwrap().len(), 2);
 
@@ -83,7 +86,7 @@ async fn a_service_moves_as_the_manual_says() {
         match (argument, arguments.next()) {
             ("--from", Some("redis://127.0.0.1")) => {}
             ("--to", Some("postgres://app:password@127.0.0.1/shop")) => {
-                program.args(["--to", &postgres]);
+                program.args(["--to", postgres]);
             }
             (option, Some(value)) => {
                 program.args([option, value]);
@@ -95,7 +98,7 @@ async fn a_service_moves_as_the_manual_says() {
     assert_eq!(out, "2 sessions have moved, 0 stay\n", "{complaint}");
 
     // The new store alone.
-    let new = AnyStore::connect(&postgres).await.unwrap();
+    let new = AnyStore::connect(postgres).await.unwrap();
     let service = TokenSession::<Value>::builder().store(new).build().unwrap();
     let session = service.get(&token).await.unwrap().unwrap();
     let moved = json!({"name": "anna", "count": 2, "user": "anna", "theme": "dark"});

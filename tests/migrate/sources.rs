@@ -10,16 +10,12 @@ use token_session::store::compat::{ConnectPgSimple, ExpressMysql, Shape};
 use token_session::store::{MongoDb, MySql, Postgres, Redis, Store};
 use token_session::{Lifetime, Owner, Token, TokenSession};
 
-use super::{BOUND, Move, ids, migrate, printed, random_tokens, wrapped};
+use super::{BOUND, Move, fresh_name, ids, migrate, printed, random_tokens, wrapped};
 
 const SESSIONS: usize = 20;
 
 /// What the Node service has as its `ttl`, and no package as its default.
 const TTL: Duration = Duration::from_secs(7200);
-
-fn fresh_name() -> String {
-    format!("t{:016x}", getrandom::u64().unwrap())
-}
 
 fn data(number: usize) -> Value {
     json!({"user": {"id": number % 2}, "number": number})

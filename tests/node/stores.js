@@ -15,12 +15,11 @@ async function redisClient(name, url) {
 
 const mongoClients = {};
 
-// All stores of a package share one client, of its own driver: none is ever closed, and the server
-// would run out of connections.
+// All stores of a package on one server share one client, of its own driver: none is ever closed,
+// and the server would run out of connections.
 function mongoClient(name, url, options) {
   const { MongoClient } = createRequire(require.resolve(name))('mongodb');
-  mongoClients[name] ??= MongoClient.connect(url, options);
-  return mongoClients[name];
+  return (mongoClients[`${name} ${url}`] ??= MongoClient.connect(url, options));
 }
 
 // How connect-mongo is opened since version 4.

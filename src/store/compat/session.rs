@@ -21,6 +21,9 @@ const ROUNDING: Duration = Duration::from_secs(2);
 /// The member of a cookie that says how long a session of express-session lives, in milliseconds.
 pub(super) const MAX_AGE: &str = "originalMaxAge";
 
+/// The cookie of each session that `token-session` 1.1 wraps.
+const WRAPPERS: &str = r#"{"maxAge":0}"#;
+
 /// What a database holds under an id.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
@@ -184,13 +187,19 @@ impl<'a> Session<'a> {
 
     /// Whether a Node service of this shape has written it, and not something else that shares the
     /// place: each of theirs has a cookie, and what is wrapped has nothing in the place of `data`.
+    /// What looks wrapped is not flat: moved as that, it would have its wrapper as its data.
     pub(super) fn is_of_node(&self) -> bool {
-        let mut others = self.members.iter().filter(|(name, _)| !["cookie", OWN].contains(name));
-        let is_in_shape = match self.format.shape.layout {
-            Layout::Wrapped => self.members.get("data").is_some() || others.next().is_none(),
-            Layout::Flat => true,
+        let Some(cookie) = &self.cookie else {
+            return false;
         };
-        self.cookie.is_some() && is_in_shape
+        let mut others = self.members.iter().filter(|(name, _)| !["cookie", OWN].contains(name));
+        match self.format.shape.layout {
+            Layout::Wrapped => self.members.get("data").is_some() || others.next().is_none(),
+            // In whatever order: binary JSON keeps none.
+            Layout::Flat => {
+                cookie.to_text() != WRAPPERS || !others.map(|(name, _)| name).eq(["data"])
+            }
+        }
     }
 
     pub(super) fn version(&self) -> Version {
@@ -371,7 +380,7 @@ fn is_slipped(data: &str, unwraps: bool) -> bool {
 fn rewrapped(data: &str) -> Option<Option<&str>> {
     let members = Members::parse(data).ok()?;
     let cookie = Members::parse(members.borrowed("cookie")?.get()).ok()?;
-    let is_wrapper = cookie.to_text() == r#"{"maxAge":0}"#;
+    let is_wrapper = cookie.to_text() == WRAPPERS;
     let others = members.iter().filter(|(name, _)| !["cookie", "data"].contains(name)).count();
     (is_wrapper && others == 0).then(|| members.borrowed("data").map(RawValue::get))
 }

@@ -163,6 +163,31 @@ fn what_token_session_1_0_wrote_is_flat() {
 }
 
 #[test]
+fn what_is_wrapped_is_no_session_in_the_flat_shape() {
+    let is_of_node = |text: &str| Session::read(&flat(), &stored(text)).unwrap().is_of_node();
+    for text in [
+        r#"{"cookie":{"maxAge":0},"data":{"u":1}}"#,
+        r#"{"cookie":{"maxAge":0},"data":null}"#,
+        r#"{"data": {"u": 1}, "cookie": {"maxAge": 0}}"#,
+        r#"{"cookie":{"maxAge":0},"data":{"cookie":{"maxAge":0},"data":{"u":1}}}"#,
+        r#"{"cookie":{"maxAge":0},"data":{"u":1,"cookie":{}}}"#,
+    ] {
+        assert!(!is_of_node(text), "{text}");
+    }
+    let lifetime = Lifetime::absolute(DAY).unwrap();
+    let ours = begun(&wrapped(), &NewRecord::new(r#"{"u":1}"#, lifetime));
+    assert!(ours.contains(OWN) && !is_of_node(&ours), "{ours}");
+    for text in [
+        r#"{"cookie":{"originalMaxAge":null,"expires":null},"data":{"u":1}}"#,
+        r#"{"cookie":{"maxAge":0},"data":{"u":1},"user":"anna"}"#,
+        r#"{"name":"jhon","cookie":{"maxAge":0}}"#,
+        r#"{"cookie":{"maxAge":0}}"#,
+    ] {
+        assert!(is_of_node(text), "{text}");
+    }
+}
+
+#[test]
 fn a_session_begun_for_express_has_its_attributes_and_its_lifetime_in_the_cookie() {
     let format = format(Shape::express().cookie("secure", true).cookie("sameSite", "lax"));
     let record = NewRecord::new(r#"{"n":1}"#, Lifetime::idle(10 * MINUTE).unwrap());

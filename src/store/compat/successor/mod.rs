@@ -382,13 +382,9 @@ impl<New: AtomicStore, Old: NodeStore> Store for Successor<New, Old> {
         if key.plain_id().is_some() {
             return self.remove_by_id(key, condition).await;
         }
-        let removed = self.new.remove(key, condition).await?;
-        if removed != Removed::Missing {
-            return Ok(removed);
-        }
+        // The old store first: a note that a killed mover has left goes, which would lead nowhere.
         match self.with_id(key).await? {
             Some(key) => self.remove_by_id(&key, condition).await,
-            // It may have moved since the new store was asked.
             None => self.new.remove(key, condition).await,
         }
     }

@@ -224,8 +224,10 @@ impl Note {
 
 fn check(key: &Key, record: &Record) -> Result<()> {
     if serde_json::from_slice::<serde::de::IgnoredAny>(&record.data).is_err() {
-        let what = "it is no session as the Node service of this shape writes one";
-        return Err(StoreError::corrupt(key, what));
+        return Err(refused(
+            "it is no session as the Node service of this shape writes one, and stays; is the shape \
+             right?",
+        ));
     }
     match key.plain_id() {
         // Node makes such ids of a session without one.
