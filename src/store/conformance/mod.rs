@@ -76,9 +76,9 @@ pub trait Harness: Send + Sync + 'static {
         1_000
     }
 
-    /// How many rounds the races for one-time codes take, of which each is some 4,000 calls at 1,000
-    /// races. An attack of 30 days takes no more days than this. A second suite of an engine may take
-    /// fewer.
+    /// How many rounds the race for one code takes, of which each is some 4,000 calls at 1,000 races.
+    /// Races of a few callers take up to 20 of them, and an attack of 30 days no more days than this. A
+    /// second suite of an engine may take fewer.
     fn rounds(&self) -> usize {
         100
     }
