@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::budget::{Charge, Status};
-use super::challenge::{Challenge, Lock, State};
+use super::challenge::{Challenge, Lock};
 use super::engine::{Engine, Found, Made, RETRIES, TOMBSTONE, absolute};
 use super::error::CodeError;
 use super::format::Code;
@@ -16,7 +16,7 @@ use super::redeem::{Guess, Place, Redeemed};
 use crate::codec::{Codec, Json};
 use crate::manager::retry::Backoff;
 use crate::store::{AtomicStore, Inserted, Memory, NewRecord, Write};
-use crate::stored::{self, Moment, whole_seconds};
+use crate::stored::{self, Moment};
 
 /// Codes that are redeemed by subject and code alone: asked for on one device, typed on another.
 /// [`CodesBuilder::build_by_subject`](super::CodesBuilder::build_by_subject) makes them.
@@ -248,9 +248,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
             None => self.insert_code(lock, challenge).await,
         };
         if !matches!(opened, Ok(Some(_))) {
-            // Nobody has the code, so nobody makes these guesses. Where the store does not take them
-            // back either, they are free again when the challenge would have ended.
-            let _ = self.budget(&budget).give_back(&salt, Duration::ZERO).await;
+            self.forgo(&salt, &budget).await;
         }
         match opened {
             // The tombstone went a moment ago.
@@ -280,11 +278,8 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
         mut found: Found,
         fresh: Challenge,
     ) -> Result<Option<Made>, CodeError> {
-        if let State::Leased { until, .. } = &found.challenge.state
-            && *until > found.now
-        {
-            let retry_after = whole_seconds(until.since(found.now));
-            return Err(CodeError::Busy { retry_after });
+        if let Some(busy) = found.busy() {
+            return Err(busy);
         }
         match self.prolong(&found).await? {
             Charge::Exhausted => return Err(CodeError::Exhausted),
@@ -328,63 +323,49 @@ impl<T, S, C> fmt::Debug for SubjectCodes<T, S, C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codes::{CodeFormat, Codes};
+    use crate::codes::Codes;
+    use crate::codes::stolen::Stolen;
     use crate::key_ring::KeyRing;
     use crate::store::Store;
-    use crate::token::Key;
 
     const PURPOSE: &str = "pair";
     const SUBJECT: &str = "anna@example.org";
     const APPLICATION: &[u8; 32] = b"the application's key: 32 bytes.";
 
-    /// A live challenge: its key, what the store holds of it, and its code.
-    async fn stolen() -> (Key, Challenge, u64) {
+    /// A challenge as a dump has it, and its code.
+    async fn stolen() -> (Stolen<'static>, Code) {
         let store = Memory::new();
         let codes = Codes::<u32>::builder(PURPOSE).store(store.clone());
         let codes = codes.key_ring(KeyRing::new(1, APPLICATION).unwrap());
         let sent = codes.build_by_subject().unwrap().issue(SUBJECT, &17).await.unwrap();
-        let dump = store.scan(None, 10).await.unwrap().records;
-        let challenge = dump.iter().find_map(|(key, record)| {
-            let challenge: Challenge = stored::read(key, &record.data).ok()?;
-            Some((key.clone(), challenge))
-        });
-        let (key, challenge) = challenge.unwrap();
-        (key, challenge, sent.code.reveal().parse().unwrap())
+        let dump = store.scan(None, 10).await.unwrap().records.into_iter().collect();
+        let mut stolen = Stolen::all(PURPOSE, &dump);
+        assert_eq!(stolen.len(), 1);
+        (stolen.remove(0), sent.code)
     }
 
-    /// How many of `trials` codes, among them the right one, are confirmed under a key of the
-    /// application, by who knows the purpose and the subject.
-    fn confirmed(app: &[u8; 32], challenge: &Challenge, right: u64, trials: u64) -> usize {
+    /// How many of the codes from the right one on are confirmed with this for the application's key.
+    fn confirmed(app: &[u8; 32], stolen: &Stolen<'_>, right: &Code, trials: u64) -> usize {
         let lock = Lock::of_subject(app, PURPOSE, SUBJECT);
         let ring = KeyRing::new(1, app).unwrap();
-        let codes = (0..trials).map(|step| (right + step) % 100_000_000);
-        let fits = codes.filter(|code| {
-            let code = CodeFormat::digits(8).read(&format!("{code:08}")).unwrap();
-            lock.fits(Some(&ring), PURPOSE, challenge, Moment::START, &code)
-        });
-        fits.count()
+        stolen.confirmed_under(&lock, Some(&ring), right.reveal(), trials)
     }
 
+    /// All 10^8 codes are no nearer: each trial is a MAC under the application's key, and even the
+    /// address is of no help without it.
     #[tokio::test]
     async fn a_hundred_thousand_offline_trials_on_a_dump_confirm_no_code() {
-        let (key, challenge, right) = stolen().await;
-        let mut salt = [0; 32];
-        salt[..16].copy_from_slice(&challenge.salt.0);
-        let known: [[u8; 32]; 5] = [
-            [0; 32],
-            *key.as_bytes(),
-            *challenge.budget_key(&key).unwrap().as_bytes(),
-            (*challenge.codes[0].mac.0).try_into().unwrap(),
-            salt,
-        ];
+        let (stolen, right) = stolen().await;
+        let known = stolen.values();
+        let each = 100_000_u64.div_ceil(known.len() as u64);
         for app in known {
-            assert_eq!(confirmed(&app, &challenge, right, 100_000 / 5), 0);
+            assert_eq!(confirmed(&app, &stolen, &right, each), 0);
         }
     }
 
     #[tokio::test]
     async fn with_the_application_key_the_same_trials_confirm_the_right_code_alone() {
-        let (_, challenge, right) = stolen().await;
-        assert_eq!(confirmed(APPLICATION, &challenge, right, 1_000), 1);
+        let (stolen, right) = stolen().await;
+        assert_eq!(confirmed(APPLICATION, &stolen, &right, 1_000), 1);
     }
 }

@@ -17,7 +17,7 @@ use crate::key_ring::{KeyRing, mac};
 use crate::observe::observe_for;
 use crate::record::{Lifetime, Owner, Version};
 use crate::store::{AtomicStore, Touch};
-use crate::stored::{self, Blob, Moment};
+use crate::stored::{self, Blob, Moment, whole_seconds};
 use crate::token::{Key, Token, TokenError};
 
 /// How often a write is tried that other requests come before. Each lost race is another request's
@@ -60,6 +60,16 @@ impl Found {
 
     pub fn is_tombstone(&self) -> bool {
         self.expires_in.is_zero()
+    }
+
+    /// The answer while somebody acts on it under a lease.
+    pub fn busy(&self) -> Option<CodeError> {
+        match &self.challenge.state {
+            State::Leased { until, .. } if *until > self.now => {
+                Some(CodeError::Busy { retry_after: whole_seconds(until.since(self.now)) })
+            }
+            _ => None,
+        }
     }
 }
 

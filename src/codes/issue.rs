@@ -11,7 +11,7 @@ use crate::codec::Codec;
 use crate::manager::retry::Backoff;
 use crate::record::{Owner, Version};
 use crate::store::{AtomicStore, Inserted, NewRecord, Replaced, Write};
-use crate::stored::{self, Moment, owner_of, whole_seconds};
+use crate::stored::{self, Blob, Moment, owner_of, whole_seconds};
 use crate::token::{Key, Token};
 
 /// A code to send, and the challenge that it answers.
@@ -118,9 +118,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
         self.keep(&challenge, &budget).await?;
         let opened = self.open(&owner, &mut challenge).await;
         if opened.is_err() {
-            // Nobody has the handle, so nobody makes these guesses. Where the store does not take
-            // them back either, they are free again when the challenge would have ended.
-            let _ = self.budget(&budget).give_back(&challenge.salt, Duration::ZERO).await;
+            self.forgo(&challenge.salt, &budget).await;
         }
         opened
     }
@@ -147,6 +145,13 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
     pub async fn keep(&self, challenge: &Challenge, budget: &Key) -> Result<(), CodeError> {
         let (tries, lifetime) = (self.policy.tries, self.policy.lifetime);
         self.budget(budget).keep(&challenge.salt, tries, lifetime).await
+    }
+
+    /// Gives back what was kept for a challenge that did not come about: nobody has its code, so nobody
+    /// makes these guesses. Where the store does not take them back, they are free again when the
+    /// challenge would have ended.
+    pub async fn forgo(&self, salt: &Blob, budget: &Key) {
+        let _ = self.budget(budget).give_back(salt, Duration::ZERO).await;
     }
 
     fn open_challenge(&self, handle: Token) -> OpenChallenge {

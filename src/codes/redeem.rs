@@ -13,7 +13,7 @@ use crate::codec::Codec;
 use crate::key_ring::same;
 use crate::manager::retry::Backoff;
 use crate::store::AtomicStore;
-use crate::stored::{Blob, whole_seconds};
+use crate::stored::Blob;
 use crate::token::{Key, Token};
 
 /// How long the first answer is kept for a submit that comes twice.
@@ -250,13 +250,11 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
                     let payload = engine.decode(&key, &found.challenge)?;
                     return Ok(Proof { payload, key, found, attempt: Some(this), repeated: true });
                 }
-                State::Leased { until, .. } if *until > found.now => {
-                    engine.count_proof(&found).await;
-                    return Err(CodeError::Busy {
-                        retry_after: whole_seconds(until.since(found.now)),
-                    });
-                }
                 State::Leased { .. } | State::Open => {}
+            }
+            if let Some(busy) = found.busy() {
+                engine.count_proof(&found).await;
+                return Err(busy);
             }
             // Before the write: what cannot be decoded is not spent.
             let payload = engine.decode(&key, &found.challenge)?;

@@ -6,11 +6,12 @@ use zeroize::Zeroizing;
 
 use super::challenge::{Challenge, Lock};
 use super::format::CodeFormat;
+use crate::key_ring::KeyRing;
 use crate::record::Record;
 use crate::stored::{self, Moment};
 use crate::token::{Key, Token};
 
-/// A challenge of 8 digits without a key of the application, as a dump shows it.
+/// A challenge of 8 digits, as a dump shows it.
 pub(crate) struct Stolen<'a> {
     purpose: &'a str,
     key: Key,
@@ -38,28 +39,35 @@ impl<'a> Stolen<'a> {
         let locks = values
             .into_iter()
             .map(|value| Lock { key: self.key.clone(), secret: Zeroizing::new(value) });
-        locks.map(|lock| self.confirmed_under(&lock, first, each)).sum()
+        locks.map(|lock| self.confirmed_under(&lock, None, first, each)).sum()
     }
 
     /// As [`confirmed`](Self::confirmed), for who has the handle too.
     pub(crate) fn confirmed_with(&self, handle: &Token, first: &str, trials: u64) -> usize {
         let lock = Lock::of_handle(self.purpose, handle);
-        self.confirmed_under(&lock, first, trials)
+        self.confirmed_under(&lock, None, first, trials)
     }
 
-    fn confirmed_under(&self, lock: &Lock, first: &str, trials: u64) -> usize {
+    /// As [`confirmed`](Self::confirmed), under this lock and these keys of the application.
+    pub(super) fn confirmed_under(
+        &self,
+        lock: &Lock,
+        ring: Option<&KeyRing>,
+        first: &str,
+        trials: u64,
+    ) -> usize {
         let first: u64 = first.parse().expect("8 digits are a number");
         let format = CodeFormat::digits(8);
         let codes = (0..trials).map(|step| format!("{:08}", (first + step) % 100_000_000));
         let confirmed = codes.filter(|code| {
             let code = format.read(code).expect("8 digits are a code");
-            lock.fits(None, self.purpose, &self.challenge, Moment::START, &code)
+            lock.fits(ring, self.purpose, &self.challenge, Moment::START, &code)
         });
         confirmed.count()
     }
 
     /// All that might be the secret of a handle: what is as long, and what can be filled up.
-    fn values(&self) -> Vec<[u8; 32]> {
+    pub(super) fn values(&self) -> Vec<[u8; 32]> {
         let Challenge { subject, budget, salt, codes, .. } = &self.challenge;
         let codes = codes.iter().flat_map(|code| [&code.mac, &code.link]);
         let blobs = [subject, budget, salt].into_iter().chain(codes).map(|blob| &blob.0[..]);
