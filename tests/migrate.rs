@@ -13,6 +13,7 @@ use std::time::Duration;
 use redis::Commands;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_servers::fresh_name;
 use token_session::store::compat::{ConnectRedis, Shape, Successor};
 use token_session::store::{Redis, Sqlite, Store, StoreErrorKind};
 use token_session::{Owner, Token, TokenSession};
@@ -105,11 +106,6 @@ fn random_tokens(number: usize) -> Vec<Token> {
 
 fn ids(tokens: &[Token]) -> impl Iterator<Item = String> {
     tokens.iter().map(|token| token.reveal().to_owned())
-}
-
-/// A name that nothing has on a server, not even from an earlier run.
-fn fresh_name() -> String {
-    format!("t{:016x}", getrandom::u64().unwrap())
 }
 
 fn key(id: &str) -> String {

@@ -42,7 +42,7 @@ pub use program::install;
 pub use redis::{Certificates, Redis, RedisCluster, RedisTls, Sentinel};
 pub use server::Server;
 pub use shared::{
-    Running, Shared, mongodb_url, mysql_url, postgres_url, redis_cluster_urls, redis_sentinel_urls,
-    redis_tls, redis_url,
+    Running, Shared, fresh_name, mongodb_url, mysql_url, postgres_url, redis_cluster_urls,
+    redis_sentinel_urls, redis_tls, redis_url,
 };
 pub use smtp::Smtp;

@@ -150,3 +150,8 @@ pub fn mongodb_url() -> &'static str {
 fn given(variable: &str) -> Option<String> {
     env::var(variable).ok().filter(|value| !value.is_empty())
 }
+
+/// A name of letters and digits that nothing has on a shared server, not even from an earlier run.
+pub fn fresh_name() -> String {
+    format!("t{:016x}", getrandom::u64().expect("the operating system gives random bytes"))
+}

@@ -11,6 +11,7 @@ pub mod peer;
 use std::time::Duration;
 
 use serde_json::Value;
+pub use test_servers::fresh_name;
 use token_session::store::compat::{NodeStore, Shape};
 use token_session::{Codec, Token, TokenSession};
 
@@ -80,13 +81,6 @@ pub trait Place: Sync {
         let builder = TokenSession::builder().store(self.store(shape).await).lifetime(lifetime);
         builder.build().unwrap()
     }
-}
-
-/// A name that no other test has, of letters and digits.
-pub fn fresh_name() -> String {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).unwrap();
-    format!("t{:016x}", u64::from_ne_bytes(bytes))
 }
 
 pub fn token(id: &str) -> Token {

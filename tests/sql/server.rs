@@ -3,24 +3,16 @@
 use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
+pub use test_servers::fresh_name;
 use token_session::store::{NewRecord, Store};
 use token_session::{Key, Lifetime};
 
 use crate::server::{Builder, Pool, Sql, shared_url};
 
-/// A name that no other test has.
-pub fn fresh_name() -> String {
-    format!("t{:016x}", u64::from_ne_bytes(random()))
-}
-
 pub fn random_key() -> Key {
-    Key::from_bytes(random())
-}
-
-fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
+    let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-    bytes
+    Key::from_bytes(bytes)
 }
 
 /// An empty store.

@@ -4,12 +4,13 @@ use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
+use test_servers::fresh_name;
 use token_session::store::{
     Cached, Condition, NewRecord, Postgres, Redis, Removed, Sqlite, Store, Touch,
 };
 use token_session::{Key, Lifetime, Owner};
 
-use super::told::{fresh_name, random_key};
+use super::told::random_key;
 
 /// What the other process is told, in its environment.
 const VARIABLE: &str = "TOKEN_SESSION_OTHER_SERVER";

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use test_servers::fresh_name;
 use token_session::store::{
     Change, Condition, Inserted, NewRecord, OwnerLimit, Postgres, Redis, Removed, Renamed, Renewal,
     Replaced, Store, StoreErrorKind, Watch, Watching, Write,
@@ -17,13 +18,6 @@ pub fn random_key() -> Key {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).unwrap();
     Key::from_bytes(bytes)
-}
-
-/// A name that no other test has.
-pub fn fresh_name() -> String {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).unwrap();
-    format!("t{:016x}", u64::from_ne_bytes(bytes))
 }
 
 async fn postgres(url: &str, schema: Option<&str>, table: &str) -> Postgres {
