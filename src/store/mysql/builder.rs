@@ -152,7 +152,7 @@ impl MySqlBuilder {
             None => [table, locks],
         };
         Ok(MySql {
-            client: Client { pool, timeout: self.timeout },
+            client: Client::new(pool, self.timeout),
             sql: Arc::new(Statements::new(&qualified[0], &qualified[1])),
             listeners: Arc::default(),
         })
