@@ -60,6 +60,7 @@ mod event;
 mod generator;
 #[cfg(feature = "http")]
 pub mod http;
+mod invisible;
 mod key_ring;
 pub mod links;
 mod manager;
