@@ -82,7 +82,7 @@ async fn an_answer_that_is_left_at_any_byte_is_not_the_next_callers() {
         if ended {
             break;
         }
-        bytes += 3;
+        bytes += 7;
     }
     assert!(bytes > 60, "{bytes} bytes are no record");
     assert_eq!(gate.counts().connections, 1);
@@ -166,7 +166,7 @@ async fn a_transaction_that_is_left_at_any_byte_is_not_left_open() {
         if ended {
             break;
         }
-        bytes += 13;
+        bytes += 29;
     }
     assert!(bytes > 60);
     assert_eq!(gate.counts().connections, 1);
@@ -175,12 +175,13 @@ async fn a_transaction_that_is_left_at_any_byte_is_not_left_open() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_statement_behind_a_lock_keeps_its_connection_for_the_timeout_at_most() {
     let (table, admin) = (fresh_name(), admin().await);
-    let (store, _pool, gate) = on_table(&table, 1, Duration::from_millis(300)).await;
+    let (store, pool, gate) = on_table(&table, 1, Duration::from_secs(1)).await;
     store.migrate().await.unwrap();
     let key = put(&store).await;
     let mut holder = admin.begin().await.unwrap();
     let hold = sqlx::AssertSqlSafe(HOLD_ALL.replace("{table}", &table));
     sqlx::query(hold).fetch_all(&mut *holder).await.unwrap();
+    settled(&pool).await;
     let write = Write::new("new data");
     // It waits for the row before it has answered anything, prepared or not.
     let ended = ends_within(&gate, 0, store.replace(&key, &write)).await;
@@ -198,7 +199,8 @@ async fn clients_that_hang_up_cost_no_connections() {
     const MOST: usize = 5;
     let (store, pool, gate) = behind_gate(MOST as u32).await;
     store.migrate().await.unwrap();
-    let (store, key) = (Arc::new(store), put(&store).await);
+    let key = put(&store).await;
+    let store = Arc::new(store);
     let owner = Owner::new("Anna").unwrap();
     let clients: JoinSet<_> = (0..20)
         .map(|client| {
