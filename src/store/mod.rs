@@ -14,7 +14,8 @@
 //! * **When it returns `Err`, it says whether to retry.** After
 //!   [`Unavailable`](StoreErrorKind::Unavailable) the operation may have taken place, as with any
 //!   answer that is lost on the way.
-//! * **A dropped future** leaves the operation done or not done, never half done.
+//! * **A dropped future** leaves the operation done or not done, never half done. It may become done a
+//!   moment after the drop.
 //! * **A damaged record hides no other.** Where the bytes under a key are no record, each operation
 //!   on that key is an error of kind [`Corrupt`](StoreErrorKind::Corrupt), except that
 //!   [`remove`](Store::remove) in [any case](Condition::Always) removes it. A list of an owner's
