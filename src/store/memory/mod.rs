@@ -248,7 +248,7 @@ impl Store for Memory {
         let now = self.0.clock.now();
         let view = |key: &Key, entry: &entry::Entry| (key.clone(), entry.record(now));
         let (records, next) = self.0.records.scan(from, limit.max(1), now, view);
-        Ok(Page { records, next: next.map(cursor_at) })
+        Ok(Page { records, damaged: Vec::new(), next: next.map(cursor_at) })
     }
 
     async fn count(&self) -> Result<u64> {
