@@ -5,6 +5,7 @@ mod clock;
 mod cluster;
 mod commands;
 mod crash;
+mod hang_ups;
 mod keys;
 mod notifications;
 mod outage;
@@ -67,6 +68,21 @@ fn ask<T: redis::FromRedisValue>(url: &str, words: &[&str]) -> T {
         command.arg(*word);
     }
     command.query(&mut connection).unwrap()
+}
+
+/// What `INFO` says under a name.
+fn info(url: &str, section: &str, name: &str) -> u64 {
+    let text: String = ask(url, &["INFO", section]);
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.unwrap().trim().parse().unwrap()
+}
+
+/// How often clients and scripts have run a command since the server was last told to forget.
+fn times_called(url: &str, command: &str) -> u64 {
+    let text: String = ask(url, &["INFO", "commandstats"]);
+    let begin = format!("cmdstat_{command}:calls=");
+    let line = text.lines().find_map(|line| line.strip_prefix(&begin));
+    line.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
 }
 
 /// Repeats until there is an answer, for at most two minutes.

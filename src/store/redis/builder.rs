@@ -11,7 +11,7 @@ use redis::{ConnectionInfo, ProtocolVersion, RedisError, RedisResult};
 use tokio::time::{Instant, timeout};
 
 use super::cluster::{Cluster, Detours};
-use super::connection::Connection;
+use super::connection::{Connection, Way};
 use super::error::{refused, store_error, timed_out};
 use super::link::{Link, Target};
 use super::listener::{Listener, Source};
@@ -214,7 +214,7 @@ impl RedisBuilder {
         let dialer = |info| Dialer::new(info, self.certificates.clone());
         let one = |target: Target| {
             let link = Link::new(target.clone(), self.connect_timeout, Arc::clone(presence));
-            Ok((Connection::Link(Arc::new(link)), Source::One(target)))
+            Ok((Way::Link(Arc::new(link)).into(), Source::One(target)))
         };
         match place {
             Place::Server(info) => {
@@ -237,7 +237,7 @@ impl RedisBuilder {
                     Detours::new(dialer.clone(), self.connect_timeout, Arc::clone(presence));
                 let cluster = Cluster::new(connection, Some(detours));
                 Ok((
-                    Connection::Cluster(cluster.clone()),
+                    Way::Cluster(cluster.clone()).into(),
                     Source::Cluster(cluster, Box::new(dialer)),
                 ))
             }
@@ -283,10 +283,8 @@ impl RedisBuilder {
                  character; the braces are the store's own",
             ));
         }
-        let partitions = partitions.unwrap_or(match connection {
-            Connection::Cluster(_) => CLUSTER_PARTITIONS,
-            Connection::Link(_) | Connection::Manager(_) => 1,
-        });
+        let by_default = if connection.is_cluster() { CLUSTER_PARTITIONS } else { 1 };
+        let partitions = partitions.unwrap_or(by_default);
         if !(1..=1024).contains(&partitions) {
             return Err(refused(format!(
                 "a Redis store cannot have {partitions} partitions; give it 1 to 1024"

@@ -1,5 +1,6 @@
 //! [`Redis`]: sessions in Redis or Valkey.
 
+mod abandoned;
 mod builder;
 mod cluster;
 mod connection;
@@ -103,6 +104,12 @@ pub(super) use self::target::answers_to;
 ///
 /// While a slot moves to another master, its sessions stay: a call that cannot be answered meanwhile
 /// waits, and is [`Unavailable`](super::StoreErrorKind::Unavailable) when its time is up.
+///
+/// # What if clients hang up?
+/// A server works on each call that it was sent, whether or not somebody still waits for the answer.
+/// Once eight such calls are unanswered, the next ones wait until they are fewer, so that clients that
+/// hang up and come back take no more of the server than those that wait. A call that is dropped
+/// costs one `TIME` more; the others cost what they did.
 ///
 /// # What does a scan list?
 /// Each session that lives throughout, as `SCAN` does: some twice, on different pages, while Redis
