@@ -15,6 +15,7 @@ mod refusals;
 mod rights;
 mod sentinel;
 mod tls;
+mod urls;
 
 use std::time::Duration;
 

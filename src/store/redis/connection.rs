@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::abandoned::Abandoned;
 use super::cluster::{Cluster, Node};
-use super::error::{is_unknown_script, timed_out};
+use super::error::{is_unknown_script, timed_out, wrong_setting};
 use super::link::Link;
 use super::script::Script;
 
@@ -182,8 +182,9 @@ impl Drop for Call<'_> {
 /// A server that points to another one is a node of a Cluster, which no retry changes.
 fn name_cluster(error: RedisError) -> RedisError {
     if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) {
-        let what = "it is a node of a Cluster, which takes a URL with redis-cluster";
-        return (ErrorKind::InvalidClientConfig, what).into();
+        return wrong_setting(
+            "this Redis is a node of a Cluster, which takes a URL with redis-cluster".to_owned(),
+        );
     }
     error
 }
