@@ -115,7 +115,7 @@ mod version_9 {
 struct Contract(String);
 
 fn make_user(urls: &[&str], beyond: &str) {
-    let rights = r"reset on >secret ~\[sess]* +evalsha +eval +get +pttl +time +set +pexpire +del +scan
+    let rights = r"reset on >secret ~\[sess]* +evalsha +eval +get +strlen +pttl +time +set +pexpire +del +scan
                    +unlink";
     for url in urls {
         let mut connection = redis::Client::open(*url).unwrap().get_connection().unwrap();

@@ -1,6 +1,7 @@
 //! What the contract leaves to the Redis store, on real servers: what an operation costs, and what
 //! happens when servers fail, refuse, fill up, move and forget.
 
+mod bounds;
 mod clock;
 mod cluster;
 mod commands;

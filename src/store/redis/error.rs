@@ -90,6 +90,11 @@ pub(in crate::store) fn was_not_run(error: &RedisError) -> bool {
     )
 }
 
+/// Whether something else lies under the name than what the command is for.
+pub(super) fn is_of_another_type(error: &RedisError) -> bool {
+    error.code() == Some("WRONGTYPE")
+}
+
 /// Whether the server does not know the script.
 pub(super) fn is_unknown_script(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
