@@ -14,6 +14,8 @@ use tokio::time::{Instant, timeout};
 use super::cluster::{Cluster, Detours};
 use super::connection::{Connection, Way};
 use super::error::{on_connecting, refused, timed_out};
+#[cfg(feature = "tracing")]
+use super::eviction::warn_of_eviction;
 use super::link::{Link, Target};
 use super::listener::{Listener, Source};
 use super::names::Names;
@@ -191,6 +193,8 @@ impl RedisBuilder {
         let presence = Arc::<Presence>::default();
         let (connection, source) = self.reach(url, &presence).await?;
         let names = Arc::new(self.names(&connection)?);
+        #[cfg(feature = "tracing")]
+        warn_of_eviction(&connection, Instant::now() + self.connect_timeout).await;
         let listener = self.keyspace_notifications.then(|| {
             let ear = Endings { names: Arc::clone(&names), presence: Arc::clone(&presence) };
             Listener::new(source.clone(), ear)

@@ -5,6 +5,8 @@ mod builder;
 mod cluster;
 mod connection;
 mod error;
+#[cfg(feature = "tracing")]
+mod eviction;
 mod link;
 mod listener;
 mod names;
@@ -158,6 +160,11 @@ pub(super) use self::walk::{Recent, STEP, Sought, Walk};
 ///   along. A Redis that is a cache for something else too is better kept apart.
 /// * `volatile-random`, `allkeys-random`: any session ends at any time.
 ///
+/// Codes and links need `noeviction`: the record that counts the guesses at a subject's codes can be
+/// evicted like any other, and whoever guesses has the whole budget of a day again. A store that
+/// [connects](Self::connect) logs a warning when the server has a `maxmemory` and may evict, with the
+/// feature `tracing` and where its user has the right to `INFO`.
+///
 /// # Which rights does it need?
 /// These, and nothing more, for the default prefix:
 ///
@@ -165,7 +172,8 @@ pub(super) use self::walk::{Recent, STEP, Sought, Walk};
 #[doc = include_str!("rights.acl")]
 /// ```
 ///
-/// Beyond them: `+select` for a database number, `+cluster|slots +ping +asking` on a Cluster, `+role`
+/// Beyond them: `+info` for the warning of a server that evicts, `+select` for a database number,
+/// `+cluster|slots +ping +asking` on a Cluster, `+role`
 /// behind Sentinel, and `+subscribe resetchannels &__keyevent@*` for
 /// [notifications](RedisBuilder::keyspace_notifications), and `+client|tracking` for a
 /// [`Cached`](super::Cached) store that watches this one.
