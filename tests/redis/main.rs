@@ -6,6 +6,7 @@ mod clock;
 mod cluster;
 mod commands;
 mod crash;
+mod damaged;
 mod hang_ups;
 mod keys;
 mod notifications;

@@ -32,8 +32,9 @@ impl Redis {
             let Value::Array(found) = found else {
                 return Err(unexpected());
             };
-            for session in found {
-                let (key, meta) = session_from(session)?;
+            let found = found.into_iter().map(session_from);
+            let (found, _) = self.0.presence.readable(found)?;
+            for (key, meta) in found {
                 if !seen.contains(&key) {
                     sessions.push((key, meta));
                 }

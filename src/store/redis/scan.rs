@@ -19,17 +19,13 @@ impl Redis {
         let names = keys.iter().map(|key| self.0.names.session(key).into_bytes());
         let fitting = walk.fit(&self.0.connection, names.collect(), self.deadline()).await?;
         keys.truncate(fitting);
-        let loads = keys.iter().map(|key| self.load(key, Touch::No));
-        let records = try_join_all(loads).await?;
-        Ok(Page {
-            records: keys
-                .into_iter()
-                .zip(records)
-                .filter_map(|(key, record)| Some((key, record?)))
-                .collect(),
-            damaged: Vec::new(),
-            next: walk.place(),
-        })
+        let loads = keys.into_iter().map(async |key| {
+            let record = self.load(&key, Touch::No).await?;
+            Ok(record.map(|record| (key, record)))
+        });
+        let (records, damaged) = self.0.presence.readable(join_all(loads).await)?;
+        let records = records.into_iter().flatten().collect();
+        Ok(Page { records, damaged, next: walk.place() })
     }
 
     pub(super) async fn count_all(&self) -> Result<u64> {

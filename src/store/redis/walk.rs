@@ -106,6 +106,9 @@ impl Walk {
         mut names: Vec<Vec<u8>>,
         deadline: Instant,
     ) -> Result<usize> {
+        if names.is_empty() {
+            return Ok(0);
+        }
         let sizes = sizes(connection, &names, deadline).await?;
         let mut total = 0;
         let fitting = sizes.iter().take_while(|&&size| {
@@ -192,8 +195,8 @@ pub(in crate::store) struct Recent {
 }
 
 impl Recent {
-    /// Whether it was not named lately. It is remembered as a hash: of the names within reach, two
-    /// are the same once in some billion counts.
+    /// Whether it was not named lately. It is remembered as a hash: once in a hundred million counts
+    /// of a million names, two of them are taken for one.
     pub(in crate::store) fn is_new(&mut self, name: &impl Hash) -> bool {
         let hash = self.hasher.hash_one(name);
         let is_new = !self.older.contains(&hash) && self.newer.insert(hash);
