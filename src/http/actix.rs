@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use actix_web::body::EitherBody;
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, REFERER};
 use actix_web::http::uri::{PathAndQuery, Uri};
 use actix_web::http::{StatusCode, Version};
 use actix_web::{
@@ -15,7 +15,9 @@ use actix_web::{
 };
 
 use super::layer::SessionLayer;
+use super::query::{Cut, Taken, referer_without};
 use super::rejection::Rejection;
+use super::replaced::is_kept;
 use super::session::Session;
 use super::sessions::{Edge, RequestState, Sessions};
 
@@ -97,26 +99,48 @@ fn begin<T: Send + Sync + 'static>(
     request: &mut ServiceRequest,
 ) -> Sessions<T> {
     let headers = request.headers();
-    let (presented, rest) = edge.transport.find(
+    let (presented, cut) = edge.transport.find(
         |name| headers.get_all(name.as_str()).map(HeaderValue::as_bytes),
         request.uri().path_and_query().map_or("", PathAndQuery::as_str),
+        request.extensions().get(),
     );
-    if let Some(uri) = rest.and_then(|rest| with_path_and_query(request.uri(), rest)) {
-        // The router has a copy of its own.
-        request.match_info_mut().get_mut().update(&uri);
-        request.head_mut().uri = uri;
+    if let Some(name) = &edge.transport.query {
+        hide(request, name, cut);
     }
     let origin = if edge.manager.needs_origin() { parts(request).map(Box::new) } else { None };
     let state = RequestState::new(Arc::clone(edge), presented, origin);
-    let sessions = Sessions { request: Arc::new(state) };
-    request.extensions_mut().insert(sessions.clone());
+    let sessions = Sessions::of_request(state);
+    request.extensions_mut().insert(sessions.share());
     sessions
 }
 
-fn with_path_and_query(uri: &Uri, path_and_query: String) -> Option<Uri> {
+/// Takes the token that was found in the query out of all that the service further in can read.
+fn hide(request: &mut ServiceRequest, name: &str, cut: Option<Cut>) {
+    if let Some(cut) = cut {
+        let uri = with_path_and_query(request.uri(), &cut.path_and_query());
+        // The router has a copy of its own.
+        request.match_info_mut().get_mut().update(&uri);
+        request.head_mut().uri = uri;
+        let mut extensions = request.extensions_mut();
+        let taken = extensions.get::<Taken>().cloned().unwrap_or_default();
+        extensions.insert(taken.and(name, &cut.values));
+    }
+    let mut referers = request.headers().get_all(REFERER).map(HeaderValue::as_bytes);
+    if let Some(rest) = referers.find_map(|referer| referer_without(referer, name)) {
+        let headers = request.headers_mut();
+        match HeaderValue::from_bytes(rest.as_bytes()) {
+            Ok(rest) => headers.insert(REFERER, rest),
+            Err(_) => headers.remove(REFERER),
+        };
+    }
+}
+
+fn with_path_and_query(uri: &Uri, path_and_query: &str) -> Uri {
     let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(path_and_query).ok()?);
-    Uri::from_parts(parts).ok()
+    // What is left of a good URI is good. If it were not, the token must go all the same.
+    let rest = PathAndQuery::try_from(path_and_query);
+    parts.path_and_query = Some(rest.unwrap_or_else(|_| PathAndQuery::from_static("/")));
+    Uri::from_parts(parts).unwrap_or_default()
 }
 
 /// The request's head in the types that a token generator knows from every other server.
@@ -143,7 +167,12 @@ async fn end<Body, T: Send + Sync + 'static>(
 ) -> ServiceResponse<EitherBody<Body>> {
     let mut response = match commit(sessions, response.status()).await {
         Ok(()) => response.map_into_left_body(),
-        Err(rejection) => response.error_response(rejection).map_into_right_body(),
+        Err(rejection) => {
+            let (request, replaced) = response.into_parts();
+            let mut response = rejection.error_response();
+            keep(replaced.headers(), response.headers_mut());
+            ServiceResponse::new(request, response).map_into_right_body()
+        }
     };
     for (name, value) in sessions.outgoing().iter().flatten() {
         insert(response.headers_mut(), name, value);
@@ -154,15 +183,19 @@ async fn end<Body, T: Send + Sync + 'static>(
 /// As [`end`], when a middleware further in answers with an error: actix-web makes the response of
 /// it later on.
 async fn end_with_error<T: Send + Sync + 'static>(sessions: &Sessions<T>, error: Error) -> Error {
+    let mut headers = HeaderMap::new();
     let status = error.as_response_error().status_code();
     let error = match commit(sessions, status).await {
         Ok(()) => error,
-        Err(rejection) => rejection.into(),
+        Err(rejection) => {
+            keep(error.error_response().headers(), &mut headers);
+            rejection.into()
+        }
     };
-    match sessions.outgoing() {
-        Some(headers) => WithToken { error, headers }.into(),
-        None => error,
+    for (name, value) in sessions.outgoing().iter().flatten() {
+        insert(&mut headers, name, value);
     }
+    if headers.is_empty() { error } else { WithHeaders { error, headers }.into() }
 }
 
 async fn commit<T: Send + Sync + 'static>(
@@ -172,26 +205,36 @@ async fn commit<T: Send + Sync + 'static>(
     if status.is_server_error() || !sessions.has_changes() {
         return Ok(());
     }
-    Ok(sessions.clone().commit().await?)
+    sessions.clone().commit().await
 }
 
-/// An error whose response carries a new token.
+/// Has an answer keep of the one that it replaces what [`is_kept`] says.
+fn keep(replaced: &HeaderMap, headers: &mut HeaderMap) {
+    for (name, value) in replaced.iter().filter(|(name, _)| is_kept(name.as_str())) {
+        headers.append(name.clone(), value.clone());
+    }
+}
+
+/// An error whose response carries more headers, such as a new token.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
-struct WithToken {
+struct WithHeaders {
     error: Error,
-    headers: [(http::HeaderName, http::HeaderValue); 2],
+    headers: HeaderMap,
 }
 
-impl ResponseError for WithToken {
+impl ResponseError for WithHeaders {
     fn status_code(&self) -> StatusCode {
         self.error.as_response_error().status_code()
     }
 
     fn error_response(&self) -> HttpResponse {
         let mut response = self.error.error_response();
+        for name in self.headers.keys() {
+            response.headers_mut().remove(name);
+        }
         for (name, value) in &self.headers {
-            insert(response.headers_mut(), name, value);
+            response.headers_mut().append(name.clone(), value.clone());
         }
         response
     }
@@ -226,7 +269,7 @@ impl<T: Send + Sync + 'static> FromRequest for Sessions<T> {
     type Future = Ready<Result<Self, Rejection>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(request.extensions().get::<Self>().cloned().ok_or(Rejection::NoLayer))
+        ready(request.extensions().get::<Self>().cloned().ok_or_else(Rejection::no_layer::<T>))
     }
 }
 

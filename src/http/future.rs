@@ -9,7 +9,9 @@ use pin_project_lite::pin_project;
 
 use super::grpc;
 use super::rejection::Rejection;
-use super::sessions::{Boxed, Sessions};
+use super::sessions::Sessions;
+
+type Commit = Pin<Box<dyn Future<Output = Result<(), Rejection>> + Send>>;
 
 pin_project! {
     /// The response of a [`SessionService`](super::SessionService).
@@ -18,7 +20,7 @@ pin_project! {
         inner: Inner,
         sessions: Sessions<T>,
         // There only while a changed session is written, so that no other request costs a box.
-        commit: Option<(Boxed<'static, ()>, Response<Body>)>,
+        commit: Option<(Commit, Response<Body>)>,
     }
 }
 
@@ -51,7 +53,7 @@ where
                 if !this.sessions.has_changes() || failed(&response) {
                     return Poll::Ready(Ok(with_token(response, this.sessions)));
                 }
-                let commit: Boxed<'static, ()> = Box::pin(this.sessions.clone().commit());
+                let commit: Commit = Box::pin(this.sessions.clone().commit());
                 (commit, response)
             }
         };
@@ -61,10 +63,7 @@ where
                 return Poll::Pending;
             }
             Poll::Ready(Ok(())) => response,
-            Poll::Ready(Err(error)) if grpc::is_grpc(response.headers()) => {
-                Rejection::from(error).to_grpc_response()
-            }
-            Poll::Ready(Err(error)) => Rejection::from(error).to_response(),
+            Poll::Ready(Err(rejection)) => rejection.in_place_of(response),
         };
         Poll::Ready(Ok(with_token(response, this.sessions)))
     }

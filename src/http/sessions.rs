@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::header::HeaderValue;
 use http::request::Parts;
 
+use super::attempt::Attempts;
 use super::rejection::Rejection;
 use super::session::Session;
 use super::transport::{Presented, Transport};
@@ -124,12 +125,10 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Manager<T> for TokenSessio
 /// ```
 pub struct Sessions<T> {
     pub(super) request: Arc<RequestState<T>>,
-}
-
-impl<T> Clone for Sessions<T> {
-    fn clone(&self) -> Self {
-        Self { request: Arc::clone(&self.request) }
-    }
+    /// Which copy of the request it came with.
+    pub(super) attempt: u32,
+    /// Whether it is the one in the request's extensions, or a clone of that.
+    pub(super) in_extensions: bool,
 }
 
 impl<T> std::fmt::Debug for Sessions<T> {
@@ -148,6 +147,7 @@ pub(super) struct RequestState<T> {
     pub(super) edge: Arc<Edge<T>>,
     pub(super) presented: Presented,
     pub(super) origin: Option<Box<Parts>>,
+    pub(super) attempts: Attempts,
     progress: Mutex<Progress<T>>,
 }
 
@@ -155,7 +155,18 @@ pub(super) struct RequestState<T> {
 pub(super) struct Progress<T> {
     pub(super) current: Current<T>,
     /// A new token, to be sent with the response.
-    pub(super) outgoing: Option<HeaderValue>,
+    pub(super) outgoing: Option<Outgoing>,
+    /// The latest attempt that asked for the session.
+    pub(super) attempt: u32,
+    /// Whether there was an unwritten change when the request was copied.
+    pub(super) changed_before_copy: bool,
+}
+
+/// A new token, the key of its session, and whose it is.
+pub(super) struct Outgoing {
+    key: Key,
+    owner: Option<Owner>,
+    pub(super) value: HeaderValue,
 }
 
 pub(super) enum Current<T> {
@@ -187,8 +198,14 @@ impl<T> RequestState<T> {
         presented: Presented,
         origin: Option<Box<Parts>>,
     ) -> Self {
-        let progress = Progress { current: Current::Unasked, outgoing: None };
-        Self { edge, presented, origin, progress: Mutex::new(progress) }
+        let progress = Progress {
+            current: Current::Unasked,
+            outgoing: None,
+            attempt: 0,
+            changed_before_copy: false,
+        };
+        let attempts = Attempts::default();
+        Self { edge, presented, origin, attempts, progress: Mutex::new(progress) }
     }
 
     /// Nothing panics while it is held, so a poisoned lock is as good as any.
@@ -200,17 +217,45 @@ impl<T> RequestState<T> {
         self.origin.as_ref().map_or(Origin::unknown(), |parts| Origin::new(&**parts))
     }
 
-    /// Has the response carry this token.
-    pub(super) fn send(&self, token: &Token) {
+    /// Has the response carry this token, unless the session ends before it leaves.
+    pub(super) fn send(&self, issued: &Issued, owner: Option<&Owner>) {
         // A token has no character that a header may not.
-        if let Ok(mut value) = HeaderValue::from_str(token.reveal()) {
+        if let Ok(mut value) = HeaderValue::from_str(issued.token.reveal()) {
             value.set_sensitive(true);
-            self.progress().outgoing = Some(value);
+            let (key, owner) = (issued.key.clone(), owner.cloned());
+            self.progress().outgoing = Some(Outgoing { key, owner, value });
         }
+    }
+
+    /// This session has ended: a new token of it is not sent.
+    pub(super) fn ended(&self, key: &Key) {
+        let mut progress = self.progress();
+        progress.outgoing.take_if(|outgoing| outgoing.key == *key);
+    }
+
+    /// All sessions of this owner have ended, except that of one key.
+    pub(super) fn ended_of(&self, owner: &Owner, keep: Option<&Key>) {
+        let mut progress = self.progress();
+        progress.outgoing.take_if(|outgoing| {
+            outgoing.owner.as_ref() == Some(owner) && Some(&outgoing.key) != keep
+        });
+    }
+
+    /// What a client is told about an operation on this session that failed.
+    pub(super) fn reject(&self, error: Error, key: &Key) -> Rejection {
+        if matches!(error, Error::Gone) {
+            self.ended(key);
+        }
+        Rejection::of(error, Some(key))
     }
 }
 
 impl<T: Send + Sync + 'static> Sessions<T> {
+    /// The handle that goes into the request's extensions.
+    pub(super) fn of_request(state: RequestState<T>) -> Self {
+        Self { request: Arc::new(state), attempt: 0, in_extensions: true }
+    }
+
     /// Begins a session of no owner. One round trip.
     ///
     /// # Errors
@@ -227,21 +272,23 @@ impl<T: Send + Sync + 'static> Sessions<T> {
     pub async fn create_with(&self, data: &T, new: NewSession<'_>) -> Result<Issued, Rejection> {
         let new = new.origin(self.request.origin());
         let issued = self.request.edge.manager.create(data, &new).await?;
-        self.request.send(&issued.token);
+        self.request.send(&issued, new.owner.as_ref());
         Ok(issued)
     }
 
-    /// The request's session. One round trip, the first time that the request asks.
+    /// The request's session. One round trip, the first time that the request asks, and one more for
+    /// each [cookie of the same name](super::SessionLayerBuilder::cookie) whose session has ended.
     ///
     /// # Errors
     /// What the table in the [module's docs](super) says.
     pub async fn session(&self) -> Result<Session<T>, Rejection> {
+        self.enter();
         let request = &self.request;
-        let token = match &request.presented {
+        let tokens = match &request.presented {
             Presented::Nothing => return Err(Rejection::NoToken),
             Presented::Malformed(error) => return Err(Rejection::MalformedToken(*error)),
             Presented::Ambiguous => return Err(Rejection::AmbiguousToken),
-            Presented::Token(token) => token,
+            Presented::Tokens(tokens) => tokens,
         };
         let known = {
             let mut progress = request.progress();
@@ -270,18 +317,17 @@ impl<T: Send + Sync + 'static> Sessions<T> {
             }
         };
         if let Some((loaded, changed)) = known {
-            return Ok(Session::new(loaded, changed, self.clone()));
+            return Ok(Session::new(loaded, changed, self.share()));
         }
-        let found = match request.edge.manager.key(token) {
-            Some(key) => request.edge.manager.load(&key).await,
-            None => Ok(None),
-        };
-        let Some(loaded) = found? else {
-            request.progress().current = Current::Gone;
-            return Err(Rejection::InvalidToken);
-        };
-        request.progress().current = Current::of(&loaded);
-        Ok(Session::new(loaded, false, self.clone()))
+        for key in tokens.iter().filter_map(|token| request.edge.manager.key(token)) {
+            let found = request.edge.manager.load(&key).await;
+            if let Some(loaded) = found.map_err(|error| request.reject(error, &key))? {
+                request.progress().current = Current::of(&loaded);
+                return Ok(Session::new(loaded, false, self.share()));
+            }
+        }
+        request.progress().current = Current::Gone;
+        Err(Rejection::InvalidToken)
     }
 
     /// The request's session, or `None` where [`session`](Self::session) says 401.
@@ -311,7 +357,13 @@ impl<T: Send + Sync + 'static> Sessions<T> {
     /// # Errors
     /// What the store says.
     pub async fn destroy_owned(&self, owner: &Owner, key: &Key) -> Result<bool, Rejection> {
-        Ok(self.request.edge.manager.destroy_owned(owner, key).await?)
+        let request = &self.request;
+        let done = request.edge.manager.destroy_owned(owner, key).await;
+        let done = done.map_err(|error| request.reject(error, key))?;
+        if done {
+            request.ended(key);
+        }
+        Ok(done)
     }
 
     /// As [`TokenSession::destroy_all`].
@@ -319,6 +371,8 @@ impl<T: Send + Sync + 'static> Sessions<T> {
     /// # Errors
     /// What the store says.
     pub async fn destroy_all(&self, owner: &Owner) -> Result<(), Rejection> {
-        Ok(self.request.edge.manager.destroy_all(owner, None).await?)
+        self.request.edge.manager.destroy_all(owner, None).await?;
+        self.request.ended_of(owner, None);
+        Ok(())
     }
 }
