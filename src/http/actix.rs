@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use actix_web::body::EitherBody;
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, REFERER};
+use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, REFERER, VARY};
 use actix_web::http::uri::{PathAndQuery, Uri};
 use actix_web::http::{StatusCode, Version};
 use actix_web::{
@@ -169,33 +169,29 @@ async fn end<Body, T: Send + Sync + 'static>(
         Ok(()) => response.map_into_left_body(),
         Err(rejection) => {
             let (request, replaced) = response.into_parts();
-            let mut response = rejection.error_response();
+            let mut response = HttpResponse::from_error(rejection);
             keep(replaced.headers(), response.headers_mut());
             ServiceResponse::new(request, response).map_into_right_body()
         }
     };
-    for (name, value) in sessions.outgoing().iter().flatten() {
-        insert(response.headers_mut(), name, value);
-    }
+    Additions::of(sessions).add_to(response.headers_mut());
     response
 }
 
 /// As [`end`], when a middleware further in answers with an error: actix-web makes the response of
-/// it later on.
+/// it later on, and some errors give theirs away only once.
 async fn end_with_error<T: Send + Sync + 'static>(sessions: &Sessions<T>, error: Error) -> Error {
-    let mut headers = HeaderMap::new();
+    let mut kept = HeaderMap::new();
     let status = error.as_response_error().status_code();
     let error = match commit(sessions, status).await {
         Ok(()) => error,
         Err(rejection) => {
-            keep(error.error_response().headers(), &mut headers);
+            keep(error.error_response().headers(), &mut kept);
             rejection.into()
         }
     };
-    for (name, value) in sessions.outgoing().iter().flatten() {
-        insert(&mut headers, name, value);
-    }
-    if headers.is_empty() { error } else { WithHeaders { error, headers }.into() }
+    let additions = Additions { kept, ..Additions::of(sessions) };
+    if additions.are_none() { error } else { WithAdditions { error, additions }.into() }
 }
 
 async fn commit<T: Send + Sync + 'static>(
@@ -215,27 +211,61 @@ fn keep(replaced: &HeaderMap, headers: &mut HeaderMap) {
     }
 }
 
-/// An error whose response carries more headers, such as a new token.
-#[derive(Debug, thiserror::Error)]
-#[error("{error}")]
-struct WithHeaders {
-    error: Error,
-    headers: HeaderMap,
+/// The headers that the layer adds to an answer.
+#[derive(Debug)]
+struct Additions {
+    /// Those of an answer that this one replaces.
+    kept: HeaderMap,
+    is_private: bool,
+    vary: Option<http::HeaderValue>,
+    token: Option<[(http::HeaderName, http::HeaderValue); 2]>,
 }
 
-impl ResponseError for WithHeaders {
+impl Additions {
+    fn of<T: Send + Sync + 'static>(sessions: &Sessions<T>) -> Self {
+        let (is_private, vary) = (sessions.was_asked(), sessions.request.edge.vary.clone());
+        Self { kept: HeaderMap::new(), is_private, vary, token: sessions.outgoing() }
+    }
+
+    fn are_none(&self) -> bool {
+        self.kept.is_empty() && !self.is_private && self.token.is_none()
+    }
+
+    fn add_to(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.kept {
+            headers.append(name.clone(), value.clone());
+        }
+        if self.is_private {
+            let vary = self.vary.as_ref().map(|vary| HeaderValue::from_bytes(vary.as_bytes()));
+            if let Some(Ok(vary)) = vary {
+                headers.append(VARY, vary);
+            }
+            if !headers.contains_key(CACHE_CONTROL) {
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
+            }
+        }
+        for (name, value) in self.token.iter().flatten() {
+            insert(headers, name, value);
+        }
+    }
+}
+
+/// An error whose response gets more headers.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+struct WithAdditions {
+    error: Error,
+    additions: Additions,
+}
+
+impl ResponseError for WithAdditions {
     fn status_code(&self) -> StatusCode {
         self.error.as_response_error().status_code()
     }
 
     fn error_response(&self) -> HttpResponse {
         let mut response = self.error.error_response();
-        for name in self.headers.keys() {
-            response.headers_mut().remove(name);
-        }
-        for (name, value) in &self.headers {
-            response.headers_mut().append(name.clone(), value.clone());
-        }
+        self.additions.add_to(response.headers_mut());
         response
     }
 }

@@ -25,6 +25,11 @@ impl<T: Send + Sync + 'static> Sessions<T> {
         }
     }
 
+    /// Whether somebody asked for the session, so that the answer is for this client alone.
+    pub(super) fn was_asked(&self) -> bool {
+        self.request.progress().asked
+    }
+
     /// The headers of a new token, if there is one. It goes out whatever the answer is, since the
     /// old one may be dead.
     pub(super) fn outgoing(&self) -> Option<[(HeaderName, HeaderValue); 2]> {

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use http::Response;
+use http::header::{CACHE_CONTROL, HeaderValue, VARY};
 use pin_project_lite::pin_project;
 
 use super::grpc;
@@ -51,7 +52,7 @@ where
             None => {
                 let response = ready!(this.inner.poll(context))?;
                 if !this.sessions.has_changes() || failed(&response) {
-                    return Poll::Ready(Ok(with_token(response, this.sessions)));
+                    return Poll::Ready(Ok(with_headers(response, this.sessions)));
                 }
                 let commit: Commit = Box::pin(this.sessions.clone().commit());
                 (commit, response)
@@ -65,7 +66,7 @@ where
             Poll::Ready(Ok(())) => response,
             Poll::Ready(Err(rejection)) => rejection.in_place_of(response),
         };
-        Poll::Ready(Ok(with_token(response, this.sessions)))
+        Poll::Ready(Ok(with_headers(response, this.sessions)))
     }
 }
 
@@ -74,12 +75,23 @@ fn failed<Body>(response: &Response<Body>) -> bool {
     response.status().is_server_error() || grpc::is_server_error(response.headers())
 }
 
-fn with_token<Body, T>(mut response: Response<Body>, sessions: &Sessions<T>) -> Response<Body>
+/// With what caches are to know of the answer, and with a new token.
+fn with_headers<Body, T>(mut response: Response<Body>, sessions: &Sessions<T>) -> Response<Body>
 where
     T: Send + Sync + 'static,
 {
+    let for_caches = sessions.was_asked() && !grpc::is_grpc(response.headers());
+    let headers = response.headers_mut();
+    if for_caches {
+        if let Some(vary) = &sessions.request.edge.vary {
+            headers.append(VARY, vary.clone());
+        }
+        if !headers.contains_key(CACHE_CONTROL) {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
+        }
+    }
     for (name, value) in sessions.outgoing().into_iter().flatten() {
-        response.headers_mut().insert(name, value);
+        headers.insert(name, value);
     }
     response
 }

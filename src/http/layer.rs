@@ -77,7 +77,8 @@ impl<T: Send + Sync + 'static> SessionLayer<T> {
     /// What all requests that pass one copy of the layer share.
     pub(super) fn edge(&self) -> Arc<Edge<T>> {
         let (manager, transport) = (Arc::clone(&self.manager), self.transport.clone());
-        Arc::new(Edge { manager, transport })
+        let vary = transport.vary();
+        Arc::new(Edge { manager, transport, vary })
     }
 }
 

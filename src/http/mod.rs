@@ -54,6 +54,12 @@
 //! body of `application/problem+json` (RFC 9457) that says what to do. A 503 never costs a client
 //! its token. For gRPC there is [`Rejection::grpc_code`].
 //!
+//! # What do caches keep?
+//!
+//! An answer for which a handler asked for the session has a `Vary` with the headers that are read for
+//! the token, and `Cache-Control: private` unless it has a `Cache-Control` of its own. An answer with a
+//! new token has `no-store`. Answers of gRPC have neither `Vary` nor `private`.
+//!
 //! # When is a session written?
 //!
 //! A [`Session`] that was changed through `&mut` is written once, after the handler and before the

@@ -7,7 +7,6 @@ use percent_encoding::percent_decode_str;
 use zeroize::Zeroizing;
 
 /// What is left of a URI without a query parameter, and the values that the parameter had.
-#[derive(Debug)]
 pub(super) struct Cut {
     /// The URI, or the part of it that was looked at, without the parameter.
     pub(super) rest: String,

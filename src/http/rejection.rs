@@ -15,9 +15,10 @@ const RETRY_SECONDS: u16 = 1;
 ///
 /// With axum it is a response, with actix-web an error that has one; elsewhere
 /// [`to_response`](Self::to_response) makes one. The response leaves out what a client must not know.
-/// With the feature `tracing` the log has one event for each 500 and 503, with the reason and, where
-/// there is one, the public id of the session in the field `key`. The reason may quote the data that
-/// cannot be encoded or decoded, and never holds a token. Without that feature, log
+///
+/// With the feature `tracing`, the log has one event for each error that is a 500 or a 503: the field
+/// `error` has the reason, and `key` the public id of the session, if there is one. The reason may
+/// quote data that cannot be encoded or decoded. It never holds a token. Without the feature, log
 /// [`source`](std::error::Error::source).
 ///
 /// ```

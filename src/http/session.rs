@@ -1,6 +1,7 @@
 //! [`Session`]: the request's session in a handler's hands.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::rejection::Rejection;
@@ -125,7 +126,8 @@ impl<T: Send + Sync + 'static> Session<T> {
     /// time that another came first.
     ///
     /// # Errors
-    /// As [`TokenSession::update`](crate::TokenSession::update).
+    /// As [`TokenSession::update`](crate::TokenSession::update). The session then holds the data as
+    /// it was read last.
     pub async fn update<R: Send>(
         &mut self,
         mut change: impl FnMut(&mut T) -> R + Send,
@@ -137,9 +139,21 @@ impl<T: Send + Sync + 'static> Session<T> {
         let sessions = self.sessions.clone();
         let request = &sessions.request;
         let updated = request.edge.manager.update(self.loaded_mut(), &mut change).await;
-        updated.map_err(|error| request.reject(error, self.key()))?;
+        if let Err(error) = updated {
+            self.restore();
+            return Err(request.reject(error, self.key()));
+        }
         self.settle();
         result.ok_or(Rejection::Conflict)
+    }
+
+    /// Has the data as it was read last, after a change that could not be written.
+    fn restore(&mut self) {
+        let manager = Arc::clone(&self.sessions.request.edge.manager);
+        let Loaded { key, encoded, meta, .. } = self.loaded();
+        if let Ok(read) = manager.decode(key.clone(), encoded.clone(), meta.clone()) {
+            *self.loaded_mut() = read;
+        }
     }
 
     /// Writes the data now, if it changed. One round trip.

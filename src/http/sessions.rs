@@ -9,7 +9,7 @@ use http::request::Parts;
 use super::attempt::Attempts;
 use super::rejection::Rejection;
 use super::session::Session;
-use super::transport::{Presented, Transport};
+use super::transport::{Presented, Tokens, Transport};
 use crate::codec::Codec;
 use crate::error::Error;
 use crate::generator::Origin;
@@ -141,6 +141,8 @@ impl<T> std::fmt::Debug for Sessions<T> {
 pub(super) struct Edge<T> {
     pub(super) manager: Arc<dyn Manager<T>>,
     pub(super) transport: Transport,
+    /// The headers of a request that its session depends on.
+    pub(super) vary: Option<HeaderValue>,
 }
 
 pub(super) struct RequestState<T> {
@@ -156,6 +158,8 @@ pub(super) struct Progress<T> {
     pub(super) current: Current<T>,
     /// A new token, to be sent with the response.
     pub(super) outgoing: Option<Outgoing>,
+    /// Whether somebody asked for the session, so that the answer depends on it.
+    pub(super) asked: bool,
     /// The latest attempt that asked for the session.
     pub(super) attempt: u32,
     /// Whether there was an unwritten change when the request was copied.
@@ -201,6 +205,7 @@ impl<T> RequestState<T> {
         let progress = Progress {
             current: Current::Unasked,
             outgoing: None,
+            asked: false,
             attempt: 0,
             changed_before_copy: false,
         };
@@ -284,50 +289,65 @@ impl<T: Send + Sync + 'static> Sessions<T> {
     pub async fn session(&self) -> Result<Session<T>, Rejection> {
         self.enter();
         let request = &self.request;
+        request.progress().asked = true;
         let tokens = match &request.presented {
             Presented::Nothing => return Err(Rejection::NoToken),
             Presented::Malformed(error) => return Err(Rejection::MalformedToken(*error)),
             Presented::Ambiguous => return Err(Rejection::AmbiguousToken),
             Presented::Tokens(tokens) => tokens,
         };
-        let known = {
-            let mut progress = request.progress();
-            match std::mem::replace(&mut progress.current, Current::Gone) {
-                Current::Unasked => {
-                    progress.current = Current::Unasked;
-                    None
-                }
-                Current::Clean { key, encoded, meta } => {
-                    progress.current = Current::Clean {
-                        key: key.clone(),
-                        encoded: encoded.clone(),
-                        meta: meta.clone(),
-                    };
-                    Some((request.edge.manager.decode(key, encoded, meta)?, false))
-                }
-                Current::Changed(loaded) => {
-                    progress.current = Current::of(&loaded);
-                    Some((loaded, true))
-                }
-                Current::Contended => {
-                    progress.current = Current::Contended;
-                    return Err(Rejection::Conflict);
-                }
-                Current::Gone => return Err(Rejection::InvalidToken),
-            }
-        };
-        if let Some((loaded, changed)) = known {
-            return Ok(Session::new(loaded, changed, self.share()));
+        if let Some(session) = self.known(&mut request.progress())? {
+            return Ok(session);
         }
+        let found = self.find(tokens).await?;
+        let mut progress = request.progress();
+        // Another holder may have asked meanwhile, and have changed the session already.
+        if let Some(session) = self.known(&mut progress)? {
+            return Ok(session);
+        }
+        progress.current = found.as_ref().map_or(Current::Gone, Current::of);
+        let found = found.map(|loaded| Session::new(loaded, false, self.share()));
+        found.ok_or(Rejection::InvalidToken)
+    }
+
+    /// The request's session, as it was left by those who had it before; `None` if nobody had.
+    fn known(&self, progress: &mut Progress<T>) -> Result<Option<Session<T>>, Rejection> {
+        let (loaded, changed) = match std::mem::replace(&mut progress.current, Current::Gone) {
+            Current::Unasked => {
+                progress.current = Current::Unasked;
+                return Ok(None);
+            }
+            Current::Clean { key, encoded, meta } => {
+                progress.current = Current::Clean {
+                    key: key.clone(),
+                    encoded: encoded.clone(),
+                    meta: meta.clone(),
+                };
+                (self.request.edge.manager.decode(key, encoded, meta)?, false)
+            }
+            Current::Changed(loaded) => {
+                progress.current = Current::of(&loaded);
+                (loaded, true)
+            }
+            Current::Contended => {
+                progress.current = Current::Contended;
+                return Err(Rejection::Conflict);
+            }
+            Current::Gone => return Err(Rejection::InvalidToken),
+        };
+        Ok(Some(Session::new(loaded, changed, self.share())))
+    }
+
+    /// What the store holds under the first of the tokens that has a live session.
+    async fn find(&self, tokens: &Tokens) -> Result<Option<Loaded<T>>, Rejection> {
+        let request = &self.request;
         for key in tokens.iter().filter_map(|token| request.edge.manager.key(token)) {
             let found = request.edge.manager.load(&key).await;
             if let Some(loaded) = found.map_err(|error| request.reject(error, &key))? {
-                request.progress().current = Current::of(&loaded);
-                return Ok(Session::new(loaded, false, self.share()));
+                return Ok(Some(loaded));
             }
         }
-        request.progress().current = Current::Gone;
-        Err(Rejection::InvalidToken)
+        Ok(None)
     }
 
     /// The request's session, or `None` where [`session`](Self::session) says 401.

@@ -1,6 +1,6 @@
 //! Where in a request the token is.
 
-use http::header::{AUTHORIZATION, COOKIE, HeaderName};
+use http::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue};
 
 use super::query::{Cut, Taken};
 use super::signed_cookie::SignedCookie;
@@ -164,6 +164,16 @@ impl Default for Transport {
 }
 
 impl Transport {
+    /// The headers that are looked at, as a `Vary` names them.
+    pub(super) fn vary(&self) -> Option<HeaderValue> {
+        let cookies = self.cookie.is_some() || self.signed_cookie.is_some();
+        let read = [(self.bearer, AUTHORIZATION), (cookies, COOKIE)].into_iter();
+        let read = read.chain([(self.reads_header, self.header.clone())]);
+        let names = read.filter(|(is_read, _)| *is_read).map(|(_, name)| name.to_string());
+        let names = names.collect::<Vec<_>>().join(", ");
+        if names.is_empty() { None } else { HeaderValue::try_from(names).ok() }
+    }
+
     /// Finds the token among the values that a request has for a header, in its path and query, and
     /// in what a layer further out has taken from there. Returns what is left of the path and query
     /// too, if the parameter stood there.
@@ -245,6 +255,19 @@ mod tests {
 
     fn found(headers: &[(&str, &str)]) -> String {
         find(headers, "/").0
+    }
+
+    #[test]
+    fn an_answer_varies_by_the_headers_that_are_read() {
+        let vary = |transport: Transport| transport.vary();
+        let all = Transport { cookie: Some("tks".to_owned()), ..Transport::default() };
+        assert_eq!(vary(all).unwrap(), "authorization, cookie, token-session");
+        let one = Transport { bearer: false, ..Transport::default() };
+        assert_eq!(vary(one).unwrap(), "token-session");
+        assert_eq!(
+            vary(Transport { bearer: false, reads_header: false, ..Transport::default() }),
+            None
+        );
     }
 
     #[test]

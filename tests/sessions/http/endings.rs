@@ -38,7 +38,7 @@ pub async fn an_answer_that_replaces_another_keeps_the_headers_of_layers_further
     assert_eq!(answer.status, 401);
     for (name, values) in [
         ("access-control-allow-origin", vec!["https://example.org"]),
-        ("vary", vec!["origin"]),
+        ("vary", vec!["origin", "authorization, token-session"]),
         ("set-cookie", vec!["a=1", "b=2"]),
         ("x-frame-options", vec!["DENY"]),
         ("content-security-policy", vec!["default-src 'none'"]),
@@ -53,4 +53,25 @@ pub async fn an_answer_that_replaces_another_keeps_the_headers_of_layers_further
     }
     assert_eq!(answer.headers("www-authenticate").len(), 1);
     assert!(answer.json()["detail"].as_str().unwrap().contains("log in again"));
+}
+
+pub async fn an_answer_that_depended_on_the_session_is_not_for_shared_caches(server: Server) {
+    let on = |layer: super::Layer| layer.cookie("tks");
+    let service = server.start_with(on).await;
+    let token = service.ask("POST /login", "").await.body;
+    let vary = "authorization, cookie, token-session";
+    for (line, token, cache, vary) in [
+        ("GET /read", &*token, vec!["private"], vec![vary]),
+        ("GET /maybe", "", vec!["private"], vec![vary]),
+        ("GET /read", "", vec!["no-store"], vec![vary]),
+        ("POST /add", &token, vec!["private"], vec![vary]),
+        ("GET /cached", &token, vec!["max-age=60"], vec!["accept", vary]),
+        ("POST /regenerate", &token, vec!["no-store"], vec![vary]),
+        ("POST /login", "", vec!["no-store"], vec![]),
+        ("GET /public", &token, vec![], vec![]),
+    ] {
+        let answer = service.ask(line, token).await;
+        assert_eq!(answer.headers("cache-control"), cache, "{line} {token}");
+        assert_eq!(answer.headers("vary"), vary, "{line} {token}");
+    }
 }

@@ -58,6 +58,25 @@ pub async fn huge_update(mut session: Session<Data>) -> Result<(), Rejection> {
     session.update(|data| data.push("x".repeat(1_000))).await
 }
 
+/// Asks for the session twice at once, and changes what it gets first.
+pub async fn two_holders(sessions: Sessions<Data>) -> Result<&'static str, Rejection> {
+    let change = async {
+        sessions.session().await?.push("first".to_owned());
+        Ok::<_, Rejection>(())
+    };
+    let look = async { sessions.session().await.map(drop) };
+    let (changed, looked) = tokio::join!(biased; change, look);
+    changed.and(looked).map(|()| "done")
+}
+
+/// A change that cannot be written, and another one.
+pub async fn update_twice(mut session: Session<Data>) -> &'static str {
+    let refused = session.update(|data| data.push("x".repeat(1_000))).await;
+    assert!(refused.is_err());
+    session.push("small".to_owned());
+    "done"
+}
+
 pub async fn number(session: Session<u32>) -> String {
     session.to_string()
 }

@@ -141,7 +141,8 @@ on_every_server! {
         an_inner_layer_reads_the_parameter_that_an_outer_one_took;
     endings:
         a_token_that_died_before_the_answer_is_not_sent,
-        an_answer_that_replaces_another_keeps_the_headers_of_layers_further_in;
+        an_answer_that_replaces_another_keeps_the_headers_of_layers_further_in,
+        an_answer_that_depended_on_the_session_is_not_for_shared_caches;
     logs: each_answer_of_500_or_503_has_one_event_with_the_reason_and_the_key;
     scenarios:
         an_expired_or_destroyed_token_is_401_invalid_token,

@@ -7,14 +7,14 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, VARY};
 use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::web::{Path, get, post, resource};
-use actix_web::{App, Error, HttpRequest, HttpResponse, HttpServer};
+use actix_web::{App, Error, FromRequest, HttpRequest, HttpResponse, HttpServer};
 use token_session::http::{OptionalSession, Session, SessionLayer};
 use token_session::{Token, TokenSession};
 
-use super::{Data, Server, Setup, handlers};
+use super::{Data, Server, Setup, handlers, logs};
 
 pub fn serve(setup: Setup) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -46,6 +46,9 @@ pub fn serve(setup: Setup) -> SocketAddr {
             .route("/huge", post().to(handlers::huge))
             .route("/huge-update", post().to(handlers::huge_update))
             .route("/number", get().to(handlers::number))
+            .service(resource("/cached").wrap(from_fn(cached)).route(get().to(handlers::read)))
+            .route("/two-holders", post().to(handlers::two_holders))
+            .route("/update-twice", post().to(handlers::update_twice))
             .route("/login", post().to(handlers::login))
             .route("/regenerate", post().to(handlers::regenerate))
             .route("/add-and-regenerate", post().to(handlers::add_and_regenerate))
@@ -116,6 +119,16 @@ async fn decorate(
     Ok(response)
 }
 
+async fn cached(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let mut response = next.call(request).await?;
+    response.headers_mut().append(CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
+    response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
+    Ok(response)
+}
+
 /// As [`decorate`], of an answer that actix-web makes of an error later on.
 async fn refuse_decorated(
     request: ServiceRequest,
@@ -180,7 +193,7 @@ async fn a_commit_that_fails_keeps_the_headers_of_an_error_further_in() {
     let answer = service.ask("POST /decorated-error", issued.token.reveal()).await;
     assert_eq!(answer.status, 401);
     assert_eq!(answer.headers("set-cookie"), ["a=1", "b=2"]);
-    assert_eq!(answer.headers("vary"), ["origin"]);
+    assert_eq!(answer.headers("vary"), ["origin", "authorization, token-session"]);
     assert_eq!(answer.headers("etag").len() + answer.headers("location").len(), 0);
     assert_eq!(answer.headers("content-type"), ["application/problem+json"]);
 }
@@ -193,4 +206,17 @@ async fn an_option_of_a_session_hides_that_the_store_is_down() {
     service.store.set_down(true);
     assert_eq!(service.ask("GET /option", issued.token.reveal()).await.body, "none");
     assert_eq!(service.ask("GET /maybe", issued.token.reveal()).await.status, 503);
+}
+
+struct DataOfNoLayer;
+
+#[tokio::test]
+async fn a_missing_layer_is_one_event_with_the_type_of_the_data() {
+    logs::capture();
+    let request = actix_web::test::TestRequest::get().to_http_request();
+    assert!(Session::<DataOfNoLayer>::extract(&request).await.is_err());
+    assert!(OptionalSession::<DataOfNoLayer>::extract(&request).await.is_err());
+    let events = logs::lines_with("on_actix::DataOfNoLayer");
+    assert_eq!(events.len(), 2, "{events:?}");
+    assert!(events[0].contains("lacks the SessionLayer"), "{events:?}");
 }

@@ -10,10 +10,10 @@ use axum::middleware::{Next, from_fn, map_response};
 use axum::response::Response;
 use axum::routing::{get, post};
 use token_session::TokenSession;
-use token_session::http::{Session, SessionLayer};
+use token_session::http::{Session, SessionLayer, Sessions};
 use tower::{Layer, ServiceExt};
 
-use super::{Data, Setup, handlers};
+use super::{Data, Setup, handlers, logs};
 use crate::client;
 
 pub async fn serve(setup: Setup) -> SocketAddr {
@@ -32,6 +32,17 @@ pub async fn serve(setup: Setup) -> SocketAddr {
         .route("/huge", post(handlers::huge))
         .route("/huge-update", post(handlers::huge_update))
         .route("/number", get(handlers::number))
+        .route(
+            "/cached",
+            get(async |session| {
+                (
+                    [("cache-control", "max-age=60"), ("vary", "accept")],
+                    handlers::read(session).await,
+                )
+            }),
+        )
+        .route("/two-holders", post(handlers::two_holders))
+        .route("/update-twice", post(handlers::update_twice))
         .route("/login", post(handlers::login))
         .route("/regenerate", post(handlers::regenerate))
         .route("/add-and-regenerate", post(handlers::add_and_regenerate))
@@ -102,5 +113,23 @@ async fn wherever_the_layer_is_no_uri_holds_the_token() {
         let answer = app.oneshot(Request::get(uri).body(Body::empty()).unwrap()).await.unwrap();
         let seen = axum::body::to_bytes(answer.into_body(), 1_000).await.unwrap();
         assert_eq!(seen, "/uri?a\n/nested/uri?a\n\na session\n", "app {placed}");
+    }
+}
+
+struct DataOfNoLayer;
+
+#[tokio::test]
+async fn a_missing_layer_is_one_event_with_the_type_of_the_data() {
+    logs::capture();
+    let one = get(async |_: Session<DataOfNoLayer>| ());
+    let all = get(async |_: Sessions<DataOfNoLayer>| ());
+    let maybe = get(async |_: Option<Session<DataOfNoLayer>>| ());
+    let app = Router::new().route("/one", one).route("/all", all).route("/maybe", maybe);
+    for (asked, path) in ["/one", "/all", "/maybe"].into_iter().enumerate() {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        assert_eq!(app.clone().oneshot(request).await.unwrap().status(), 500);
+        let events = logs::lines_with("on_axum::DataOfNoLayer");
+        assert_eq!(events.len(), asked + 1, "{events:?}");
+        assert!(events[asked].contains("lacks the SessionLayer"), "{events:?}");
     }
 }

@@ -159,6 +159,14 @@ fn cases() -> Vec<Case> {
             .bearer()
             .status(500)
             .calls(1),
+        case("of two who ask at once none loses the other's change", "POST /two-holders")
+            .bearer()
+            .calls(3)
+            .data(vec!["first", "first"]),
+        case("a change that an update refused is not written by a later one", "POST /update-twice")
+            .bearer()
+            .calls(2)
+            .data(vec!["first", "small"]),
         case("a request that ends after the logout revives nothing", "POST /logout-during-add")
             .bearer()
             .challenge(401, INVALID_TOKEN)
