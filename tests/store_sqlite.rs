@@ -7,10 +7,13 @@ use token_session::store::conformance::Harness;
 
 #[path = "store_sqlite/clock.rs"]
 mod clock;
+#[path = "store_sqlite/damaged.rs"]
+mod damaged;
 #[path = "store_sqlite/faults.rs"]
 mod faults;
 #[path = "store_sqlite/folder.rs"]
 mod folder;
+mod hanging_up;
 #[path = "store_sqlite/tables.rs"]
 mod tables;
 #[path = "store_sqlite/writing.rs"]

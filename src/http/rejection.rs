@@ -98,10 +98,12 @@ impl Rejection {
     /// There is no layer for this type of data.
     #[cfg(any(feature = "actix", feature = "axum"))]
     pub(super) fn no_layer<T>() -> Self {
-        let rejection = Self::NoLayer;
+        let data = std::any::type_name::<T>();
         #[cfg(feature = "tracing")]
-        tracing::error!(data = std::any::type_name::<T>(), "{rejection}");
-        rejection
+        tracing::error!(data, "{}", Self::NoLayer);
+        #[cfg(not(feature = "tracing"))]
+        let _ = data;
+        Self::NoLayer
     }
 
     /// The status of the response.
@@ -165,11 +167,7 @@ fn log_internal(_: &Error, _: Option<&Key>) {}
 
 #[cfg(feature = "tracing")]
 fn log_internal(error: &Error, key: Option<&Key>) {
-    let key = match error {
-        Error::Decode { key, .. } => Some(key),
-        _ => key,
-    };
-    let key = key.map(tracing::field::display);
+    let key = error.key().or(key).map(tracing::field::display);
     tracing::error!(key, error = %Reason(error), "a request was refused with status 500");
 }
 

@@ -313,10 +313,10 @@ impl Postgres {
         limit: OwnerLimit,
     ) -> Result<Option<Inserted>, Failure> {
         let mut transaction = call
-            .begin(format!(
+            .begin(AssertSqlSafe(format!(
                 "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({})",
                 owner_lock(owner)
-            ))
+            )))
             .await?;
         let query = insertion(&self.sql.insert_limited, key, record)
             .bind(i64::from(limit.max().get()))
@@ -517,7 +517,7 @@ impl Store for Postgres {
         let rows = call
             .rows(|| query(&self.sql.owned).bind(owner.as_str()).bind(row_limit(limit)))
             .await?;
-        list(&rows)
+        list(&rows, &self.listeners)
     }
 
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
@@ -531,7 +531,7 @@ impl Store for Postgres {
         let limit = limit.max(1);
         let mut call = self.client.call();
         let rows = call.rows(|| query(&self.sql.scan).bind(after).bind(row_limit(limit))).await?;
-        page(&rows, limit)
+        page(&rows, limit, &self.listeners)
     }
 
     async fn count(&self) -> Result<u64> {
