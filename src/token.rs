@@ -120,6 +120,11 @@ pub enum TokenError {
     /// A character outside the `b64token` set.
     #[error("the token has a character other than A-Z a-z 0-9 - . _ ~ + / and a trailing =")]
     Charset,
+    /// A token generator made a token without the configured prefix, which would be unknown here.
+    #[error(
+        "the generated token does not begin with the configured prefix; put the prefix before it"
+    )]
+    NoPrefix,
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes for a new token")]
     NoRandomness(#[source] getrandom::Error),

@@ -267,7 +267,7 @@ async fn the_cookie_of_express_is_the_cookie_of_both_services() {
     let signed = SignedCookie::new("connect.sid", "another secret").unwrap();
     let signed = signed.older_secret("the newest secret").unwrap();
     let sessions = place.sessions::<Value>(Shape::express()).await;
-    let layer = SessionLayer::new(sessions.clone()).signed_cookie(signed);
+    let layer = SessionLayer::builder(sessions.clone()).signed_cookie(signed).build().unwrap();
     let service = tower::ServiceBuilder::new().layer(layer).service_fn(who);
     let ask = async |cookie: &str| {
         let request = Request::builder().header("cookie", cookie).body(String::new()).unwrap();

@@ -136,7 +136,7 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
             lifetime,
             owner: new.owner.as_ref(),
             label: new.label.as_ref(),
-            authenticated: new.authenticated,
+            authenticated: new.is_authenticated(),
             limit: new.owner.as_ref().and(inner.options.owner_limit),
         };
         let home = new.owner.as_ref().map(|owner| owner.partition(inner.partitions));
@@ -411,8 +411,7 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
 
     /// The key of a token, if it can be one of ours.
     pub(crate) fn key(&self, token: &Token) -> Option<Key> {
-        let ours = token.reveal().starts_with(&self.inner.options.prefix);
-        ours.then(|| self.inner.key(token))
+        self.inner.options.is_ours(token).then(|| self.inner.key(token))
     }
 
     #[cfg(feature = "http")]
@@ -436,13 +435,9 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
 
     fn draw(&self, origin: Origin<'_>, partition: Option<u16>) -> Result<(Token, Key)> {
         let inner = &*self.inner;
-        draw(
-            inner.partitions,
-            partition,
-            |token| inner.key(token),
-            || inner.generator.generate(origin),
-        )?
-        .ok_or(Error::NotRandom { attempts: 64 * u32::from(inner.partitions) })
+        let generate = || inner.options.checked(inner.generator.generate(origin)?);
+        draw(inner.partitions, partition, |token| inner.key(token), generate)?
+            .ok_or(Error::NotRandom { attempts: 64 * u32::from(inner.partitions) })
     }
 
     fn encode(&self, data: &T) -> Result<Bytes> {

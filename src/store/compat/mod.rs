@@ -12,7 +12,7 @@
 //!
 //! [`Shape`] says who writes the sessions there: the Node module `token-session`, or express-session. A
 //! browser's signed cookie is read by
-//! [`SessionLayer::signed_cookie`](crate::http::SessionLayer::signed_cookie). When the last Node service
+//! [`SessionLayerBuilder::signed_cookie`](crate::http::SessionLayerBuilder::signed_cookie). When the last Node service
 //! is gone, [`Successor`] moves the sessions to a store of this crate's own while the service runs.
 //!
 //! # What is lost against this crate's own stores?
