@@ -27,6 +27,9 @@ pub const PLAIN: &str = "?ssl-mode=disabled";
 /// Makes a connection one to a server that does not write.
 pub const READ_ONLY: &str = "SET SESSION TRANSACTION READ ONLY";
 
+/// `COM_RESET_CONNECTION`, as a proxy sends it between its clients.
+pub const RESET: &[u8] = &[1, 0, 0, 0, 0x1f];
+
 /// The shared server's URL for another account.
 pub fn url_of(account: &str) -> String {
     let (_, place) = shared_url().split_once('@').unwrap();

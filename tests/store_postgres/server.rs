@@ -27,6 +27,9 @@ pub const PLAIN: &str = "?sslmode=disable";
 /// Makes a connection one to a server that does not write.
 pub const READ_ONLY: &str = "SET default_transaction_read_only = on";
 
+/// `DEALLOCATE ALL` in a message, as a pooler sends it between its clients.
+pub const RESET: &[u8] = b"Q\0\0\0\x13DEALLOCATE ALL\0";
+
 /// Creates a role that may log in, and nothing else. Its URL.
 pub async fn login(admin: &Pool, role: &str) -> String {
     run(admin, format!("CREATE ROLE {role} LOGIN PASSWORD '{role}'")).await;
