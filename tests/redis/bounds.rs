@@ -1,5 +1,6 @@
 //! Bounded work: what a call asks of the server at once, whatever the store holds.
 
+use std::slice;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -136,7 +137,7 @@ async fn a_limit_holds_for_a_large_owner_and_counts_no_expired_session() {
     assert_eq!(store.owned(&anna, usize::MAX).await.unwrap().len(), 2_500);
 
     let oldest = store.owned(&anna, usize::MAX).await.unwrap().pop().unwrap().0;
-    assert_eq!(insert(evict(2_500.try_into().unwrap())).await, done(&[oldest.clone()]));
+    assert_eq!(insert(evict(2_500.try_into().unwrap())).await, done(slice::from_ref(&oldest)));
     // Of the youngest, so that no look at the oldest alone finds them.
     let gone = keys.iter().rev().filter(|key| **key != oldest).take(2);
     for key in gone {
