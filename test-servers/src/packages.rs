@@ -49,6 +49,7 @@ pub const CHROMIUM: Packages =
 /// Runs a program with another clock.
 pub const FAKETIME: Packages = Packages { names: &["faketime"], programs: &["faketime"] };
 
+/// What `cargo xtask test` needs.
 const ALL: &[&Packages] =
     &[&UTIL_LINUX, &REDIS, &OPENSSL, &POSTGRESQL, &MARIADB, &PYTHON, &NODE, &CHROMIUM, &FAKETIME];
 
@@ -69,7 +70,7 @@ impl Packages {
     }
 }
 
-/// Installs whatever the tests need and this machine lacks, in one run of `apt-get`.
+/// Installs whatever `cargo xtask test` needs and this machine lacks, in one run of `apt-get`.
 pub fn install_all() -> Result<()> {
     install_missing(ALL)
 }
