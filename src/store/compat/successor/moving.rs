@@ -79,6 +79,11 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
             (key, moved)
         });
         let mut done = Moved { next: page.next, ..Moved::default() };
+        for error in page.damaged {
+            if let Some(key) = error.key().cloned() {
+                done.failed.push((key, no_session().with_source(error)));
+            }
+        }
         for (key, moved) in join_all(moves).await {
             match moved {
                 Ok(true) => done.moved += 1,
@@ -222,12 +227,15 @@ impl Note {
     }
 }
 
+fn no_session() -> StoreError {
+    refused(
+        "it is no session as the Node service of this shape writes one, and stays; is the shape right?",
+    )
+}
+
 fn check(key: &Key, record: &Record) -> Result<()> {
     if serde_json::from_slice::<serde::de::IgnoredAny>(&record.data).is_err() {
-        return Err(refused(
-            "it is no session as the Node service of this shape writes one, and stays; is the shape \
-             right?",
-        ));
+        return Err(no_session());
     }
     match key.plain_id() {
         // Node makes such ids of a session without one.
