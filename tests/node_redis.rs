@@ -305,6 +305,29 @@ async fn the_cookie_of_express_is_the_cookie_of_both_services() {
     assert_eq!(answer["found"]["seen"], true);
 }
 
+#[tokio::test]
+async fn a_token_that_anybody_could_guess_is_a_stranger_in_whatever_it_comes() {
+    let place = Prefix::new("connect-redis@8").await;
+    let cookie = SignedCookie::new("connect.sid", "the newest secret").unwrap();
+    let sessions = place.sessions::<Value>(Shape::express()).await;
+    let layer = SessionLayer::new(sessions).signed_cookie(cookie.clone());
+    let service = tower::ServiceBuilder::new().layer(layer).service_fn(who);
+    for id in ["undefined", "null", "NaN", "false", "0"] {
+        place.put(id, r#"{"cookie":{"originalMaxAge":null},"user":"anna"}"#).await;
+        let signed = cookie.set(&token(id), "").unwrap();
+        let headers = [
+            ("authorization", format!("Bearer {id}")),
+            ("token-session", id.to_owned()),
+            ("cookie", signed.to_str().unwrap().to_owned()),
+        ];
+        for (name, value) in headers {
+            let request = Request::builder().header(name, value).body(String::new()).unwrap();
+            let response = service.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.into_body(), "nobody", "{name}: {id}");
+        }
+    }
+}
+
 /// A login changes the session before it gets its new token, and after.
 #[tokio::test]
 async fn what_a_handler_changes_around_a_new_token_is_written() {

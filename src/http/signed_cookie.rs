@@ -34,7 +34,8 @@ const SIGNATURE: usize = 43;
 /// signature is HMAC-SHA-256 in base64. For a client that still carries one from a Node service.
 ///
 /// [`SessionLayer::signed_cookie`](super::SessionLayer::signed_cookie) reads it. A cookie that none
-/// of the secrets has signed counts as none, as it does for Express. A browser that has two of the
+/// of the secrets has signed counts as none, as it does for Express. A token in it that anybody could
+/// guess, such as `undefined`, is unknown, signed or not. A browser that has two of the
 /// name, of different paths or domains, sends the more specific one first (RFC 6265, section 5.4): the
 /// first that is signed counts.
 ///

@@ -26,7 +26,7 @@ use crate::store::{
     Condition, Inserted, Memory, NewRecord, Removed, Renamed, Renewal, Replaced, Store, Touch,
     Write,
 };
-use crate::token::{Key, Token};
+use crate::token::{Key, Token, TokenError, is_guessable};
 
 pub use self::admin::SessionPage;
 pub use self::answer::{Issued, Loaded};
@@ -411,8 +411,11 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
 
     /// The key of a token, if it can be one of ours.
     pub(crate) fn key(&self, token: &Token) -> Option<Key> {
-        let ours = token.reveal().starts_with(&self.inner.options.prefix);
-        ours.then(|| self.inner.key(token))
+        let inner = &*self.inner;
+        // Where another program makes ids too, it may have left a session under one that it did not draw.
+        let is_drawn = !(inner.plain_ids && is_guessable(token.reveal()));
+        let ours = is_drawn && token.reveal().starts_with(&inner.options.prefix);
+        ours.then(|| inner.key(token))
     }
 
     #[cfg(feature = "http")]
@@ -440,7 +443,12 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
             inner.partitions,
             partition,
             |token| inner.key(token),
-            || inner.generator.generate(origin),
+            || match inner.generator.generate(origin)? {
+                token if inner.plain_ids && is_guessable(token.reveal()) => {
+                    Err(TokenError::Guessable)
+                }
+                token => Ok(token),
+            },
         )?
         .ok_or(Error::NotRandom { attempts: 64 * u32::from(inner.partitions) })
     }

@@ -214,6 +214,36 @@ pub async fn a_damaged_record_can_be_ended(place: &impl Place) {
     assert_eq!(place.text("damaged-zcM2Gl1Bi74mNZtj").await, None);
 }
 
+pub async fn a_token_that_anybody_could_guess_opens_no_session(place: &impl Place) {
+    let sessions = place.sessions::<Value>(Shape::token_session()).await;
+    let ids = ["undefined", "null", "NaN", "0"];
+    for id in ids {
+        // As `token-session` leaves it where a client sends no token that it can read.
+        place.put(id, r#"{"cookie":{"maxAge":0},"data":{"user":"anna"}}"#).await;
+        assert!(sessions.get_untouched(&token(id)).await.unwrap().is_none(), "{id}");
+        assert!(sessions.take(&token(id)).await.unwrap().is_none(), "{id}");
+        assert!(sessions.set(&token(id), &json!(1)).await.is_err(), "{id}");
+        assert!(sessions.regenerate(&token(id)).await.is_err(), "{id}");
+        assert!(!sessions.destroy(&token(id)).await.unwrap(), "{id}");
+        assert!(place.text(id).await.unwrap().contains("anna"), "{id}");
+    }
+    // An operator can end what a listing shows.
+    let (mut ended, mut after) = (HashSet::new(), None);
+    loop {
+        let page = sessions.all(after.as_ref(), 10).await.unwrap();
+        for session in page.sessions {
+            let key = session.unwrap().key;
+            sessions.destroy_key(&key).await.unwrap();
+            ended.insert(key);
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!((ended.len(), sessions.count().await.unwrap()), (ids.len(), 0));
+}
+
 /// A client that hangs up takes the handler's future with it, wherever that is.
 pub async fn a_request_that_is_dropped_ends_no_session(place: &impl Place) {
     const SESSIONS: u64 = 40;

@@ -34,6 +34,9 @@ use self::moving::can_be_presented;
 ///    bar. It may be interrupted and begun again, and run while the service does.
 /// 5. When the old store is empty, deploy the new one alone.
 ///
+/// A session whose id [anybody could guess](super#which-ids-are-tokens) stays in the old store, and no
+/// token opens it.
+///
 /// The manager keeps its default [`KeyScheme`](crate::KeyScheme), SHA-256, has the codec
 /// [`Json`](crate::Json), and no [`prefix`](crate::Builder::prefix), which the old tokens would lack.
 ///
