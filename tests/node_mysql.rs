@@ -175,15 +175,15 @@ async fn an_id_is_compared_by_its_bytes() {
     let table = Table::new().await;
     // As an older table may have been made: it takes no notice of case either.
     table.run("ALTER TABLE {table} MODIFY {id} varchar(128) COLLATE utf8mb4_general_ci").await;
-    table.put("AbC", r#"{"cookie":{"maxAge":0},"data":1}"#).await;
+    table.put("AbC-zcM2Gl1Bi74mNZtj", r#"{"cookie":{"maxAge":0},"data":1}"#).await;
     let sessions = table.sessions::<Value>(Shape::token_session()).await;
-    assert!(sessions.get(&token("AbC")).await.unwrap().is_some());
-    for other in ["abc", "AbC="] {
+    assert!(sessions.get(&token("AbC-zcM2Gl1Bi74mNZtj")).await.unwrap().is_some());
+    for other in ["abc-zcm2gl1bi74mnztj", "AbC-zcM2Gl1Bi74mNZtj="] {
         assert!(sessions.get(&token(other)).await.unwrap().is_none());
         assert!(!sessions.destroy(&token(other)).await.unwrap());
     }
-    table.put("AbC ", r#"{"cookie":{"maxAge":0},"data":2}"#).await;
-    assert!(sessions.get(&token("AbC")).await.unwrap().is_none());
+    table.put("AbC-zcM2Gl1Bi74mNZtj ", r#"{"cookie":{"maxAge":0},"data":2}"#).await;
+    assert!(sessions.get(&token("AbC-zcM2Gl1Bi74mNZtj")).await.unwrap().is_none());
 }
 
 /// As MySQL's type JSON does; MariaDB's is a text.
@@ -229,10 +229,10 @@ async fn a_table_that_is_not_there_is_no_matter_of_a_migration() {
 #[tokio::test]
 async fn a_row_without_data_is_no_session() {
     let table = Table::new().await;
-    table.put("empty", "{}").await;
+    table.put("empty-zcM2Gl1Bi74mNZtj", "{}").await;
     table.run("UPDATE {table} SET {data} = NULL").await;
     let sessions = table.sessions::<Value>(Shape::token_session()).await;
-    assert!(sessions.get(&token("empty")).await.unwrap().is_none());
+    assert!(sessions.get(&token("empty-zcM2Gl1Bi74mNZtj")).await.unwrap().is_none());
     assert_eq!(sessions.all(None, 10).await.unwrap().sessions.len(), 0);
 }
 
@@ -320,16 +320,51 @@ async fn what_stands_in_other_columns_stays() {
 async fn an_expired_row_does_not_exist_and_is_swept() {
     let table = Table::new().await;
     let sessions = table.sessions::<Value>(Shape::token_session()).await;
-    for id in ["old", "older", "live"] {
+    for id in ["old-zcM2Gl1Bi74mNZtj", "older-zcM2Gl1Bi74mNZtj", "live-zcM2Gl1Bi74mNZtj"] {
         table.put(id, r#"{"cookie":{"maxAge":0},"data":1}"#).await;
     }
-    table.run("UPDATE {table} SET {expires} = UNIX_TIMESTAMP() - 5 WHERE {id} <> 'live'").await;
-    assert!(sessions.get(&token("old")).await.unwrap().is_none());
+    table.run("UPDATE {table} SET {expires} = UNIX_TIMESTAMP() - 5 WHERE {id} <> 'live-zcM2Gl1Bi74mNZtj'").await;
+    assert!(sessions.get(&token("old-zcM2Gl1Bi74mNZtj")).await.unwrap().is_none());
     assert_eq!(sessions.count().await.unwrap(), 1);
     assert_eq!(table.peer.call_of("store", "length", json!([])).await, 1);
     assert_eq!(sessions.store().sweep(1).await.unwrap(), 1);
     assert_eq!(sessions.store().sweep(10).await.unwrap(), 1);
-    assert!(sessions.get(&token("live")).await.unwrap().is_some());
+    assert!(sessions.get(&token("live-zcM2Gl1Bi74mNZtj")).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_column_of_dates_is_refused_by_every_operation() {
+    for kind in ["datetime", "timestamp", "date"] {
+        let table = Table::new().await;
+        table.run(&format!("ALTER TABLE {{table}} MODIFY {{expires}} {kind} NOT NULL")).await;
+        let insert = "INSERT INTO {table} ({id}, {expires}, {data})
+                      VALUES ('live-zcM2Gl1Bi74mNZtj', NOW() + INTERVAL 1 DAY, '{}')";
+        table.run(insert).await;
+        let store = table.store(Shape::token_session()).await;
+        let sessions = TokenSession::<Value>::builder().store(store.clone()).build().unwrap();
+        for refusal in [
+            sessions.get(&token("live-zcM2Gl1Bi74mNZtj")).await.map(drop).unwrap_err().to_string(),
+            sessions.create(&json!(1)).await.map(drop).unwrap_err().to_string(),
+            sessions.count().await.map(drop).unwrap_err().to_string(),
+            sessions.all(None, 10).await.map(drop).unwrap_err().to_string(),
+            store.sweep(10).await.map(drop).unwrap_err().to_string(),
+        ] {
+            assert!(refusal.contains("Unix seconds"), "{kind}: {refusal}");
+        }
+        assert!(table.text("live-zcM2Gl1Bi74mNZtj").await.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_column_of_large_numbers_works_too() {
+    let table = Table::new().await;
+    table.run("ALTER TABLE {table} MODIFY {expires} bigint NOT NULL").await;
+    let sessions = table.sessions::<Value>(Shape::token_session()).await;
+    let id = table.peer.begin(&json!({"a": 1}), None).await;
+    assert_eq!(sessions.get(&token(&id)).await.unwrap().unwrap().data, json!({"a": 1}));
+    let issued = sessions.create(&json!(2)).await.unwrap();
+    assert_eq!(table.peer.get(issued.token.reveal()).await["data"], json!(2));
+    assert_eq!(sessions.store().sweep(10).await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -350,11 +385,13 @@ async fn a_token_that_is_too_long_for_the_column_is_refused() {
     let store = table.store(Shape::token_session()).await;
     let sessions = token_session::TokenSession::<Value>::builder()
         .store(store)
-        .generator(|_: token_session::Origin<'_>| token_session::Token::parse(&"a".repeat(129)))
+        .generator(|_: token_session::Origin<'_>| {
+            token_session::Token::parse(&"abcdefghi".repeat(15))
+        })
         .build()
         .unwrap();
     let error = sessions.create(&json!(1)).await.unwrap_err();
-    assert!(error.to_string().contains("129 bytes"), "{error}");
+    assert!(error.to_string().contains("135 bytes"), "{error}");
 }
 
 #[tokio::test]

@@ -34,9 +34,10 @@ const SIGNATURE: usize = 43;
 /// signature is HMAC-SHA-256 in base64. For a client that still carries one from a Node service.
 ///
 /// [`SessionLayerBuilder::signed_cookie`](super::SessionLayerBuilder::signed_cookie) reads it. A cookie
-/// that none of the secrets has signed counts as none, as it does for Express. A browser may have
-/// several of one name, for different paths or domains: of those that are signed, the first with a
-/// live session counts.
+/// that none of the secrets has signed counts as none, as it does for Express. A token in it that
+/// anybody could guess, such as `undefined`, is unknown, signed or not. A browser may have several of
+/// one name, for different paths or domains: of those that are signed, the first with a live session
+/// counts.
 ///
 /// It is set by nobody but your handler. So after [`Session::regenerate`](super::Session::regenerate)
 /// or [`reauthenticate`](super::Session::reauthenticate) the browser holds a token that is dead, and

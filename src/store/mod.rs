@@ -220,7 +220,8 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Whether the store's format keeps the token itself, rather than its digest. The manager then
-    /// hands it keys that hold the token, and a [`KeyScheme`](crate::KeyScheme) has no effect. Only
+    /// hands it keys that hold the token, and a [`KeyScheme`](crate::KeyScheme) has no effect. It takes no
+    /// token that [anybody could guess](crate::TokenError::Guessable). Only
     /// the stores of this crate that share another program's sessions do; nobody else gets at the
     /// token in a key.
     fn keeps_plain_ids(&self) -> bool {

@@ -63,6 +63,16 @@ static DISCARD: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
+/// As [`DISCARD`]. A Redis that has reached its `maxmemory` refuses the first command, so the script ends
+/// there: it would take the removal, and not the record's new place after it.
+static WITHDRAW: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+         redis.call('SET', KEYS[1], ARGV[1], 'KEEPTTL')
+         return redis.call('DEL', KEYS[1])",
+    )
+});
+
 /// Shares the sessions that connect-redis 3 to 10 keeps in Redis: under `sess:<id>`, or another
 /// prefix, as JSON with a time to live. What is lost against [`Redis`](crate::store::Redis)
 /// stands in the [module's docs](super).
@@ -231,6 +241,7 @@ impl Backend for ConnectRedis {
     const TTL: Duration = Duration::from_secs(86_400);
 
     type Old = Bytes;
+    type New = String;
 
     fn format(&self) -> &Format {
         &self.format
@@ -241,10 +252,18 @@ impl Backend for ConnectRedis {
         Ok(found.map(|stored| (stored.clone(), stored.text)))
     }
 
+    fn record(&self, text: &str, _: Option<&Bytes>) -> Result<String> {
+        Ok(text.to_owned())
+    }
+
+    fn again(old: &Bytes) -> String {
+        String::from_utf8_lossy(old).into_owned()
+    }
+
     async fn add(
         &self,
         id: &str,
-        text: &str,
+        text: &String,
         life: Option<Duration>,
         _: Option<&Bytes>,
     ) -> Result<Option<String>> {
@@ -273,6 +292,10 @@ impl Backend for ConnectRedis {
 
     async fn discard(&self, id: &str, old: &Bytes) -> Result<bool> {
         self.run_if(&DISCARD, id, &[old]).await
+    }
+
+    async fn withdraw(&self, id: &str, old: &Bytes) -> Result<bool> {
+        self.run_if(&WITHDRAW, id, &[old]).await
     }
 
     async fn clock(&self, id: &str) -> Result<Timestamp> {
