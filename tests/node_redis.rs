@@ -310,7 +310,7 @@ async fn a_token_that_anybody_could_guess_is_a_stranger_in_whatever_it_comes() {
     let place = Prefix::new("connect-redis@8").await;
     let cookie = SignedCookie::new("connect.sid", "the newest secret").unwrap();
     let sessions = place.sessions::<Value>(Shape::express()).await;
-    let layer = SessionLayer::new(sessions).signed_cookie(cookie.clone());
+    let layer = SessionLayer::builder(sessions).signed_cookie(cookie.clone()).build().unwrap();
     let service = tower::ServiceBuilder::new().layer(layer).service_fn(who);
     for id in ["undefined", "null", "NaN", "false", "0"] {
         place.put(id, r#"{"cookie":{"originalMaxAge":null},"user":"anna"}"#).await;
