@@ -15,6 +15,8 @@ mod faults;
 mod isolation;
 #[path = "store_postgres/least_privilege.rs"]
 mod least_privilege;
+#[path = "sql/owners.rs"]
+mod many_owned;
 #[path = "store_postgres/protocol.rs"]
 mod protocol;
 #[path = "sql/proxy.rs"]

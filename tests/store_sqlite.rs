@@ -13,6 +13,8 @@ mod damaged;
 mod faults;
 #[path = "store_sqlite/folder.rs"]
 mod folder;
+#[path = "store_sqlite/owners.rs"]
+mod many_owned;
 #[path = "store_sqlite/tables.rs"]
 mod tables;
 #[path = "store_sqlite/writing.rs"]
