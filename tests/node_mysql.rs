@@ -418,3 +418,54 @@ async fn what_a_column_is_too_small_for_is_refused_whatever_the_server_would_do(
     assert_eq!(*sessions.get(&issued.token).await.unwrap().unwrap(), "short");
     assert!(sessions.create(&long).await.is_err());
 }
+
+/// A table as the package makes it, of 3,000 rows, each third of which is live: the store, the pool,
+/// the table.
+async fn half_expired() -> (ExpressMysql, MySqlPool, String) {
+    let (name, pool) = (fresh_name(), MySqlPool::connect(test_servers::mysql_url()).await.unwrap());
+    let make = format!(
+        "CREATE TABLE {name} (
+             session_id VARCHAR(128) COLLATE utf8mb4_bin NOT NULL, expires INT UNSIGNED NOT NULL,
+             data MEDIUMTEXT COLLATE utf8mb4_bin, PRIMARY KEY (session_id)
+         ) ENGINE = InnoDB;
+         SET max_recursive_iterations = 10000;
+         INSERT INTO {name}
+         WITH RECURSIVE numbers AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM numbers WHERE n < 3000)
+         SELECT LPAD(n, 6, '0'), IF(n MOD 3 = 0, UNIX_TIMESTAMP() + 3600, n), '{{}}' FROM numbers"
+    );
+    sqlx::raw_sql(AssertSqlSafe(make)).execute(&pool).await.unwrap();
+    let store = ExpressMysql::new(pool.clone(), Shape::express()).table(None, &name).unwrap();
+    (store.timeout(Duration::from_secs(60)), pool, name)
+}
+
+#[tokio::test]
+async fn a_sweep_waits_for_no_live_row_that_somebody_holds() {
+    let (store, pool, table) = half_expired().await;
+    let mut holder = pool.begin().await.unwrap();
+    let hold = format!("SELECT data FROM {table} WHERE session_id = '000003' FOR UPDATE");
+    sqlx::query(AssertSqlSafe(hold)).fetch_all(&mut *holder).await.unwrap();
+    assert_eq!(store.sweep(1_500).await.unwrap(), 1_500);
+    assert_eq!(store.sweep(1_500).await.unwrap(), 500);
+    assert_eq!(store.sweep(1_500).await.unwrap(), 0);
+    assert_eq!(store.count().await.unwrap(), 1_000);
+}
+
+#[tokio::test]
+async fn a_sweep_goes_on_where_the_last_one_ended_and_begins_again() {
+    let (store, pool, table) = half_expired().await;
+    for _ in 0..4 {
+        assert_eq!(store.sweep(250).await.unwrap(), 250);
+    }
+    // Behind it by now.
+    let end = format!("UPDATE {table} SET expires = 1 WHERE session_id IN ('000003', '000006')");
+    sqlx::query(AssertSqlSafe(end)).execute(&pool).await.unwrap();
+    assert_eq!(store.sweep(2_000).await.unwrap(), 1_002);
+}
+
+#[tokio::test]
+async fn a_clear_goes_on_past_its_first_batch() {
+    let (store, pool, table) = half_expired().await;
+    store.clear().await.unwrap();
+    let count = sqlx::query(AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}")));
+    assert_eq!(count.fetch_one(&pool).await.unwrap().get::<i64, _>(0), 0);
+}

@@ -285,3 +285,28 @@ async fn what_the_server_says_of_a_row_is_not_handed_on() {
     assert!(!shown.contains("nobody-may-see"), "{shown}");
     assert!(shown.contains("23514"), "{shown}");
 }
+
+#[tokio::test]
+async fn a_sweep_and_a_clear_go_on_past_their_first_batch_and_pass_over_held_rows() {
+    let (table, url) = (node::fresh_name(), test_servers::postgres_url());
+    let pool = sqlx::PgPool::connect(url).await.unwrap();
+    let make = format!(
+        "CREATE TABLE {table} (sid varchar PRIMARY KEY, sess json NOT NULL, expire timestamp(6) NOT NULL);
+         INSERT INTO {table}
+         SELECT n, '{{}}', CASE WHEN n <= 2500 THEN '2000-01-01' ELSE '2100-01-01' END::timestamp
+         FROM generate_series(1, 4000) AS n"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(make)).execute(&pool).await.unwrap();
+    let store = ConnectPgSimple::new(pool.clone(), Shape::express(), "UTC");
+    let store = store.table(None, &table).unwrap();
+    let mut holder = pool.begin().await.unwrap();
+    let hold = format!("SELECT sid FROM {table} WHERE sid = '7' FOR UPDATE");
+    sqlx::query(sqlx::AssertSqlSafe(hold)).fetch_all(&mut *holder).await.unwrap();
+    assert_eq!(store.sweep(2_200).await.unwrap(), 2_200);
+    assert_eq!(store.sweep(2_200).await.unwrap(), 299);
+    holder.rollback().await.unwrap();
+    store.clear().await.unwrap();
+    let rows = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}")));
+    let rows: i64 = rows.fetch_one(&pool).await.unwrap();
+    assert_eq!(rows, 0);
+}

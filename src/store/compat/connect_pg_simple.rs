@@ -14,7 +14,7 @@ use super::session::{Format, Life, Stored};
 use super::shape::Shape;
 use crate::record::{Meta, Owner, Record, Timestamp};
 use crate::store::postgres::PostgresBuilder;
-use crate::store::sql::{Call, Client, Quotes, fill, quoted, store_error};
+use crate::store::sql::{Call, Client, Quotes, fill, quoted, row_limit, store_error};
 use crate::store::{
     Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
     StoreError, Touch, Write,
@@ -74,12 +74,23 @@ const PAGE: &str = "SELECT {record}, sid FROM {sessions} AS present WHERE sid > 
 
 const COUNT: &str = "SELECT count(*) FROM {sessions} AS present WHERE {is_live}";
 
-const CLEAR: &str = "DELETE FROM {sessions}";
+/// How many rows one statement removes at most.
+const BATCH: usize = 1000;
 
-/// The comparison is one for the index; where clocks are set back, it may find what still lives.
-const SWEEP: &str = "DELETE FROM {sessions} AS present WHERE {is_dead} AND sid IN \
-                     (SELECT sid FROM {sessions} AS present WHERE expire < {second}{local} \
-                     AND {is_dead} LIMIT $2)";
+/// A batch of all rows, in the order of their ids.
+const CLEAR: &str = "
+WITH chosen AS MATERIALIZED (SELECT sid FROM {sessions} WHERE sid >= $1 ORDER BY sid LIMIT 1000),
+gone AS (DELETE FROM {sessions} AS held USING chosen WHERE held.sid = chosen.sid)
+SELECT count(*), max(sid) FROM chosen";
+
+/// The comparison is one for the index; where clocks are set back, it may find what still lives. Rows
+/// that somebody is at are passed over.
+const SWEEP: &str = "
+WITH expired AS MATERIALIZED (
+    SELECT sid FROM {sessions} AS present WHERE expire < {second}{local} AND {is_dead}
+    LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+DELETE FROM {sessions} AS present USING expired WHERE present.sid = expired.sid AND {is_dead}";
 
 /// Shares the sessions that connect-pg-simple 6 to 10 keeps in a table of PostgreSQL. What is lost
 /// against [`Postgres`](crate::store::Postgres) stands in the [module's docs](super).
@@ -453,15 +464,42 @@ impl Backend for ConnectPgSimple {
     }
 
     async fn clear(&self) -> Result<()> {
-        let clear = || sqlx::query(AssertSqlSafe(Arc::clone(&self.sql.statements[0].clear)));
-        self.client.unhurried().done(clear).await.map(drop)
+        let mut after = String::new();
+        loop {
+            let clear = || {
+                let clear = sqlx::query(AssertSqlSafe(Arc::clone(&self.sql.statements[0].clear)));
+                clear.bind(after.clone())
+            };
+            let row = self.client.call().row(clear).await?;
+            let (chosen, last) = row
+                .map_or(Ok((0, None)), |row| {
+                    Ok((row.try_get::<i64, _>(0)?, row.try_get::<Option<String>, _>(1)?))
+                })
+                .map_err(store_error::<sqlx::Postgres>)?;
+            if usize::try_from(chosen) == Ok(BATCH) {
+                after = last.unwrap_or_default();
+            } else if after.is_empty() {
+                return Ok(());
+            } else {
+                // A session may have got an id where this has been.
+                after.clear();
+            }
+        }
     }
 
     async fn sweep(&self, limit: usize) -> Result<usize> {
-        let rows = i64::try_from(limit).unwrap_or(i64::MAX);
-        let sweep = |sql: &Statements| self.query(&sql.sweep).bind(rows);
-        let swept = self.done(self.client.unhurried(), sweep).await?;
-        Ok(swept.try_into().unwrap_or(usize::MAX))
+        let mut swept = 0;
+        while swept < limit {
+            let batch = BATCH.min(limit - swept);
+            let sweep = |sql: &Statements| self.query(&sql.sweep).bind(row_limit(batch));
+            let freed = self.done(self.client.call(), sweep).await?;
+            let freed = usize::try_from(freed).unwrap_or(batch);
+            swept += freed;
+            if freed < batch {
+                break;
+            }
+        }
+        Ok(swept)
     }
 }
 

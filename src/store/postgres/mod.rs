@@ -1,8 +1,10 @@
 //! [`Postgres`]: sessions in PostgreSQL.
 
+mod administration;
 mod builder;
 mod changes;
 mod operations;
+mod owners;
 
 use std::sync::Arc;
 
@@ -40,8 +42,7 @@ pub use self::builder::PostgresBuilder;
 /// | call | round trips |
 /// |---|---|
 /// | insert with an [`OwnerLimit`](super::OwnerLimit) | 3: begin and lock the owner, insert, commit |
-/// | `clear` | 3 |
-/// | `sweep` | 1 for each 1,000 rows |
+/// | `remove_owned`, `clear`, `sweep` | 1 for each 1,000 sessions |
 /// | any other | 1 |
 /// | one that another operation on the same record outran | 1 more for each time |
 ///
@@ -84,6 +85,10 @@ pub use self::builder::PostgresBuilder;
 /// when it had to wait for another one. Where the default is raised to `REPEATABLE READ` or
 /// `SERIALIZABLE`, the server refuses some statements that raced; those and the losers of deadlocks
 /// are run again up to 20 times within the [timeout](PostgresBuilder::timeout).
+///
+/// `remove_owned` and `clear` remove 1,000 rows in one statement, and run it again for rows that got
+/// another key meanwhile. An insert with an owner's limit reads as many of the owner's sessions as
+/// the limit, and evicts up to 1,000.
 ///
 /// # Which clock?
 /// The server's, read within the statement, in milliseconds.
