@@ -13,6 +13,10 @@ mod faults;
 mod isolation;
 #[path = "store_postgres/least_privilege.rs"]
 mod least_privilege;
+#[path = "store_postgres/marks.rs"]
+mod marks;
+#[path = "store_postgres/pooler.rs"]
+mod pooler;
 #[path = "store_postgres/protocol.rs"]
 mod protocol;
 #[path = "sql/proxy.rs"]

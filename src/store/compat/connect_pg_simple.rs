@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sqlx::postgres::{PgArguments, PgPool, PgRow};
-use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
+use sqlx::postgres::{PgPool, PgRow};
 
 use super::operations::{self, Backend, Listed, impl_store};
 use super::session::{Format, Life, Stored};
 use super::shape::Shape;
 use crate::record::{Meta, Owner, Record, Timestamp};
 use crate::store::postgres::PostgresBuilder;
-use crate::store::sql::{Client, Quotes, fill, quoted, store_error};
+use crate::store::postgres::statement::{PgQuery, Sending, Statement, keeps_no_statements};
+use crate::store::sql::{Client, Quotes, quoted, store_error};
 use crate::store::{
     Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
     Touch, Write,
@@ -36,13 +36,14 @@ const RECORD: &str = "sess::text, \
                       (extract(epoch FROM now()) * 1000)::int8";
 
 /// A live row that is as it was read.
-const OLD: &str = "sid = $2 AND sess::text = $3 AND expire >= {second}";
+const OLD: &str = "sid = $2 AND sess::text = $3 AND expire >= {second} AND {own}";
 
-const FETCH: &str = "SELECT {record} FROM {sessions} WHERE sid = $2 AND expire >= {second}";
+const FETCH: &str =
+    "SELECT {record} FROM {sessions} WHERE sid = $2 AND expire >= {second} AND {own}";
 
 /// An expired row is no hindrance. By way of text, the column may be `json` or `jsonb`.
 const ADD: &str = "INSERT INTO {sessions} AS present (sid, sess, expire) \
-                   VALUES ($2, $3::text::json, {end}) \
+                   SELECT $2, $3::text::json, {end} WHERE {own} \
                    ON CONFLICT (sid) DO UPDATE SET sess = excluded.sess, expire = excluded.expire \
                    WHERE present.expire < {second} RETURNING sess::text";
 
@@ -55,19 +56,19 @@ const EXTEND: &str = "UPDATE {sessions} SET expire = {end} WHERE {old}";
 
 const DISCARD: &str = "DELETE FROM {sessions} WHERE {old}";
 
-const CLOCK: &str = "SELECT (extract(epoch FROM now()) * 1000)::int8";
+const CLOCK: &str = "SELECT (extract(epoch FROM now()) * 1000)::int8 WHERE {own}";
 
 /// Fails where there is no such zone.
-const LOCAL_TIME: &str = "SELECT now() AT TIME ZONE $1::text";
+const LOCAL_TIME: &str = "SELECT now() AT TIME ZONE $1::text WHERE {own}";
 
 const PAGE: &str = "SELECT {record}, sid FROM {sessions} WHERE sid > $2 AND expire >= {second} \
-                    ORDER BY sid LIMIT $3";
+                    AND {own} ORDER BY sid LIMIT $3";
 
-const COUNT: &str = "SELECT count(*) FROM {sessions} WHERE expire >= {second}";
+const COUNT: &str = "SELECT count(*) FROM {sessions} WHERE expire >= {second} AND {own}";
 
-const CLEAR: &str = "DELETE FROM {sessions}";
+const CLEAR: &str = "DELETE FROM {sessions} WHERE {own}";
 
-const SWEEP: &str = "DELETE FROM {sessions} WHERE expire < {second} AND sid IN \
+const SWEEP: &str = "DELETE FROM {sessions} WHERE expire < {second} AND {own} AND sid IN \
                      (SELECT sid FROM {sessions} WHERE expire < {second} LIMIT $2)";
 
 /// Shares the sessions that connect-pg-simple 6 to 10 keeps in a table of PostgreSQL. What is lost
@@ -107,30 +108,34 @@ const SWEEP: &str = "DELETE FROM {sessions} WHERE expire < {second} AND sid IN \
 pub struct ConnectPgSimple {
     client: Client<sqlx::Postgres>,
     time_zone: String,
+    table: String,
+    sending: Sending,
     sql: Arc<Statements>,
     format: Format,
 }
 
 #[derive(Debug)]
 struct Statements {
-    fetch: Arc<str>,
-    add: Arc<str>,
-    swap: Arc<str>,
-    swap_for: Arc<str>,
-    extend: Arc<str>,
-    discard: Arc<str>,
-    page: Arc<str>,
-    count: Arc<str>,
-    clear: Arc<str>,
-    sweep: Arc<str>,
+    fetch: Statement,
+    add: Statement,
+    swap: Statement,
+    swap_for: Statement,
+    extend: Statement,
+    discard: Statement,
+    clock: Statement,
+    local_time: Statement,
+    page: Statement,
+    count: Statement,
+    clear: Statement,
+    sweep: Statement,
 }
 
 impl Statements {
-    fn new(table: &str) -> Self {
+    fn new(table: &str, sending: &Sending) -> Self {
         let sql = |template: &str| {
             let template = template.replace("{old}", OLD).replace("{record}", RECORD);
-            let words = [("{end}", END), ("{second}", SECOND), ("{sessions}", table)];
-            fill(&template, &words)
+            let template = template.replace("{end}", END).replace("{second}", SECOND);
+            Statement::new(&template, &[("{sessions}", table)], sending)
         };
         Self {
             fetch: sql(FETCH),
@@ -139,6 +144,8 @@ impl Statements {
             swap_for: sql(SWAP_FOR),
             extend: sql(EXTEND),
             discard: sql(DISCARD),
+            clock: sql(CLOCK),
+            local_time: sql(LOCAL_TIME),
             page: sql(PAGE),
             count: sql(COUNT),
             clear: sql(CLEAR),
@@ -147,16 +154,17 @@ impl Statements {
     }
 }
 
-type PgQuery<'q> = Query<'q, sqlx::Postgres, PgArguments>;
-
 impl ConnectPgSimple {
     /// Over a pool that is there already; `time_zone` is that of the Node service's connections. One
     /// that PostgreSQL does not know is an error of every call.
     pub fn new(pool: PgPool, shape: Shape, time_zone: impl Into<String>) -> Self {
+        let (table, sending) = ("\"session\"".to_owned(), Sending::Prepared);
         Self {
             client: Client { pool, timeout: Duration::from_secs(5) },
             time_zone: time_zone.into(),
-            sql: Arc::new(Statements::new("\"session\"")),
+            sql: Arc::new(Statements::new(&table, &sending)),
+            table,
+            sending,
             format: operations::format::<Self>(shape),
         }
     }
@@ -170,7 +178,8 @@ impl ConnectPgSimple {
         let pool = PostgresBuilder::default().pool(url).await;
         let pool = pool.map_err(|error| operations::advised(error, advice))?;
         let store = Self::new(pool, shape, time_zone);
-        let local_time = store.client.call().row(|| store.query(&LOCAL_TIME.into())).await;
+        let store = store.prepared_statements(!keeps_no_statements(url));
+        let local_time = store.client.call().row(|| store.query(&store.sql.local_time)).await;
         operations::discreet(&store, local_time)?;
         Ok(store)
     }
@@ -186,8 +195,19 @@ impl ConnectPgSimple {
             Some(schema) => format!("{}.{table}", quoted(schema, QUOTES)?),
             None => table,
         };
-        self.sql = Arc::new(Statements::new(&table));
+        self.sql = Arc::new(Statements::new(&table, &self.sending));
+        self.table = table;
         Ok(self)
+    }
+
+    /// Whether statements are prepared: yes by default, and no where the URL of
+    /// [`connect`](Self::connect) says `statement-cache-capacity=0`. See
+    /// [`PostgresBuilder::prepared_statements`](crate::store::PostgresBuilder::prepared_statements).
+    #[must_use]
+    pub fn prepared_statements(mut self, prepared: bool) -> Self {
+        self.sending = if prepared { Sending::Prepared } else { Sending::written("") };
+        self.sql = Arc::new(Statements::new(&self.table, &self.sending));
+        self
     }
 
     /// How long an operation may take, the wait for a connection included. Default: 5 seconds.
@@ -198,18 +218,18 @@ impl ConnectPgSimple {
     }
 
     /// A query whose first parameter is the time zone.
-    fn query<'q>(&self, sql: &Arc<str>) -> PgQuery<'q> {
-        sqlx::query(AssertSqlSafe(Arc::clone(sql))).bind(self.time_zone.clone())
+    fn query(&self, statement: &Statement) -> PgQuery {
+        statement.query().bind(self.time_zone.as_str())
     }
 
     /// The text in the row that a write hands out, if it found one.
-    async fn written<'q>(&self, query: impl Fn() -> PgQuery<'q>) -> Result<Option<String>> {
+    async fn written(&self, query: impl Fn() -> PgQuery) -> Result<Option<String>> {
         let row = self.client.call().row(query).await?;
         let text = row.map(|row| row.try_get(0)).transpose();
         text.map_err(store_error::<sqlx::Postgres>)
     }
 
-    async fn number<'q>(&self, query: impl Fn() -> PgQuery<'q>) -> Result<u64> {
+    async fn number(&self, query: impl Fn() -> PgQuery) -> Result<u64> {
         let row = self.client.unhurried().row(query).await?;
         let number = row.map_or(Ok(0), |row| row.try_get::<i64, _>(0));
         Ok(number.map_err(store_error::<sqlx::Postgres>)?.try_into().unwrap_or_default())
@@ -273,7 +293,7 @@ impl Backend for ConnectPgSimple {
     }
 
     async fn fetch(&self, id: &str) -> Result<Option<(Stored, Bytes)>> {
-        let fetch = || self.query(&self.sql.fetch).bind(id.to_owned());
+        let fetch = || self.query(&self.sql.fetch).bind(id);
         let row = self.client.call().row(fetch).await?;
         let found = row.as_ref().map(stored).transpose()?;
         Ok(found.map(|stored| (stored.clone(), stored.text)))
@@ -287,7 +307,7 @@ impl Backend for ConnectPgSimple {
         _: Option<&Bytes>,
     ) -> Result<Option<String>> {
         let life = life.map(|life| life.as_secs_f64());
-        let add = || self.query(&self.sql.add).bind(id.to_owned()).bind(text.to_owned()).bind(life);
+        let add = || self.query(&self.sql.add).bind(id).bind(text).bind(life);
         self.written(add).await
     }
 
@@ -295,12 +315,12 @@ impl Backend for ConnectPgSimple {
         let old = String::from_utf8_lossy(old);
         let swap = || match life {
             Life::Keep => {
-                let swap = self.query(&self.sql.swap).bind(id.to_owned());
-                swap.bind(old.to_string()).bind(text.to_owned())
+                let swap = self.query(&self.sql.swap).bind(id);
+                swap.bind(&*old).bind(text)
             }
             Life::For(life) => {
-                let swap = self.query(&self.sql.swap_for).bind(id.to_owned());
-                swap.bind(old.to_string()).bind(life.as_secs_f64()).bind(text.to_owned())
+                let swap = self.query(&self.sql.swap_for).bind(id);
+                swap.bind(&*old).bind(life.as_secs_f64()).bind(text)
             }
         };
         self.written(swap).await
@@ -309,26 +329,26 @@ impl Backend for ConnectPgSimple {
     async fn extend(&self, id: &str, old: &Bytes, life: Duration) -> Result<bool> {
         let old = String::from_utf8_lossy(old);
         let extend = || {
-            let extend = self.query(&self.sql.extend).bind(id.to_owned());
-            extend.bind(old.to_string()).bind(life.as_secs_f64())
+            let extend = self.query(&self.sql.extend).bind(id);
+            extend.bind(&*old).bind(life.as_secs_f64())
         };
         Ok(self.client.call().done(extend).await?.rows_affected() == 1)
     }
 
     async fn discard(&self, id: &str, old: &Bytes) -> Result<bool> {
         let old = String::from_utf8_lossy(old);
-        let discard = || self.query(&self.sql.discard).bind(id.to_owned()).bind(old.to_string());
+        let discard = || self.query(&self.sql.discard).bind(id).bind(&*old);
         Ok(self.client.call().done(discard).await?.rows_affected() == 1)
     }
 
     async fn clock(&self, _: &str) -> Result<Timestamp> {
-        Ok(Timestamp::from_millis(self.number(|| sqlx::query(CLOCK)).await?))
+        Ok(Timestamp::from_millis(self.number(|| self.sql.clock.query()).await?))
     }
 
     async fn page(&self, after: Option<&Cursor>, limit: usize) -> Result<Listed> {
         let after = after.map_or("", |after| str::from_utf8(after.as_bytes()).unwrap_or_default());
         let rows = i64::try_from(limit).unwrap_or(i64::MAX);
-        let page = || self.query(&self.sql.page).bind(after.to_owned()).bind(rows);
+        let page = || self.query(&self.sql.page).bind(after).bind(rows);
         let rows = self.client.call().rows(page).await?;
         let record = |row: &PgRow| {
             let id: String = row.try_get(3).map_err(store_error::<sqlx::Postgres>)?;
@@ -343,8 +363,7 @@ impl Backend for ConnectPgSimple {
     }
 
     async fn clear(&self) -> Result<()> {
-        let clear = || sqlx::query(AssertSqlSafe(Arc::clone(&self.sql.clear)));
-        self.client.unhurried().done(clear).await.map(drop)
+        self.client.unhurried().done(|| self.sql.clear.query()).await.map(drop)
     }
 
     async fn sweep(&self, limit: usize) -> Result<usize> {

@@ -162,7 +162,7 @@ impl Statements {
     }
 }
 
-fn query<'q>(sql: &Arc<str>) -> Query<'q, sqlx::MySql, MySqlArguments> {
+fn query(sql: &Arc<str>) -> Query<'static, sqlx::MySql, MySqlArguments> {
     sqlx::query(AssertSqlSafe(Arc::clone(sql)))
 }
 
@@ -226,9 +226,9 @@ impl ExpressMysql {
         self
     }
 
-    async fn matched<'q>(
+    async fn matched(
         &self,
-        query: impl Fn() -> Query<'q, sqlx::MySql, MySqlArguments>,
+        query: impl Fn() -> Query<'static, sqlx::MySql, MySqlArguments>,
     ) -> Result<u64> {
         Ok(self.client.call().done(query).await?.rows_affected())
     }

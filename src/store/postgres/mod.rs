@@ -2,14 +2,17 @@
 
 mod builder;
 mod changes;
+mod migration;
 mod operations;
+pub(super) mod statement;
 
 use std::sync::Arc;
 
 use sqlx::error::DatabaseError;
-use sqlx::postgres::PgPool;
+use sqlx::postgres::{PgDatabaseError, PgPool, PgSeverity};
 
-use self::changes::Changes;
+use self::changes::WatchStatements;
+use self::migration::Schema;
 use self::operations::Statements;
 use super::sql::{Client, Server, Verdict};
 use super::{Result, StoreErrorKind};
@@ -83,18 +86,18 @@ pub use self::builder::PostgresBuilder;
 /// own migrations: `migrations/postgres/` in this crate's source.
 ///
 /// # Does it work behind PgBouncer?
-/// In session mode as it is. In transaction mode the statements are fit for it, as none relies on
-/// what an earlier transaction left on its connection, but the driver's prepared statements need
-/// PgBouncer 1.21 or later with `max_prepared_statements` set. Give the store a pool of your own
-/// then, and set `statement_timeout` on the role, for [`connect`](Self::connect) sets it on the
-/// connection. Neither mode is among the tests.
+/// In session mode as it is. In transaction mode with
+/// [`prepared_statements(false)`](PostgresBuilder::prepared_statements), or `connect` to a URL that
+/// ends in `?statement-cache-capacity=0`. In statement mode it does not, for it needs transactions:
+/// an insert with a limit is refused. The tests run all modes; docs/stores.md says what each costs.
 ///
 /// [`test_before_acquire(false)`]: sqlx::pool::PoolOptions::test_before_acquire
 #[derive(Clone, Debug)]
 pub struct Postgres {
     client: Client<sqlx::Postgres>,
     sql: Arc<Statements>,
-    changes: Arc<Changes>,
+    schema: Arc<Schema>,
+    watching: Arc<WatchStatements>,
     listeners: Arc<Listeners>,
 }
 
@@ -124,9 +127,21 @@ impl Postgres {
     /// [`Refused`](StoreErrorKind::Refused) when the role may not create tables in the schema, or
     /// there is no such schema.
     pub async fn migrate(&self) -> Result<()> {
-        self.create_table().await?;
-        self.create_triggers().await
+        self.create_what_is_missing().await
     }
+}
+
+/// What is wrong where the statements on a connection are not those that were prepared on it.
+const STATEMENTS: (StoreErrorKind, &str) = (
+    StoreErrorKind::Unavailable,
+    "lacks statements that were prepared on this connection, or has others in their place, as behind a \
+     pooler in transaction mode; see PostgresBuilder::prepared_statements",
+);
+
+/// Whether the connection goes on after it.
+fn is_of_a_statement(error: &dyn DatabaseError) -> bool {
+    let error = error.try_downcast_ref::<PgDatabaseError>();
+    error.is_some_and(|error| error.severity() == PgSeverity::Error)
 }
 
 impl Server for sqlx::Postgres {
@@ -142,6 +157,11 @@ impl Server for sqlx::Postgres {
                 StoreErrorKind::Unavailable,
                 "ended the statement, which ran too long or was cancelled; try later",
             ),
+            // A statement that is missing, is there already, takes other values, or says that it is
+            // another one than was asked for.
+            (_, "26000" | "42P05" | "22P03" | "22021" | statement::FOREIGN) => STATEMENTS,
+            // Another number of values. A pooler that closes the connection uses the same code.
+            (_, "08P01") if is_of_a_statement(error) => STATEMENTS,
             (_, "53300") => (
                 StoreErrorKind::Unavailable,
                 "has too many connections; make the pool smaller, or raise max_connections",

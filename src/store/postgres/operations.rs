@@ -14,15 +14,15 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
 
 use super::Postgres;
+use super::statement::{PgQuery, Sending, Statement};
 use crate::event::Events;
 use crate::record::{Label, Meta, Owner, Record};
 use crate::store::sql::{
-    Call, Failure, fill, key, list, meta, page, record, row_limit, ten_intervals, timeouts, version,
+    Call, Failure, key, list, meta, page, record, row_limit, ten_intervals, timeouts, version,
 };
 use crate::store::{
     AtomicStore, Condition, Cursor, Inserted, NewRecord, OwnerLimit, Page, Removed, Renamed,
@@ -43,35 +43,35 @@ const BATCH: usize = 1000;
 /// The statements, with the names of one table in them.
 #[derive(Debug)]
 pub(super) struct Statements {
-    migrate: Arc<str>,
-    insert: Arc<str>,
-    insert_limited: Arc<str>,
-    load: Arc<str>,
-    load_touching: Arc<str>,
-    touch: Arc<str>,
-    touch_touching: Arc<str>,
-    replace: Arc<str>,
-    rename: Arc<str>,
-    take: Arc<str>,
-    remove: Arc<str>,
-    owned: Arc<str>,
-    remove_owned: Arc<str>,
-    scan: Arc<str>,
-    count: Arc<str>,
-    clear: Arc<str>,
-    sweep: Arc<str>,
+    before: Arc<str>,
+    insert: Statement,
+    insert_limited: Statement,
+    load: Statement,
+    load_touching: Statement,
+    touch: Statement,
+    touch_touching: Statement,
+    replace: Statement,
+    rename: Statement,
+    take: Statement,
+    remove: Statement,
+    owned: Statement,
+    remove_owned: Statement,
+    scan: Statement,
+    count: Statement,
+    clear: Statement,
+    sweep: Statement,
 }
 
 impl Statements {
-    pub fn new(table: &str, [expires_at, owner]: [&str; 2], unlogged: bool) -> Self {
+    pub fn new(table: &str, sending: &Sending) -> Self {
         let sql = |template: &str| {
-            let words = [("{now}", NOW), ("{sessions}", table)];
-            fill(&template.replace("{meta}", META), &words)
+            let template = template.replace("{meta}", META).replace("{now}", NOW);
+            Statement::new(&template, &[("{sessions}", table)], sending)
         };
         let with_data = |template: &str| sql(&template.replace("{columns}", "{meta}, data"));
         let without_data = |template: &str| sql(&template.replace("{columns}", "{meta}"));
         Self {
-            migrate: migration(table, [expires_at, owner], unlogged),
+            before: sending.before(),
             insert: sql(INSERT),
             insert_limited: sql(INSERT_LIMITED),
             load: with_data(LOAD),
@@ -86,30 +86,11 @@ impl Statements {
             remove_owned: sql(REMOVE_OWNED),
             scan: sql(SCAN),
             count: sql(COUNT),
-            clear: sql(CLEAR),
+            clear: sql(CLEAR).bare(),
             sweep: sql(SWEEP),
         }
     }
 }
-
-/// The shipped file with the configured names. Servers that start at once go one by one: `IF NOT
-/// EXISTS` alone lets two of them collide in the catalog.
-fn migration(table: &str, [expires_at, owner]: [&str; 2], unlogged: bool) -> Arc<str> {
-    let create = if unlogged { "CREATE UNLOGGED TABLE" } else { "CREATE TABLE" };
-    let ddl = fill(
-        include_str!("../../../migrations/postgres/0001_sessions.sql"),
-        &[
-            ("CREATE TABLE", create),
-            ("\"token_sessions_expires_at\"", expires_at),
-            ("\"token_sessions_owner\"", owner),
-            ("\"token_sessions\"", table),
-        ],
-    );
-    format!("BEGIN; SELECT pg_advisory_xact_lock({MIGRATION_LOCK}); {ddl} COMMIT;").into()
-}
-
-/// Any number that no other program is likely to take: the first bytes of the crate's name.
-const MIGRATION_LOCK: i64 = i64::from_be_bytes(*b"token-se");
 
 /// `ON CONFLICT` waits for a racing insert of the same key, and then takes the row over only if
 /// that is expired.
@@ -118,7 +99,7 @@ INSERT INTO {sessions} AS held
     (key, data, version, idle_ms, absolute_ms, created_at, last_seen, deadline, authenticated_at,
      owner, label)
 SELECT $1, $2, 1, $3, $4, now, now, now + $4, CASE WHEN $5 THEN now END, $6, $7
-FROM (SELECT {now} AS now) AS moment
+FROM (SELECT {now} AS now) AS moment WHERE {own}
 ON CONFLICT (key) DO UPDATE SET
     (data, version, idle_ms, absolute_ms, created_at, last_seen, deadline, authenticated_at, owner,
      label) =
@@ -158,10 +139,11 @@ inserted AS (
 SELECT EXISTS (SELECT FROM inserted),
        EXISTS (SELECT FROM {sessions} WHERE key = $1 AND expires_at > {now}),
        (SELECT count(*) FROM mine WHERE place >= $8),
-       ARRAY(SELECT key FROM evicted)";
+       ARRAY(SELECT key FROM evicted)
+WHERE {own}";
 
 const LOAD: &str = "
-SELECT {columns} FROM {sessions} WHERE key = $1 AND expires_at > {now}";
+SELECT {columns} FROM {sessions} WHERE key = $1 AND expires_at > {now} AND {own}";
 
 /// `$2` is ten times the touch interval, so that a tenth of the idle timeout is compared exactly.
 /// The `SELECT` comes to the row only when the `UPDATE` has not: not due, or outrun, which is
@@ -175,7 +157,7 @@ touched AS (
         AND 10 * greatest(moment.now - last_seen, 0) >= least($2, idle_ms)
     RETURNING false AS outrun, {columns}
 )
-SELECT * FROM touched
+SELECT * FROM touched WHERE {own}
 UNION ALL
 SELECT idle_ms IS NOT NULL AND 10 * greatest(moment.now - last_seen, 0) >= least($2, idle_ms),
        {columns}
@@ -197,7 +179,7 @@ written AS (
     WHERE key = $1 AND expires_at > {now} AND ($3::bigint IS NULL OR version = $3)
     RETURNING version
 )
-SELECT true AS done, version FROM written
+SELECT true AS done, version FROM written WHERE {own}
 UNION ALL
 SELECT false, version FROM {sessions}
 WHERE key = $1 AND expires_at > {now} AND NOT EXISTS (SELECT FROM written)";
@@ -224,10 +206,10 @@ SELECT EXISTS (SELECT FROM moved),
        EXISTS (SELECT FROM {sessions} WHERE key = $1 AND expires_at > {now}),
        EXISTS (SELECT FROM {sessions} WHERE key = $2 AND expires_at > {now}),
        moved.*
-FROM (VALUES (1)) AS one LEFT JOIN moved ON true";
+FROM (VALUES (1)) AS one LEFT JOIN moved ON true WHERE {own}";
 
 const TAKE: &str = "
-DELETE FROM {sessions} WHERE key = $1 AND expires_at > {now} RETURNING {meta}, data";
+DELETE FROM {sessions} WHERE key = $1 AND expires_at > {now} AND {own} RETURNING {meta}, data";
 
 /// With `$2` or `$3`, only of this version or this owner. `fit` tells whether the row that stayed
 /// met that, and so was outrun.
@@ -238,7 +220,7 @@ WITH removed AS (
         AND ($2::bigint IS NULL OR version = $2) AND ($3::text IS NULL OR owner = $3)
     RETURNING true
 )
-SELECT true AS done, true AS fit FROM removed
+SELECT true AS done, true AS fit FROM removed WHERE {own}
 UNION ALL
 SELECT false,
        ($2::bigint IS NULL OR version = $2) AND ($3::text IS NULL OR owner IS NOT DISTINCT FROM $3)
@@ -246,21 +228,21 @@ FROM {sessions}
 WHERE key = $1 AND expires_at > {now} AND NOT EXISTS (SELECT FROM removed)";
 
 const OWNED: &str = "
-SELECT key, {meta} FROM {sessions} WHERE owner = $1 AND expires_at > {now}
+SELECT key, {meta} FROM {sessions} WHERE owner = $1 AND expires_at > {now} AND {own}
 ORDER BY created_at DESC, key LIMIT $2";
 
 /// Sees each session that was committed before. One that moves or is written meanwhile is waited
 /// for, and then removed in its new version; one that is inserted meanwhile came after.
 const REMOVE_OWNED: &str = "
-DELETE FROM {sessions} WHERE owner = $1 AND key IS DISTINCT FROM $2";
+DELETE FROM {sessions} WHERE owner = $1 AND key IS DISTINCT FROM $2 AND {own}";
 
 const SCAN: &str = "
-SELECT key, {meta}, data FROM {sessions} WHERE key > $1 AND expires_at > {now}
+SELECT key, {meta}, data FROM {sessions} WHERE key > $1 AND expires_at > {now} AND {own}
 ORDER BY key LIMIT $2";
 
-const COUNT: &str = "SELECT count(*) FROM {sessions} WHERE expires_at > {now}";
+const COUNT: &str = "SELECT count(*) FROM {sessions} WHERE expires_at > {now} AND {own}";
 
-const CLEAR: &str = "DELETE FROM {sessions}";
+const CLEAR: &str = "DELETE FROM {sessions} WHERE {own}";
 
 /// The clock of the statement's beginning, for only a value that does not change within it can be
 /// looked up in the index. Rows that another sweeper is at are passed over; `MATERIALIZED` keeps
@@ -271,15 +253,14 @@ WITH expired AS MATERIALIZED (
     WHERE expires_at <= floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint
     ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
 )
-DELETE FROM {sessions} AS held USING expired WHERE held.key = expired.key RETURNING held.key";
+DELETE FROM {sessions} AS held USING expired WHERE held.key = expired.key AND {own}
+RETURNING held.key";
 
-type PgQuery = Query<'static, sqlx::Postgres, PgArguments>;
-
-fn query(sql: &Arc<str>) -> PgQuery {
-    sqlx::query(AssertSqlSafe(Arc::clone(sql)))
+fn query(statement: &Statement) -> PgQuery {
+    statement.query()
 }
 
-fn insertion(sql: &Arc<str>, key: &Key, record: &NewRecord<'_>) -> PgQuery {
+fn insertion(sql: &Statement, key: &Key, record: &NewRecord<'_>) -> PgQuery {
     let (idle, absolute) = timeouts(&record.lifetime);
     query(sql)
         .bind(key.as_bytes().as_slice())
@@ -292,16 +273,6 @@ fn insertion(sql: &Arc<str>, key: &Key, record: &NewRecord<'_>) -> PgQuery {
 }
 
 impl Postgres {
-    pub(super) async fn create_table(&self) -> Result<()> {
-        let mut call = self.client.unhurried();
-        loop {
-            match call.run(&self.sql.migrate).await {
-                Ok(()) => return Ok(()),
-                Err(failure) => call.recover(failure).await?,
-            }
-        }
-    }
-
     /// Both statements see what was committed before the lock was had, as each has a snapshot of
     /// its own at this isolation level.
     async fn try_insert_limited(
@@ -314,7 +285,8 @@ impl Postgres {
     ) -> Result<Option<Inserted>, Failure> {
         let mut transaction = call
             .begin(format!(
-                "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({})",
+                "BEGIN ISOLATION LEVEL READ COMMITTED; {}SELECT pg_advisory_xact_lock({})",
+                self.sql.before,
                 owner_lock(owner)
             ))
             .await?;
@@ -353,8 +325,8 @@ impl Postgres {
         &self,
         key: &Key,
         touch: Touch,
-        plain: &Arc<str>,
-        touching: &Arc<str>,
+        plain: &Statement,
+        touching: &Statement,
     ) -> Result<Option<(PgRow, usize)>> {
         let mut call = self.client.call();
         let Touch::After(interval) = touch else {

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use sqlx::error::DatabaseError;
 use sqlx::pool::PoolConnection;
-use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Database, Executor, IntoArguments, Pool, raw_sql};
+use sqlx::{AssertSqlSafe, Database, Execute, Executor, Pool, raw_sql};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::store::{Result, StoreError, StoreErrorKind};
@@ -71,12 +70,11 @@ pub(in crate::store) struct Call<'a, DB: Database> {
 impl<DB: Server> Call<'_, DB>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
-    DB::Arguments: IntoArguments<DB>,
 {
     /// The rows of a statement.
-    pub async fn rows<'q>(
+    pub async fn rows<Q: Execute<'static, DB> + 'static>(
         &mut self,
-        query: impl Fn() -> Query<'q, DB, DB::Arguments>,
+        query: impl Fn() -> Q,
     ) -> Result<Vec<DB::Row>> {
         loop {
             match self.try_rows(query()).await {
@@ -87,17 +85,17 @@ where
     }
 
     /// The only row of a statement.
-    pub async fn row<'q>(
+    pub async fn row<Q: Execute<'static, DB> + 'static>(
         &mut self,
-        query: impl Fn() -> Query<'q, DB, DB::Arguments>,
+        query: impl Fn() -> Q,
     ) -> Result<Option<DB::Row>> {
         Ok(self.rows(query).await?.pop())
     }
 
     /// What a statement without rows did.
-    pub async fn done<'q>(
+    pub async fn done<Q: Execute<'static, DB> + 'static>(
         &mut self,
-        query: impl Fn() -> Query<'q, DB, DB::Arguments>,
+        query: impl Fn() -> Q,
     ) -> Result<DB::QueryResult> {
         loop {
             match self.try_done(query()).await {
@@ -110,7 +108,7 @@ where
     /// As [`rows`](Self::rows), without a second try.
     pub async fn try_rows(
         &self,
-        query: Query<'_, DB, DB::Arguments>,
+        query: impl Execute<'static, DB> + 'static,
     ) -> Result<Vec<DB::Row>, Failure> {
         let mut lease = self.lease().await?;
         let rows = lease.rows(query).await;
@@ -121,7 +119,7 @@ where
     /// As [`done`](Self::done), without a second try.
     pub async fn try_done(
         &self,
-        query: Query<'_, DB, DB::Arguments>,
+        query: impl Execute<'static, DB> + 'static,
     ) -> Result<DB::QueryResult, Failure> {
         let mut lease = self.lease().await?;
         let done = lease.done(query).await;
@@ -205,22 +203,21 @@ pub(in crate::store) struct Lease<DB: Database> {
 impl<DB: Server> Lease<DB>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
-    DB::Arguments: IntoArguments<DB>,
 {
     pub async fn rows(
         &mut self,
-        query: Query<'_, DB, DB::Arguments>,
+        query: impl Execute<'static, DB> + 'static,
     ) -> Result<Vec<DB::Row>, Failure> {
         self.settled = false;
-        within(self.deadline, query.fetch_all(&mut *self.connection)).await
+        within(self.deadline, self.connection.fetch_all(query)).await
     }
 
     pub async fn done(
         &mut self,
-        query: Query<'_, DB, DB::Arguments>,
+        query: impl Execute<'static, DB> + 'static,
     ) -> Result<DB::QueryResult, Failure> {
         self.settled = false;
-        within(self.deadline, query.execute(&mut *self.connection)).await
+        within(self.deadline, self.connection.execute(query)).await
     }
 
     /// Runs statements that have no parameters: in one round trip, and not kept prepared.
