@@ -87,6 +87,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// The key of the session whose data cannot be decoded, or whose record is damaged.
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Self::Decode { key, .. } => Some(key),
+            Self::Store(error) => error.key(),
+            _ => None,
+        }
+    }
+
     /// Whether the same call may succeed a little later.
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -141,6 +150,7 @@ pub struct StoreError(Box<Inner>);
 struct Inner {
     kind: StoreErrorKind,
     message: String,
+    key: Option<Key>,
     source: Option<Source>,
 }
 
@@ -148,7 +158,7 @@ impl StoreError {
     /// A failure of this kind; the message says what happened, to what, and what to do. It must not
     /// hold a token.
     pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), source: None }))
+        Self(Box::new(Inner { kind, message: message.into(), key: None, source: None }))
     }
 
     /// With the driver's error behind it.
@@ -160,7 +170,16 @@ impl StoreError {
 
     /// The store holds bytes under `key` that are no record.
     pub fn corrupt(key: &Key, what: impl fmt::Display) -> Self {
-        Self::new(StoreErrorKind::Corrupt, format!("the store's record {key} is damaged: {what}"))
+        let message = format!("the store's record {key} is damaged: {what}");
+        let mut error = Self::new(StoreErrorKind::Corrupt, message);
+        error.0.key = Some(key.clone());
+        error
+    }
+
+    /// The key of the damaged record, if the error is about one:
+    /// [`destroy_key`](crate::TokenSession::destroy_key) removes it.
+    pub fn key(&self) -> Option<&Key> {
+        self.0.key.as_ref()
     }
 
     /// What kind of failure it is.

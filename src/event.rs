@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use tokio::sync::broadcast;
 
+use crate::error::{StoreError, StoreErrorKind};
 use crate::token::Key;
 
 /// How many events a slow subscriber may lag behind before it loses the oldest.
@@ -57,6 +58,13 @@ pub enum Event {
     },
     /// A session reached the end of its lifetime. Told by stores that can, once it is swept.
     Expired {
+        /// Its key.
+        key: Key,
+    },
+    /// A listing left a session out, because the store holds bytes under its key that are no record.
+    /// Told each time that a listing meets it, until
+    /// [`destroy_key`](crate::TokenSession::destroy_key) removes it.
+    Damaged {
         /// Its key.
         key: Key,
     },
@@ -135,6 +143,34 @@ impl Listeners {
             for key in keys {
                 heard.iter().for_each(|events| events.tell(|| Event::Expired { key: key.clone() }));
             }
+        }
+    }
+
+    /// Parts what a listing has read into the sound records and the damaged ones, and tells of the
+    /// damaged ones, so that no listing fails for them. Any other failure fails it.
+    pub(crate) fn readable<T>(
+        &self,
+        found: impl IntoIterator<Item = Result<T, StoreError>>,
+    ) -> Result<(Vec<T>, Vec<StoreError>), StoreError> {
+        let (mut sound, mut damaged) = (Vec::new(), Vec::new());
+        for found in found {
+            match found {
+                Ok(record) => sound.push(record),
+                Err(error) if error.kind() == StoreErrorKind::Corrupt => {
+                    self.damaged(&error);
+                    damaged.push(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((sound, damaged))
+    }
+
+    fn damaged(&self, error: &StoreError) {
+        #[cfg(feature = "tracing")]
+        tracing::warn!(%error, "a listing leaves a damaged record out");
+        if let Some(key) = error.key() {
+            self.tell(|| Event::Damaged { key: key.clone() });
         }
     }
 

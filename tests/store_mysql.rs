@@ -7,6 +7,8 @@ use token_session::store::conformance::Harness;
 
 #[path = "store_mysql/costs.rs"]
 mod costs;
+#[path = "sql/damaged.rs"]
+mod damaged;
 #[path = "store_mysql/faults.rs"]
 mod faults;
 #[path = "sql/isolation.rs"]

@@ -7,6 +7,8 @@ use token_session::store::conformance::Harness;
 
 #[path = "store_postgres/costs.rs"]
 mod costs;
+#[path = "sql/damaged.rs"]
+mod damaged;
 #[path = "store_postgres/faults.rs"]
 mod faults;
 #[path = "sql/isolation.rs"]

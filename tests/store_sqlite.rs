@@ -7,6 +7,8 @@ use token_session::store::conformance::Harness;
 
 #[path = "store_sqlite/clock.rs"]
 mod clock;
+#[path = "store_sqlite/damaged.rs"]
+mod damaged;
 #[path = "store_sqlite/faults.rs"]
 mod faults;
 #[path = "store_sqlite/folder.rs"]

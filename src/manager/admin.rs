@@ -25,7 +25,9 @@ use crate::token::Key;
 /// ```
 #[derive(Debug)]
 pub struct SessionPage<T> {
-    /// The sessions. One whose data cannot be decoded is an error in its place, and hides no other.
+    /// The sessions. One whose data cannot be decoded, or whose record is damaged, is an error, and
+    /// hides no other. [`Error::key`](crate::Error::key) names it, and
+    /// [`destroy_key`](TokenSession::destroy_key) removes it.
     pub sessions: Vec<Result<Loaded<T>>>,
     /// Where to go on; `None` when this was the last page.
     pub next: Option<Cursor>,
@@ -41,11 +43,9 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
     pub async fn all(&self, after: Option<&Cursor>, limit: usize) -> Result<SessionPage<T>> {
         let work = async { Ok(self.inner.store.scan(after, limit).await?) };
         let page = observe("all", None, work).await?;
-        let decode = |(key, record)| self.decode(key, record);
-        Ok(SessionPage {
-            sessions: page.records.into_iter().map(decode).collect(),
-            next: page.next,
-        })
+        let readable = page.records.into_iter().map(|(key, record)| self.decode(key, record));
+        let damaged = page.damaged.into_iter().map(|error| Err(error.into()));
+        Ok(SessionPage { sessions: readable.chain(damaged).collect(), next: page.next })
     }
 
     /// How many live sessions there are. May take a look at each.

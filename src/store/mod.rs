@@ -15,6 +15,11 @@
 //!   [`Unavailable`](StoreErrorKind::Unavailable) the operation may have taken place, as with any
 //!   answer that is lost on the way.
 //! * **A dropped future** leaves the operation done or not done, never half done.
+//! * **A damaged record hides no other.** Where the bytes under a key are no record, each operation
+//!   on that key is an error of kind [`Corrupt`](StoreErrorKind::Corrupt), except that
+//!   [`remove`](Store::remove) in [any case](Condition::Always) removes it. A list of an owner's
+//!   sessions leaves it out, a [page](Page::damaged) names it, and the store tells an
+//!   [`Event::Damaged`](crate::Event::Damaged).
 //!
 //! The module `conformance` (feature `conformance`) holds a test for each sentence here and below, for
 //! stores of your own too.
@@ -189,7 +194,7 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Page>> + Send;
 
-    /// How many live records there are. May look at each of them.
+    /// How many live records there are. May look at each of them. A damaged one may count.
     fn count(&self) -> impl Future<Output = Result<u64>> + Send;
 
     /// Removes every record of this store, and nothing else that its server may hold.
@@ -454,10 +459,13 @@ impl Cursor {
 }
 
 /// A part of all records.
-#[derive(Clone, Debug)]
+#[derive(Debug, Default)]
 pub struct Page {
     /// The records.
     pub records: Vec<(Key, Record)>,
+    /// One error of kind [`Corrupt`](StoreErrorKind::Corrupt) for each damaged record on this part;
+    /// [`StoreError::key`] names it.
+    pub damaged: Vec<StoreError>,
     /// Where to go on; `None` when this was the last page.
     pub next: Option<Cursor>,
 }
@@ -469,7 +477,8 @@ mod tests {
     #[test]
     fn debug_shows_no_id_that_a_cursor_holds() {
         let next = Some(Cursor::new("zcM2Gl1Bi74mNZtjVhHvdCqfXrqsTD6F"));
-        let page = Page { records: Vec::new(), next };
-        assert_eq!(format!("{page:?}"), "Page { records: [], next: Some(Cursor(…)) }");
+        let page = Page { next, ..Page::default() };
+        let shown = "Page { records: [], damaged: [], next: Some(Cursor(…)) }";
+        assert_eq!(format!("{page:?}"), shown);
     }
 }

@@ -54,7 +54,7 @@ impl<S: Store> Store for AnyBytes<S> {
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         let page = self.0.scan(after, limit).await?;
         let records = page.records.into_iter().map(|(key, record)| (key, from_json(record)));
-        Ok(Page { records: records.collect(), next: page.next })
+        Ok(Page { records: records.collect(), damaged: page.damaged, next: page.next })
     }
     async fn count(&self) -> Result<u64> {
         self.0.count().await

@@ -501,7 +501,7 @@ pub(super) async fn scan<B: Backend>(
             }
         }
     }
-    Ok(Page { records, next: listed.next })
+    Ok(Page { records, damaged: Vec::new(), next: listed.next })
 }
 
 pub(super) fn no_owners<B: Backend>() -> StoreError {

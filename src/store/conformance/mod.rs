@@ -27,8 +27,9 @@
 //! token_session::conformance_suite!(InMemory::default());
 //! ```
 //!
-//! Three sentences are a store's own to test, because no stranger can bring them about: that an
-//! operation is one round trip, that an error says whether to retry, and that a full store says so.
+//! Four sentences are a store's own to test, because no stranger can bring them about: that an
+//! operation is one round trip, that an error says whether to retry, that a full store says so, and
+//! that a damaged record hides no other.
 //!
 //! No verdict hangs on how fast the machine is: a record that has to be alive lives an hour, and
 //! where a touch must have kept one alive, the store's own timestamps are compared.

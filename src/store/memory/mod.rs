@@ -250,7 +250,7 @@ impl Store for Memory {
         let view = |key: &Key, entry: &entry::Entry| (key.clone(), entry.record(now));
         let (records, last) = self.0.records.scan(after, limit.max(1), now, view);
         let next = last.map(|key| Cursor::new(key.as_bytes()));
-        Ok(Page { records, next })
+        Ok(Page { records, damaged: Vec::new(), next })
     }
 
     async fn count(&self) -> Result<u64> {

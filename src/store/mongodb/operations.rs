@@ -248,7 +248,7 @@ impl Store for MongoDb {
             .collect::<Result<Vec<_>>>()?;
         let next = records.last().filter(|_| records.len() == limit);
         let next = next.map(|(key, _)| Cursor::new(key.as_bytes()));
-        Ok(Page { records, next })
+        Ok(Page { records, damaged: Vec::new(), next })
     }
 
     async fn count(&self) -> Result<u64> {

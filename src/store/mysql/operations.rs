@@ -513,7 +513,7 @@ impl Store for MySql {
         let owner = owner.as_str().as_bytes();
         let mut call = self.client.call();
         let rows = call.rows(|| query(&self.sql.owned).bind(owner).bind(row_limit(limit))).await?;
-        list(&rows)
+        list(&rows, &self.listeners)
     }
 
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
@@ -528,7 +528,7 @@ impl Store for MySql {
         let limit = limit.max(1);
         let mut call = self.client.call();
         let rows = call.rows(|| query(&self.sql.scan).bind(after).bind(row_limit(limit))).await?;
-        page(&rows, limit)
+        page(&rows, limit, &self.listeners)
     }
 
     async fn count(&self) -> Result<u64> {

@@ -489,7 +489,7 @@ impl Store for Postgres {
         let rows = call
             .rows(|| query(&self.sql.owned).bind(owner.as_str()).bind(row_limit(limit)))
             .await?;
-        list(&rows)
+        list(&rows, &self.listeners)
     }
 
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
@@ -503,7 +503,7 @@ impl Store for Postgres {
         let limit = limit.max(1);
         let mut call = self.client.call();
         let rows = call.rows(|| query(&self.sql.scan).bind(after).bind(row_limit(limit))).await?;
-        page(&rows, limit)
+        page(&rows, limit, &self.listeners)
     }
 
     async fn count(&self) -> Result<u64> {

@@ -37,6 +37,7 @@ impl Redis {
                 .zip(records)
                 .filter_map(|(key, record)| Some((key, record?)))
                 .collect(),
+            damaged: Vec::new(),
             next: walk.place(),
         })
     }

@@ -4,18 +4,28 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sqlx::{ColumnIndex, Decode, Row, Type};
+use sqlx::{Column, ColumnIndex, Decode, Row, Type};
 
+use crate::event::Listeners;
 use crate::record::{Label, Lifetime, Meta, Owner, Record, Timestamp, Version};
 use crate::store::{Cursor, Page, Result, StoreError, StoreErrorKind};
 use crate::token::Key;
 
 /// The columns of a row, in the few types that a record has.
 pub(in crate::store) trait Columns {
-    fn number(&self, column: usize) -> Result<i64, sqlx::Error>;
-    fn optional_number(&self, column: usize) -> Result<Option<i64>, sqlx::Error>;
-    fn text(&self, column: usize) -> Result<Option<String>, sqlx::Error>;
-    fn bytes(&self, column: usize) -> Result<Vec<u8>, sqlx::Error>;
+    fn number(&self, column: usize) -> Result<i64, Unreadable>;
+    fn optional_number(&self, column: usize) -> Result<Option<i64>, Unreadable>;
+    fn text(&self, column: usize) -> Result<Option<String>, Unreadable>;
+    fn bytes(&self, column: usize) -> Result<Vec<u8>, Unreadable>;
+}
+
+/// Why a column has no value of the type that was asked for.
+#[derive(Debug)]
+pub(in crate::store) enum Unreadable {
+    /// The table is not as the migration made it.
+    Column(sqlx::Error),
+    /// This row is damaged.
+    Value(sqlx::Error),
 }
 
 impl<R: Row> Columns for R
@@ -27,20 +37,57 @@ where
     Option<i64>: Type<R::Database>,
     Option<String>: Type<R::Database>,
 {
-    fn number(&self, column: usize) -> Result<i64, sqlx::Error> {
-        self.try_get(column)
+    fn number(&self, column: usize) -> Result<i64, Unreadable> {
+        value(self, column)
     }
 
-    fn optional_number(&self, column: usize) -> Result<Option<i64>, sqlx::Error> {
-        self.try_get(column)
+    fn optional_number(&self, column: usize) -> Result<Option<i64>, Unreadable> {
+        value(self, column)
     }
 
-    fn text(&self, column: usize) -> Result<Option<String>, sqlx::Error> {
-        self.try_get(column)
+    fn text(&self, column: usize) -> Result<Option<String>, Unreadable> {
+        value(self, column)
     }
 
-    fn bytes(&self, column: usize) -> Result<Vec<u8>, sqlx::Error> {
-        self.try_get(column)
+    fn bytes(&self, column: usize) -> Result<Vec<u8>, Unreadable> {
+        value(self, column)
+    }
+}
+
+/// SQLite lets a column of one type hold a value of another, so the type of the column tells whose
+/// fault it is.
+fn value<R, T>(row: &R, column: usize) -> Result<T, Unreadable>
+where
+    R: Row,
+    usize: ColumnIndex<R>,
+    T: for<'r> Decode<'r, R::Database> + Type<R::Database>,
+{
+    row.try_get(column).map_err(|error| {
+        let ours = row.columns().get(column).map(Column::type_info);
+        match error {
+            sqlx::Error::ColumnDecode { .. } if ours.is_some_and(|ours| T::compatible(ours)) => {
+                Unreadable::Value(error)
+            }
+            error => Unreadable::Column(error),
+        }
+    })
+}
+
+impl Unreadable {
+    /// As an error about the record under `key`.
+    fn of(self, key: &Key) -> StoreError {
+        match self {
+            Self::Column(error) => not_ours(error),
+            Self::Value(error) => {
+                StoreError::corrupt(key, "a column holds no value of its type").with_source(error)
+            }
+        }
+    }
+}
+
+impl From<Unreadable> for StoreError {
+    fn from((Unreadable::Column(error) | Unreadable::Value(error)): Unreadable) -> Self {
+        not_ours(error)
     }
 }
 
@@ -66,7 +113,7 @@ fn millis(timeout: Duration) -> i64 {
 
 /// The key in a column.
 pub(in crate::store) fn key(row: &impl Columns, column: usize) -> Result<Key> {
-    let bytes = row.bytes(column).map_err(not_ours)?;
+    let bytes = row.bytes(column)?;
     let bytes = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| {
         StoreError::new(
             StoreErrorKind::Corrupt,
@@ -83,48 +130,51 @@ pub(in crate::store) fn version(row: &impl Columns, column: usize) -> Result<Ver
 
 /// The number in a column.
 pub(in crate::store) fn number(row: &impl Columns, column: usize) -> Result<i64> {
-    row.number(column).map_err(not_ours)
+    Ok(row.number(column)?)
 }
 
 /// The text in a column.
 pub(in crate::store) fn text(row: &impl Columns, column: usize) -> Result<Option<String>> {
-    row.text(column).map_err(not_ours)
+    Ok(row.text(column)?)
 }
 
 /// The record in the columns from `first`: those of [`meta`], then the data.
 pub(in crate::store) fn record(row: &impl Columns, first: usize, key: &Key) -> Result<Record> {
     let meta = meta(row, first, key)?;
-    let data = row.bytes(first + META_COLUMNS).map_err(not_ours)?;
+    let data = row.bytes(first + META_COLUMNS).map_err(|unreadable| unreadable.of(key))?;
     Ok(Record { data: Bytes::from(data), meta })
 }
 
 /// A page of a scan in the order of the keys, from rows of a key, and a [`record`]. Fewer rows than
 /// were asked for are the last ones.
-pub(in crate::store) fn page(rows: &[impl Columns], limit: usize) -> Result<Page> {
-    let records = rows
-        .iter()
-        .map(|row| {
-            let key = key(row, 0)?;
-            let record = record(row, 1, &key)?;
-            Ok((key, record))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let next = records
-        .last()
-        .filter(|_| records.len() == limit)
-        .map(|(key, _)| Cursor::new(key.as_bytes()));
-    Ok(Page { records, next })
+pub(in crate::store) fn page(
+    rows: &[impl Columns],
+    limit: usize,
+    listeners: &Listeners,
+) -> Result<Page> {
+    let read = rows.iter().map(|row| {
+        let key = key(row, 0)?;
+        let record = record(row, 1, &key)?;
+        Ok((key, record))
+    });
+    let (records, damaged) = listeners.readable(read)?;
+    // Of the last row as it is, so that the scan goes on behind it even if it is damaged.
+    let last = rows.last().filter(|_| rows.len() == limit).map(|row| row.bytes(0)).transpose()?;
+    Ok(Page { records, damaged, next: last.map(Cursor::new) })
 }
 
 /// A list of an owner's sessions, from rows of a key and a [`meta`].
-pub(in crate::store) fn list(rows: &[impl Columns]) -> Result<Vec<(Key, Meta)>> {
-    rows.iter()
-        .map(|row| {
-            let key = key(row, 0)?;
-            let meta = meta(row, 1, &key)?;
-            Ok((key, meta))
-        })
-        .collect()
+pub(in crate::store) fn list(
+    rows: &[impl Columns],
+    listeners: &Listeners,
+) -> Result<Vec<(Key, Meta)>> {
+    let read = rows.iter().map(|row| {
+        let key = key(row, 0)?;
+        let meta = meta(row, 1, &key)?;
+        Ok((key, meta))
+    });
+    let (list, _) = listeners.readable(read)?;
+    Ok(list)
 }
 
 const META_COLUMNS: usize = 10;
@@ -133,8 +183,10 @@ const META_COLUMNS: usize = 10;
 /// last_seen, deadline, authenticated_at, owner, label, and the server's clock.
 pub(in crate::store) fn meta(row: &impl Columns, first: usize, key: &Key) -> Result<Meta> {
     let damaged = |what: &dyn fmt::Display| StoreError::corrupt(key, what);
-    let number = |column| number(row, first + column);
-    let optional = |column| row.optional_number(first + column).map_err(not_ours);
+    let number = |column| row.number(first + column).map_err(|unreadable| unreadable.of(key));
+    let optional =
+        |column| row.optional_number(first + column).map_err(|unreadable| unreadable.of(key));
+    let text = |column| row.text(first + column).map_err(|unreadable| unreadable.of(key));
     let time = |millis: i64| {
         u64::try_from(millis)
             .map(Timestamp::from_millis)
@@ -155,20 +207,14 @@ pub(in crate::store) fn meta(row: &impl Columns, first: usize, key: &Key) -> Res
         (None, None) => return Err(damaged(&"neither timeout is set")),
     };
     Ok(Meta {
-        version: version(row, first)?,
+        version: Version::from_u64(number(0)?.cast_unsigned()),
         lifetime: lifetime.map_err(|error| damaged(&error))?,
         created_at: time(number(3)?)?,
         last_seen: time(number(4)?)?,
         deadline: optional(5)?.map(time).transpose()?,
         authenticated_at: optional(6)?.map(time).transpose()?,
-        owner: text(row, first + 7)?
-            .map(Owner::new)
-            .transpose()
-            .map_err(|error| damaged(&error))?,
-        label: text(row, first + 8)?
-            .map(Label::new)
-            .transpose()
-            .map_err(|error| damaged(&error))?,
+        owner: text(7)?.map(Owner::new).transpose().map_err(|error| damaged(&error))?,
+        label: text(8)?.map(Label::new).transpose().map_err(|error| damaged(&error))?,
         now: time(number(9)?)?,
     })
 }

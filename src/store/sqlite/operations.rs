@@ -159,7 +159,7 @@ impl Store for Sqlite {
         let rows = call
             .rows(|| query(&self.sql.owned).bind(owner.as_str()).bind(row_limit(limit)))
             .await?;
-        list(&rows)
+        list(&rows, &self.listeners)
     }
 
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
@@ -172,7 +172,7 @@ impl Store for Sqlite {
         let limit = limit.max(1);
         let mut call = self.readers.call();
         let rows = call.rows(|| query(&self.sql.scan).bind(after).bind(row_limit(limit))).await?;
-        page(&rows, limit)
+        page(&rows, limit, &self.listeners)
     }
 
     async fn count(&self) -> Result<u64> {

@@ -277,7 +277,7 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
                 records.push((key, record));
             }
         }
-        Ok(Page { records, next: page.next })
+        Ok(Page { records, ..page })
     }
 
     /// What the old store has, a page at a time, until the visitor has seen enough.
