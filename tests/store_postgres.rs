@@ -17,6 +17,8 @@ mod isolation;
 mod least_privilege;
 #[path = "store_postgres/marks.rs"]
 mod marks;
+#[path = "store_postgres/migrating.rs"]
+mod migrating;
 #[path = "store_postgres/pooler.rs"]
 mod pooler;
 #[path = "store_postgres/protocol.rs"]

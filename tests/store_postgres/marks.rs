@@ -40,7 +40,7 @@ async fn ask_for_all(store: &impl Store, key: impl Fn() -> Key) {
 /// values, the text.
 async fn prepared(pool: &PgPool) -> Vec<(String, Vec<String>, String)> {
     let prepared = "SELECT name, parameter_types::text[], statement FROM pg_prepared_statements
-                    WHERE name LIKE 'sqlx_s_%' ORDER BY name";
+                    WHERE statement LIKE '%ff00%' ORDER BY name";
     let rows = sqlx::query(prepared).persistent(false).fetch_all(pool).await.unwrap();
     rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
 }
@@ -82,10 +82,10 @@ async fn a_statement_that_is_asked_for_as_another_one_fails() {
     assert!(prepared(&pool).await.len() >= 17);
     let count = format!("SELECT count(*) FROM {table}");
     every_one_fails(&pool, &count, "'\\x07'").await;
-    let key = put(&store).await;
-    let bytes = format!("(SELECT key FROM {table})");
-    drop(key);
-    every_one_fails(&pool, &count, &bytes).await;
+    put(&store).await;
+    let key = format!("SELECT quote_literal(key) FROM {table}");
+    let key: String = sqlx::query_scalar(AssertSqlSafe(key)).fetch_one(&pool).await.unwrap();
+    every_one_fails(&pool, &count, &format!("{key}::bytea")).await;
 }
 
 #[tokio::test]

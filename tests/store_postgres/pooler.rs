@@ -202,5 +202,5 @@ async fn a_watch_in_transaction_mode_is_refused() {
     let watcher = builder.prepared_statements(false).timeout(Duration::from_secs(1));
     let watcher = watcher.connect(pooler(PoolMode::Transaction).url()).await.unwrap();
     let error = watcher.watch(|_| ()).await.unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Refused, "{error}");
+    assert_eq!(error.kind(), StoreErrorKind::Refused, "{error:?}");
 }

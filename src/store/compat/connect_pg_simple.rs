@@ -11,6 +11,7 @@ use super::operations::{self, Backend, Listed, impl_store};
 use super::session::{Format, Life, Stored};
 use super::shape::Shape;
 use crate::record::{Meta, Owner, Record, Timestamp};
+use crate::store::patience::patience;
 use crate::store::postgres::PostgresBuilder;
 use crate::store::postgres::statement::{PgQuery, Sending, Statement, keeps_no_statements};
 use crate::store::sql::{Client, Quotes, quoted, store_error};
@@ -211,9 +212,11 @@ impl ConnectPgSimple {
     }
 
     /// How long an operation may take, the wait for a connection included. Default: 5 seconds.
+    ///
+    /// From a millisecond to 24 days; what is outside is taken as the nearest of these.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.client.timeout = timeout;
+        self.client.timeout = patience(timeout);
         self
     }
 

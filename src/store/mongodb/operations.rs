@@ -12,6 +12,7 @@ use super::expression::{
 use super::{MongoDb, within};
 use crate::event::Events;
 use crate::record::{Meta, Owner, Record};
+use crate::store::patience::patience;
 use crate::store::to_the_end::to_the_end;
 use crate::store::{
     AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
@@ -253,7 +254,8 @@ impl Store for MongoDb {
 
     async fn count(&self) -> Result<u64> {
         let filter = doc! { "$expr": is_live() };
-        let limit = self.timeout * UNHURRIED;
+        // The server counts its milliseconds in 32 bits.
+        let limit = patience(self.timeout * UNHURRIED);
         within(limit, async { Ok(self.sessions.count_documents(filter).max_time(limit).await?) })
             .await
     }

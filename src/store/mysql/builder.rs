@@ -4,12 +4,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Connection;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
-use sqlx::{AssertSqlSafe, Connection, Executor, raw_sql};
 
 use super::MySql;
 use super::operations::Statements;
-use crate::store::sql::{Client, Quotes, UNTESTED, quoted, store_error};
+use crate::store::patience::patience;
+use crate::store::sql::{Client, Quotes, SetUp, UNTESTED, quoted};
 use crate::store::{Result, StoreError, StoreErrorKind};
 
 /// An identifier of MySQL has 64 characters, and a second table adds `_locks` to the name.
@@ -72,8 +73,10 @@ impl MySqlBuilder {
     ///
     /// Only `migrate` and `clear` take as long as they need; `count` looks at every row, and of very
     /// many may need more than the default.
+    ///
+    /// From a millisecond to 24 days; what is outside is taken as the nearest of these.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = patience(timeout);
         self
     }
 
@@ -109,17 +112,16 @@ impl MySqlBuilder {
         // Whole seconds, and at least one.
         let seconds = self.timeout.as_secs().max(1);
         // Without the strict mode, MySQL cuts off what a column is too small for, and says nothing.
-        let session: Arc<str> = format!(
+        let set_up = SetUp::new(format!(
             "SET SESSION innodb_lock_wait_timeout = {seconds}, \
              sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')"
-        )
-        .into();
-        MySqlPoolOptions::new()
+        ));
+        let each = set_up.clone();
+        let pool = MySqlPoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(self.timeout)
             .after_connect(move |connection, _| {
-                let session = raw_sql(AssertSqlSafe(Arc::clone(&session)));
-                Box::pin(async move { connection.execute(session).await.map(drop) })
+                Box::pin(each.clone().run::<sqlx::MySql>(connection))
             })
             // The pool's own test would double the round trips of every operation.
             .test_before_acquire(false)
@@ -131,9 +133,8 @@ impl MySqlBuilder {
                     Ok(true)
                 })
             })
-            .connect_with(options)
-            .await
-            .map_err(store_error::<sqlx::MySql>)
+            .connect_with(options);
+        set_up.open(pool).await
     }
 
     /// Uses a pool that is there already.

@@ -4,15 +4,16 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection, Executor, raw_sql};
 
 use super::Postgres;
 use super::changes::WatchStatements;
 use super::migration::{Names, Schema};
 use super::operations::Statements;
 use super::statement::{Sending, keeps_no_statements};
-use crate::store::sql::{Client, Quotes, UNTESTED, quoted, store_error};
+use crate::store::patience::patience;
+use crate::store::sql::{Client, Quotes, SetUp, UNTESTED, quoted};
 use crate::store::{Result, StoreError, StoreErrorKind};
 
 /// An identifier of PostgreSQL has 63 bytes, and the longest name that is made of the table's adds
@@ -104,8 +105,10 @@ impl PostgresBuilder {
     ///
     /// Only `migrate` and `clear` take as long as they need; `count` looks at every row, and of very
     /// many may need more than the default.
+    ///
+    /// From a millisecond to 24 days; what is outside is taken as the nearest of these.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = patience(timeout);
         self
     }
 
@@ -162,17 +165,17 @@ impl PostgresBuilder {
         let options = options.extra_float_digits(None);
         // Not in the start-up packet, where PgBouncer allows no settings; and not at all where the
         // connection may be another program's in a moment.
-        let limits: Arc<str> = if self.prepared_statements && !keeps_no_statements(url) {
-            format!("SET {}", self.limits().join("; SET ")).into()
+        let set_up = if self.prepared_statements && !keeps_no_statements(url) {
+            SetUp::new(format!("SET {}", self.limits().join("; SET ")))
         } else {
-            "".into()
+            SetUp::new("")
         };
-        PgPoolOptions::new()
+        let each = set_up.clone();
+        let pool = PgPoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(self.timeout)
             .after_connect(move |connection, _| {
-                let limits = raw_sql(AssertSqlSafe(Arc::clone(&limits)));
-                Box::pin(async move { connection.execute(limits).await.map(drop) })
+                Box::pin(each.clone().run::<sqlx::Postgres>(connection))
             })
             // The pool's own test would double the round trips of every operation.
             .test_before_acquire(false)
@@ -184,9 +187,8 @@ impl PostgresBuilder {
                     Ok(true)
                 })
             })
-            .connect_with(options)
-            .await
-            .map_err(store_error::<sqlx::Postgres>)
+            .connect_with(options);
+        set_up.open(pool).await
     }
 
     /// Uses a pool that is there already.
@@ -229,10 +231,9 @@ impl PostgresBuilder {
         })
     }
 
-    /// What the server is told of the timeout, in milliseconds. Zero would mean for ever, and more
-    /// than so many it does not take.
+    /// What the server is told of the timeout, in milliseconds.
     fn limits(&self) -> [String; 2] {
-        let patience = self.timeout.as_millis().clamp(1, i32::MAX as u128);
+        let patience = self.timeout.as_millis();
         ["statement_timeout", "idle_in_transaction_session_timeout"]
             .map(|limit| format!("{limit} = {patience}"))
     }

@@ -55,8 +55,8 @@ impl Watch for Postgres {
             ));
         }
         let pool = self.pool_of_one();
-        let mut listener = listen(&pool, channel).await.map_err(store_error::<sqlx::Postgres>)?;
-        self.try_out(&mut listener, &tell).await?;
+        self.try_out(&pool).await?;
+        let listener = listen(&pool, channel).await.map_err(store_error::<sqlx::Postgres>)?;
         let channel = channel.clone();
         let task = tokio::spawn(async move { hear(&pool, &channel, listener, tell).await });
         Ok(Watching::until_dropped(Task(task)))
@@ -123,28 +123,24 @@ impl Postgres {
             .connect_lazy_with(PgConnectOptions::clone(&self.client.pool.connect_options()))
     }
 
-    /// Waits for a notification of our own: a pooler takes `LISTEN`, and may then lend the server
-    /// connection that listens to somebody else.
-    async fn try_out(&self, listener: &mut PgListener, tell: &impl Fn(Change)) -> Result<()> {
+    /// Waits for a notification of our own. A pooler may take `LISTEN`, and then lend the server
+    /// connection that listens to somebody else, whose driver does not expect what it hears. So the
+    /// channel has a name that nobody else notifies.
+    async fn try_out(&self, pool: &PgPool) -> Result<()> {
         let channel = format!("token_session_{:016x}", getrandom::u64().unwrap_or_default());
         let heard = async {
-            listener.listen(&channel).await?;
-            let mut call = self.client.call();
-            call.row(|| self.watching.tell.query().bind(channel.as_str())).await?;
-            while let Some(notification) = listener.try_recv().await? {
-                if notification.channel() == channel {
-                    return Ok(listener.unlisten(&channel).await?);
-                }
-                tell(change(&notification));
-            }
-            Err(Failure::Late)
+            let mut listener = listen(pool, &channel).await?;
+            let tell = self.watching.tell.query().bind(channel.as_str());
+            self.client.call().try_rows(tell).await?;
+            listener.try_recv().await?.ok_or(Failure::Late)?;
+            Ok(listener.unlisten(&channel).await?)
         };
         match timeout(self.client.timeout, heard).await.unwrap_or(Err(Failure::Late)) {
             Ok(()) => Ok(()),
-            Err(Failure::Late) => Err(StoreError::new(
+            Err(Failure::Late | Failure::Driver(sqlx::Error::Protocol(_))) => Err(StoreError::new(
                 StoreErrorKind::Refused,
-                "the notifications of PostgreSQL do not arrive here; watch the server itself, or \
-                 through PgBouncer in session mode",
+                "the notifications of PostgreSQL do not arrive here; watch the server itself, \
+                     or through PgBouncer in session mode",
             )),
             Err(Failure::Driver(error)) => Err(store_error::<sqlx::Postgres>(error)),
             Err(Failure::Answer(error)) => Err(error),

@@ -14,6 +14,7 @@ use super::Sqlite;
 use super::operations::Statements;
 use super::writer::Writer;
 use crate::manager::retry::Backoff;
+use crate::store::patience::patience;
 use crate::store::sql::{Client, Quotes, quoted, store_error};
 use crate::store::{Result, StoreError, StoreErrorKind};
 
@@ -69,8 +70,10 @@ impl SqliteBuilder {
     /// How long an operation may take, the wait for other writes included: 5 seconds by default.
     /// Past that it fails as [`Unavailable`](StoreErrorKind::Unavailable), so that no request hangs.
     /// Only `migrate` and `clear` take as long as they need.
+    ///
+    /// From a millisecond to 24 days; what is outside is taken as the nearest of these.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = patience(timeout);
         self
     }
 
