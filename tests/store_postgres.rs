@@ -24,6 +24,12 @@ mod isolation;
 mod least_privilege;
 #[path = "sql/owners.rs"]
 mod many_owned;
+#[path = "store_postgres/marks.rs"]
+mod marks;
+#[path = "store_postgres/migrating.rs"]
+mod migrating;
+#[path = "store_postgres/pooler.rs"]
+mod pooler;
 #[path = "store_postgres/protocol.rs"]
 mod protocol;
 #[path = "sql/proxy.rs"]

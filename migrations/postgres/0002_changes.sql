@@ -20,15 +20,22 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- Not when a session is touched: that changes neither of these columns.
 DO $do$ BEGIN
-    -- Not when a session is touched: that changes neither of these columns.
     CREATE TRIGGER "token_sessions_written" AFTER UPDATE OF key, version ON "token_sessions"
         FOR EACH ROW EXECUTE FUNCTION "token_sessions_changed"('token_sessions');
+EXCEPTION WHEN duplicate_object THEN -- It is there already.
+END $do$;
+
+DO $do$ BEGIN
     CREATE TRIGGER "token_sessions_removed" AFTER DELETE ON "token_sessions"
         REFERENCING OLD TABLE AS gone
         FOR EACH STATEMENT EXECUTE FUNCTION "token_sessions_changed"('token_sessions');
+EXCEPTION WHEN duplicate_object THEN -- It is there already.
+END $do$;
+
+DO $do$ BEGIN
     CREATE TRIGGER "token_sessions_emptied" AFTER TRUNCATE ON "token_sessions"
         FOR EACH STATEMENT EXECUTE FUNCTION "token_sessions_changed"('token_sessions');
-EXCEPTION WHEN duplicate_object THEN
-    -- All three are there already.
+EXCEPTION WHEN duplicate_object THEN -- It is there already.
 END $do$;

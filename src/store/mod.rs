@@ -38,6 +38,14 @@ mod memory;
 mod mongodb;
 #[cfg(feature = "mysql")]
 mod mysql;
+#[cfg(any(
+    feature = "mongodb",
+    feature = "mysql",
+    feature = "postgres",
+    feature = "redis",
+    feature = "sqlite"
+))]
+mod patience;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]

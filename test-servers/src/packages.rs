@@ -28,6 +28,9 @@ pub const OPENSSL: Packages = Packages { names: &["openssl"], programs: &["opens
 pub const POSTGRESQL: Packages =
     Packages { names: &["postgresql"], programs: &["postgres", "initdb"] };
 
+/// The pooler in front of PostgreSQL.
+pub const PGBOUNCER: Packages = Packages { names: &["pgbouncer"], programs: &["pgbouncer"] };
+
 /// MariaDB, without the services and accounts of `mariadb-server`. `mariadb-install-db` calls
 /// `my_print_defaults`, which is in the package of the clients.
 pub const MARIADB: Packages = Packages {
@@ -50,8 +53,18 @@ pub const CHROMIUM: Packages =
 pub const FAKETIME: Packages = Packages { names: &["faketime"], programs: &["faketime"] };
 
 /// What `cargo xtask test` needs.
-const ALL: &[&Packages] =
-    &[&UTIL_LINUX, &REDIS, &OPENSSL, &POSTGRESQL, &MARIADB, &PYTHON, &NODE, &CHROMIUM, &FAKETIME];
+const ALL: &[&Packages] = &[
+    &UTIL_LINUX,
+    &REDIS,
+    &OPENSSL,
+    &POSTGRESQL,
+    &PGBOUNCER,
+    &MARIADB,
+    &PYTHON,
+    &NODE,
+    &CHROMIUM,
+    &FAKETIME,
+];
 
 impl Packages {
     /// The path of one of the programs. Installs the packages first if any program is missing.

@@ -69,7 +69,7 @@ impl Deref for Postgres {
 }
 
 /// A server that still recovers takes connections and refuses the login.
-fn log_in(port: u16) -> io::Result<String> {
+pub(crate) fn log_in(port: u16) -> io::Result<String> {
     let parameters = b"user\0postgres\0database\0postgres\0\0";
     let mut startup = Vec::new();
     startup.extend_from_slice(&(8 + parameters.len() as u32).to_be_bytes());

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use token_session::store::MySql;
 use token_session::store::conformance::Harness;
+use token_session::store::{AnyStore, MySql, Store};
 
 use crate::server::{admin, fresh_name, login, run};
 
@@ -46,3 +46,21 @@ impl Harness for AsLeastPrivileged {
 }
 
 token_session::conformance_suite!(AsLeastPrivileged);
+
+#[tokio::test]
+async fn an_account_that_may_not_create_connects_by_url_to_tables_that_are_there() {
+    let admin = admin().await;
+    let (account, schema) = (fresh_name(), fresh_name());
+    run(&admin, format!("CREATE DATABASE {schema}")).await;
+    let url = login(&admin, &account).await;
+    let owner = MySql::builder().schema(&schema).build(admin.clone());
+    owner.unwrap().migrate().await.unwrap();
+    let grants = format!(
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.token_sessions TO {account};
+         GRANT SELECT, INSERT, UPDATE ON {schema}.token_sessions_locks TO {account}"
+    );
+    run(&admin, grants).await;
+    let (server, _) = url.rsplit_once('/').unwrap();
+    let store = AnyStore::connect(&format!("{server}/{schema}")).await.unwrap();
+    assert_eq!(store.count().await.unwrap(), 0);
+}

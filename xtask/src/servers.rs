@@ -2,7 +2,8 @@ use std::process::Command;
 use std::thread;
 
 use test_servers::{
-    Chromium, MariaDb, MongoDb, Postgres, Redis, RedisCluster, RedisTls, Sentinel, Smtp, packages,
+    Chromium, MariaDb, MongoDb, PgBouncer, PoolMode, Postgres, Redis, RedisCluster, RedisTls,
+    Sentinel, Smtp, packages,
 };
 
 use crate::Result;
@@ -18,6 +19,7 @@ const KINDS: &[Kind] = &[
     ("Redis Sentinel", || Ok(Sentinel::start()?.sentinel(0).version()?)),
     ("Redis with TLS", || Ok(RedisTls::start()?.version()?)),
     ("PostgreSQL", || Ok(Postgres::start()?.version()?)),
+    ("PgBouncer", pgbouncer),
     ("MariaDB", || Ok(MariaDb::start()?.version()?)),
     ("MongoDB", || Ok(MongoDb::start()?.version()?)),
     ("SMTP", || Ok(Smtp::start()?.version()?)),
@@ -65,6 +67,12 @@ fn node() -> Result<String> {
     output(Command::new(&node).arg("peer.js").current_dir(folder))?;
     let version = output(Command::new(&node).arg("--version"))?;
     Ok(format!("Node {version}, with its npm packages"))
+}
+
+fn pgbouncer() -> Result<String> {
+    let server = Postgres::start()?;
+    PgBouncer::start(server.url(), PoolMode::Session, 1)?;
+    output(Command::new(packages::PGBOUNCER.program("pgbouncer")?).arg("--version"))
 }
 
 fn faketime() -> Result<String> {

@@ -16,6 +16,7 @@ use super::session::{Format, Life, Stored};
 use super::shape::Shape;
 use crate::record::{Meta, Owner, Record, Timestamp};
 use crate::store::mongodb::{MongoDbBuilder, in_time, is_duplicate, mongodb_error};
+use crate::store::patience::patience;
 use crate::store::{
     Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
     StoreError, StoreErrorKind, Touch, Write,
@@ -107,9 +108,11 @@ impl ConnectMongo {
     }
 
     /// How long an operation may take. Default: 5 seconds.
+    ///
+    /// From a millisecond to 24 days; what is outside is taken as the nearest of these.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = patience(timeout);
         self
     }
 

@@ -5,16 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sqlx::postgres::{PgArguments, PgPool, PgRow};
-use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
+use sqlx::postgres::{PgPool, PgRow};
 
 use super::operations::{self, Backend, Listed, impl_store};
 use super::session::{Format, Life, Stored};
 use super::shape::Shape;
 use crate::record::{Meta, Owner, Record, Timestamp};
+use crate::store::patience::patience;
 use crate::store::postgres::PostgresBuilder;
-use crate::store::sql::{Call, Client, Quotes, fill, quoted, row_limit, store_error};
+use crate::store::postgres::statement::{PgQuery, Sending, Statement, keeps_no_statements};
+use crate::store::sql::{Call, Client, Quotes, quoted, row_limit, store_error};
 use crate::store::{
     Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
     StoreError, Touch, Write,
@@ -44,13 +45,14 @@ const IS_DEAD: &str = "tstzrange(NULL, {second}) @> {instant}";
 const ROW: &str = "present.sid = $2 AND present.sid::text COLLATE \"C\" = $2";
 
 /// A live row that is as it was read.
-const OLD: &str = "{row} AND sess::text = $3 AND {is_live}";
+const OLD: &str = "{row} AND sess::text = $3 AND {is_live} AND {own}";
 
-const FETCH: &str = "SELECT {record} FROM {sessions} AS present WHERE {row} AND {is_live}";
+const FETCH: &str =
+    "SELECT {record} FROM {sessions} AS present WHERE {row} AND {is_live} AND {own}";
 
 /// An expired row is no hindrance. By way of text, the column may be `json` or `jsonb`.
 const ADD: &str = "INSERT INTO {sessions} AS present (sid, sess, expire) \
-                   VALUES ($2, $3::text::json, {end}) \
+                   SELECT $2, $3::text::json, {end} WHERE {own} \
                    ON CONFLICT (sid) DO UPDATE SET sess = excluded.sess, expire = excluded.expire \
                    WHERE {row} AND {is_dead} RETURNING sess::text";
 
@@ -64,15 +66,15 @@ const EXTEND: &str = "UPDATE {sessions} AS present SET expire = {end} WHERE {old
 
 const DISCARD: &str = "DELETE FROM {sessions} AS present WHERE {old}";
 
-const CLOCK: &str = "SELECT (extract(epoch FROM now()) * 1000)::int8";
+const CLOCK: &str = "SELECT (extract(epoch FROM now()) * 1000)::int8 WHERE {own}";
 
 /// Fails where there is no such zone.
-const LOCAL_TIME: &str = "SELECT now() AT TIME ZONE $1::text";
+const LOCAL_TIME: &str = "SELECT now() AT TIME ZONE $1::text WHERE {own}";
 
 const PAGE: &str = "SELECT {record}, sid FROM {sessions} AS present WHERE sid > $2 AND {is_live} \
-                    ORDER BY sid LIMIT $3";
+                    AND {own} ORDER BY sid LIMIT $3";
 
-const COUNT: &str = "SELECT count(*) FROM {sessions} AS present WHERE {is_live}";
+const COUNT: &str = "SELECT count(*) FROM {sessions} AS present WHERE {is_live} AND {own}";
 
 /// How many rows one statement removes at most.
 const BATCH: usize = 1000;
@@ -81,7 +83,7 @@ const BATCH: usize = 1000;
 const CLEAR: &str = "
 WITH chosen AS MATERIALIZED (SELECT sid FROM {sessions} WHERE sid >= $1 ORDER BY sid LIMIT 1000),
 gone AS (DELETE FROM {sessions} AS held USING chosen WHERE held.sid = chosen.sid)
-SELECT count(*), max(sid) FROM chosen";
+SELECT count(*), max(sid) FROM chosen WHERE {own}";
 
 /// The comparison is one for the index; where clocks are set back, it may find what still lives. Rows
 /// that somebody is at are passed over.
@@ -90,7 +92,7 @@ WITH expired AS MATERIALIZED (
     SELECT sid FROM {sessions} AS present WHERE expire < {second}{local} AND {is_dead}
     LIMIT $2 FOR UPDATE SKIP LOCKED
 )
-DELETE FROM {sessions} AS present USING expired WHERE present.sid = expired.sid AND {is_dead}";
+DELETE FROM {sessions} AS present USING expired WHERE present.sid = expired.sid AND {is_dead} AND {own}";
 
 /// Shares the sessions that connect-pg-simple 6 to 10 keeps in a table of PostgreSQL. What is lost
 /// against [`Postgres`](crate::store::Postgres) stands in the [module's docs](super).
@@ -138,6 +140,8 @@ DELETE FROM {sessions} AS present USING expired WHERE present.sid = expired.sid 
 pub struct ConnectPgSimple {
     client: Client<sqlx::Postgres>,
     time_zone: String,
+    table: String,
+    sending: Sending,
     sql: Arc<Table>,
     format: Format,
 }
@@ -152,9 +156,9 @@ struct Table {
 }
 
 impl Table {
-    fn new(name: &str) -> Arc<Self> {
-        let local = Statements::new(name, "(present.expire AT TIME ZONE $1::text)", LOCAL);
-        let statements = [local, Statements::new(name, "present.expire", "")];
+    fn new(name: &str, sending: &Sending) -> Arc<Self> {
+        let local = Statements::new(name, "(present.expire AT TIME ZONE $1::text)", LOCAL, sending);
+        let statements = [local, Statements::new(name, "present.expire", "", sending)];
         Arc::new(Self { statements, has_zone: AtomicBool::new(false) })
     }
 }
@@ -164,27 +168,30 @@ const LOCAL: &str = " AT TIME ZONE $1::text";
 
 #[derive(Debug)]
 struct Statements {
-    fetch: Arc<str>,
-    add: Arc<str>,
-    swap: Arc<str>,
-    swap_for: Arc<str>,
-    extend: Arc<str>,
-    discard: Arc<str>,
-    page: Arc<str>,
-    count: Arc<str>,
-    clear: Arc<str>,
-    sweep: Arc<str>,
+    fetch: Statement,
+    add: Statement,
+    swap: Statement,
+    swap_for: Statement,
+    extend: Statement,
+    discard: Statement,
+    clock: Statement,
+    local_time: Statement,
+    page: Statement,
+    count: Statement,
+    clear: Statement,
+    sweep: Statement,
 }
 
 impl Statements {
     /// `instant` is the column as a `timestamptz`, and `local` follows one that becomes the column.
-    fn new(table: &str, instant: &str, local: &str) -> Self {
+    fn new(table: &str, instant: &str, local: &str, sending: &Sending) -> Self {
         let sql = |template: &str| {
             let template = template.replace("{old}", OLD).replace("{record}", RECORD);
             let template = template.replace("{is_live}", IS_LIVE).replace("{is_dead}", IS_DEAD);
             let template = template.replace("{row}", ROW).replace("{end}", END);
-            let words = [("{second}", SECOND), ("{instant}", instant), ("{local}", local)];
-            fill(&template, &[words[0], words[1], words[2], ("{sessions}", table)])
+            let template = template.replace("{second}", SECOND).replace("{instant}", instant);
+            let template = template.replace("{local}", local);
+            Statement::new(&template, &[("{sessions}", table)], sending)
         };
         Self {
             fetch: sql(FETCH),
@@ -193,6 +200,8 @@ impl Statements {
             swap_for: sql(SWAP_FOR),
             extend: sql(EXTEND),
             discard: sql(DISCARD),
+            clock: sql(CLOCK),
+            local_time: sql(LOCAL_TIME),
             page: sql(PAGE),
             count: sql(COUNT),
             clear: sql(CLEAR),
@@ -201,16 +210,17 @@ impl Statements {
     }
 }
 
-type PgQuery = Query<'static, sqlx::Postgres, PgArguments>;
-
 impl ConnectPgSimple {
     /// Over a pool that is there already; `time_zone` is that of the Node service's connections. One
     /// that PostgreSQL does not know is an error of every call.
     pub fn new(pool: PgPool, shape: Shape, time_zone: impl Into<String>) -> Self {
+        let (table, sending) = ("\"session\"".to_owned(), Sending::Prepared);
         Self {
             client: Client::new(pool, Duration::from_secs(5)),
             time_zone: time_zone.into(),
-            sql: Table::new("\"session\""),
+            sql: Table::new(&table, &sending),
+            table,
+            sending,
             format: operations::format::<Self>(shape),
         }
     }
@@ -224,7 +234,9 @@ impl ConnectPgSimple {
         let pool = PostgresBuilder::default().pool(url).await;
         let pool = pool.map_err(|error| operations::advised(error, advice))?;
         let store = Self::new(pool, shape, time_zone);
-        let local_time = store.client.call().row(|| store.query(&LOCAL_TIME.into())).await;
+        let store = store.prepared_statements(!keeps_no_statements(url));
+        let local_time =
+            store.client.call().row(|| store.query(&store.sql.statements[0].local_time)).await;
         operations::discreet(&store, local_time)?;
         Ok(store)
     }
@@ -240,20 +252,33 @@ impl ConnectPgSimple {
             Some(schema) => format!("{}.{table}", quoted(schema, QUOTES)?),
             None => table,
         };
-        self.sql = Table::new(&table);
+        self.sql = Table::new(&table, &self.sending);
+        self.table = table;
         Ok(self)
     }
 
+    /// Whether statements are prepared: yes by default, and no where the URL of
+    /// [`connect`](Self::connect) says `statement-cache-capacity=0`. See
+    /// [`PostgresBuilder::prepared_statements`](crate::store::PostgresBuilder::prepared_statements).
+    #[must_use]
+    pub fn prepared_statements(mut self, prepared: bool) -> Self {
+        self.sending = if prepared { Sending::Prepared } else { Sending::written("") };
+        self.sql = Table::new(&self.table, &self.sending);
+        self
+    }
+
     /// How long an operation may take, the wait for a connection included. Default: 5 seconds.
+    ///
+    /// From a millisecond to 24 days; what is outside is taken as the nearest of these.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.client.timeout = timeout;
+        self.client.timeout = patience(timeout);
         self
     }
 
     /// A query whose first parameter is the time zone.
-    fn query(&self, sql: &Arc<str>) -> PgQuery {
-        sqlx::query(AssertSqlSafe(Arc::clone(sql))).bind(self.time_zone.clone())
+    fn query(&self, statement: &Statement) -> PgQuery {
+        statement.query().bind(self.time_zone.as_str())
     }
 
     /// The rows of a statement.
@@ -381,7 +406,7 @@ impl Backend for ConnectPgSimple {
     }
 
     async fn fetch(&self, id: &str) -> Result<Option<(Stored, Bytes)>> {
-        let fetch = |sql: &Statements| self.query(&sql.fetch).bind(id.to_owned());
+        let fetch = |sql: &Statements| self.query(&sql.fetch).bind(id);
         let row = self.rows(self.client.call(), fetch).await?.pop();
         let found = row.as_ref().map(stored).transpose()?;
         Ok(found.map(|stored| (stored.clone(), stored.text)))
@@ -403,9 +428,7 @@ impl Backend for ConnectPgSimple {
         _: Option<&Bytes>,
     ) -> Result<Option<String>> {
         let life = life.map(|life| life.as_secs_f64());
-        let add = |sql: &Statements| {
-            self.query(&sql.add).bind(id.to_owned()).bind(text.to_owned()).bind(life)
-        };
+        let add = |sql: &Statements| self.query(&sql.add).bind(id).bind(text.as_str()).bind(life);
         self.written(add).await
     }
 
@@ -413,12 +436,12 @@ impl Backend for ConnectPgSimple {
         let old = String::from_utf8_lossy(old);
         let swap = |sql: &Statements| match life {
             Life::Keep => {
-                let swap = self.query(&sql.swap).bind(id.to_owned());
-                swap.bind(old.to_string()).bind(text.to_owned())
+                let swap = self.query(&sql.swap).bind(id);
+                swap.bind(&*old).bind(text)
             }
             Life::For(life) => {
-                let swap = self.query(&sql.swap_for).bind(id.to_owned());
-                swap.bind(old.to_string()).bind(life.as_secs_f64()).bind(text.to_owned())
+                let swap = self.query(&sql.swap_for).bind(id);
+                swap.bind(&*old).bind(life.as_secs_f64()).bind(text)
             }
         };
         self.written(swap).await
@@ -427,28 +450,27 @@ impl Backend for ConnectPgSimple {
     async fn extend(&self, id: &str, old: &Bytes, life: Duration) -> Result<bool> {
         let old = String::from_utf8_lossy(old);
         let extend = |sql: &Statements| {
-            let extend = self.query(&sql.extend).bind(id.to_owned());
-            extend.bind(old.to_string()).bind(life.as_secs_f64())
+            let extend = self.query(&sql.extend).bind(id);
+            extend.bind(&*old).bind(life.as_secs_f64())
         };
         Ok(self.done(self.client.call(), extend).await? == 1)
     }
 
     async fn discard(&self, id: &str, old: &Bytes) -> Result<bool> {
         let old = String::from_utf8_lossy(old);
-        let discard =
-            |sql: &Statements| self.query(&sql.discard).bind(id.to_owned()).bind(old.to_string());
+        let discard = |sql: &Statements| self.query(&sql.discard).bind(id).bind(&*old);
         Ok(self.done(self.client.call(), discard).await? == 1)
     }
 
     async fn clock(&self, _: &str) -> Result<Timestamp> {
-        let row = self.client.call().row(|| sqlx::query(CLOCK)).await?;
+        let row = self.client.call().row(|| self.sql.statements[0].clock.query()).await?;
         number(row.as_ref()).map(Timestamp::from_millis)
     }
 
     async fn page(&self, after: Option<&Cursor>, limit: usize) -> Result<Listed> {
         let after = after.map_or("", |after| str::from_utf8(after.as_bytes()).unwrap_or_default());
         let rows = i64::try_from(limit).unwrap_or(i64::MAX);
-        let page = |sql: &Statements| self.query(&sql.page).bind(after.to_owned()).bind(rows);
+        let page = |sql: &Statements| self.query(&sql.page).bind(after).bind(rows);
         let rows = self.rows(self.client.call(), page).await?;
         let record = |row: &PgRow| {
             let id: String = row.try_get(3).map_err(store_error::<sqlx::Postgres>)?;
@@ -466,10 +488,7 @@ impl Backend for ConnectPgSimple {
     async fn clear(&self) -> Result<()> {
         let mut after = String::new();
         loop {
-            let clear = || {
-                let clear = sqlx::query(AssertSqlSafe(Arc::clone(&self.sql.statements[0].clear)));
-                clear.bind(after.clone())
-            };
+            let clear = || self.sql.statements[0].clear.query().bind(after.as_str());
             let row = self.client.call().row(clear).await?;
             let (chosen, last) = row
                 .map_or(Ok((0, None)), |row| {

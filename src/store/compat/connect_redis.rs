@@ -13,6 +13,7 @@ use super::operations::{self, Backend, Listed, impl_store, refused};
 use super::session::{Format, Life, Stored};
 use super::shape::Shape;
 use crate::record::{Meta, Owner, Record, Timestamp};
+use crate::store::patience::patience;
 use crate::store::redis::{
     Connection, Recent, RedisBuilder, RedisConnection, STEP, Script, Sought, Walk, escape,
     redis_error, redis_unexpected, slot_of_name,
@@ -155,9 +156,11 @@ impl ConnectRedis {
     }
 
     /// How long a command waits for its answer. Default: two seconds.
+    ///
+    /// From a millisecond to 24 days; what is outside is taken as the nearest of these.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = patience(timeout);
         self
     }
 

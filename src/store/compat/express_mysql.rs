@@ -16,6 +16,7 @@ use super::session::{Format, Life, Stored};
 use super::shape::Shape;
 use crate::record::{Meta, Owner, Record, Timestamp};
 use crate::store::mysql::MySqlBuilder;
+use crate::store::patience::patience;
 use crate::store::sql::{Client, Quotes, fill, quoted, store_error};
 use crate::store::{
     Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
@@ -242,9 +243,11 @@ impl ExpressMysql {
     }
 
     /// How long an operation may take, the wait for a connection included. Default: 5 seconds.
+    ///
+    /// From a millisecond to 24 days; what is outside is taken as the nearest of these.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.client.timeout = timeout;
+        self.client.timeout = patience(timeout);
         self
     }
 

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::presence::Presence;
 use super::{MongoDb, error, within};
+use crate::store::patience::patience;
 use crate::store::{Result, StoreError, StoreErrorKind};
 
 /// Settings of a [`MongoDb`] store.
@@ -89,8 +90,10 @@ impl MongoDbBuilder {
     /// request hangs. [`count`](crate::store::Store::count) and
     /// [`clear`](crate::store::Store::clear), which look at each document, may take sixty times as
     /// long.
+    ///
+    /// From a millisecond to 24 days; what is outside is taken as the nearest of these.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = patience(timeout);
         self
     }
 

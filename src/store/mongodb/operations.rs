@@ -14,6 +14,7 @@ use super::expression::{
 };
 use crate::event::Events;
 use crate::record::{Meta, Owner, Record};
+use crate::store::patience::patience;
 use crate::store::to_the_end::to_the_end;
 use crate::store::{
     AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
@@ -427,7 +428,8 @@ impl MongoDb {
 
     /// How long an operation may take that looks at each document.
     fn unhurried(&self) -> Duration {
-        self.timeout.saturating_mul(UNHURRIED)
+        // The server counts its milliseconds in 32 bits.
+        patience(self.timeout.saturating_mul(UNHURRIED))
     }
 
     /// All that a pipeline gives, at most so much.

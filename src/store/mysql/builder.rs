@@ -4,12 +4,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Connection;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
-use sqlx::{AssertSqlSafe, Connection, Executor, raw_sql};
 
 use super::MySql;
 use super::operations::Statements;
-use crate::store::sql::{Client, Quotes, UNTESTED, quoted, store_error};
+use crate::store::patience::patience;
+use crate::store::sql::{Client, Quotes, SetUp, UNTESTED, quoted};
 use crate::store::{Result, StoreError, StoreErrorKind};
 
 /// An identifier of MySQL has 64 characters, and a second table adds `_locks` to the name.
@@ -76,8 +77,10 @@ impl MySqlBuilder {
     /// Only `migrate` takes as long as it needs. `remove_owned`, `clear` and `sweep` may take this long
     /// for each 1,000 sessions. `count` looks at every row, and of very many may need more than the
     /// default.
+    ///
+    /// From a millisecond to 24 days; what is outside is taken as the nearest of these.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = patience(timeout);
         self
     }
 
@@ -115,18 +118,17 @@ impl MySqlBuilder {
         // What the statements rely on, whatever the server's defaults are. Without `autocommit`, or
         // with a `completion_type` of 1, what was answered would never be committed. Without the
         // strict mode, MySQL cuts off what a column is too small for, and says nothing.
-        let session: Arc<str> = format!(
+        let set_up = SetUp::new(format!(
             "SET SESSION innodb_lock_wait_timeout = {seconds}, autocommit = 1, completion_type = 0, \
              sql_mode = '{SQL_MODE}', sql_safe_updates = 0, sql_big_selects = 1, \
              sql_select_limit = 18446744073709551615"
-        )
-        .into();
-        MySqlPoolOptions::new()
+        ));
+        let each = set_up.clone();
+        let pool = MySqlPoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(self.timeout)
             .after_connect(move |connection, _| {
-                let session = raw_sql(AssertSqlSafe(Arc::clone(&session)));
-                Box::pin(async move { connection.execute(session).await.map(drop) })
+                Box::pin(each.clone().run::<sqlx::MySql>(connection))
             })
             // The pool's own test would double the round trips of every operation.
             .test_before_acquire(false)
@@ -138,9 +140,8 @@ impl MySqlBuilder {
                     Ok(true)
                 })
             })
-            .connect_with(options)
-            .await
-            .map_err(store_error::<sqlx::MySql>)
+            .connect_with(options);
+        set_up.open(pool).await
     }
 
     /// Uses a pool that is there already.

@@ -156,7 +156,8 @@ impl MySql {
         Self::builder().connect(url).await
     }
 
-    /// Creates the tables, where they are not there yet. Any number of servers may do so at once.
+    /// Creates the tables, where they are not there yet. Any number of servers may do so at once. Where
+    /// they are, it takes one round trip and no right to create.
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) when the account may not create tables, or there is no

@@ -36,9 +36,13 @@ pub(super) const BATCH: usize = 1000;
 /// So that rows may be read that others are writing, and none is locked that is not written.
 pub(super) const BEGIN: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRANSACTION";
 
+/// Fails where one of the tables is missing.
+const LOOK: &str = "SELECT 1 FROM {sessions}, {locks} LIMIT 0";
+
 /// The statements, with the names of one pair of tables in them.
 #[derive(Debug)]
 pub(super) struct Statements {
+    look: Arc<str>,
     migrate: Arc<str>,
     pub(super) lives: Arc<str>,
     pub(super) insert: Arc<str>,
@@ -71,6 +75,7 @@ impl Statements {
             fill(&template.replace("{meta}", META), &words)
         };
         Self {
+            look: fill(LOOK, &[("{sessions}", table), ("{locks}", locks)]),
             migrate: fill(
                 include_str!("../../../migrations/mysql/0001_sessions.sql"),
                 &[("`token_sessions_locks`", locks), ("`token_sessions`", table)],
@@ -177,7 +182,11 @@ pub(super) fn insertion(sql: &Arc<str>, key: &Key, record: &NewRecord<'_>) -> My
 }
 
 impl MySql {
+    /// Looks first: where both tables are, it takes no right to create, and no lock.
     pub(super) async fn create_tables(&self) -> Result<()> {
+        if self.client.call().try_rows(query(&self.sql.look)).await.is_ok() {
+            return Ok(());
+        }
         let mut call = self.client.unhurried();
         loop {
             match call.run(&self.sql.migrate).await {

@@ -8,10 +8,10 @@ use crate::store::sql::{key, page, row_limit};
 use crate::store::{Cursor, Page, Result};
 
 pub(super) const SCAN: &str = "
-SELECT key, {meta}, data FROM {sessions} WHERE key > $1 AND expires_at > {now}
+SELECT key, {meta}, data FROM {sessions} WHERE key > $1 AND expires_at > {now} AND {own}
 ORDER BY key LIMIT $2";
 
-pub(super) const COUNT: &str = "SELECT count(*) FROM {sessions} WHERE expires_at > {now}";
+pub(super) const COUNT: &str = "SELECT count(*) FROM {sessions} WHERE expires_at > {now} AND {own}";
 
 /// A batch of all rows, in the order of their keys. A row that gets another key meanwhile stays, and
 /// is missing among the `gone`.
@@ -22,7 +22,8 @@ WITH chosen AS MATERIALIZED (
 gone AS (DELETE FROM {sessions} AS held USING chosen WHERE held.key = chosen.key RETURNING 1)
 SELECT (SELECT count(*) FROM chosen),
        (SELECT count(*) FROM gone),
-       (SELECT key FROM chosen ORDER BY key DESC LIMIT 1)";
+       (SELECT key FROM chosen ORDER BY key DESC LIMIT 1)
+WHERE {own}";
 
 /// The clock of the statement's beginning, for only a value that does not change within it can be
 /// looked up in the index. Rows that another sweeper is at are passed over; `MATERIALIZED` keeps
@@ -33,7 +34,8 @@ WITH expired AS MATERIALIZED (
     WHERE expires_at <= floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint
     ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
 )
-DELETE FROM {sessions} AS held USING expired WHERE held.key = expired.key RETURNING held.key";
+DELETE FROM {sessions} AS held USING expired WHERE held.key = expired.key AND {own}
+RETURNING held.key";
 
 impl Postgres {
     pub(super) async fn page(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {

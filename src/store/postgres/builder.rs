@@ -4,13 +4,16 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection, Executor, raw_sql};
 
 use super::Postgres;
-use super::changes::Changes;
+use super::changes::WatchStatements;
+use super::migration::{Names, Schema};
 use super::operations::Statements;
-use crate::store::sql::{Client, Quotes, UNTESTED, fill, quoted, store_error};
+use super::statement::{Sending, keeps_no_statements};
+use crate::store::patience::patience;
+use crate::store::sql::{Client, Quotes, SetUp, UNTESTED, quoted};
 use crate::store::{Result, StoreError, StoreErrorKind};
 
 /// An identifier of PostgreSQL has 63 bytes, and the longest name that is made of the table's adds
@@ -42,6 +45,7 @@ pub struct PostgresBuilder {
     tell_changes: bool,
     timeout: Duration,
     max_connections: u32,
+    prepared_statements: bool,
 }
 
 impl Default for PostgresBuilder {
@@ -53,6 +57,7 @@ impl Default for PostgresBuilder {
             tell_changes: false,
             timeout: Duration::from_secs(5),
             max_connections: 10,
+            prepared_statements: true,
         }
     }
 }
@@ -101,8 +106,10 @@ impl PostgresBuilder {
     /// Only `migrate` takes as long as it needs. `remove_owned`, `clear` and `sweep` may take this long
     /// for each 1,000 sessions. `count` looks at every row, and of very many may need more than the
     /// default.
+    ///
+    /// From a millisecond to 24 days; what is outside is taken as the nearest of these.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = patience(timeout);
         self
     }
 
@@ -112,15 +119,34 @@ impl PostgresBuilder {
         self
     }
 
+    /// Whether statements are prepared once on each connection: yes by default. Say no behind
+    /// PgBouncer in transaction mode, and behind every other pooler that lends server connections to
+    /// its clients in turn: it may lend out one that lacks the statement, or has another client's
+    /// under its name. A statement that runs in another's place fails and does nothing, but it fails.
+    ///
+    /// Without prepared statements the values stand in the text of each statement. An operation
+    /// takes as many round trips as before; the server parses and plans each statement anew, and data
+    /// takes twice its size on the way there. `statement_timeout` is then set with each statement
+    /// and not on the connection, which other programs use too.
+    ///
+    /// For [`connect`](Self::connect), the option `statement-cache-capacity=0` in the URL says no
+    /// as well.
+    pub fn prepared_statements(mut self, prepared: bool) -> Self {
+        self.prepared_statements = prepared;
+        self
+    }
+
     /// Opens a pool of its own for a URL such as `postgres://user:password@host:5432/database`. The
     /// first connection is made at once.
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) for a name, a URL or an account that cannot be used,
     /// [`Unavailable`](StoreErrorKind::Unavailable) when the server is out of reach.
-    pub async fn connect(self, url: &str) -> Result<Postgres> {
+    pub async fn connect(mut self, url: &str) -> Result<Postgres> {
+        self.prepared_statements &= !keeps_no_statements(url);
         let pool = self.pool(url).await?;
-        self.build(pool)
+        let settings = format!("SET LOCAL {}; ", self.limits().join("; SET LOCAL "));
+        self.with(pool, &settings)
     }
 
     /// The pool that [`connect`](Self::connect) opens, for another store.
@@ -136,19 +162,21 @@ impl PostgresBuilder {
             )
             .with_source(error)
         })?;
-        // Zero would mean for ever. Not in the start-up packet, where PgBouncer allows no settings.
-        let patience = self.timeout.as_millis().max(1);
-        let limits: Arc<str> = format!(
-            "SET statement_timeout = {patience}; \
-             SET idle_in_transaction_session_timeout = {patience}"
-        )
-        .into();
-        PgPoolOptions::new()
+        // PgBouncer lets no client in that sends this one.
+        let options = options.extra_float_digits(None);
+        // Not in the start-up packet, where PgBouncer allows no settings; and not at all where the
+        // connection may be another program's in a moment.
+        let set_up = if self.prepared_statements && !keeps_no_statements(url) {
+            SetUp::new(format!("SET {}", self.limits().join("; SET ")))
+        } else {
+            SetUp::new("")
+        };
+        let each = set_up.clone();
+        let pool = PgPoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(self.timeout)
             .after_connect(move |connection, _| {
-                let limits = raw_sql(AssertSqlSafe(Arc::clone(&limits)));
-                Box::pin(async move { connection.execute(limits).await.map(drop) })
+                Box::pin(each.clone().run::<sqlx::Postgres>(connection))
             })
             // The pool's own test would double the round trips of every operation.
             .test_before_acquire(false)
@@ -160,9 +188,8 @@ impl PostgresBuilder {
                     Ok(true)
                 })
             })
-            .connect_with(options)
-            .await
-            .map_err(store_error::<sqlx::Postgres>)
+            .connect_with(options);
+        set_up.open(pool).await
     }
 
     /// Uses a pool that is there already.
@@ -170,6 +197,13 @@ impl PostgresBuilder {
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) for a table or schema name that cannot be used.
     pub fn build(self, pool: PgPool) -> Result<Postgres> {
+        self.with(pool, "")
+    }
+
+    /// As [`build`](Self::build), with the settings that each written statement brings along.
+    fn with(self, pool: PgPool, settings: &str) -> Result<Postgres> {
+        let sending =
+            if self.prepared_statements { Sending::Prepared } else { Sending::written(settings) };
         let table = quoted(&self.table, QUOTES)?;
         let longest = 63;
         let schema = match &self.schema {
@@ -178,32 +212,30 @@ impl PostgresBuilder {
         };
         let beside =
             |suffix| quoted(&format!("{}{suffix}", self.table), Quotes { longest, ..QUOTES });
-        let qualified = format!("{schema}{table}");
-        let migration = fill(
-            include_str!("../../../migrations/postgres/0002_changes.sql"),
-            &[
-                ("'token_sessions'", &format!("'{}'", self.table.replace('\'', "''"))),
-                ("\"token_sessions_changed\"", &format!("{schema}{}", beside("_changed")?)),
-                ("\"token_sessions_written\"", &beside("_written")?),
-                ("\"token_sessions_removed\"", &beside("_removed")?),
-                ("\"token_sessions_emptied\"", &beside("_emptied")?),
-                ("\"token_sessions\"", &qualified),
-            ],
-        );
+        let table = format!("{schema}{table}");
+        let names = Names {
+            table: &table,
+            expires_at: &beside("_expires_at")?,
+            owner: &beside("_owner")?,
+            changed: &format!("{schema}{}", beside("_changed")?),
+            written: &beside("_written")?,
+            removed: &beside("_removed")?,
+            emptied: &beside("_emptied")?,
+        };
+        let kind = (self.unlogged, self.tell_changes);
         Ok(Postgres {
             client: Client::new(pool, self.timeout),
-            sql: Arc::new(Statements::new(
-                &qualified,
-                [&beside("_expires_at")?, &beside("_owner")?],
-                self.unlogged,
-            )),
-            changes: Arc::new(Changes {
-                are_told: self.tell_changes,
-                table: qualified,
-                channel: self.table,
-                migration,
-            }),
+            sql: Arc::new(Statements::new(&table, &sending)),
+            schema: Arc::new(Schema::new(self.table.clone(), &names, kind, &sending)),
+            watching: Arc::new(WatchStatements::new(&sending)),
             listeners: Arc::default(),
         })
+    }
+
+    /// What the server is told of the timeout, in milliseconds.
+    fn limits(&self) -> [String; 2] {
+        let patience = self.timeout.as_millis();
+        ["statement_timeout", "idle_in_transaction_session_timeout"]
+            .map(|limit| format!("{limit} = {patience}"))
     }
 }

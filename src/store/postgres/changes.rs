@@ -1,53 +1,51 @@
 //! What PostgreSQL tells of changed sessions: `LISTEN` and `NOTIFY`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sqlx::postgres::{PgListener, PgNotification, PgPool};
+use sqlx::Row;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgNotification, PgPool, PgPoolOptions};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::Postgres;
-use crate::store::sql::store_error;
+use super::statement::{Sending, Statement};
+use crate::store::sql::{Failure, store_error};
 use crate::store::{Change, Result, StoreError, StoreErrorKind, Watch, Watching};
 use crate::token::Key;
 
 /// How long until a lost connection is made again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The names of what tells the changes of one table.
+/// The statements of a watch.
 #[derive(Debug)]
-pub(super) struct Changes {
-    /// Whether migrating makes it so.
-    pub(super) are_told: bool,
-    /// The table, as a statement has it.
-    pub(super) table: String,
-    /// The channel, which has the table's name.
-    pub(super) channel: String,
-    /// What creates the triggers.
-    pub(super) migration: Arc<str>,
+pub(super) struct WatchStatements {
+    is_told: Statement,
+    tell: Statement,
+}
+
+impl WatchStatements {
+    pub fn new(sending: &Sending) -> Self {
+        let sql = |template| Statement::new(template, &[], sending);
+        Self { is_told: sql(IS_TOLD), tell: sql(TELL) }
+    }
 }
 
 impl Watch for Postgres {
-    /// Takes a connection of the pool for good, and a table that was migrated with
-    /// [`tell_changes`](super::PostgresBuilder::tell_changes). Not through PgBouncer in transaction
-    /// mode.
+    /// Takes a connection of its own beside the pool, and a table that was migrated with
+    /// [`tell_changes`](super::PostgresBuilder::tell_changes). Behind PgBouncer in transaction mode
+    /// it is [`Refused`](StoreErrorKind::Refused), since notifications do not come through.
     async fn watch<F>(&self, tell: F) -> Result<Watching>
     where
         F: Fn(Change) + Send + Sync + 'static,
     {
-        let Changes { table, channel, .. } = &*self.changes;
-        let pool = self.client.pool.clone();
-        let listener = listen(&pool, channel).await.map_err(store_error::<sqlx::Postgres>)?;
-        let told: bool = sqlx::query_scalar(IS_TOLD)
-            .bind(table)
-            .bind(format!("{channel}_removed"))
-            .fetch_one(&pool)
-            .await
-            .map_err(store_error::<sqlx::Postgres>)?;
-        if !told {
+        let (table, channel) = (&self.schema.table, &self.schema.channel);
+        let mut call = self.client.call();
+        let trigger = format!("{channel}_removed");
+        let is_told = || self.watching.is_told.query().bind(table.as_str()).bind(trigger.as_str());
+        let told = call.row(is_told).await?.map_or(Ok(false), |row| row.try_get(0));
+        if !told.map_err(store_error::<sqlx::Postgres>)? {
             return Err(StoreError::new(
                 StoreErrorKind::Refused,
                 format!(
@@ -56,6 +54,9 @@ impl Watch for Postgres {
                 ),
             ));
         }
+        let pool = self.pool_of_one();
+        self.try_out(&pool).await?;
+        let listener = listen(&pool, channel).await.map_err(store_error::<sqlx::Postgres>)?;
         let channel = channel.clone();
         let task = tokio::spawn(async move { hear(&pool, &channel, listener, tell).await });
         Ok(Watching::until_dropped(Task(task)))
@@ -63,7 +64,10 @@ impl Watch for Postgres {
 }
 
 const IS_TOLD: &str = "
-SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass($1) AND tgname = $2)";
+SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass($1) AND tgname = $2)
+WHERE {own}";
+
+const TELL: &str = "SELECT pg_notify($1, '') WHERE {own}";
 
 struct Task(JoinHandle<()>);
 
@@ -108,17 +112,40 @@ fn change(notification: &PgNotification) -> Change {
 }
 
 impl Postgres {
-    /// Creates the triggers, where that is wanted.
-    pub(super) async fn create_triggers(&self) -> Result<()> {
-        if !self.changes.are_told {
-            return Ok(());
-        }
-        let mut call = self.client.unhurried();
-        loop {
-            match call.run(&self.changes.migration).await {
-                Ok(()) => return Ok(()),
-                Err(failure) => call.recover(failure).await?,
+    /// The connection that listens does nothing else, and would be missing in the store's pool.
+    fn pool_of_one(&self) -> PgPool {
+        PgPoolOptions::new()
+            .max_connections(1)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .acquire_timeout(self.client.timeout)
+            .test_before_acquire(false)
+            .connect_lazy_with(PgConnectOptions::clone(&self.client.pool.connect_options()))
+    }
+
+    /// Waits for a notification of our own. A pooler may take `LISTEN`, and then lend the server
+    /// connection that listens to somebody else, whose driver does not expect what it hears. So the
+    /// channel has a name that nobody else notifies.
+    async fn try_out(&self, pool: &PgPool) -> Result<()> {
+        let channel = format!("token_session_{:016x}", getrandom::u64().unwrap_or_default());
+        let heard = async {
+            let mut listener = listen(pool, &channel).await?;
+            let tell = self.watching.tell.query().bind(channel.as_str());
+            self.client.call().try_rows(tell).await?;
+            listener.try_recv().await?.ok_or(Failure::Late)?;
+            Ok(listener.unlisten(&channel).await?)
+        };
+        match timeout(self.client.timeout, heard).await.unwrap_or(Err(Failure::Late)) {
+            Ok(()) => Ok(()),
+            Err(Failure::Late | Failure::Driver(sqlx::Error::Protocol(_))) => Err(StoreError::new(
+                StoreErrorKind::Refused,
+                "the notifications of PostgreSQL do not arrive here; watch the server itself, \
+                     or through PgBouncer in session mode",
+            )),
+            Err(Failure::Driver(error) | Failure::Useless { error, .. }) => {
+                Err(store_error::<sqlx::Postgres>(error))
             }
+            Err(Failure::Answer(error)) => Err(error),
         }
     }
 }

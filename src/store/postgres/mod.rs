@@ -3,15 +3,18 @@
 mod administration;
 mod builder;
 mod changes;
+mod migration;
 mod operations;
 mod owners;
+pub(super) mod statement;
 
 use std::sync::Arc;
 
 use sqlx::error::DatabaseError;
-use sqlx::postgres::PgPool;
+use sqlx::postgres::{PgDatabaseError, PgPool, PgSeverity};
 
-use self::changes::Changes;
+use self::changes::WatchStatements;
+use self::migration::Schema;
 use self::operations::Statements;
 use super::sql::{Client, Server, Verdict};
 use super::{Result, StoreErrorKind};
@@ -115,18 +118,18 @@ pub use self::builder::PostgresBuilder;
 /// own migrations: `migrations/postgres/` in this crate's source.
 ///
 /// # Does it work behind PgBouncer?
-/// In session mode as it is. In transaction mode the statements are fit for it, as none relies on
-/// what an earlier transaction left on its connection, but the driver's prepared statements need
-/// PgBouncer 1.21 or later with `max_prepared_statements` set. Give the store a pool of your own
-/// then, and set `statement_timeout` on the role, for [`connect`](Self::connect) sets it on the
-/// connection. Neither mode is among the tests.
+/// In session mode as it is. In transaction mode with
+/// [`prepared_statements(false)`](PostgresBuilder::prepared_statements), or `connect` to a URL that
+/// ends in `?statement-cache-capacity=0`. In statement mode it does not, for it needs transactions:
+/// an insert with a limit is refused. The tests run all modes; docs/stores.md says what each costs.
 ///
 /// [`test_before_acquire(false)`]: sqlx::pool::PoolOptions::test_before_acquire
 #[derive(Clone, Debug)]
 pub struct Postgres {
     client: Client<sqlx::Postgres>,
     sql: Arc<Statements>,
-    changes: Arc<Changes>,
+    schema: Arc<Schema>,
+    watching: Arc<WatchStatements>,
     listeners: Arc<Listeners>,
 }
 
@@ -149,16 +152,35 @@ impl Postgres {
         Self::builder().connect(url).await
     }
 
-    /// Creates the table and its indexes, where they are not there yet. Any number of servers may
-    /// do so at once.
+    /// Creates the table, its indexes and, with [`tell_changes`](PostgresBuilder::tell_changes), its
+    /// triggers, where they are not there yet. Any number of servers may do so at once.
+    ///
+    /// It looks first. Where nothing is missing, it takes one round trip, no lock, and no right to
+    /// create. Else it takes as long as it needs: an index on a large table holds up writes meanwhile.
+    /// For a transaction that has the table locked it waits a tenth of a second at a time, so that
+    /// nobody queues behind it for longer, and gives up after the store's
+    /// [timeout](PostgresBuilder::timeout).
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) when the role may not create tables in the schema, or
-    /// there is no such schema.
+    /// there is no such schema. [`Unavailable`](StoreErrorKind::Unavailable) when another transaction
+    /// keeps the table locked.
     pub async fn migrate(&self) -> Result<()> {
-        self.create_table().await?;
-        self.create_triggers().await
+        self.create_what_is_missing().await
     }
+}
+
+/// What is wrong where the statements on a connection are not those that were prepared on it.
+const STATEMENTS: Verdict = Verdict::useless_before(
+    StoreErrorKind::Unavailable,
+    "lacks statements that were prepared on this connection, or has others in their place, as behind a \
+     pooler in transaction mode; see PostgresBuilder::prepared_statements",
+);
+
+/// Whether the connection goes on after it.
+fn is_of_a_statement(error: &dyn DatabaseError) -> bool {
+    let error = error.try_downcast_ref::<PgDatabaseError>();
+    error.is_some_and(|error| error.severity() == PgSeverity::Error)
 }
 
 impl Server for sqlx::Postgres {
@@ -185,15 +207,12 @@ impl Server for sqlx::Postgres {
             (_, "57P05" | "25P03") => {
                 return Verdict::useless_before(StoreErrorKind::Unavailable, NOT_AT_WORK);
             }
-            // The connection lacks a prepared statement that the driver knows, or has one that it
-            // does not know. And "cached plan must not change result type", after a migration.
-            (_, "26000" | "42P05") => {
-                return Verdict::useless_before(
-                    StoreErrorKind::Refused,
-                    "loses prepared statements, on a new connection too; a pooler in between needs \
-                     its session mode, or max_prepared_statements",
-                );
-            }
+            // A statement that is missing, is there already, takes other values, or says that it is
+            // another one than was asked for.
+            (_, "26000" | "42P05" | "22P03" | "22021" | statement::FOREIGN) => return STATEMENTS,
+            // Another number of values. A pooler that closes the connection uses the same code.
+            (_, "08P01") if is_of_a_statement(error) => return STATEMENTS,
+            // "Cached plan must not change result type", after a migration.
             (_, "0A000") => {
                 return Verdict::useless_before(StoreErrorKind::Refused, NOT_TAKEN);
             }

@@ -13,14 +13,14 @@
 
 use std::sync::Arc;
 
-use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
 
+use super::statement::{PgQuery, Sending, Statement};
 use super::{Postgres, administration, owners};
 use crate::event::Events;
 use crate::record::{Label, Meta, Owner, Record};
-use crate::store::sql::{fill, meta, record, ten_intervals, timeouts, version};
+use crate::store::sql::{meta, record, ten_intervals, timeouts, version};
 use crate::store::{
     AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
     Result, Store, Touch, Write,
@@ -40,35 +40,35 @@ pub(super) const BATCH: usize = 1000;
 /// The statements, with the names of one table in them.
 #[derive(Debug)]
 pub(super) struct Statements {
-    migrate: Arc<str>,
-    insert: Arc<str>,
-    pub(super) insert_limited: Arc<str>,
-    load: Arc<str>,
-    load_touching: Arc<str>,
-    touch: Arc<str>,
-    touch_touching: Arc<str>,
-    replace: Arc<str>,
-    rename: Arc<str>,
-    take: Arc<str>,
-    remove: Arc<str>,
-    pub(super) owned: Arc<str>,
-    pub(super) remove_owned: Arc<str>,
-    pub(super) scan: Arc<str>,
-    pub(super) count: Arc<str>,
-    pub(super) clear: Arc<str>,
-    pub(super) sweep: Arc<str>,
+    pub(super) before: Arc<str>,
+    insert: Statement,
+    pub(super) insert_limited: Statement,
+    load: Statement,
+    load_touching: Statement,
+    touch: Statement,
+    touch_touching: Statement,
+    replace: Statement,
+    rename: Statement,
+    take: Statement,
+    remove: Statement,
+    pub(super) owned: Statement,
+    pub(super) remove_owned: Statement,
+    pub(super) scan: Statement,
+    pub(super) count: Statement,
+    pub(super) clear: Statement,
+    pub(super) sweep: Statement,
 }
 
 impl Statements {
-    pub fn new(table: &str, [expires_at, owner]: [&str; 2], unlogged: bool) -> Self {
+    pub fn new(table: &str, sending: &Sending) -> Self {
         let sql = |template: &str| {
-            let words = [("{now}", NOW), ("{sessions}", table)];
-            fill(&template.replace("{meta}", META), &words)
+            let template = template.replace("{meta}", META).replace("{now}", NOW);
+            Statement::new(&template, &[("{sessions}", table)], sending)
         };
         let with_data = |template: &str| sql(&template.replace("{columns}", "{meta}, data"));
         let without_data = |template: &str| sql(&template.replace("{columns}", "{meta}"));
         Self {
-            migrate: migration(table, [expires_at, owner], unlogged),
+            before: sending.before(),
             insert: sql(INSERT),
             insert_limited: sql(owners::INSERT_LIMITED),
             load: with_data(LOAD),
@@ -89,25 +89,6 @@ impl Statements {
     }
 }
 
-/// The shipped file with the configured names. Servers that start at once go one by one: `IF NOT
-/// EXISTS` alone lets two of them collide in the catalog.
-fn migration(table: &str, [expires_at, owner]: [&str; 2], unlogged: bool) -> Arc<str> {
-    let create = if unlogged { "CREATE UNLOGGED TABLE" } else { "CREATE TABLE" };
-    let ddl = fill(
-        include_str!("../../../migrations/postgres/0001_sessions.sql"),
-        &[
-            ("CREATE TABLE", create),
-            ("\"token_sessions_expires_at\"", expires_at),
-            ("\"token_sessions_owner\"", owner),
-            ("\"token_sessions\"", table),
-        ],
-    );
-    format!("BEGIN; SELECT pg_advisory_xact_lock({MIGRATION_LOCK}); {ddl} COMMIT;").into()
-}
-
-/// Any number that no other program is likely to take: the first bytes of the crate's name.
-const MIGRATION_LOCK: i64 = i64::from_be_bytes(*b"token-se");
-
 /// `ON CONFLICT` waits for a racing insert of the same key, and then takes the row over only if
 /// that is expired.
 const INSERT: &str = "
@@ -115,7 +96,7 @@ INSERT INTO {sessions} AS held
     (key, data, version, idle_ms, absolute_ms, created_at, last_seen, deadline, authenticated_at,
      owner, label)
 SELECT $1, $2, 1, $3, $4, now, now, now + $4, CASE WHEN $5 THEN now END, $6, $7
-FROM (SELECT {now} AS now) AS moment
+FROM (SELECT {now} AS now) AS moment WHERE {own}
 ON CONFLICT (key) DO UPDATE SET
     (data, version, idle_ms, absolute_ms, created_at, last_seen, deadline, authenticated_at, owner,
      label) =
@@ -125,7 +106,7 @@ ON CONFLICT (key) DO UPDATE SET
 WHERE held.expires_at <= {now}";
 
 const LOAD: &str = "
-SELECT {columns} FROM {sessions} WHERE key = $1 AND expires_at > {now}";
+SELECT {columns} FROM {sessions} WHERE key = $1 AND expires_at > {now} AND {own}";
 
 /// `$2` is ten times the touch interval, so that a tenth of the idle timeout is compared exactly.
 /// The `SELECT` comes to the row only when the `UPDATE` has not: not due, or outrun, which is
@@ -139,7 +120,7 @@ touched AS (
         AND 10 * greatest(moment.now - last_seen, 0) >= least($2, idle_ms)
     RETURNING false AS outrun, {columns}
 )
-SELECT * FROM touched
+SELECT * FROM touched WHERE {own}
 UNION ALL
 SELECT idle_ms IS NOT NULL AND 10 * greatest(moment.now - last_seen, 0) >= least($2, idle_ms),
        {columns}
@@ -161,7 +142,7 @@ written AS (
     WHERE key = $1 AND expires_at > {now} AND ($3::bigint IS NULL OR version = $3)
     RETURNING version
 )
-SELECT true AS done, version FROM written
+SELECT true AS done, version FROM written WHERE {own}
 UNION ALL
 SELECT false, version FROM {sessions}
 WHERE key = $1 AND expires_at > {now} AND NOT EXISTS (SELECT FROM written)";
@@ -188,10 +169,10 @@ SELECT EXISTS (SELECT FROM moved),
        EXISTS (SELECT FROM {sessions} WHERE key = $1 AND expires_at > {now}),
        EXISTS (SELECT FROM {sessions} WHERE key = $2 AND expires_at > {now}),
        moved.*
-FROM (VALUES (1)) AS one LEFT JOIN moved ON true";
+FROM (VALUES (1)) AS one LEFT JOIN moved ON true WHERE {own}";
 
 const TAKE: &str = "
-DELETE FROM {sessions} WHERE key = $1 AND expires_at > {now} RETURNING {meta}, data";
+DELETE FROM {sessions} WHERE key = $1 AND expires_at > {now} AND {own} RETURNING {meta}, data";
 
 /// With `$2` or `$3`, only of this version or this owner. `fit` tells whether the row that stayed
 /// met that, and so was outrun.
@@ -202,20 +183,18 @@ WITH removed AS (
         AND ($2::bigint IS NULL OR version = $2) AND ($3::text IS NULL OR owner = $3)
     RETURNING true
 )
-SELECT true AS done, true AS fit FROM removed
+SELECT true AS done, true AS fit FROM removed WHERE {own}
 UNION ALL
 SELECT false,
        ($2::bigint IS NULL OR version = $2) AND ($3::text IS NULL OR owner IS NOT DISTINCT FROM $3)
 FROM {sessions}
 WHERE key = $1 AND expires_at > {now} AND NOT EXISTS (SELECT FROM removed)";
 
-pub(super) type PgQuery = Query<'static, sqlx::Postgres, PgArguments>;
-
-pub(super) fn query(sql: &Arc<str>) -> PgQuery {
-    sqlx::query(AssertSqlSafe(Arc::clone(sql)))
+pub(super) fn query(statement: &Statement) -> PgQuery {
+    statement.query()
 }
 
-pub(super) fn insertion(sql: &Arc<str>, key: &Key, record: &NewRecord<'_>) -> PgQuery {
+pub(super) fn insertion(sql: &Statement, key: &Key, record: &NewRecord<'_>) -> PgQuery {
     let (idle, absolute) = timeouts(&record.lifetime);
     query(sql)
         .bind(key.as_bytes().as_slice())
@@ -228,23 +207,13 @@ pub(super) fn insertion(sql: &Arc<str>, key: &Key, record: &NewRecord<'_>) -> Pg
 }
 
 impl Postgres {
-    pub(super) async fn create_table(&self) -> Result<()> {
-        let mut call = self.client.unhurried();
-        loop {
-            match call.run(&self.sql.migrate).await {
-                Ok(()) => return Ok(()),
-                Err(failure) => call.recover(failure).await?,
-            }
-        }
-    }
-
     /// The row of a load, after its `outrun` column where it touches.
     async fn load_row(
         &self,
         key: &Key,
         touch: Touch,
-        plain: &Arc<str>,
-        touching: &Arc<str>,
+        plain: &Statement,
+        touching: &Statement,
     ) -> Result<Option<(PgRow, usize)>> {
         let mut call = self.client.call();
         let Touch::After(interval) = touch else {

@@ -56,10 +56,11 @@ inserted AS (
 SELECT EXISTS (SELECT FROM inserted),
        EXISTS (SELECT FROM {sessions} WHERE key = $1 AND expires_at > {now}),
        (SELECT surplus FROM mine),
-       ARRAY(SELECT key FROM evicted)";
+       ARRAY(SELECT key FROM evicted)
+WHERE {own}";
 
 pub(super) const OWNED: &str = "
-SELECT key, {meta} FROM {sessions} WHERE owner = $1 AND expires_at > {now}
+SELECT key, {meta} FROM {sessions} WHERE owner = $1 AND expires_at > {now} AND {own}
 ORDER BY created_at DESC, key LIMIT $2";
 
 /// A batch of the owner's sessions in the order in which they began, which no write and no rename
@@ -82,7 +83,8 @@ gone AS (
 SELECT (SELECT count(*) FROM chosen),
        (SELECT count(*) FROM gone),
        (SELECT max(created_at) FROM chosen),
-       (SELECT max(created_at) FROM {sessions} WHERE owner = $1)";
+       (SELECT max(created_at) FROM {sessions} WHERE owner = $1)
+WHERE {own}";
 
 impl Postgres {
     /// Both statements see what was committed before the lock was had, as each has a snapshot of
@@ -97,7 +99,8 @@ impl Postgres {
     ) -> Result<Option<Inserted>, Failure> {
         let mut transaction = call
             .begin(AssertSqlSafe(format!(
-                "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({})",
+                "BEGIN ISOLATION LEVEL READ COMMITTED; {}SELECT pg_advisory_xact_lock({})",
+                self.sql.before,
                 owner_lock(owner)
             )))
             .await?;

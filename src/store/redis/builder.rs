@@ -25,6 +25,7 @@ use super::sentinel::Sentinels;
 use super::target::{Dialer, Place, tcp_settings};
 use super::tls::Certificates;
 use super::{Inner, Redis, RedisConnection};
+use crate::store::patience::patience;
 use crate::store::{Result, StoreError};
 
 /// How many partitions a store on a Cluster has. They lie evenly over the slots, so a dozen masters
@@ -105,15 +106,19 @@ impl RedisBuilder {
 
     /// How long a call waits for its answer, a new connection included: two seconds by default. It
     /// then fails with [`Unavailable`](crate::store::StoreErrorKind::Unavailable).
+    ///
+    /// From a millisecond to 24 days; what is outside is taken as the nearest of these.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = patience(timeout);
         self
     }
 
     /// How long an attempt to connect may take, for [`connect`](Self::connect): a second by
     /// default.
+    ///
+    /// From a millisecond to 24 days; what is outside is taken as the nearest of these.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.connect_timeout = patience(timeout);
         self
     }
 

@@ -14,6 +14,7 @@ use super::Sqlite;
 use super::operations::Statements;
 use super::writer::Writer;
 use crate::manager::retry::Backoff;
+use crate::store::patience::patience;
 use crate::store::sql::{Client, Quotes, quoted, store_error};
 use crate::store::{Result, StoreError, StoreErrorKind};
 
@@ -70,8 +71,10 @@ impl SqliteBuilder {
     /// Past that it fails as [`Unavailable`](StoreErrorKind::Unavailable), so that no request hangs.
     /// Only `migrate` takes as long as it needs. `remove_owned`, `clear` and `sweep` may take this long
     /// for each 500 sessions.
+    ///
+    /// From a millisecond to 24 days; what is outside is taken as the nearest of these.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = patience(timeout);
         self
     }
 

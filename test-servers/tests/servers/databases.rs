@@ -1,6 +1,6 @@
 use std::net::TcpStream;
 
-use test_servers::{MariaDb, MongoDb, Postgres, Result, Server};
+use test_servers::{MariaDb, MongoDb, PgBouncer, PoolMode, Postgres, Result, Server};
 
 use crate::facts::{it_lives_dies_and_returns, says};
 
@@ -15,6 +15,14 @@ fn postgres_lives_dies_and_returns() -> Result<()> {
 fn a_durable_postgres_lives_dies_and_returns() -> Result<()> {
     let server = Postgres::durable()?;
     it_lives_dies_and_returns(&server, postgres_answers)
+}
+
+#[test]
+fn pgbouncer_lives_dies_and_returns() -> Result<()> {
+    let behind = Postgres::start()?;
+    let server = PgBouncer::start(behind.url(), PoolMode::Transaction, 2)?;
+    it_lives_dies_and_returns(&server, postgres_answers)?;
+    its_port_is_closed_after_drop(server.port(), server)
 }
 
 #[test]
