@@ -34,6 +34,7 @@
 //! |---|---|
 //! | [`TokenSession`], [`Builder`] | what an application does with sessions, and how it is configured |
 //! | [`codes`], [`links`] | one-time codes to type, and links to click |
+//! | [`subjects`] | the one form of an e-mail address, for codes and links |
 //! | `http` | the layer and the extractors for servers (features `http`, `axum`, `actix`) |
 //! | [`store`] | the contract of stores, the memory store, and one store a feature |
 //! | [`Token`], [`Key`] | the secret that a client holds, and what a store sees of it |
@@ -60,6 +61,7 @@ mod event;
 mod generator;
 #[cfg(feature = "http")]
 pub mod http;
+mod invisible;
 mod key_ring;
 pub mod links;
 mod manager;
@@ -67,6 +69,7 @@ mod observe;
 mod record;
 pub mod store;
 mod stored;
+pub mod subjects;
 mod token;
 
 #[cfg(all(doctest, feature = "axum"))]

@@ -36,18 +36,26 @@ impl Token {
     pub const MAX_LEN: usize = 256;
 
     /// A new token: `prefix` and 32 characters of base64url, from the operating system's
-    /// generator.
+    /// generator. The last one is a letter or a digit: mail programs leave a trailing `-` or `_`
+    /// out of the links that they make.
     ///
     /// # Errors
     /// [`TokenError::Charset`] or [`TokenError::TooLong`] for a prefix that no token may have,
     /// [`TokenError::NoRandomness`] when the operating system gives no random bytes.
     pub fn random(prefix: &str) -> Result<Self, TokenError> {
         let mut bytes = Zeroizing::new([0; RANDOM_BYTES]);
-        getrandom::fill(&mut *bytes).map_err(TokenError::NoRandomness)?;
         // Sized at once: a growing string would leave copies of the secret behind.
         let mut text = Zeroizing::new(String::with_capacity(prefix.len() + 4 * RANDOM_BYTES / 3));
-        text.push_str(prefix);
-        URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
+        loop {
+            getrandom::fill(&mut *bytes).map_err(TokenError::NoRandomness)?;
+            text.push_str(prefix);
+            URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
+            // One in 32 is drawn again.
+            if text.ends_with(|last: char| last.is_ascii_alphanumeric()) {
+                break;
+            }
+            text.clear();
+        }
         check(&text)?;
         Ok(Self(text))
     }
@@ -314,6 +322,14 @@ mod tests {
         let token = Token::random("").unwrap();
         assert_eq!(token.reveal().len(), 32);
         assert_eq!(URL_SAFE_NO_PAD.decode(token.reveal()).unwrap().len(), RANDOM_BYTES);
+    }
+
+    #[test]
+    fn a_random_token_ends_in_a_letter_or_a_digit() {
+        for _ in 0..10_000 {
+            let token = Token::random("acme_").unwrap();
+            assert!(token.reveal().ends_with(|last: char| last.is_ascii_alphanumeric()));
+        }
     }
 
     #[test]

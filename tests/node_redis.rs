@@ -115,8 +115,8 @@ mod version_9 {
 struct Contract(String);
 
 fn make_user(urls: &[&str], beyond: &str) {
-    let rights = r"reset on >secret ~\[sess]* +evalsha +eval +get +pttl +time +set +pexpire +del +scan
-                   +unlink";
+    let rights = r"reset on >secret ~\[sess]* +evalsha +eval +get +strlen +pttl +time +set +pexpire
+                   +del +scan +unlink";
     for url in urls {
         let mut connection = redis::Client::open(*url).unwrap().get_connection().unwrap();
         let mut command = redis::cmd("ACL");

@@ -1,7 +1,13 @@
 //! The MongoDB store on a real server: the contract, and what is MongoDB's own.
 
+#[path = "store_mongodb/damaged.rs"]
+mod damaged;
 #[path = "store_mongodb/faults.rs"]
 mod faults;
+#[path = "store_mongodb/hang_ups.rs"]
+mod hang_ups;
+#[path = "store_mongodb/owners.rs"]
+mod owners;
 #[path = "store_mongodb/privileges.rs"]
 mod privileges;
 #[path = "store_mongodb/round_trips.rs"]

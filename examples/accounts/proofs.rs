@@ -17,7 +17,7 @@ use serde_json::json;
 use token_session::codes::{CodeError, Codes, Lease, OpenChallenge};
 use token_session::http::Sessions;
 use token_session::store::AnyStore;
-use token_session::{Codec, Json as JsonCodec, Label, Owner, Token};
+use token_session::{Codec, Json as JsonCodec, Label, Owner, Token, subjects};
 
 use super::Service;
 use super::pages;
@@ -66,16 +66,9 @@ fn unnamed() -> String {
 }
 
 impl Address {
-    /// The one form of an address, so that it has one budget of guesses.
+    /// The one form of an address, so that one mailbox has one budget of guesses.
     fn normal(self) -> Result<String, Problem> {
-        let email = self.email.trim().to_lowercase();
-        let parts =
-            email.split_once('@').filter(|(name, host)| !name.is_empty() && !host.is_empty());
-        if parts.is_some() && Owner::new(email.as_str()).is_ok() {
-            Ok(email)
-        } else {
-            Err(bad_request("that is no address; give one such as anna@example.org"))
-        }
+        subjects::email(&self.email).map_err(bad_request)
     }
 }
 
@@ -88,6 +81,7 @@ impl Address {
 /// what the person has left of the day. A real service limits besides how often one client asks.
 async fn accepted<T>(
     codes: &Codes<T, AnyStore>,
+    payload: &T,
     opened: Result<OpenChallenge, CodeError>,
 ) -> Result<Response, Problem>
 where
@@ -96,7 +90,7 @@ where
     let challenge = match opened {
         Err(CodeError::TooSoon { .. }) => {
             let nobody = Token::random("").map_err(CodeError::from)?;
-            codes.decoy(nobody.reveal()).await?
+            codes.decoy(nobody.reveal(), payload).await?
         }
         opened => opened?,
     };
@@ -130,7 +124,7 @@ pub async fn register(
 ) -> Result<Response, Problem> {
     let email = address.normal()?;
     let opened = if service.is_known(&email) {
-        service.register.decoy(&email).await.inspect(|_| {
+        service.register.decoy(&email, &email).await.inspect(|_| {
             service.outbox.send(&email, "You have an account already: just sign in.".to_owned());
         })
     } else {
@@ -139,7 +133,7 @@ pub async fn register(
             issued.challenge
         })
     };
-    accepted(&service.register, opened).await
+    accepted(&service.register, &email, opened).await
 }
 
 /// Another code for the same handle. Too early: 429, and when to ask again.
@@ -178,18 +172,19 @@ pub async fn magic(
 ) -> Result<Response, Problem> {
     let email = address.normal()?;
     let codes = service.sign_in.codes();
-    if !service.is_known(&email) {
-        return accepted(codes, codes.decoy(&email).await).await;
-    }
     // Behind a proxy it is the proxy that knows the address.
     let program: String = text(&headers, USER_AGENT).chars().take(200).collect();
     let asked_from = format!("{} by {program}", client.ip());
     let sign_in = SignIn { email, asked_from };
+    if !service.is_known(&sign_in.email) {
+        let decoy = codes.decoy(&sign_in.email, &sign_in).await;
+        return accepted(codes, &sign_in, decoy).await;
+    }
     let opened = service.sign_in.issue(&sign_in.email, &sign_in).await.map(|issued| {
         service.outbox.send(&sign_in.email, format!("Sign in with {}", issued.link.reveal()));
         issued.challenge
     });
-    accepted(codes, opened).await
+    accepted(codes, &sign_in, opened).await
 }
 
 /// A header's text; none where it has none.
@@ -255,14 +250,14 @@ pub async fn password_reset(
 ) -> Result<Response, Problem> {
     let email = address.normal()?;
     if !service.is_known(&email) {
-        return accepted(&service.reset, service.reset.decoy(&email).await).await;
+        return accepted(&service.reset, &email, service.reset.decoy(&email, &email).await).await;
     }
     let opened = service.reset.issue(&email, &email).await.map(|issued| {
         let text = format!("To set a new password, type {}.", &*issued.code.grouped());
         service.outbox.send(&email, text);
         issued.challenge
     });
-    accepted(&service.reset, opened).await
+    accepted(&service.reset, &email, opened).await
 }
 
 pub async fn password_reset_redeem(

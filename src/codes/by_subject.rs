@@ -16,7 +16,7 @@ use super::redeem::{Guess, Place, Redeemed};
 use crate::codec::{Codec, Json};
 use crate::manager::retry::Backoff;
 use crate::store::{AtomicStore, Inserted, Memory, NewRecord, Write};
-use crate::stored::{self, Moment};
+use crate::stored::{self, Blob, Moment};
 
 /// Codes that are redeemed by subject and code alone: asked for on one device, typed on another.
 /// [`CodesBuilder::build_by_subject`](super::CodesBuilder::build_by_subject) makes them.
@@ -84,28 +84,29 @@ impl<T, S: AtomicStore, C: Codec<T>> SubjectCodes<T, S, C> {
     /// spent; [`Exhausted`](CodeError::Exhausted) while the open challenge has no guess left;
     /// [`Busy`](CodeError::Busy) while somebody acts on a [leased](Guess::lease) code.
     pub async fn issue(&self, subject: &str, payload: &T) -> Result<Sent, CodeError> {
-        self.issue_to(subject, Some(payload)).await
+        self.issue_to(subject, payload, false).await
     }
 
-    /// As [`issue`](Self::issue), for a subject that is to get no code; to who guesses there is no
-    /// difference.
+    /// As [`issue`](Self::issue), for a subject that gets no code. A client that guesses sees no
+    /// difference. The payload is as in [`Codes::decoy`](super::Codes::decoy).
     ///
     /// # Errors
     /// As [`issue`](Self::issue).
-    pub async fn decoy(&self, subject: &str) -> Result<(), CodeError> {
-        self.issue_to(subject, None).await.map(drop)
+    pub async fn decoy(&self, subject: &str, payload: &T) -> Result<(), CodeError> {
+        self.issue_to(subject, payload, true).await.map(drop)
     }
 
-    async fn issue_to(&self, subject: &str, payload: Option<&T>) -> Result<Sent, CodeError> {
-        let operation = if payload.is_some() { "issue_code" } else { "issue_decoy" };
-        self.0.observe(operation, None, self.send(subject, payload)).await
+    async fn issue_to(&self, subject: &str, payload: &T, decoy: bool) -> Result<Sent, CodeError> {
+        let operation = if decoy { "issue_decoy" } else { "issue_code" };
+        self.0.observe(operation, None, self.send(subject, payload, decoy)).await
     }
 
-    async fn send(&self, subject: &str, payload: Option<&T>) -> Result<Sent, CodeError> {
+    async fn send(&self, subject: &str, payload: &T, decoy: bool) -> Result<Sent, CodeError> {
         check_subject(subject)?;
         let engine = &self.0;
         let subject_key = engine.subject_key(engine.signing().1, subject);
-        let fresh = engine.begin(&subject_key, &subject_key, payload)?;
+        let payload = engine.encode(payload)?;
+        let fresh = engine.begin(&subject_key, &subject_key, payload, decoy)?;
         let mut backoff = Backoff::new();
         for _ in 0..RETRIES {
             let made = match engine.place_for(subject).await? {
@@ -138,7 +139,8 @@ impl<T, S: AtomicStore, C: Codec<T>> SubjectCodes<T, S, C> {
 
     /// A guess that is about to be made: with an attempt key, or as a lease.
     ///
-    /// Case, spaces, hyphens and lookalikes in the code are forgiven. A text that cannot be a code or
+    /// Forgiven are case, spaces, hyphens, lookalikes and invisible characters in the code, and one
+    /// sentence mark after it. A text that cannot be a code or
     /// a subject is refused at no cost.
     pub fn guess<'a>(&'a self, subject: &'a str, code: &'a str) -> Guess<'a, T, S, C> {
         let is_subject = check_subject(subject).is_ok();
@@ -219,7 +221,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
         for app in self.app_keys() {
             let lock = Lock::of_subject(app, &self.policy.purpose, subject);
             let subject = self.subject_key(app, subject);
-            let ended = stored::write(&self.begin(&subject, &subject, None)?);
+            let ended = stored::write(&self.begin(&subject, &subject, Blob::new(b""), true)?);
             let write = Write { lifetime: Some(&lifetime), ..Write::new(ended) };
             self.store.replace(&lock.key, &write).await?;
             self.budget(&subject).give_all_back().await?;

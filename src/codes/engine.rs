@@ -169,7 +169,8 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
         &self,
         subject: &Key,
         budget: &Key,
-        payload: Option<&T>,
+        payload: Blob,
+        decoy: bool,
     ) -> Result<Challenge, CodeError> {
         let mut salt = [0; 16];
         getrandom::fill(&mut salt).map_err(TokenError::NoRandomness)?;
@@ -177,11 +178,8 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
             subject: Blob::new(subject.as_bytes()),
             budget: Blob::new(budget.as_bytes()),
             salt: Blob::new(&salt),
-            payload: match payload {
-                Some(payload) => self.encode(payload)?,
-                None => Blob::new(b""),
-            },
-            decoy: payload.is_none(),
+            payload,
+            decoy,
             codes: Vec::new(),
             sent: Moment::START,
             state: State::Open,
@@ -248,7 +246,7 @@ mod tests {
     #[tokio::test]
     async fn the_code_of_a_decoy_which_nobody_is_told_opens_nothing() {
         let codes = Codes::<()>::builder("sign-in").build().unwrap();
-        let (challenge, made) = codes.0.issue(None, "anna@example.org", None).await.unwrap();
+        let (challenge, made) = codes.0.issue(None, "anna@example.org", &(), true).await.unwrap();
         let handle = challenge.handle.reveal();
         let answer = codes.redeem(handle, made.code.reveal()).await;
         assert!(matches!(answer, Err(CodeError::Refused)), "{answer:?}");

@@ -4,6 +4,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use crate::invisible::is_invisible;
 use crate::key_ring::mac;
 use crate::token::TokenError;
 
@@ -14,8 +15,9 @@ const DIGITS: &[u8; 10] = b"0123456789";
 /// (RFC 8628, section 6.1).
 const CONSONANTS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 
-/// The longest input that is read, in bytes: a code of 32 characters, with a space after each.
-const MAX_INPUT: usize = 64;
+/// The longest input that is read, in bytes: a code of 32 characters, each with a space and an
+/// invisible mark after it.
+const MAX_INPUT: usize = 256;
 
 /// How a code looks: its alphabet and its length.
 ///
@@ -116,22 +118,26 @@ impl CodeFormat {
         (byte < 256 - 256 % size).then(|| char::from(self.alphabet()[byte % size]))
     }
 
-    /// The code that a person typed: forgiven are case, spaces, hyphens, O for 0 and I or L for 1;
-    /// I or 1 for L where there are no digits. `None`: it cannot be one of this format.
+    /// The code that a person typed or pasted: forgiven are case, spaces, hyphens, invisible
+    /// characters, one sentence mark at the end, O for 0 and I or L for 1; I or 1 for L where there
+    /// are no digits. `None`: it cannot be one of this format.
     pub(crate) fn read(self, input: &str) -> Option<Code> {
         if input.len() > MAX_INPUT {
             return None;
         }
-        let mut text = Zeroizing::new(String::with_capacity(MAX_INPUT));
-        for typed in input.chars() {
+        let input = input.trim_end_matches(is_passed_over);
+        let input = input.strip_suffix(is_sentence_mark).unwrap_or(input);
+        let mut text = Zeroizing::new(String::with_capacity(self.len.into()));
+        for typed in input.chars().filter(|c| !is_passed_over(*c)) {
             let meant = match (self.alphabet, typed.to_ascii_uppercase()) {
-                (_, c) if c.is_whitespace() || is_hyphen(c) => continue,
                 (Alphabet::Digits, 'O') => '0',
                 (Alphabet::Digits, 'I' | 'L') => '1',
                 (Alphabet::Consonants, 'I' | '1') => 'L',
                 (_, c) => c,
             };
-            if !u8::try_from(meant).is_ok_and(|c| self.alphabet().contains(&c)) {
+            let is_known = u8::try_from(meant).is_ok_and(|c| self.alphabet().contains(&c));
+            // Not one character too many, or the text would move and leave a copy behind.
+            if !is_known || text.len() == usize::from(self.len) {
                 return None;
             }
             text.push(meant);
@@ -157,9 +163,31 @@ impl fmt::Display for CodeFormat {
     }
 }
 
+/// What may stand before, between and after the characters of a code.
+fn is_passed_over(c: char) -> bool {
+    c.is_whitespace() || is_hyphen(c) || is_invisible(c)
+}
+
 /// The hyphen of the keyboard, and those that mail programs and telephones make of it.
 fn is_hyphen(c: char) -> bool {
-    matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}')
+    matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}')
+}
+
+/// What ends a sentence that ends with a code, as in "Your code is 1234 5678."
+fn is_sentence_mark(c: char) -> bool {
+    matches!(
+        c,
+        '.' | ','
+            | ';'
+            | ':'
+            | '!'
+            | '?'
+            | '\u{2026}' // …
+            | '\u{3001}' | '\u{3002}' // 、。
+            | '\u{ff01}' | '\u{ff0c}' | '\u{ff0e}' | '\u{ff1a}' | '\u{ff1b}' | '\u{ff1f}' // ！，．：；？
+            | '\u{60c}' | '\u{61b}' | '\u{61f}' | '\u{6d4}' // of Arabic and Urdu
+            | '\u{964}' // of Hindi
+    )
 }
 
 /// A code, to be sent to a person: a secret, as a [`Token`](crate::Token) is one.
@@ -269,6 +297,16 @@ mod tests {
             "lo34 5678",
             "IO345678",
             "1\u{a0}0\u{2013}34\u{2212}5678",
+            "1034 5678.",
+            "1034 5678!\n",
+            "10345678。",
+            "10345678 ?",
+            "10345678.\u{200b}",
+            "\u{200b}1034\u{200b}5678\u{feff}",
+            "\u{202a}10345678\u{202c}",
+            "\u{2067}1034 5678\u{2069}؟",
+            "1034\u{ad}5678",
+            "1\u{200e}0\u{200e}3\u{200e}4\u{200e}5\u{200e}6\u{200e}7\u{200e}8\u{200e}",
         ] {
             assert_eq!(read(digits, input).as_deref(), Some("10345678"), "{input}");
         }
@@ -281,8 +319,20 @@ mod tests {
     #[test]
     fn what_cannot_be_a_code_is_not_read() {
         let million = "1".repeat(1_000_000);
-        for input in ["", "1234567", "123456789", "1234567x", "１２３４５６７８", &million]
-        {
+        for input in [
+            "",
+            ".",
+            "\u{200b}",
+            "1234567",
+            "1234567.",
+            "123456789",
+            "12345678..",
+            ".12345678",
+            "1234.5678",
+            "1234567x",
+            "１２３４５６７８",
+            &million,
+        ] {
             assert_eq!(read(CodeFormat::digits(8), input), None);
         }
         for input in ["BCDFGHJA", "BCDFGHJ0", "BCDFGHJ"] {

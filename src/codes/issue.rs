@@ -99,20 +99,21 @@ pub struct Resent<T> {
 }
 
 impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
-    /// A new challenge that a new handle opens; `None` in the place of the payload: a decoy. It draws
-    /// on the budget of the device, where that is known, or else on the subject's.
+    /// A new challenge that a new handle opens. It draws on the budget of the device, where that is
+    /// known, or else on the subject's.
     pub async fn issue(
         &self,
         device: Option<&str>,
         subject: &str,
-        payload: Option<&T>,
+        payload: &T,
+        decoy: bool,
     ) -> Result<(OpenChallenge, Made), CodeError> {
         check_subject(subject)?;
         let known = device.and_then(|device| self.device_budget(device, subject));
         let subject = self.subject_key(self.signing().1, subject);
         let budget = known.unwrap_or_else(|| subject.clone());
         let owner = owner_of(&subject);
-        let mut challenge = self.begin(&subject, &budget, payload)?;
+        let mut challenge = self.begin(&subject, &budget, self.encode(payload)?, decoy)?;
         // Before the handle is drawn, which takes time where a store has many partitions: who is
         // too early costs little.
         self.keep(&challenge, &budget).await?;

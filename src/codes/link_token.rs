@@ -80,6 +80,14 @@ mod tests {
     }
 
     #[test]
+    fn a_token_ends_in_a_letter_or_a_digit() {
+        for _ in 0..10_000 {
+            let text = LinkToken::random(&[7; LOCATOR]).unwrap().reveal();
+            assert!(text.ends_with(|last: char| last.is_ascii_alphanumeric()));
+        }
+    }
+
+    #[test]
     fn a_truncated_or_padded_token_is_none() {
         let text = LinkToken::random(&[7; LOCATOR]).unwrap().reveal();
         let million = "A".repeat(1_000_000);

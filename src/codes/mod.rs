@@ -51,6 +51,13 @@
 //! revoked, with nothing in it: without it, a request that is still under way could bring back what has
 //! ended.
 //!
+//! # What if the store forgets a record before its time?
+//! A challenge that is gone refuses every code. A subject's budget that is gone is a full one: whoever
+//! guesses has all guesses of a day again. So keep codes in a store that forgets nothing early: on
+//! Redis set `maxmemory-policy` to `noeviction`, or give codes a Redis of their own. With another
+//! policy Redis evicts any record once it reaches its `maxmemory`, and somebody who fills it, by
+//! asking for codes for many subjects, can bring that about.
+//!
 //! # What do logs and metrics tell?
 //! With the features `tracing` and `metrics` every operation has a span `token_session`, a counter
 //! `token_session_operations_total` and a histogram `token_session_operation_seconds`, as those of
@@ -112,8 +119,8 @@ use crate::token::{Key, Token};
 /// the codec does not encrypt. Leave out of it what a dump of the store must not show: an account's
 /// id instead of its address, or a [codec](CodesBuilder::codec) of your own.
 ///
-/// Subjects are compared byte by byte: give `anna@example.org` and `Anna@Example.org` one form
-/// first, or they have two budgets.
+/// Subjects are compared byte by byte. Give addresses their [canonical form](crate::subjects::email)
+/// first, or `anna@example.org` and `Anna@Example.org` have two budgets.
 ///
 /// Keep codes in a store of their own, such as another table or another prefix: they and sessions
 /// do not get in each other's way under one key, but who lists all sessions would find codes too.
@@ -127,7 +134,8 @@ use crate::token::{Key, Token};
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let codes = Codes::<String>::builder("confirm-address").build()?;
 /// // An address that is registered already gets no code, and the client sees no difference.
-/// let challenge = codes.decoy("anna@example.org").await?;
+/// let address = "anna@example.org".to_owned();
+/// let challenge = codes.decoy(&address, &address).await?;
 /// assert!(codes.redeem(challenge.handle.reveal(), "1234 5678").await.is_err());
 /// # Ok(()) }
 /// ```
@@ -192,22 +200,26 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
         subject: &str,
         payload: &T,
     ) -> Result<(Issued, LinkToken), CodeError> {
-        let work = self.0.issue(device, subject, Some(payload));
+        let work = self.0.issue(device, subject, payload, false);
         let (challenge, made) = self.0.observe("issue_code", None, work).await?;
         let code = made.code;
         Ok((Issued { challenge, code }, made.link))
     }
 
-    /// A challenge that nobody can answer, for a subject that is to get no code: unknown, or
-    /// registered already. To the client it is as any other (OWASP ASVS 5.0, 6.3.8): the same
-    /// answer, the same round trips, the same errors after as many guesses and resends.
+    /// A challenge that nobody can answer, for a subject that gets no code: unknown, or registered
+    /// already. To the client it is like any other (OWASP ASVS 5.0, 6.3.8): the same answer, the
+    /// same round trips, the same errors after as many guesses and resends.
+    ///
+    /// Give it a payload of the size that a real one would have, such as the address that was asked
+    /// for. It is encoded, stored and decoded as a real one is, or the time of the answer would
+    /// tell; nobody ever gets it.
     ///
     /// Send mail from a queue, not before the answer, or its time tells.
     ///
     /// # Errors
     /// As [`issue`](Self::issue).
-    pub async fn decoy(&self, subject: &str) -> Result<OpenChallenge, CodeError> {
-        let work = self.0.issue(None, subject, None);
+    pub async fn decoy(&self, subject: &str, payload: &T) -> Result<OpenChallenge, CodeError> {
+        let work = self.0.issue(None, subject, payload, true);
         let (challenge, _) = self.0.observe("issue_decoy", None, work).await?;
         Ok(challenge)
     }
@@ -236,10 +248,9 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
         let work = async {
             let lock = lock?;
             let (found, made) = engine.resend(&lock).await?;
-            let message = match found.challenge.decoy {
-                true => None,
-                false => Some((made.code, engine.decode(&lock.key, &found.challenge)?)),
-            };
+            // Of a decoy too: a client must not see by the time that nothing is decoded.
+            let payload = engine.decode(&lock.key, &found.challenge)?;
+            let message = (!found.challenge.decoy).then_some((made.code, payload));
             let resent = Resent {
                 message,
                 expires_in: engine.policy.lifetime,
@@ -260,7 +271,8 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
 
     /// A guess that is about to be made: with a subject, with an attempt key, as a lease.
     ///
-    /// Case, spaces, hyphens and lookalikes in the code are forgiven. A text that cannot be a code or
+    /// Forgiven are case, spaces, hyphens, lookalikes and invisible characters in the code, and one
+    /// sentence mark after it. A text that cannot be a code or
     /// a handle is refused at no cost.
     pub fn guess<'a>(&'a self, handle: &'a str, code: &'a str) -> Guess<'a, T, S, C> {
         let code = self.0.policy.format.read(code);

@@ -26,8 +26,15 @@ const HEAD: usize = 1 + 4 + 8 + 8;
 /// The length of a MAC.
 const MAC: usize = 32;
 
-/// The longest token that is looked at, in bytes: what every browser and mail program carries.
+/// The longest token, in bytes: what every browser and mail program carries.
 const MAX_LEN: usize = 2_000;
+
+/// The longest payload. With one byte more the token would have [`MAX_LEN`] characters and [`LAST`].
+const MAX_PAYLOAD: usize = MAX_LEN / 4 * 3 - 1 - HEAD - 2 * MAC;
+
+/// Ends a token whose base64url might end in `-` or `_`, which mail programs leave out of the links
+/// that they make.
+const LAST: char = '0';
 
 /// Links that need no store: the payload is in the link, signed.
 ///
@@ -275,8 +282,7 @@ impl<T, C: Codec<T>> SignedLinks<T, C> {
         if token.len() > MAX_LEN {
             return Err(LinkError::Refused);
         }
-        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| LinkError::Refused)?;
-        let bytes = Zeroizing::new(bytes);
+        let bytes = bytes_of(token).ok_or(LinkError::Refused)?;
         let (signed, binding) = bytes.split_last_chunk::<MAC>().ok_or(LinkError::Refused)?;
         let (content, signature) = signed.split_last_chunk::<MAC>().ok_or(LinkError::Refused)?;
         let (head, payload) = content.split_first_chunk::<HEAD>().ok_or(LinkError::Refused)?;
@@ -361,7 +367,7 @@ impl<'a, T, C: Codec<T>> NewSignedLink<'a, T, C> {
             return Err(LinkError::NeverOpen { opens_after });
         }
         let payload = links.codec.encode(self.payload).map_err(LinkError::Encode)?;
-        let (size, max) = (payload.len(), MAX_LEN / 4 * 3 - HEAD - 2 * MAC);
+        let (size, max) = (payload.len(), MAX_PAYLOAD);
         if size > max {
             return Err(LinkError::TooLarge { size, max });
         }
@@ -379,8 +385,7 @@ impl<'a, T, C: Codec<T>> NewSignedLink<'a, T, C> {
         let signature = links.signature(secret, &bytes);
         bytes.extend_from_slice(&signature);
         bytes.extend_from_slice(&bind(secret, &signature, self.binding));
-        let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(&*bytes));
-        Ok(links.base.link(&token))
+        Ok(links.base.link(&token_of(&bytes)))
     }
 }
 
@@ -471,6 +476,27 @@ impl<T, C> Inner<T, C> {
         let fields = [self.purpose.as_bytes(), self.audience.as_bytes(), content];
         mac(secret, "signed link", &fields)
     }
+}
+
+/// The token of these bytes. Only base64url of whole groups can end in `-` or `_`: elsewhere the last
+/// character has bits that are zero.
+fn token_of(bytes: &[u8]) -> Zeroizing<String> {
+    let mut token = Zeroizing::new(String::with_capacity(bytes.len() / 3 * 4 + 4));
+    URL_SAFE_NO_PAD.encode_string(bytes, &mut token);
+    if bytes.len().is_multiple_of(3) {
+        token.push(LAST);
+    }
+    token
+}
+
+/// The bytes of a token, each of which has one token only.
+fn bytes_of(token: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let text = match token.len() % 4 {
+        0 => return None,
+        1 => token.strip_suffix(LAST)?,
+        _ => token,
+    };
+    URL_SAFE_NO_PAD.decode(text).ok().map(Zeroizing::new)
 }
 
 /// The signature again, with what the link is bound to. What is missing has no length, so it is not

@@ -16,8 +16,8 @@
 //! * **When it returns `Err`, it says whether to retry.** After
 //!   [`Unavailable`](StoreErrorKind::Unavailable) the operation may have taken place, as with any
 //!   answer that is lost on the way.
-//! * **A dropped future** leaves the operation done or not done, never half done, except that
-//!   what works in batches may have removed some records.
+//! * **A dropped future** leaves the operation done or not done, never half done. It may become done a
+//!   moment after the drop. What works in batches may have removed some records.
 //! * **A damaged record hides no other.** Where the bytes under a key are no record, each operation
 //!   on that key is an error of kind [`Corrupt`](StoreErrorKind::Corrupt), except that
 //!   [`remove`](Store::remove) in [any case](Condition::Always) removes it. A list of an owner's
@@ -46,7 +46,13 @@ mod redis;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
-#[cfg(any(feature = "mongodb", feature = "mysql", feature = "postgres", feature = "redis"))]
+#[cfg(any(
+    feature = "mongodb",
+    feature = "mysql",
+    feature = "postgres",
+    feature = "redis",
+    feature = "sqlite"
+))]
 mod to_the_end;
 #[cfg(feature = "tower-sessions")]
 mod tower_sessions;

@@ -23,7 +23,7 @@ impl Attacker {
     }
 
     async fn open_and_resend(&mut self) {
-        while let Ok(challenge) = self.codes.decoy(ANNA).await {
+        while let Ok(challenge) = self.codes.decoy(ANNA, &String::new()).await {
             self.handles.push(challenge.handle.reveal().to_owned());
         }
         for handle in &self.handles {
@@ -82,7 +82,7 @@ async fn who_guesses_spends_nobody_elses_guesses() {
     attacker.open_and_resend().await;
     attacker.guess(6).await;
     assert_eq!(codes.compared(), 15);
-    assert!(matches!(codes.decoy(ANNA).await, Err(CodeError::TooSoon { .. })));
+    assert!(matches!(codes.decoy(ANNA, &String::new()).await, Err(CodeError::TooSoon { .. })));
 
     guess_wrong(&codes, &issued, 4).await;
     codes.redeem(handle(&issued), issued.code.reveal()).await.unwrap();

@@ -39,7 +39,7 @@ async fn who_asks_and_never_guesses_is_forgotten_soon_and_who_guesses_after_a_da
     let (store, clock) = store_with_clock();
     let codes = builder(store.clone()).build().unwrap();
     for number in 0..10 {
-        codes.decoy(&format!("person-{number}@example.org")).await.unwrap();
+        codes.decoy(&format!("person-{number}@example.org"), &String::new()).await.unwrap();
     }
     guess_wrong(&codes, &issue(&codes).await, 1).await;
     // The code's life, a minute for clocks that differ, and ten for the tombstone.

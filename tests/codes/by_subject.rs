@@ -264,7 +264,7 @@ async fn while_a_code_is_leased_no_other_is_sent() {
             other => panic!("{other:?}"),
         }
     }
-    assert!(matches!(codes.decoy(ANNA).await, Err(CodeError::Busy { .. })));
+    assert!(matches!(codes.decoy(ANNA, &"payload".to_owned()).await, Err(CodeError::Busy { .. })));
     clock.advance(4 * MINUTE - MILLISECOND);
     lease.commit().await.unwrap();
 }
@@ -342,7 +342,9 @@ async fn a_megabyte_costs_no_round_trip() {
     assert_refused(codes.redeem(&megabyte, &code).await);
     assert_refused(codes.redeem("", &code).await);
     assert_refused(codes.guess(&megabyte, &code).lease(MINUTE).await);
-    for answer in [codes.revoke(&megabyte).await, codes.decoy(&megabyte).await] {
+    for answer in
+        [codes.revoke(&megabyte).await, codes.decoy(&megabyte, &"payload".to_owned()).await]
+    {
         assert!(matches!(answer, Err(CodeError::Subject { len: 1_000_000 })));
     }
     assert_eq!(store.calls(), [""; 0]);
@@ -397,8 +399,8 @@ async fn a_used_code_hides_no_open_one_of_an_older_key() {
 async fn a_decoy_is_guessed_at_as_a_code_is() {
     let (store, _) = store_with_clock();
     let codes = by_subject(store, &[1]);
-    codes.decoy(ANNA).await.unwrap();
-    wait(codes.decoy(ANNA).await.map(|()| "no cool-down"));
+    codes.decoy(ANNA, &"payload".to_owned()).await.unwrap();
+    wait(codes.decoy(ANNA, &"payload".to_owned()).await.map(|()| "no cool-down"));
     for _ in 0..5 {
         assert_refused(codes.redeem(ANNA, "00000000").await);
     }

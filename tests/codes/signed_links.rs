@@ -164,7 +164,7 @@ fn a_link_that_is_bound_to_nothing_is_not_bound_to_the_empty() {
 #[test]
 fn what_a_link_is_bound_to_is_not_in_it() {
     let (links, _) = links();
-    let link = links.new_link(&17).bound_to(Binding::to_state(STATE)).sign().unwrap();
+    let link = links.new_link(&117).bound_to(Binding::to_state(STATE)).sign().unwrap();
     let bytes = URL_SAFE_NO_PAD.decode(link.token()).unwrap();
     assert!(!bytes.windows(STATE.len()).any(|part| part == STATE));
 }
@@ -172,7 +172,7 @@ fn what_a_link_is_bound_to_is_not_in_it() {
 #[test]
 fn no_changed_bit_goes_unnoticed() {
     let (links, _) = links();
-    let link = links.sign(&17).unwrap();
+    let link = links.sign(&117).unwrap();
     let good = URL_SAFE_NO_PAD.decode(link.token()).unwrap();
     for bit in 0..8 * good.len() {
         let mut bytes = good.clone();
@@ -240,12 +240,45 @@ fn a_link_that_no_browser_would_carry_is_not_made() {
     let clock = ManualClock::default();
     let links = SignedLinks::<String>::builder("reset", base(), ring(&[1])).clock(clock);
     let links = links.build().unwrap();
-    let longest = "a".repeat(1_413);
+    let longest = "a".repeat(1_412);
     let link = links.sign(&longest).unwrap();
     assert!(link.token().len() <= 2_000);
     assert_eq!(links.read(link.token()).unwrap().accept(Binding::none()).unwrap(), longest);
-    let answer = links.sign(&"a".repeat(1_414));
-    assert!(matches!(answer, Err(LinkError::TooLarge { size: 1_416, max: 1_415 })), "{answer:?}");
+    let answer = links.sign(&"a".repeat(1_413));
+    assert!(matches!(answer, Err(LinkError::TooLarge { size: 1_415, max: 1_414 })), "{answer:?}");
+}
+
+#[test]
+fn a_signed_link_ends_in_a_letter_or_a_digit_at_any_length() {
+    let links = SignedLinks::<String>::builder("reset", base(), ring(&[1])).build().unwrap();
+    for size in 0..1_000 {
+        let payload = "a".repeat(size);
+        let link = links.sign(&payload).unwrap();
+        assert!(link.reveal().ends_with(|last: char| last.is_ascii_alphanumeric()), "{size}");
+        assert_eq!(links.read(link.token()).unwrap().accept(Binding::none()).unwrap(), payload);
+    }
+}
+
+#[test]
+fn a_signed_link_has_one_spelling() {
+    let links = SignedLinks::<String>::builder("reset", base(), ring(&[1])).build().unwrap();
+    for size in 0..6 {
+        let link = links.sign(&"a".repeat(size)).unwrap();
+        let token = link.token();
+        let shorter = &token[..token.len() - 1];
+        for bad in [shorter, &format!("{token}0"), &format!("{shorter}1"), &format!("{shorter}00")]
+        {
+            assert_refused(links.read(bad));
+        }
+    }
+}
+
+#[test]
+fn a_float_in_a_signed_link_is_read_back_bit_for_bit() {
+    let links = SignedLinks::<f64>::builder("reset", base(), ring(&[1])).build().unwrap();
+    let link = links.sign(&9957.400000000001).unwrap();
+    let amount = links.read(link.token()).unwrap().accept(Binding::none()).unwrap();
+    assert_eq!(amount.to_bits(), 9957.400000000001_f64.to_bits());
 }
 
 #[test]

@@ -90,7 +90,7 @@ async fn run_codes() -> Vec<String> {
     codes.guess(handle, second.reveal()).lease(MINUTE).await.unwrap().commit().await.unwrap();
     let third = codes.issue(ANNA, &payload).await.unwrap();
     codes.redeem(third.challenge.handle.reveal(), third.code.reveal()).await.unwrap();
-    let decoy = codes.decoy(ANNA).await.unwrap();
+    let decoy = codes.decoy(ANNA, &payload).await.unwrap();
     codes.cancel(decoy.handle.reveal()).await.unwrap();
     codes.status(ANNA).await.unwrap();
     codes.revoke(ANNA).await.unwrap();
@@ -103,7 +103,7 @@ async fn run_codes_without_a_handle() -> Vec<String> {
     let codes = Codes::<String>::builder("pair").key_ring(ring()).build_by_subject().unwrap();
     let sent = codes.issue(ANNA, &PAYLOAD.to_owned()).await.unwrap();
     codes.redeem(ANNA, sent.code.reveal()).await.unwrap();
-    codes.decoy(ANNA).await.unwrap();
+    codes.decoy(ANNA, &PAYLOAD.to_owned()).await.unwrap();
     codes.status(ANNA).await.unwrap();
     codes.revoke(ANNA).await.unwrap();
     let recovery = RecoveryCodes::new("recovery", 3, ring(), Memory::new()).unwrap();

@@ -116,7 +116,7 @@ async fn a_forged_host_changes_no_link() {
 #[tokio::test]
 async fn the_page_of_a_link_says_whose_sign_in_it_is_and_from_where_and_shows_the_code() {
     let (service, _) = service().await;
-    let email = "<i>\"anna\"&'@example.org";
+    let email = "o'anna&@example.org";
     register(service, email).await;
     let program: [(&str, &[u8]); 1] = [("user-agent", b"<script>alert(1)</script>")];
     let body = json!({ "email": email }).to_string();
@@ -130,7 +130,7 @@ async fn the_page_of_a_link_says_whose_sign_in_it_is_and_from_where_and_shows_th
     let html = send_bytes(service, &get, &accept, "").await;
     assert_eq!(html.header("content-type"), Some("text/html; charset=utf-8"));
     for shown in [
-        "<b>&lt;i&gt;&quot;anna&quot;&amp;&#39;@example.org</b>",
+        "<b>o&#39;anna&amp;@example.org</b>",
         "<b>127.0.0.1 by &lt;script&gt;alert(1)&lt;/script&gt;</b>",
         &format!("<b id=code>{}</b>", text(&page, "code")),
     ] {
@@ -263,4 +263,26 @@ async fn a_download_ends_to_the_millisecond() {
     assert_eq!(ask(service, &get, "").await.status, 200);
     clock.advance(Duration::from_millis(1));
     assert_eq!(ask(service, &get, "").await.status, 410);
+}
+
+#[tokio::test]
+async fn spellings_of_one_address_reach_one_account() {
+    let (service, _) = service().await;
+    register(service, ANNA).await;
+    let mails = mails_to(service, ANNA).await;
+    let spelling = format!(" {}\u{200b}", ANNA.to_uppercase());
+    assert_eq!(ask_for(service, "/magic", &spelling).await.status, 202);
+    assert_eq!(mails_to(service, ANNA).await, mails + 1);
+}
+
+#[tokio::test]
+async fn what_is_not_one_bare_address_gets_no_mail() {
+    let (service, _) = service().await;
+    for text in [&format!("x <{ANNA}>"), &format!("{ANNA}, eve@example.org"), "an\u{200b}na@a.org"]
+    {
+        for path in ASKED {
+            assert_eq!(ask_for(service, path, text).await.status, 400, "{text}");
+        }
+        assert_eq!(mails_to(service, text).await, 0);
+    }
 }

@@ -9,6 +9,7 @@ use std::io::{self, BufRead, Write};
 use clap::Parser;
 use mail_example::Mailer;
 use token_session::codes::{CodeError, Codes};
+use token_session::subjects;
 
 #[derive(Parser)]
 struct Options {
@@ -28,7 +29,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let options = Options::parse();
     let mailer = Mailer::new(&options.smtp, &options.from)?;
     let codes = Codes::<String>::builder("confirm-address").build()?;
-    let address = options.to.to_lowercase();
+    let address = subjects::email(&options.to)?;
 
     let issued = codes.issue(&address, &address).await?;
     mailer.send_code(&address, &issued.code)?;

@@ -158,14 +158,14 @@ impl Statements {
     }
 }
 
-type PgQuery<'q> = Query<'q, sqlx::Postgres, PgArguments>;
+type PgQuery = Query<'static, sqlx::Postgres, PgArguments>;
 
 impl ConnectPgSimple {
     /// Over a pool that is there already; `time_zone` is that of the Node service's connections. One
     /// that PostgreSQL does not know is an error of every call.
     pub fn new(pool: PgPool, shape: Shape, time_zone: impl Into<String>) -> Self {
         Self {
-            client: Client { pool, timeout: Duration::from_secs(5) },
+            client: Client::new(pool, Duration::from_secs(5)),
             time_zone: time_zone.into(),
             sql: Arc::new(Statements::new("\"session\"")),
             format: operations::format::<Self>(shape),
@@ -209,18 +209,18 @@ impl ConnectPgSimple {
     }
 
     /// A query whose first parameter is the time zone.
-    fn query<'q>(&self, sql: &Arc<str>) -> PgQuery<'q> {
+    fn query(&self, sql: &Arc<str>) -> PgQuery {
         sqlx::query(AssertSqlSafe(Arc::clone(sql))).bind(self.time_zone.clone())
     }
 
     /// The text in the row that a write hands out, if it found one.
-    async fn written<'q>(&self, query: impl Fn() -> PgQuery<'q>) -> Result<Option<String>> {
+    async fn written(&self, query: impl Fn() -> PgQuery) -> Result<Option<String>> {
         let row = self.client.call().row(query).await?;
         let text = row.map(|row| row.try_get(0)).transpose();
         text.map_err(store_error::<sqlx::Postgres>)
     }
 
-    async fn number<'q>(&self, query: impl Fn() -> PgQuery<'q>) -> Result<u64> {
+    async fn number(&self, query: impl Fn() -> PgQuery) -> Result<u64> {
         let row = self.client.unhurried().row(query).await?;
         let number = row.map_or(Ok(0), |row| row.try_get::<i64, _>(0));
         Ok(number.map_err(store_error::<sqlx::Postgres>)?.try_into().unwrap_or_default())

@@ -1,7 +1,6 @@
 //! [`ConnectRedis`]: what connect-redis keeps.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -15,17 +14,14 @@ use super::session::{Format, Life, Stored};
 use super::shape::Shape;
 use crate::record::{Meta, Owner, Record, Timestamp};
 use crate::store::redis::{
-    Connection, RedisBuilder, RedisConnection, Script, Walk, escape, redis_error, redis_unexpected,
-    slot_of_name,
+    Connection, Recent, RedisBuilder, RedisConnection, STEP, Script, Sought, Walk, escape,
+    redis_error, redis_unexpected, slot_of_name,
 };
 use crate::store::{
     Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
     Touch, Write,
 };
 use crate::token::Key;
-
-/// How many keys a step of `count` and `clear` asks Redis to look at.
-const STEP: usize = 500;
 
 /// The text, the milliseconds that are left to it (-1: it does not end), the clock. connect-redis
 /// takes an empty text for none.
@@ -80,11 +76,15 @@ static DISCARD: LazyLock<Script> = LazyLock::new(|| {
 /// * On a Redis Cluster all of it works. There, `all` and `clear` of connect-redis 9 fail, and its
 ///   versions 7 and 8 count one node or batches.
 /// * It needs Redis 6.2 or newer, or Valkey.
+/// * Every string whose name has the prefix is a session to this store, as it is to connect-redis: no
+///   name of theirs says more. Give the sessions a prefix that nothing else has. What is no string is
+///   neither listed nor counted nor removed.
 /// * Without a prefix, [`clear`](crate::store::Store::clear) is refused: it would empty the database.
 /// * The count is of keys: it includes what is no session, which a listing leaves out. It asks for 500
-///   keys at a time, and takes up to 30 bytes of this process's memory for each while it runs.
+///   keys at a time.
+/// * A page of a listing holds a megabyte at most, or one session.
 /// * It needs these rights, and nothing more:
-///   `~sess:* +evalsha +eval +get +pttl +time +set +pexpire +del +scan +unlink`. Beyond them, `+select`
+///   `~sess:* +evalsha +eval +get +strlen +pttl +time +set +pexpire +del +scan +unlink`. Beyond them, `+select`
 ///   for a database number, `+cluster|slots +ping +asking` on a Cluster, `+role` behind Sentinel.
 ///
 /// ```no_run
@@ -161,7 +161,7 @@ impl ConnectRedis {
 
     async fn run(&self, script: &Script, id: &str, args: &[&[u8]]) -> RedisResult<Value> {
         let name = self.name(id);
-        let slot = slot_of_name(&name);
+        let slot = slot_of_name(name.as_bytes());
         self.connection.run(script, slot, &[name.as_bytes()], args, self.deadline()).await
     }
 
@@ -190,7 +190,8 @@ impl ConnectRedis {
     /// The ids on the next stretch of a walk.
     async fn step(&self, walk: &mut Walk, limit: usize) -> Result<HashSet<String>> {
         let pattern = format!("{}*", escape(&self.prefix));
-        let names = walk.step(&self.connection, &pattern, limit, self.deadline()).await?;
+        let sought = Sought { pattern, kind: "string" };
+        let names = walk.step(&self.connection, &sought, limit, self.deadline()).await?;
         let ids = names.into_iter().filter_map(|name| {
             let name = String::from_utf8(name).ok()?;
             name.strip_prefix(&self.prefix).map(str::to_owned)
@@ -253,7 +254,7 @@ impl Backend for ConnectRedis {
         if let Some(life) = life {
             command.arg("PX").arg(millis(life));
         }
-        let answer = self.send(&command, slot_of_name(&name)).await?;
+        let answer = self.send(&command, slot_of_name(name.as_bytes())).await?;
         Ok((answer == Value::Okay).then(|| text.to_owned()))
     }
 
@@ -275,12 +276,14 @@ impl Backend for ConnectRedis {
     }
 
     async fn clock(&self, id: &str) -> Result<Timestamp> {
-        clock(self.send(&redis::cmd("TIME"), slot_of_name(&self.name(id))).await?)
+        clock(self.send(&redis::cmd("TIME"), slot_of_name(self.name(id).as_bytes())).await?)
     }
 
     async fn page(&self, after: Option<&Cursor>, limit: usize) -> Result<Listed> {
         let mut walk = Walk::begin(&self.connection, after, self.deadline()).await?;
-        let ids: Vec<String> = self.step(&mut walk, limit).await?.into_iter().collect();
+        let mut ids: Vec<String> = self.step(&mut walk, limit).await?.into_iter().collect();
+        let names = ids.iter().map(|id| self.name(id).into_bytes()).collect();
+        ids.truncate(walk.fit(&self.connection, names, self.deadline()).await?);
         let found = try_join_all(ids.iter().map(|id| self.listed(id))).await?;
         let found = ids.into_iter().zip(found).filter_map(|(id, stored)| Some((id, stored?)));
         Ok(Listed { found: found.collect(), next: walk.place() })
@@ -288,14 +291,12 @@ impl Backend for ConnectRedis {
 
     async fn count(&self) -> Result<u64> {
         let mut walk = Walk::begin(&self.connection, None, self.deadline()).await?;
-        // Redis may name a key twice while it resizes its table. Of the ids a hash is enough: of ten
-        // million, two are the same once in some 370,000 counts.
-        let (mut ids, hasher) = (HashSet::new(), RandomState::new());
+        let (mut recent, mut count) = (Recent::default(), 0);
         while !walk.is_over() {
             let step = self.step(&mut walk, STEP).await?;
-            ids.extend(step.iter().map(|id| hasher.hash_one(id)));
+            count += step.iter().filter(|id| recent.is_new(id)).count() as u64;
         }
-        Ok(ids.len() as u64)
+        Ok(count)
     }
 
     async fn clear(&self) -> Result<()> {
@@ -310,7 +311,7 @@ impl Backend for ConnectRedis {
             let ids = self.step(&mut walk, STEP).await?;
             let removals = ids.iter().map(|id| async move {
                 let name = self.name(id);
-                let slot = slot_of_name(&name);
+                let slot = slot_of_name(name.as_bytes());
                 self.send(redis::cmd("UNLINK").arg(name), slot).await
             });
             try_join_all(removals).await?;

@@ -167,19 +167,21 @@ impl Statements {
     }
 }
 
-fn query<'q>(sql: &Arc<str>) -> Query<'q, sqlx::MySql, MySqlArguments> {
+fn query(sql: &Arc<str>) -> Query<'static, sqlx::MySql, MySqlArguments> {
     sqlx::query(AssertSqlSafe(Arc::clone(sql)))
 }
 
 impl ExpressMysql {
-    /// Over a pool that is there already. Its connections should have `STRICT_TRANS_TABLES` in their
-    /// `sql_mode`: else MySQL cuts off what a column is too small for, keeps a `?` for what its charset
-    /// does not have, and says nothing.
+    /// Over a pool that is there already. Its connections need `autocommit = 1` and
+    /// `completion_type = 0`, or what was answered is never committed; the
+    /// [MySQL store's docs](crate::store::MySql#what-must-a-pool-of-your-own-have) name all settings.
+    /// They should have `STRICT_TRANS_TABLES` in their `sql_mode`: else MySQL cuts off what a column is
+    /// too small for, keeps a `?` for what its charset does not have, and says nothing.
     pub fn new(pool: MySqlPool, shape: Shape) -> Self {
         let table = "`sessions`".to_owned();
         let columns = ["`session_id`", "`expires`", "`data`"].map(str::to_owned);
         Self {
-            client: Client { pool, timeout: Duration::from_secs(5) },
+            client: Client::new(pool, Duration::from_secs(5)),
             sql: Arc::new(Statements::new(&table, &columns)),
             table,
             columns,
@@ -232,9 +234,9 @@ impl ExpressMysql {
         self
     }
 
-    async fn matched<'q>(
+    async fn matched(
         &self,
-        query: impl Fn() -> Query<'q, sqlx::MySql, MySqlArguments>,
+        query: impl Fn() -> Query<'static, sqlx::MySql, MySqlArguments>,
     ) -> Result<u64> {
         Ok(self.client.call().done(query).await?.rows_affected())
     }

@@ -113,7 +113,7 @@ async fn attack(
 ) {
     let mut handles = Vec::new();
     for _ in 0..challenges {
-        match codes.decoy(&subject(0)).await {
+        match codes.decoy(&subject(0), &()).await {
             Ok(challenge) => handles.push(challenge.handle),
             Err(CodeError::TooSoon { .. }) => break,
             Err(error) => panic!("{error:?}"),

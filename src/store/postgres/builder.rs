@@ -191,7 +191,7 @@ impl PostgresBuilder {
             ],
         );
         Ok(Postgres {
-            client: Client { pool, timeout: self.timeout },
+            client: Client::new(pool, self.timeout),
             sql: Arc::new(Statements::new(
                 &qualified,
                 [&beside("_expires_at")?, &beside("_owner")?],

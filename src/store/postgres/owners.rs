@@ -1,7 +1,7 @@
 //! What [`Postgres`] does with all sessions of an owner.
 
 use sha2::{Digest, Sha256};
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
 
 use super::Postgres;
 use super::operations::{BATCH, insertion, query};
@@ -96,10 +96,10 @@ impl Postgres {
         limit: OwnerLimit,
     ) -> Result<Option<Inserted>, Failure> {
         let mut transaction = call
-            .begin(format!(
+            .begin(AssertSqlSafe(format!(
                 "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({})",
                 owner_lock(owner)
-            ))
+            )))
             .await?;
         let query = insertion(&self.sql.insert_limited, key, record)
             .bind(i64::from(limit.max().get()))
