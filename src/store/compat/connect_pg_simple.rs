@@ -71,7 +71,7 @@ const BATCH: usize = 1000;
 /// A batch of all rows, in the order of their ids.
 const CLEAR: &str = "
 WITH chosen AS MATERIALIZED (SELECT sid FROM {sessions} WHERE sid >= $1 ORDER BY sid LIMIT 1000),
-gone AS (DELETE FROM {sessions} AS held USING chosen WHERE held.sid = chosen.sid)
+gone AS (DELETE FROM {sessions} WHERE sid = ANY (ARRAY(SELECT sid FROM chosen)))
 SELECT count(*), max(sid) FROM chosen";
 
 /// Rows that somebody is at are passed over.
@@ -79,7 +79,7 @@ const SWEEP: &str = "
 WITH expired AS MATERIALIZED (
     SELECT sid FROM {sessions} WHERE expire < {second} LIMIT $2 FOR UPDATE SKIP LOCKED
 )
-DELETE FROM {sessions} AS held USING expired WHERE held.sid = expired.sid";
+DELETE FROM {sessions} WHERE sid = ANY (ARRAY(SELECT sid FROM expired))";
 
 /// Shares the sessions that connect-pg-simple 6 to 10 keeps in a table of PostgreSQL. What is lost
 /// against [`Postgres`](crate::store::Postgres) stands in the [module's docs](super).

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sqlx::postgres::{PgListener, PgNotification, PgPool};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgNotification, PgPool, PgPoolOptions};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -31,20 +31,23 @@ pub(super) struct Changes {
 }
 
 impl Watch for Postgres {
-    /// Takes a connection of the pool for good, and a table that was migrated with
-    /// [`tell_changes`](super::PostgresBuilder::tell_changes). Not through PgBouncer in transaction
-    /// mode.
+    /// Opens a connection of its own, beside those of the pool, and needs a table that was migrated
+    /// with [`tell_changes`](super::PostgresBuilder::tell_changes). It does not work through PgBouncer
+    /// in transaction mode.
     async fn watch<F>(&self, tell: F) -> Result<Watching>
     where
         F: Fn(Change) + Send + Sync + 'static,
     {
         let Changes { table, channel, .. } = &*self.changes;
-        let pool = self.client.pool.clone();
-        let listener = listen(&pool, channel).await.map_err(store_error::<sqlx::Postgres>)?;
+        // A connection that listens serves nothing else: from a pool of one, it would leave none.
+        let options = PgConnectOptions::clone(&self.client.pool.connect_options());
+        let own = PgPoolOptions::new().max_connections(1).acquire_timeout(self.client.timeout);
+        let own = own.connect_lazy_with(options);
+        let listener = listen(&own, channel).await.map_err(store_error::<sqlx::Postgres>)?;
         let told: bool = sqlx::query_scalar(IS_TOLD)
             .bind(table)
             .bind(format!("{channel}_removed"))
-            .fetch_one(&pool)
+            .fetch_one(&self.client.pool)
             .await
             .map_err(store_error::<sqlx::Postgres>)?;
         if !told {
@@ -57,7 +60,7 @@ impl Watch for Postgres {
             ));
         }
         let channel = channel.clone();
-        let task = tokio::spawn(async move { hear(&pool, &channel, listener, tell).await });
+        let task = tokio::spawn(async move { hear(&own, &channel, listener, tell).await });
         Ok(Watching::until_dropped(Task(task)))
     }
 }
