@@ -7,6 +7,7 @@ use token_session::store::{
     Condition, Inserted, NewRecord, OwnerLimit, Removed, Renamed, Renewal, Store, Touch, Write,
 };
 use token_session::{Key, Lifetime, Owner};
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -58,12 +59,19 @@ async fn renamed(pool: &Pool, table: &str, from: &Key, to: &Key) -> Transaction<
     holder
 }
 
-/// Waits until a statement on the table waits for a lock.
+/// Waits until a statement on the table waits for a lock. MySQL makes its list of waits anew only when
+/// nobody has read it for a tenth of a second, so that the tests take turns.
 async fn somebody_waits(pool: &Pool, table: &str) {
+    static TURN: Mutex<()> = Mutex::const_new(());
     let begun = Instant::now();
-    while number(pool, WAITING.replace("{table}", table)).await == 0 {
+    loop {
+        let turn = TURN.lock().await;
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        if number(pool, WAITING.replace("{table}", table)).await > 0 {
+            return;
+        }
+        drop(turn);
         assert!(begun.elapsed() < BOUND, "nobody waits for a lock");
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

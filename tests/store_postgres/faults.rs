@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use token_session::TokenSession;
 use token_session::store::compat::{ConnectPgSimple, Shape};
-use token_session::store::{Postgres, Store, StoreErrorKind, Touch, Write};
+use token_session::store::{Change, Postgres, Store, StoreErrorKind, Touch, Watch, Write};
 
 use crate::failover::on_all;
 use crate::server::{READ_ONLY, admin, fresh_name, login, put, run};
@@ -306,4 +306,18 @@ async fn clients_beside_others_that_hang_up() {
     run(&admin, table).await;
     let store = ConnectPgSimple::connect(server.url(), Shape::token_session(), "UTC").await;
     crate::hanging_up::report("connect-pg-simple", store.unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_watch_leaves_a_pool_of_one_its_connection() {
+    let builder = Postgres::builder().table(fresh_name()).tell_changes(true).max_connections(1);
+    let store = builder.timeout(BOUND).connect(test_servers::postgres_url()).await.unwrap();
+    store.migrate().await.unwrap();
+    let (told, mut changes) = tokio::sync::mpsc::unbounded_channel();
+    let watching = store.watch(move |change| drop(told.send(change))).await.unwrap();
+    let key = put(&store).await;
+    store.replace(&key, &Write::new("new")).await.unwrap();
+    let change = tokio::time::timeout(BOUND, changes.recv()).await.unwrap();
+    assert!(matches!(change, Some(Change::Record(changed)) if changed == key));
+    drop(watching);
 }

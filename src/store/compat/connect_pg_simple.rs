@@ -82,7 +82,7 @@ const BATCH: usize = 1000;
 /// A batch of all rows, in the order of their ids.
 const CLEAR: &str = "
 WITH chosen AS MATERIALIZED (SELECT sid FROM {sessions} WHERE sid >= $1 ORDER BY sid LIMIT 1000),
-gone AS (DELETE FROM {sessions} AS held USING chosen WHERE held.sid = chosen.sid)
+gone AS (DELETE FROM {sessions} WHERE sid = ANY (ARRAY(SELECT sid FROM chosen)))
 SELECT count(*), max(sid) FROM chosen WHERE {own}";
 
 /// The comparison is one for the index; where clocks are set back, it may find what still lives. Rows
@@ -92,7 +92,8 @@ WITH expired AS MATERIALIZED (
     SELECT sid FROM {sessions} AS present WHERE expire < {second}{local} AND {is_dead}
     LIMIT $2 FOR UPDATE SKIP LOCKED
 )
-DELETE FROM {sessions} AS present USING expired WHERE present.sid = expired.sid AND {is_dead} AND {own}";
+DELETE FROM {sessions} AS present
+WHERE sid = ANY (ARRAY(SELECT sid FROM expired)) AND {is_dead} AND {own}";
 
 /// Shares the sessions that connect-pg-simple 6 to 10 keeps in a table of PostgreSQL. What is lost
 /// against [`Postgres`](crate::store::Postgres) stands in the [module's docs](super).

@@ -19,7 +19,9 @@ pub(super) const CLEAR: &str = "
 WITH chosen AS MATERIALIZED (
     SELECT key FROM {sessions} WHERE key > $1 ORDER BY key LIMIT 1000
 ),
-gone AS (DELETE FROM {sessions} AS held USING chosen WHERE held.key = chosen.key RETURNING 1)
+gone AS (
+    DELETE FROM {sessions} WHERE key = ANY (ARRAY(SELECT key FROM chosen)) RETURNING 1
+)
 SELECT (SELECT count(*) FROM chosen),
        (SELECT count(*) FROM gone),
        (SELECT key FROM chosen ORDER BY key DESC LIMIT 1)
@@ -34,8 +36,8 @@ WITH expired AS MATERIALIZED (
     WHERE expires_at <= floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint
     ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
 )
-DELETE FROM {sessions} AS held USING expired WHERE held.key = expired.key AND {own}
-RETURNING held.key";
+DELETE FROM {sessions} WHERE key = ANY (ARRAY(SELECT key FROM expired)) AND {own}
+RETURNING key";
 
 impl Postgres {
     pub(super) async fn page(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {

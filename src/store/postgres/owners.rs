@@ -1,4 +1,8 @@
 //! What [`Postgres`] does with all sessions of an owner.
+//!
+//! Each statement that goes through them compares owner and beginning as one row. So the planner reads
+//! the index of owners in its order and stops at the limit. For `owner =` it takes a new or a
+//! suddenly large owner for a small one, reads all of the owner's sessions and sorts them.
 
 use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, Row};
@@ -21,22 +25,26 @@ WITH moment AS MATERIALIZED (SELECT {now} AS now),
 mine AS MATERIALIZED (
     SELECT greatest(count(*) - ($8 - 1), 0) AS surplus
     FROM (
-        SELECT FROM {sessions} WHERE owner = $6 AND expires_at > (SELECT now FROM moment)
-        ORDER BY created_at DESC LIMIT $8 - 1 + 1000
+        SELECT FROM {sessions}
+        WHERE owner IS NOT NULL AND expires_at > (SELECT now FROM moment)
+            AND (owner, created_at) >= ($6, '-9223372036854775808'::bigint)
+            AND (owner, created_at) <= ($6, '9223372036854775807'::bigint)
+        ORDER BY owner DESC, created_at DESC LIMIT $8 - 1 + 1000
     ) AS youngest
 ),
 oldest AS MATERIALIZED (
     SELECT key
     FROM (
-        SELECT key, created_at FROM {sessions}
-        WHERE owner = $6 AND expires_at > (SELECT now FROM moment)
-        ORDER BY created_at LIMIT 1000
+        SELECT key, owner, created_at FROM {sessions}
+        WHERE owner IS NOT NULL AND expires_at > (SELECT now FROM moment)
+            AND (owner, created_at) >= ($6, '-9223372036854775808'::bigint)
+            AND (owner, created_at) <= ($6, '9223372036854775807'::bigint)
+        ORDER BY owner, created_at LIMIT 1000
     ) AS older
-    ORDER BY created_at LIMIT (SELECT surplus FROM mine)
+    ORDER BY owner, created_at LIMIT (SELECT surplus FROM mine)
 ),
 evicted AS (
-    DELETE FROM {sessions} AS held USING oldest WHERE held.key = oldest.key AND $9
-    RETURNING held.key
+    DELETE FROM {sessions} WHERE key = ANY (ARRAY(SELECT key FROM oldest)) AND $9 RETURNING key
 ),
 inserted AS (
     INSERT INTO {sessions} AS held
@@ -60,24 +68,29 @@ SELECT EXISTS (SELECT FROM inserted),
 WHERE {own}";
 
 pub(super) const OWNED: &str = "
-SELECT key, {meta} FROM {sessions} WHERE owner = $1 AND expires_at > {now} AND {own}
-ORDER BY created_at DESC, key LIMIT $2";
+SELECT key, {meta} FROM {sessions}
+WHERE owner IS NOT NULL AND expires_at > {now} AND {own}
+    AND (owner, created_at) >= ($1, '-9223372036854775808'::bigint)
+    AND (owner, created_at) <= ($1, '9223372036854775807'::bigint)
+ORDER BY owner DESC, created_at DESC, key LIMIT $2";
 
 /// A batch of the owner's sessions in the order in which they began, which no write and no rename
 /// changes, from `$3` on and up to `$4`.
 ///
 /// It sees each session that was committed before. One that is written meanwhile is waited for, and
 /// then removed in its new version. One that is renamed meanwhile stays, and is missing among the
-/// `gone`.
+/// `gone`. The array and the last condition have them looked up by their keys: for a join the planner
+/// would rather read the whole table, and for `owner =` all of the owner's.
 pub(super) const REMOVE_OWNED: &str = "
 WITH chosen AS MATERIALIZED (
     SELECT key, created_at FROM {sessions}
-    WHERE owner = $1 AND key IS DISTINCT FROM $2 AND created_at BETWEEN $3 AND $4
-    ORDER BY created_at LIMIT 1000
+    WHERE owner IS NOT NULL AND key IS DISTINCT FROM $2
+        AND (owner, created_at) >= ($1, $3) AND (owner, created_at) <= ($1, $4)
+    ORDER BY owner, created_at LIMIT 1000
 ),
 gone AS (
-    DELETE FROM {sessions} AS held USING chosen
-    WHERE held.key = chosen.key AND held.owner = $1
+    DELETE FROM {sessions}
+    WHERE key = ANY (ARRAY(SELECT key FROM chosen)) AND owner IS NOT DISTINCT FROM $1
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM chosen),
