@@ -5,6 +5,13 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use tokio::sync::broadcast;
 
+#[cfg(any(
+    feature = "mongodb",
+    feature = "mysql",
+    feature = "postgres",
+    feature = "redis",
+    feature = "sqlite"
+))]
 use crate::error::{StoreError, StoreErrorKind};
 use crate::token::Key;
 
@@ -148,6 +155,13 @@ impl Listeners {
 
     /// Parts what a listing has read into the sound records and the damaged ones, and tells of the
     /// damaged ones, so that no listing fails for them. Any other failure fails it.
+    #[cfg(any(
+        feature = "mongodb",
+        feature = "mysql",
+        feature = "postgres",
+        feature = "redis",
+        feature = "sqlite"
+    ))]
     pub(crate) fn readable<T>(
         &self,
         found: impl IntoIterator<Item = Result<T, StoreError>>,
@@ -166,6 +180,13 @@ impl Listeners {
         Ok((sound, damaged))
     }
 
+    #[cfg(any(
+        feature = "mongodb",
+        feature = "mysql",
+        feature = "postgres",
+        feature = "redis",
+        feature = "sqlite"
+    ))]
     fn damaged(&self, error: &StoreError) {
         #[cfg(feature = "tracing")]
         tracing::warn!(%error, "a listing leaves a damaged record out");

@@ -1,13 +1,16 @@
 //! [`ConnectPgSimple`]: what connect-pg-simple keeps.
 
+mod statements;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use sqlx::Row;
 use sqlx::postgres::{PgPool, PgRow};
 
+use self::statements::{BATCH, Statements, Table};
 use super::operations::{self, Backend, Listed, impl_store};
 use super::session::{Format, Life, Stored};
 use super::shape::Shape;
@@ -23,77 +26,6 @@ use crate::store::{
 use crate::token::Key;
 
 const QUOTES: Quotes = Quotes { mark: '"', longest: 63 };
-
-/// What the package compares with: its clock, rounded up.
-const SECOND: &str = "to_timestamp(ceil(extract(epoch FROM now())))";
-
-/// So many seconds from now, rounded up as the package does; `NULL`: never.
-const END: &str = "coalesce(to_timestamp(ceil(extract(epoch FROM now())::float8 + $4::float8)){local}, \
-                   'infinity')";
-
-/// The text, the milliseconds since the epoch when it ends, the clock.
-const RECORD: &str = "sess::text, (extract(epoch FROM {instant}) * 1000)::float8, \
-                      (extract(epoch FROM now()) * 1000)::int8";
-
-/// By way of a range, because `>=` would compare any two types of time, by the connection's zone: a
-/// range takes its own type alone, so a statement for the other type of column fails.
-const IS_LIVE: &str = "tstzrange({second}, NULL) @> {instant}";
-
-const IS_DEAD: &str = "tstzrange(NULL, {second}) @> {instant}";
-
-/// A site may have given the column a collation, or a type, that takes one id for another.
-const ROW: &str = "present.sid = $2 AND present.sid::text COLLATE \"C\" = $2";
-
-/// A live row that is as it was read.
-const OLD: &str = "{row} AND sess::text = $3 AND {is_live} AND {own}";
-
-const FETCH: &str =
-    "SELECT {record} FROM {sessions} AS present WHERE {row} AND {is_live} AND {own}";
-
-/// An expired row is no hindrance. By way of text, the column may be `json` or `jsonb`.
-const ADD: &str = "INSERT INTO {sessions} AS present (sid, sess, expire) \
-                   SELECT $2, $3::text::json, {end} WHERE {own} \
-                   ON CONFLICT (sid) DO UPDATE SET sess = excluded.sess, expire = excluded.expire \
-                   WHERE {row} AND {is_dead} RETURNING sess::text";
-
-const SWAP: &str = "UPDATE {sessions} AS present SET sess = $4::text::json WHERE {old} \
-                    RETURNING sess::text";
-
-const SWAP_FOR: &str = "UPDATE {sessions} AS present SET sess = $5::text::json, expire = {end} \
-                        WHERE {old} RETURNING sess::text";
-
-const EXTEND: &str = "UPDATE {sessions} AS present SET expire = {end} WHERE {old}";
-
-const DISCARD: &str = "DELETE FROM {sessions} AS present WHERE {old}";
-
-const CLOCK: &str = "SELECT (extract(epoch FROM now()) * 1000)::int8 WHERE {own}";
-
-/// Fails where there is no such zone.
-const LOCAL_TIME: &str = "SELECT now() AT TIME ZONE $1::text WHERE {own}";
-
-const PAGE: &str = "SELECT {record}, sid FROM {sessions} AS present WHERE sid > $2 AND {is_live} \
-                    AND {own} ORDER BY sid LIMIT $3";
-
-const COUNT: &str = "SELECT count(*) FROM {sessions} AS present WHERE {is_live} AND {own}";
-
-/// How many rows one statement removes at most.
-const BATCH: usize = 1000;
-
-/// A batch of all rows, in the order of their ids.
-const CLEAR: &str = "
-WITH chosen AS MATERIALIZED (SELECT sid FROM {sessions} WHERE sid >= $1 ORDER BY sid LIMIT 1000),
-gone AS (DELETE FROM {sessions} WHERE sid = ANY (ARRAY(SELECT sid FROM chosen)))
-SELECT count(*), max(sid) FROM chosen WHERE {own}";
-
-/// The comparison is one for the index; where clocks are set back, it may find what still lives. Rows
-/// that somebody is at are passed over.
-const SWEEP: &str = "
-WITH expired AS MATERIALIZED (
-    SELECT sid FROM {sessions} AS present WHERE expire < {second}{local} AND {is_dead}
-    LIMIT $2 FOR UPDATE SKIP LOCKED
-)
-DELETE FROM {sessions} AS present
-WHERE sid = ANY (ARRAY(SELECT sid FROM expired)) AND {is_dead} AND {own}";
 
 /// Shares the sessions that connect-pg-simple 6 to 10 keeps in a table of PostgreSQL. What is lost
 /// against [`Postgres`](crate::store::Postgres) stands in the [module's docs](super).
@@ -145,70 +77,6 @@ pub struct ConnectPgSimple {
     sending: Sending,
     sql: Arc<Table>,
     format: Format,
-}
-
-/// The statements for each type that the column `expire` may have.
-#[derive(Debug)]
-struct Table {
-    /// For `timestamp`, and for `timestamptz`.
-    statements: [Statements; 2],
-    /// Whether it was a `timestamptz` when it was last used.
-    has_zone: AtomicBool,
-}
-
-impl Table {
-    fn new(name: &str, sending: &Sending) -> Arc<Self> {
-        let local = Statements::new(name, "(present.expire AT TIME ZONE $1::text)", LOCAL, sending);
-        let statements = [local, Statements::new(name, "present.expire", "", sending)];
-        Arc::new(Self { statements, has_zone: AtomicBool::new(false) })
-    }
-}
-
-/// Makes a time one of the column.
-const LOCAL: &str = " AT TIME ZONE $1::text";
-
-#[derive(Debug)]
-struct Statements {
-    fetch: Statement,
-    add: Statement,
-    swap: Statement,
-    swap_for: Statement,
-    extend: Statement,
-    discard: Statement,
-    clock: Statement,
-    local_time: Statement,
-    page: Statement,
-    count: Statement,
-    clear: Statement,
-    sweep: Statement,
-}
-
-impl Statements {
-    /// `instant` is the column as a `timestamptz`, and `local` follows one that becomes the column.
-    fn new(table: &str, instant: &str, local: &str, sending: &Sending) -> Self {
-        let sql = |template: &str| {
-            let template = template.replace("{old}", OLD).replace("{record}", RECORD);
-            let template = template.replace("{is_live}", IS_LIVE).replace("{is_dead}", IS_DEAD);
-            let template = template.replace("{row}", ROW).replace("{end}", END);
-            let template = template.replace("{second}", SECOND).replace("{instant}", instant);
-            let template = template.replace("{local}", local);
-            Statement::new(&template, &[("{sessions}", table)], sending)
-        };
-        Self {
-            fetch: sql(FETCH),
-            add: sql(ADD),
-            swap: sql(SWAP),
-            swap_for: sql(SWAP_FOR),
-            extend: sql(EXTEND),
-            discard: sql(DISCARD),
-            clock: sql(CLOCK),
-            local_time: sql(LOCAL_TIME),
-            page: sql(PAGE),
-            count: sql(COUNT),
-            clear: sql(CLEAR),
-            sweep: sql(SWEEP),
-        }
-    }
 }
 
 impl ConnectPgSimple {
