@@ -190,7 +190,7 @@ async fn codes_refuse_a_lifetime_out_of_range_and_take_any_cool_down() {
         let builder = builder().live_codes(1).resend_after(cool_down);
         if let Ok(codes) = builder.build() {
             let first = codes.issue("anna", &7).await.unwrap();
-            let _ = codes.resend(first.challenge.handle.expose()).await;
+            let _ = codes.resend(first.challenge.handle.reveal()).await;
         }
     }
 }

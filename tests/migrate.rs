@@ -89,8 +89,7 @@ impl Move {
 }
 
 fn migrate(from: &str) -> Command {
-    let tests = std::env::current_exe().unwrap();
-    let mut program = Command::new(tests.ancestors().nth(2).unwrap().join("examples/migrate"));
+    let mut program = Command::new(test_servers::example("migrate").unwrap());
     program.args(["--from", from]);
     program
 }

@@ -9,8 +9,15 @@ use token_session::store::conformance::Harness;
 mod costs;
 #[path = "sql/damaged.rs"]
 mod damaged;
+#[path = "sql/failover.rs"]
+mod failover;
 #[path = "store_postgres/faults.rs"]
 mod faults;
+#[path = "sql/gate.rs"]
+mod gate;
+#[path = "sql/hang_ups.rs"]
+mod hang_ups;
+mod hanging_up;
 #[path = "sql/isolation.rs"]
 mod isolation;
 #[path = "store_postgres/least_privilege.rs"]

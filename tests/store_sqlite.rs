@@ -13,6 +13,7 @@ mod damaged;
 mod faults;
 #[path = "store_sqlite/folder.rs"]
 mod folder;
+mod hanging_up;
 #[path = "store_sqlite/tables.rs"]
 mod tables;
 #[path = "store_sqlite/writing.rs"]

@@ -1,4 +1,22 @@
-//! Operations of several steps, which a dropped future must not leave half done.
+//! Operations that a dropped future must not leave half done.
+
+// Each store needs a part of it.
+#![cfg_attr(
+    not(all(
+        any(feature = "mongodb", feature = "mysql", feature = "postgres", feature = "redis"),
+        any(feature = "mysql", feature = "postgres", feature = "sqlite"),
+    )),
+    allow(dead_code, unused_imports)
+)]
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::task_local;
+use tokio::time::timeout;
 
 use super::{Result, StoreError, StoreErrorKind};
 
@@ -12,4 +30,166 @@ pub(super) async fn to_the_end<T: Send + 'static>(
         let message = format!("the runtime ended in the middle of an operation on {place}");
         Err(StoreError::new(StoreErrorKind::Unavailable, message).with_source(error))
     })
+}
+
+/// A future that runs on when its caller drops it: in a task, which ends after `limit` at the latest.
+///
+/// As long as the caller waits, the future runs where it is awaited, and no task is spawned. A future
+/// that is dropped before its first poll has not begun, and does not run on.
+pub(super) struct RunsOn<F: Future<Output: Send> + Send + 'static> {
+    work: Option<Pin<Box<F>>>,
+    limit: Duration,
+    runtime: Option<Handle>,
+}
+
+impl<F: Future<Output: Send> + Send + 'static> RunsOn<F> {
+    pub fn new(limit: Duration, work: F) -> Self {
+        Self { work: Some(Box::pin(work)), limit, runtime: None }
+    }
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Future for RunsOn<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        if self.runtime.is_none() {
+            self.runtime = Handle::try_current().ok();
+        }
+        // Out of its place meanwhile: work that panics is not run on.
+        let mut work = self.work.take().expect("a future is not polled after its end");
+        let polled = work.as_mut().poll(context);
+        if polled.is_pending() {
+            self.work = Some(work);
+        }
+        polled
+    }
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Drop for RunsOn<F> {
+    fn drop(&mut self) {
+        if let (Some(work), Some(runtime)) = (self.work.take(), self.runtime.take()) {
+            run_on(&runtime, self.limit, work);
+        }
+    }
+}
+
+/// Spawns what is left of a dropped call.
+///
+/// The thread may be outside of any runtime, and the runtime may be shutting down. It then drops the
+/// work at once, in this function, and what the work drops may ask for its runtime.
+pub(super) fn run_on(
+    runtime: &Handle,
+    limit: Duration,
+    work: impl Future<Output: Send> + Send + 'static,
+) {
+    let _inside = runtime.enter();
+    runtime.spawn(async move { timeout(limit, CALLER_IS_GONE.scope((), work)).await.is_ok() });
+}
+
+task_local! {
+    static CALLER_IS_GONE: ();
+}
+
+/// Whether the current future runs on after its caller has dropped it.
+pub(super) fn caller_is_gone() -> bool {
+    CALLER_IS_GONE.try_with(|()| ()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::runtime::Builder;
+    use tokio::sync::oneshot;
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    fn runtime() -> tokio::runtime::Runtime {
+        Builder::new_current_thread().enable_time().build().unwrap()
+    }
+
+    /// Polls a future once, which leaves it half-way.
+    async fn poll_once(future: &mut (impl Future + Unpin)) {
+        let polled = std::future::poll_fn(|context| {
+            Poll::Ready(Pin::new(&mut *future).poll(context).is_pending())
+        });
+        assert!(polled.await, "it is not half-way");
+    }
+
+    #[test]
+    fn a_dropped_future_runs_on_and_knows_it() {
+        runtime().block_on(async {
+            let (said, hears) = oneshot::channel();
+            let mut work = RunsOn::new(LIMIT, async {
+                let before = caller_is_gone();
+                yield_now().await;
+                said.send((before, caller_is_gone())).unwrap();
+            });
+            poll_once(&mut work).await;
+            drop(work);
+            assert_eq!(hears.await, Ok((false, true)));
+        });
+    }
+
+    #[test]
+    fn a_future_that_was_never_polled_does_not_begin() {
+        runtime().block_on(async {
+            let (said, hears) = oneshot::channel();
+            drop(RunsOn::new(LIMIT, async { said.send(()).unwrap() }));
+            assert!(hears.await.is_err());
+        });
+    }
+
+    #[test]
+    fn what_does_not_end_is_dropped_after_the_limit() {
+        runtime().block_on(async {
+            let (said, hears) = oneshot::channel::<()>();
+            let mut work = RunsOn::new(Duration::from_millis(1), async {
+                std::future::pending::<()>().await;
+                drop(said);
+            });
+            poll_once(&mut work).await;
+            drop(work);
+            assert!(hears.await.is_err());
+        });
+    }
+
+    #[test]
+    fn a_future_dropped_outside_of_a_runtime_runs_on_in_its_own() {
+        let runtime = runtime();
+        let (said, hears) = oneshot::channel();
+        let mut work = RunsOn::new(LIMIT, async {
+            yield_now().await;
+            said.send(()).unwrap();
+        });
+        runtime.block_on(poll_once(&mut work));
+        drop(work);
+        assert_eq!(runtime.block_on(hears), Ok(()));
+    }
+
+    #[test]
+    fn a_future_dropped_after_its_runtime_is_dropped_too() {
+        /// What a connection does: it asks for the runtime when it is dropped.
+        struct Asks(Arc<AtomicUsize>);
+        impl Drop for Asks {
+            fn drop(&mut self) {
+                Handle::current().spawn(async {});
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        let (runtime, dropped) = (runtime(), Arc::new(AtomicUsize::new(0)));
+        let asks = Asks(Arc::clone(&dropped));
+        let mut work = RunsOn::new(LIMIT, async move {
+            yield_now().await;
+            drop(asks);
+        });
+        runtime.block_on(poll_once(&mut work));
+        drop(runtime);
+        drop(work);
+        assert_eq!(dropped.load(Ordering::SeqCst), 1);
+    }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::account::Account;
 use crate::error::{Error, Result};
+use crate::program;
 
 /// A server's own directory. It is removed on drop; the one of a process that ended without
 /// dropping (a static, an abort) is removed by the next process that makes one: the lock beside
@@ -110,6 +111,9 @@ fn release_shared_memory(path: &Path) {
     };
     let segment = pid_file.lines().nth(6).and_then(|line| line.split_whitespace().nth(1));
     if let Some(segment) = segment {
-        let _ = std::process::Command::new("ipcrm").args(["-m", segment]).output();
+        // A machine that lacks it has run no server with a segment.
+        if let Ok(ipcrm) = program::find("ipcrm") {
+            let _ = std::process::Command::new(ipcrm).args(["-m", segment]).output();
+        }
     }
 }

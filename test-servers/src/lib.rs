@@ -19,10 +19,13 @@
 //! Linux only: the parent-death signal is what keeps a server from outliving an aborted run.
 
 mod account;
+mod chromium;
 mod directory;
 mod error;
 mod mariadb;
 mod mongodb;
+mod node;
+pub mod packages;
 mod pgbouncer;
 mod port;
 mod postgres;
@@ -34,13 +37,15 @@ mod server;
 mod shared;
 mod smtp;
 mod spawn;
+mod target;
 
+pub use chromium::Chromium;
 pub use error::{Error, Result};
 pub use mariadb::MariaDb;
 pub use mongodb::MongoDb;
+pub use node::install_npm_packages;
 pub use pgbouncer::{PgBouncer, PoolMode};
 pub use postgres::Postgres;
-pub use program::install;
 pub use redis::{Certificates, Redis, RedisCluster, RedisTls, Sentinel};
 pub use server::Server;
 pub use shared::{
@@ -48,3 +53,4 @@ pub use shared::{
     redis_sentinel_urls, redis_tls, redis_url,
 };
 pub use smtp::Smtp;
+pub use target::example;

@@ -1,4 +1,4 @@
-use std::io::{self, Read as _};
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::ops::Deref;
 
 use rustix::process::Signal;
@@ -6,12 +6,9 @@ use rustix::process::Signal;
 use crate::account::is_root;
 use crate::directory::Directory;
 use crate::error::{Error, Result};
+use crate::packages::MARIADB;
 use crate::port::Port;
-use crate::program::find_or_install;
 use crate::server::{Launch, Server, connect, run};
-
-/// Without the services and accounts that `mariadb-server` brings.
-const PACKAGE: &str = "mariadb-server-core";
 
 /// One MariaDB server, with the database `test`, whose user `root` needs no password.
 pub struct MariaDb(Server);
@@ -28,8 +25,8 @@ impl MariaDb {
     }
 
     fn start_with(setting: &str) -> Result<Self> {
-        let program = find_or_install("mariadbd", PACKAGE)?;
-        let install_db = find_or_install("mariadb-install-db", PACKAGE)?;
+        let program = MARIADB.program("mariadbd")?;
+        let install_db = MARIADB.program("mariadb-install-db")?;
         let directory = Directory::create("mariadb", None)?;
         let path = |name: &str| directory.path().join(name).display().to_string();
         // It runs as root only when told so by name.
@@ -76,10 +73,22 @@ impl Deref for MariaDb {
     }
 }
 
-/// The server speaks first, and not before it has recovered: a length, a sequence number, and the
-/// version of the protocol, which is 10 for all since 1998; an error begins with 255.
-fn greets(port: u16) -> io::Result<()> {
-    let mut greeting = [0; 5];
-    connect(port)?.read_exact(&mut greeting)?;
-    if greeting[4] == 10 { Ok(()) } else { Err(io::Error::other("it sent no greeting")) }
+/// The server speaks first, and not before it has recovered: a length of three bytes, a sequence
+/// number, the version of the protocol, which is 10 for all since 1998, and the server's own version
+/// up to a zero. An error begins with 255.
+fn greets(port: u16) -> io::Result<String> {
+    let mut greeting = BufReader::new(connect(port)?);
+    let mut head = [0; 5];
+    greeting.read_exact(&mut head)?;
+    if head[4] != 10 {
+        return Err(io::Error::other("it sent no greeting"));
+    }
+    let mut version = Vec::new();
+    greeting.read_until(0, &mut version)?;
+    version.pop();
+    let version = String::from_utf8_lossy(&version);
+    // What clients of old replication expect stands before MariaDB's own version.
+    let version = version.strip_prefix("5.5.5-").unwrap_or(&version);
+    let name = if version.contains("MariaDB") { "MariaDB" } else { "MySQL" };
+    Ok(format!("{name} {version}"))
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::port::Port;
 use crate::program::find;
 use crate::python;
-use crate::server::{Launch, Server, connect};
+use crate::server::{Launch, Server, connect, run};
 
 /// A server of its own over the storage engine of MongoDB 7. Debian has no `mongod`; this one is
 /// a package of Python's. Only pre-releases of it exist, hence the exact version.
@@ -63,22 +63,25 @@ impl MongoDb {
         let port_text = number.to_string();
 
         let mut arguments = vec!["--port", &port_text];
-        let program = match find("mongod") {
+        let (program, version) = match find("mongod") {
             Ok(mongod) => {
                 arguments.extend(["--bind_ip", "127.0.0.1", "--dbpath", &data]);
-                mongod
+                let version = run(&mongod, &["--version"], None)?;
+                let version = version.lines().next().unwrap_or_default();
+                (mongod, format!("MongoDB, {version}"))
             }
             Err(_) => {
                 arguments.splice(0..0, ["-c", LAUNCHER]);
                 arguments.extend(["--host", "127.0.0.1", "--storage-path", &data]);
                 arguments.extend(stand_in_options);
-                python::program(STAND_IN, "secantusd-py")?.with_file_name("python3")
+                let python = python::with_package(STAND_IN)?;
+                (python, format!("{}, a stand-in for MongoDB 7", STAND_IN.replace("==", " ")))
             }
         };
         let arguments = arguments.into_iter().map(str::to_owned).collect();
         let url = format!("mongodb://127.0.0.1:{number}/?directConnection=true");
         let launch = Launch { program, arguments, account: None, end: Signal::KILL };
-        let answers = Box::new(move || says_hello(number));
+        let answers = Box::new(move || says_hello(number).map(|()| version.clone()));
         Server::start("mongodb", url, port, launch, directory, answers).map(Self)
     }
 }

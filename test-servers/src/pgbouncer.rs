@@ -6,9 +6,9 @@ use rustix::process::Signal;
 use crate::account::Account;
 use crate::directory::Directory;
 use crate::error::{Error, Result};
+use crate::packages::PGBOUNCER;
 use crate::port::Port;
 use crate::postgres::log_in;
-use crate::program::find_or_install;
 use crate::server::{Launch, Server};
 
 /// One PgBouncer in front of a PostgreSQL server that runs already.
@@ -29,7 +29,7 @@ impl PgBouncer {
     /// Starts one that shares so many server connections among all clients. `server` is the URL of
     /// the PostgreSQL server. Every client is its user there, whatever its own name and password.
     pub fn start(server: &str, mode: PoolMode, server_connections: u32) -> Result<Self> {
-        let program = find_or_install("pgbouncer", "pgbouncer")?;
+        let program = PGBOUNCER.program("pgbouncer")?;
         let account = Account::unless_ordinary()?;
         let directory = Directory::create("pgbouncer", account.as_ref())?;
         let behind = Behind::read(server)?;

@@ -1,4 +1,4 @@
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufReader, Write as _};
 use std::ops::Deref;
 
 use rustix::process::Signal;
@@ -6,8 +6,8 @@ use rustix::process::Signal;
 use crate::account::Account;
 use crate::directory::Directory;
 use crate::error::Result;
+use crate::packages::POSTGRESQL;
 use crate::port::Port;
-use crate::program::find_or_install;
 use crate::server::{Launch, Server, connect, run};
 
 /// One PostgreSQL server, with the database `postgres`, whose user `postgres` needs no password.
@@ -25,8 +25,8 @@ impl Postgres {
     }
 
     fn start_with(settings: &[&str]) -> Result<Self> {
-        let program = find_or_install("postgres", "postgresql")?;
-        let initdb = find_or_install("initdb", "postgresql")?;
+        let program = POSTGRESQL.program("postgres")?;
+        let initdb = POSTGRESQL.program("initdb")?;
         let account = Account::unless_ordinary()?;
         let directory = Directory::create("postgres", account.as_ref())?;
         let data = directory.path().join("data").display().to_string();
@@ -69,7 +69,7 @@ impl Deref for Postgres {
 }
 
 /// A server that still recovers takes connections and refuses the login.
-pub(crate) fn log_in(port: u16) -> io::Result<()> {
+pub(crate) fn log_in(port: u16) -> io::Result<String> {
     let parameters = b"user\0postgres\0database\0postgres\0\0";
     let mut startup = Vec::new();
     startup.extend_from_slice(&(8 + parameters.len() as u32).to_be_bytes());
@@ -77,9 +77,29 @@ pub(crate) fn log_in(port: u16) -> io::Result<()> {
     startup.extend_from_slice(parameters);
     let mut stream = connect(port)?;
     stream.write_all(&startup)?;
-    let mut kind = [0];
-    stream.read_exact(&mut kind)?;
+    let version = server_version(&mut BufReader::new(&stream));
     // The session is closed as a client would, or the log fills with lost connections.
     stream.write_all(b"X\0\0\0\x04")?;
-    if kind == *b"R" { Ok(()) } else { Err(io::Error::other("the login was refused")) }
+    version
+}
+
+/// Reads the parameters that follow a login, each as its name and its value with a zero after each.
+fn server_version(answer: &mut impl io::Read) -> io::Result<String> {
+    loop {
+        let (mut kind, mut length) = ([0], [0; 4]);
+        answer.read_exact(&mut kind)?;
+        answer.read_exact(&mut length)?;
+        let mut body = vec![0; (u32::from_be_bytes(length) as usize).saturating_sub(4)];
+        answer.read_exact(&mut body)?;
+        let body = String::from_utf8_lossy(&body);
+        match kind[0] {
+            b'S' => {
+                if let Some(version) = body.strip_prefix("server_version\0") {
+                    return Ok(format!("PostgreSQL {}", version.trim_end_matches('\0')));
+                }
+            }
+            b'R' | b'K' => {}
+            _ => return Err(io::Error::other(format!("the login was refused: {body}"))),
+        }
+    }
 }

@@ -18,7 +18,7 @@ if [ ! -e $policy ]; then
     chmod 755 $policy
 fi
 export DEBIAN_FRONTEND=noninteractive
-apt-get -q update
+apt-get -q update || echo 'the lists of packages are not the newest' >&2
 apt-get -q install -y --no-install-recommends -o DPkg::Lock::Timeout=300 \"$@\"
 ";
 
@@ -35,27 +35,15 @@ pub(crate) fn find(name: &str) -> Result<PathBuf> {
         .ok_or_else(|| Error::new(format!("the program {name} is not on the PATH; install it")))
 }
 
-/// Finds a program, and installs the Debian package that has it when it is missing.
-pub(crate) fn find_or_install(name: &str, package: &str) -> Result<PathBuf> {
-    find(name).or_else(|_| {
-        let _turn = turn()?;
-        // Whoever waited finds the program that the other one has installed.
-        find(name).or_else(|_| {
-            apt(&[package])?;
-            find(name)
-        })
-    })
-}
-
-/// Installs Debian packages, as root or through `sudo`, and lets none of them start a service.
-pub fn install(packages: &[&str]) -> Result<()> {
-    let _turn = turn()?;
-    apt(packages)
-}
-
-/// One process installs at a time: the policy against services must last as long as each needs it.
-fn turn() -> Result<fs::File> {
-    directory::lock(&directory::base()?.join("install.lock"))
+/// Installs the Debian packages that `missing` names, as root or through `sudo`, and lets none of
+/// them start a service. One process installs at a time, because the policy against services must
+/// last as long as each needs it; `missing` is called when this process's turn has come.
+pub(crate) fn install(missing: impl FnOnce() -> Vec<&'static str>) -> Result<()> {
+    let _turn = directory::lock(&directory::base()?.join("install.lock"))?;
+    match missing()[..] {
+        [] => Ok(()),
+        ref packages => apt(packages),
+    }
 }
 
 fn apt(packages: &[&str]) -> Result<()> {
@@ -74,7 +62,7 @@ fn apt(packages: &[&str]) -> Result<()> {
     };
     Err(Error::new(format!(
         "apt-get could not install {0}; install {0} yourself and try again: {cause}",
-        packages.join(" and ")
+        packages.join(" ")
     )))
 }
 

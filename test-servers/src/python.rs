@@ -1,37 +1,50 @@
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::directory;
 use crate::error::{Error, Result};
-use crate::program::{find_or_install, install};
+use crate::packages::PYTHON;
 use crate::server::run;
+use crate::target;
 
-/// A program of a package of Python's, such as `package==1.0`, in a virtual environment of its own,
-/// made once for each target directory.
-pub(crate) fn program(package: &str, name: &str) -> Result<PathBuf> {
-    let home = target_directory()?.join(package.replace("==", "-"));
-    let program = home.join("bin").join(name);
+/// The interpreter of a virtual environment with this package, such as `package==1.0`. Each target
+/// directory gets an environment of its own, made by the first caller.
+pub(crate) fn with_package(package: &str) -> Result<PathBuf> {
+    let home = target::directory()?.join(package.replace("==", "-"));
+    let python = home.join("bin/python3");
     let _turn = directory::lock(&home.with_extension("lock"))?;
-    if program.exists() {
-        return Ok(program);
+    if is_whole(&home, &python) {
+        return Ok(python);
     }
-    let python = find_or_install("python3", "python3-venv")?;
-    let path = home.display().to_string();
-    run(&python, &["-m", "venv", "--clear", &path], None).or_else(|_| {
-        // Debian's Python comes without the part that puts pip into the environment.
-        install(&["python3-venv"])?;
-        run(Path::new("/usr/bin/python3"), &["-m", "venv", "--clear", &path], None)
-    })?;
+    make(&home)?;
     let options = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", package];
-    run(&home.join("bin/python3"), &options, None)?;
-    Ok(program)
+    run(&python, &options, None)?;
+    let seal = seal_path(&home);
+    fs::write(&seal, seal_of(&home, &python))
+        .map_err(|error| Error::doing(format!("writing {}", seal.display()), error))?;
+    Ok(python)
 }
 
-/// The directory that cargo has put the running test into, by the tag that it leaves there.
-fn target_directory() -> Result<PathBuf> {
-    let test = std::env::current_exe()
-        .map_err(|error| Error::doing("looking for the running test's file", error))?;
-    let target = test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
-    target.map(Path::to_owned).ok_or_else(|| {
-        Error::new(format!("{} is not in a target directory of cargo", test.display()))
+fn make(home: &Path) -> Result<()> {
+    let arguments = ["-m", "venv", "--clear", &home.display().to_string()];
+    run(&PYTHON.program("python3")?, &arguments, None).map(drop).or_else(|_| {
+        // Debian's Python comes without the part that puts pip into the environment.
+        PYTHON.install()?;
+        run(Path::new("/usr/bin/python3"), &arguments, None).map(drop)
     })
+}
+
+/// Whether an environment is complete, and still belongs to its place and to its interpreter: a copy
+/// of a target directory, or a newer Python, leaves one that does not work.
+fn is_whole(home: &Path, python: &Path) -> bool {
+    fs::read_to_string(seal_path(home)).is_ok_and(|seal| seal == seal_of(home, python))
+}
+
+fn seal_path(home: &Path) -> PathBuf {
+    home.join("installed")
+}
+
+fn seal_of(home: &Path, python: &Path) -> String {
+    let interpreter = fs::canonicalize(python).unwrap_or_default();
+    format!("{} {}", home.display(), interpreter.display())
 }

@@ -13,9 +13,9 @@ use rustix::process::Signal;
 use crate::account::Account;
 use crate::directory::Directory;
 use crate::error::{Error, Result};
+use crate::packages::UTIL_LINUX;
 use crate::port::Port;
 use crate::process_tree::{freeze, send, wait_until_gone};
-use crate::program;
 use crate::spawn::spawn;
 
 /// How long a server may take until it answers, on a machine that is busy with other tests.
@@ -45,8 +45,8 @@ pub(crate) struct Launch {
     pub(crate) end: Signal,
 }
 
-/// Asks the server something, once; an error says what came instead of the answer.
-pub(crate) type Probe = Box<dyn Fn() -> io::Result<()> + Send + Sync>;
+/// Asks the server for its name and version, once; an error says what came instead of the answer.
+pub(crate) type Probe = Box<dyn Fn() -> io::Result<String> + Send + Sync>;
 
 #[derive(Default)]
 struct State {
@@ -91,6 +91,11 @@ impl Server {
         self.port.number()
     }
 
+    /// The name and version that the server gives itself.
+    pub fn version(&self) -> Result<String> {
+        (self.answers)().map_err(|error| self.error("asking for its version", &error))
+    }
+
     /// The process id of the server, or none after [`kill`](Server::kill).
     pub fn pid(&self) -> Option<u32> {
         self.state().child.as_ref().map(Child::id)
@@ -112,13 +117,15 @@ impl Server {
     pub fn restart(&self) -> Result<()> {
         let mut state = self.state();
         self.kill_child(&mut state)?;
-        let child = self.launch_child().map_err(|error| self.error("starting it", &error))?;
+        let setpriv = UTIL_LINUX.program("setpriv")?;
+        let child = self.launch_child(&setpriv);
+        let child = child.map_err(|error| self.error("starting it", &error))?;
         let child = state.child.insert(child);
 
         let deadline = Instant::now() + START_LIMIT;
         loop {
             match (self.answers)() {
-                Ok(()) => return Ok(()),
+                Ok(_) => return Ok(()),
                 Err(error) if Instant::now() > deadline => {
                     return Err(self.error("waiting for its first answer", &error));
                 }
@@ -166,9 +173,9 @@ impl Server {
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
 
-    fn launch_child(&self) -> io::Result<Child> {
+    fn launch_child(&self, setpriv: &Path) -> io::Result<Child> {
         let log = OpenOptions::new().create(true).append(true).open(self.log_path())?;
-        let mut command = Command::new("setpriv");
+        let mut command = Command::new(setpriv);
         command.args(["--pdeathsig", "KILL"]);
         if let Some(account) = &self.launch.account {
             command.args(["--reuid", &account.user.to_string()]);
@@ -256,7 +263,7 @@ pub(crate) fn connect(port: u16) -> io::Result<TcpStream> {
 pub(crate) fn run(program: &Path, arguments: &[&str], account: Option<&Account>) -> Result<String> {
     let mut command = match account {
         Some(account) => {
-            let mut command = Command::new(program::find("setpriv")?);
+            let mut command = Command::new(UTIL_LINUX.program("setpriv")?);
             command.args(["--reuid", &account.user.to_string()]);
             command.args(["--regid", &account.group.to_string(), "--clear-groups", "--"]);
             command.arg(program);

@@ -24,10 +24,11 @@ impl Smtp {
         let address = format!("127.0.0.1:{number}");
         let mailbox = directory.path().join("mailbox").display().to_string();
         let handler = "aiosmtpd.handlers.Mailbox";
-        let arguments = ["--nosetuid", "--listen", &address, "--class", handler, &mailbox];
+        let mut arguments = vec!["-m", "aiosmtpd", "--nosetuid", "--listen", &address];
+        arguments.extend(["--class", handler, &mailbox]);
         let launch = Launch {
-            program: python::program(PACKAGE, "aiosmtpd")?,
-            arguments: arguments.map(str::to_owned).to_vec(),
+            program: python::with_package(PACKAGE)?,
+            arguments: arguments.into_iter().map(str::to_owned).collect(),
             account: None,
             end: Signal::KILL,
         };
@@ -57,6 +58,7 @@ impl Deref for Smtp {
 }
 
 /// Waits for the first digit of the code 220.
-fn greets(port: u16) -> io::Result<()> {
-    connect(port)?.read_exact(&mut [0])
+fn greets(port: u16) -> io::Result<String> {
+    connect(port)?.read_exact(&mut [0])?;
+    Ok(PACKAGE.replace("==", " "))
 }

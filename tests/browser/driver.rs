@@ -1,61 +1,24 @@
 //! Debian's Chromium, driven by the WebDriver protocol (W3C), in a profile of its own.
 
-use std::io::{BufRead, BufReader, Lines};
 use std::net::SocketAddr;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use test_servers::Chromium;
 
 use crate::client::send;
 
 /// A browser without a window. Stopped when it is dropped.
 pub struct Driver {
-    program: Child,
-    /// Held open, as it writes there.
-    _lines: Lines<BufReader<ChildStdout>>,
+    browser: Chromium,
     address: SocketAddr,
-    session: String,
-    _profile: tempfile::TempDir,
 }
 
 impl Driver {
     pub async fn start() -> Self {
-        if !["/usr/bin/chromium", "/usr/bin/chromedriver"].iter().all(|path| is_there(path)) {
-            test_servers::install(&["chromium", "chromium-driver"]).unwrap();
-        }
-        let mut program = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "chromedriver", "--port=0"])
-            .process_group(0)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
-        let port = lines.find_map(|line| {
-            line.ok()?.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok()
-        });
-        let address = SocketAddr::from(([127, 0, 0, 1], port.expect("chromedriver starts")));
-        let profile = tempfile::tempdir().unwrap();
-        let session = String::new();
-        let mut driver = Self { program, _lines: lines, address, session, _profile: profile };
-        let arguments = [
-            "--headless=new".to_owned(),
-            // The tests may run as root, and open no page but those of the service under test.
-            "--no-sandbox".to_owned(),
-            "--disable-gpu".to_owned(),
-            "--no-first-run".to_owned(),
-            "--disable-background-networking".to_owned(),
-            "--disable-component-update".to_owned(),
-            "--disable-sync".to_owned(),
-            format!("--user-data-dir={}", driver._profile.path().display()),
-        ];
-        let options = json!({ "goog:chromeOptions": { "args": arguments } });
-        let wanted = json!({ "capabilities": { "alwaysMatch": options } });
-        let started = driver.call("POST", "/session", wanted).await;
-        driver.session = started["sessionId"].as_str().expect("a session begins").to_owned();
-        driver
+        let browser = tokio::task::spawn_blocking(|| Chromium::start().unwrap()).await.unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], browser.port()));
+        Self { browser, address }
     }
 
     /// What the driver answers, once it is a success.
@@ -67,18 +30,18 @@ impl Driver {
     }
 
     async fn run(&self, script: &str, arguments: Value) -> Value {
-        let path = format!("/session/{}/execute/sync", self.session);
+        let path = format!("/session/{}/execute/sync", self.browser.session());
         self.call("POST", &path, json!({ "script": script, "args": arguments })).await
     }
 
     pub async fn open(&self, url: &str) {
-        let path = format!("/session/{}/url", self.session);
+        let path = format!("/session/{}/url", self.browser.session());
         self.call("POST", &path, json!({ "url": url })).await;
     }
 
     /// The address of the page.
     pub async fn address(&self) -> String {
-        let path = format!("/session/{}/url", self.session);
+        let path = format!("/session/{}/url", self.browser.session());
         self.call("GET", &path, json!({})).await.as_str().expect("an address").to_owned()
     }
 
@@ -112,7 +75,7 @@ impl Driver {
 
     /// The elements that fit a CSS selector, by their ids.
     pub async fn find(&self, selector: &str) -> Vec<String> {
-        let path = format!("/session/{}/elements", self.session);
+        let path = format!("/session/{}/elements", self.browser.session());
         let wanted = json!({ "using": "css selector", "value": selector });
         let found = self.call("POST", &path, wanted).await;
         let elements = found.as_array().expect("a list of elements").iter();
@@ -123,13 +86,13 @@ impl Driver {
 
     /// Clicks an element, as a person would.
     pub async fn click(&self, element: &str) {
-        let path = format!("/session/{}/element/{element}/click", self.session);
+        let path = format!("/session/{}/element/{element}/click", self.browser.session());
         self.call("POST", &path, json!({})).await;
     }
 
     /// Types into an element, as a person would.
     pub async fn type_into(&self, element: &str, text: &str) {
-        let path = format!("/session/{}/element/{element}/value", self.session);
+        let path = format!("/session/{}/element/{element}/value", self.browser.session());
         self.call("POST", &path, json!({ "text": text })).await;
     }
 
@@ -141,7 +104,7 @@ impl Driver {
 
     /// Whether clicking an element sends a form.
     pub async fn sends(&self, element: &str) -> bool {
-        let path = format!("/session/{}/element/{element}/name", self.session);
+        let path = format!("/session/{}/element/{element}/name", self.browser.session());
         self.call("GET", &path, json!({})).await == "button"
     }
 
@@ -162,17 +125,4 @@ impl Driver {
         }
         panic!("the page says nothing new within 30 seconds");
     }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        // The driver and its browser, which it would leave behind.
-        let group = format!("-{}", self.program.id());
-        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
-        let _ = self.program.wait();
-    }
-}
-
-fn is_there(path: &str) -> bool {
-    std::path::Path::new(path).exists()
 }

@@ -55,11 +55,16 @@ async function express(options) {
 }
 
 async function request({ peer, cookie, steps = [] }) {
-  const headers = cookie ? { cookie } : {};
-  const options = { method: 'POST', body: JSON.stringify(steps), headers };
-  const response = await fetch(opened[peer].express, options);
-  const answer = await response.json();
-  return { ...answer, status: response.status, cookies: response.headers.getSetCookie() };
+  // `fetch` would join the cookies of an answer into one header in Node 18.
+  const response = await new Promise((resolve, reject) => {
+    const options = { method: 'POST', headers: cookie ? { cookie } : {}, agent: false };
+    const sent = http.request(opened[peer].express, options, resolve);
+    sent.on('error', reject).end(JSON.stringify(steps));
+  });
+  let body = '';
+  for await (const chunk of response) body += chunk;
+  const { statusCode: status, headers } = response;
+  return { ...JSON.parse(body), status, cookies: headers['set-cookie'] ?? [] };
 }
 
 // A method of `token-session`, 1.1 unless `of` says 1.0, or of the store.

@@ -1,7 +1,6 @@
 //! A Node process with the real npm packages, for the tests of this binary.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -36,8 +35,9 @@ impl Drop for Hearing {
 
 impl Node {
     fn start() -> Self {
-        install();
-        let mut process = Command::new("node")
+        test_servers::install_npm_packages(Path::new(HERE)).unwrap();
+        let node = test_servers::packages::NODE.program("node").unwrap();
+        let mut process = Command::new(node)
             .arg("peer.js")
             .current_dir(HERE)
             .stdin(Stdio::piped())
@@ -59,25 +59,6 @@ impl Node {
         });
         Self { input, waiting, next: AtomicU64::new(0), _process: process }
     }
-}
-
-/// Installs what the lock file names, once.
-fn install() {
-    let lock = File::create(concat!(env!("CARGO_TARGET_TMPDIR"), "/npm.lock")).unwrap();
-    lock.lock().unwrap();
-    let wanted = fs::read(Path::new(HERE).join("package-lock.json")).unwrap();
-    let installed = Path::new(HERE).join("node_modules/.installed");
-    if fs::read(&installed).is_ok_and(|installed| installed == wanted) {
-        return;
-    }
-    if Command::new("npm").arg("--version").output().is_err() {
-        test_servers::install(&["nodejs", "npm"]).unwrap();
-    }
-    let arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
-    let npm = Command::new("npm").args(arguments).current_dir(HERE).output();
-    let npm = npm.expect("npm runs");
-    assert!(npm.status.success(), "{}", String::from_utf8_lossy(&npm.stderr));
-    fs::write(installed, wanted).unwrap();
 }
 
 /// Has Node do something, and waits for its answer.

@@ -28,9 +28,7 @@ async fn application_servers_whose_clocks_are_an_hour_apart_agree_on_every_expir
     }
     let server = test_servers::Redis::start().unwrap();
     let store = patient(server.url()).await;
-    if Command::new("faketime").arg("--version").output().is_err() {
-        test_servers::install(&["faketime"]).unwrap();
-    }
+    let faketime = test_servers::packages::FAKETIME.program("faketime").unwrap();
     for offset in ["+60m", "-60m"] {
         let [live, dead, theirs] = [fresh_key(), fresh_key(), fresh_key()];
         let ten_minutes = Lifetime::idle(Duration::from_secs(600)).unwrap();
@@ -39,7 +37,7 @@ async fn application_servers_whose_clocks_are_an_hour_apart_agree_on_every_expir
         store.insert(&dead, &NewRecord::new("data", millisecond)).await.unwrap();
         tokio::time::sleep(Duration::from_millis(2)).await;
         let before = time_of(server.url());
-        let output = Command::new("faketime")
+        let output = Command::new(&faketime)
             .args(["-f", offset])
             .arg(std::env::current_exe().unwrap())
             .args(["--exact", "--nocapture"])

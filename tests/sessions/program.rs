@@ -9,12 +9,9 @@ pub struct Program(pub Child);
 
 impl Program {
     pub fn start(arguments: &[&str]) -> Self {
-        let tests = std::env::current_exe().unwrap();
-        let program = tests.ancestors().nth(2).unwrap().join("examples/accounts");
-        let mut command = Command::new(&program);
+        let mut command = Command::new(test_servers::example("accounts").unwrap());
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = command.spawn();
-        Self(child.unwrap_or_else(|error| panic!("{}: {error}", program.display())))
+        Self(command.spawn().unwrap())
     }
 
     /// Waits until it listens; where it does, and what it prints from then on.

@@ -21,7 +21,7 @@ fn hour() -> Lifetime {
 }
 
 /// Tries until the store serves again.
-async fn resumes(store: &Sql) {
+pub async fn resumes(store: &Sql) {
     let begun = Instant::now();
     while let Err(error) = store.count().await {
         assert!(error.is_retryable(), "{error}");

@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
-use sqlx::mysql::MySqlPoolOptions;
-use token_session::store::{MySql, Store, StoreErrorKind, Touch, Write};
+use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
+use token_session::store::compat::{ExpressMysql, Shape};
+use token_session::store::{
+    Condition, MySql, NewRecord, OwnerLimit, Store, StoreErrorKind, Touch, Write,
+};
+use token_session::{Lifetime, Owner, TokenSession};
 
-use crate::server::{admin, fresh_name, login, put, run};
+use crate::failover::on_all;
+use crate::gate::Gate;
+use crate::server::{PLAIN, READ_ONLY, admin, fresh_name, login, put, random_key, run};
 use crate::sql_faults::BOUND;
 
 #[tokio::test]
@@ -63,4 +69,202 @@ async fn a_damaged_row_is_an_error_that_names_it() {
         assert!(error.to_string().contains(&key.to_string()), "{error}");
         store.clear().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prepared_statement_that_the_server_lost_costs_no_error() {
+    /// COM_RESET_CONNECTION, as a proxy sends it between its clients.
+    const RESET: &[u8] = &[1, 0, 0, 0, 0x1f];
+    let (gate, url) = Gate::before(test_servers::mysql_url()).await;
+    let pool = MySqlPoolOptions::new().max_connections(1).test_before_acquire(false);
+    let pool = pool.connect(&format!("{url}{PLAIN}")).await.unwrap();
+    let store = MySql::builder().table(fresh_name()).build(pool.clone()).unwrap();
+    store.migrate().await.unwrap();
+    for _ in 0..3 {
+        let key = put(&store).await;
+        assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+        on_all(&pool, 1, "SELECT 1").await;
+        gate.slip_in(RESET).await;
+    }
+    let key = put(&store).await;
+    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_read_only_server_is_unavailable_until_it_writes() {
+    let server = test_servers::MariaDb::start().unwrap();
+    let admin = MySqlPoolOptions::new().max_connections(1).connect(server.url()).await.unwrap();
+    let owner = MySql::new(admin.clone());
+    owner.migrate().await.unwrap();
+    run(&admin, "CREATE USER app; GRANT SELECT, INSERT, UPDATE, DELETE ON test.* TO app").await;
+    let store = MySql::connect(&server.url().replace("root@", "app@")).await.unwrap();
+    let key = put(&store).await;
+    for (read_only, is_writable) in [(1, false), (0, true), (1, false), (0, true)] {
+        run(&admin, format!("SET GLOBAL read_only = {read_only}")).await;
+        let written = store.replace(&key, &Write::new("new")).await;
+        if is_writable {
+            written.unwrap();
+        } else {
+            let error = written.unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+            assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_connection_is_killed_is_unavailable_and_the_next_one_is_served() {
+    let (table, admin) = (fresh_name(), admin().await);
+    let pool = MySqlPoolOptions::new().max_connections(1);
+    let pool = pool.connect(test_servers::mysql_url()).await.unwrap();
+    let store = MySql::builder().table(&table).timeout(BOUND).build(pool.clone()).unwrap();
+    store.migrate().await.unwrap();
+    let key = put(&store).await;
+    let id: u64 = sqlx::query_scalar("SELECT CONNECTION_ID()").fetch_one(&pool).await.unwrap();
+    let mut holder = admin.begin().await.unwrap();
+    let hold = sqlx::AssertSqlSafe(format!("SELECT id FROM {table} FOR UPDATE"));
+    sqlx::query(hold).execute(&mut *holder).await.unwrap();
+    let write = Write::new("new");
+    let ends = async {
+        let waits = format!(
+            "SELECT COUNT(*) FROM information_schema.processlist
+             WHERE id = {id} AND info LIKE '%{table}%'"
+        );
+        while crate::server::number(&admin, waits.clone()).await == 0 {}
+        run(&admin, format!("KILL {id}")).await;
+    };
+    let (written, ()) = tokio::join!(store.replace(&key, &write), ends);
+    let error = written.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+    holder.rollback().await.unwrap();
+    assert_eq!(store.load(&key, Touch::No).await.unwrap().unwrap().data, "data");
+}
+
+/// What an error of the server means, and whether the statement is run again.
+const NUMBERS: [(u32, StoreErrorKind, bool); 17] = [
+    (1036, StoreErrorKind::Unavailable, true),
+    (1290, StoreErrorKind::Unavailable, true),
+    (1792, StoreErrorKind::Unavailable, true),
+    (1836, StoreErrorKind::Unavailable, true),
+    (1047, StoreErrorKind::Unavailable, true),
+    (3032, StoreErrorKind::Unavailable, true),
+    (4031, StoreErrorKind::Unavailable, true),
+    (3101, StoreErrorKind::Unavailable, true),
+    (1243, StoreErrorKind::Refused, true),
+    (1053, StoreErrorKind::Unavailable, false),
+    (1927, StoreErrorKind::Unavailable, false),
+    (3169, StoreErrorKind::Unavailable, false),
+    (1180, StoreErrorKind::Unavailable, false),
+    (1461, StoreErrorKind::Unavailable, false),
+    (1665, StoreErrorKind::Refused, false),
+    (1034, StoreErrorKind::Corrupt, false),
+    (1366, StoreErrorKind::Refused, false),
+];
+
+#[tokio::test]
+async fn what_certainly_did_nothing_is_run_again_on_another_connection() {
+    let (table, admin) = (fresh_name(), admin().await);
+    let store = MySql::builder().table(&table).max_connections(2);
+    let store = store.connect(test_servers::mysql_url()).await.unwrap();
+    store.migrate().await.unwrap();
+    let key = put(&store).await;
+    // Not rolled back with the statement.
+    run(&admin, format!("CREATE TABLE {table}_runs (run INT) ENGINE = MyISAM")).await;
+    for (number, kind, is_run_again) in NUMBERS {
+        run(&admin, format!("DROP TRIGGER IF EXISTS {table}_fails; DELETE FROM {table}_runs"))
+            .await;
+        let fails = format!(
+            "CREATE TRIGGER {table}_fails BEFORE UPDATE ON {table} FOR EACH ROW BEGIN
+                 INSERT INTO {table}_runs VALUES (1);
+                 SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {number};
+             END"
+        );
+        run(&admin, fails).await;
+        let error = store.replace(&key, &Write::new("new")).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{number}: {error}");
+        let count = format!("SELECT COUNT(*) FROM {table}_runs");
+        let runs = crate::server::number(&admin, count).await;
+        assert_eq!(runs > 1, is_run_again, "{number}: {runs} runs");
+    }
+    run(&admin, format!("DROP TRIGGER {table}_fails")).await;
+    store.replace(&key, &Write::new("new")).await.unwrap();
+}
+
+#[tokio::test]
+async fn express_mysql_session_replaces_connections_of_no_use() {
+    let (table, admin) = (fresh_name(), admin().await);
+    let create = format!(
+        "CREATE TABLE {table} (session_id varchar(128) COLLATE utf8mb4_bin PRIMARY KEY,
+         expires int unsigned NOT NULL, data mediumtext COLLATE utf8mb4_bin)"
+    );
+    run(&admin, create).await;
+    let pool = MySqlPoolOptions::new().max_connections(3).test_before_acquire(false);
+    let pool = pool.connect(test_servers::mysql_url()).await.unwrap();
+    let store = ExpressMysql::new(pool.clone(), Shape::token_session());
+    let store = store.table(None, &table).unwrap();
+    let sessions = TokenSession::<String>::builder().store(store).build().unwrap();
+    let token = sessions.create(&"old".to_owned()).await.unwrap().token;
+    on_all(&pool, 3, READ_ONLY).await;
+    sessions.set(&token, &"new".to_owned()).await.unwrap();
+    assert_eq!(*sessions.get(&token).await.unwrap().unwrap(), "new");
+}
+
+/// Defaults of a server that change what a statement does, or whether it is committed.
+const DEFAULTS: [&str; 7] = [
+    "autocommit = 0",
+    "completion_type = 1",
+    "sql_safe_updates = 1",
+    "sql_select_limit = 0",
+    "max_join_size = 1",
+    "sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH,HIGH_NOT_PRECEDENCE'",
+    "sql_mode = 'ORACLE,EMPTY_STRING_IS_NULL'",
+];
+
+#[tokio::test]
+async fn what_was_answered_is_committed_whatever_the_servers_defaults() {
+    let server = test_servers::MariaDb::start().unwrap();
+    // Before the defaults change.
+    let admin = MySqlPoolOptions::new().max_connections(1).connect(server.url()).await.unwrap();
+    let others = MySql::new(admin.clone());
+    others.migrate().await.unwrap();
+    let owner = Owner::new("Anna").unwrap();
+    let limit = Some(OwnerLimit::evict_oldest(2.try_into().unwrap()));
+    for default in DEFAULTS {
+        let (variable, _) = default.split_once(' ').unwrap();
+        run(&admin, format!("SET @before = @@GLOBAL.{variable}; SET GLOBAL {default}")).await;
+        let store = MySql::builder().max_connections(1).connect(server.url()).await.unwrap();
+        let hour = Lifetime::idle_secs(3_600).unwrap();
+        let empty = NewRecord { owner: Some(&owner), ..NewRecord::new("", hour) };
+        let limited = NewRecord { limit, ..empty.clone() };
+        for _ in 0..3 {
+            store.insert(&random_key(), &limited).await.unwrap();
+        }
+        let (key, gone) = (random_key(), put(&store).await);
+        store.insert(&key, &NewRecord::new("", hour)).await.unwrap();
+        store.replace(&key, &Write::new("new")).await.unwrap();
+        store.remove(&gone, Condition::Always).await.unwrap();
+        let data = others.load(&key, Touch::No).await.unwrap().map(|found| found.data);
+        assert_eq!(data.as_deref(), Some(&b"new"[..]), "{default}");
+        assert!(others.load(&gone, Touch::No).await.unwrap().is_none(), "{default}");
+        assert_eq!(others.owned(&owner, 9).await.unwrap().len(), 2, "{default}");
+        assert_eq!(store.owned(&owner, 9).await.unwrap().len(), 2, "{default}");
+        store.clear().await.unwrap();
+        assert_eq!(others.count().await.unwrap(), 0, "{default}");
+        run(&admin, format!("SET GLOBAL {variable} = @before")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn clients_beside_others_that_hang_up() {
+    let server = test_servers::MariaDb::start().unwrap();
+    let store = MySql::connect(server.url()).await.unwrap();
+    store.migrate().await.unwrap();
+    crate::hanging_up::report("MySQL", store).await;
+    let admin = MySqlPool::connect(server.url()).await.unwrap();
+    let table = "CREATE TABLE sessions (session_id varchar(128) COLLATE utf8mb4_bin PRIMARY KEY,
+                 expires int unsigned NOT NULL, data mediumtext COLLATE utf8mb4_bin)";
+    run(&admin, table).await;
+    let store = ExpressMysql::connect(server.url(), Shape::token_session()).await.unwrap();
+    crate::hanging_up::report("express-mysql-session", store).await;
 }

@@ -18,6 +18,15 @@ pub const LEVELS: [&str; 2] = [
 /// Locks one row of a table that has ten.
 pub const HOLD_ONE: &str = "SELECT id FROM {table} WHERE id = 3 FOR UPDATE";
 
+/// Locks all rows of a table.
+pub const HOLD_ALL: &str = "SELECT id FROM {table} FOR UPDATE";
+
+/// What a URL ends in where a proxy has to read what is sent.
+pub const PLAIN: &str = "?ssl-mode=disabled";
+
+/// Makes a connection one to a server that does not write.
+pub const READ_ONLY: &str = "SET SESSION TRANSACTION READ ONLY";
+
 /// The shared server's URL for another account.
 pub fn url_of(account: &str) -> String {
     let (_, place) = shared_url().split_once('@').unwrap();

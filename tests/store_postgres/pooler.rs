@@ -102,7 +102,7 @@ async fn a_load_that_meets_another_clients_take_fails_and_deletes_nothing() {
     assert!(takes.take(&random_key()).await.unwrap().is_none());
     let loaded = loads.load(&key, Touch::No).await;
     assert!(store.load(&key, Touch::No).await.unwrap().is_some(), "the load removed it");
-    assert_eq!(loaded.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    assert_eq!(loaded.unwrap_err().kind(), StoreErrorKind::Refused);
 }
 
 #[tokio::test]

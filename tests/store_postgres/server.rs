@@ -18,6 +18,15 @@ pub const LEVELS: [&str; 2] = [
 /// Locks one row of a table that has ten.
 pub const HOLD_ONE: &str = "SELECT key FROM {table} LIMIT 1 FOR UPDATE";
 
+/// Locks all rows of a table.
+pub const HOLD_ALL: &str = "SELECT key FROM {table} FOR UPDATE";
+
+/// What a URL ends in where a proxy has to read what is sent.
+pub const PLAIN: &str = "?sslmode=disable";
+
+/// Makes a connection one to a server that does not write.
+pub const READ_ONLY: &str = "SET default_transaction_read_only = on";
+
 /// Creates a role that may log in, and nothing else. Its URL.
 pub async fn login(admin: &Pool, role: &str) -> String {
     run(admin, format!("CREATE ROLE {role} LOGIN PASSWORD '{role}'")).await;

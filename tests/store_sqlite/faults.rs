@@ -2,10 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 use token_session::store::{Condition, NewRecord, Removed, Sqlite, Store, StoreErrorKind, Touch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::folder::{Folder, put, random_key, record, run};
 
@@ -90,7 +94,7 @@ async fn a_damaged_row_is_an_error_that_names_it() {
         let key = put(&store).await;
         let mut beside = folder.beside("sessions.db").await;
         run(&mut beside, format!("UPDATE token_sessions SET {damage}")).await;
-        for touch in [Touch::No, Touch::After(std::time::Duration::ZERO)] {
+        for touch in [Touch::No, Touch::After(Duration::ZERO)] {
             let error = store.load(&key, touch).await.unwrap_err();
             assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{damage}: {error}");
             assert!(error.to_string().contains(&key.to_string()), "{error}");
@@ -159,4 +163,43 @@ async fn a_file_that_is_there_keeps_its_mode() {
     folder.store("sessions.db", Sqlite::builder()).await;
     let mode = fs::metadata(folder.file("sessions.db")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o640);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_that_hang_up_cost_no_connections() {
+    const MOST: usize = 2;
+    let folder = Folder::new();
+    let key = put(&folder.store("sessions.db", Sqlite::builder()).await).await;
+    let opened = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&opened);
+    let pool = SqlitePoolOptions::new().max_connections(MOST as u32).after_connect(move |_, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async { Ok(()) })
+    });
+    let pool = pool.test_before_acquire(false);
+    let options = SqliteConnectOptions::new().filename(folder.file("sessions.db"));
+    let store = Sqlite::new(pool.connect_with(options).await.unwrap());
+    let clients: JoinSet<_> = (0..20)
+        .map(|client| {
+            let (store, key) = (store.clone(), key.clone());
+            async move {
+                for call in 0..30 {
+                    let given_up = Duration::from_micros(20 * ((client + call) % 10));
+                    let _ = timeout(given_up, store.load(&key, Touch::No)).await;
+                }
+            }
+        })
+        .collect();
+    clients.join_all().await;
+    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+    let opened = opened.load(Ordering::SeqCst);
+    assert!(opened <= MOST, "{opened} were made");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn clients_beside_others_that_hang_up() {
+    let folder = Folder::new();
+    let store = folder.store("sessions.db", Sqlite::builder()).await;
+    crate::hanging_up::report("SQLite", store).await;
 }

@@ -4,6 +4,7 @@ mod bench;
 mod cargo;
 mod check;
 mod outcome;
+mod servers;
 mod stores;
 mod test;
 
@@ -18,6 +19,11 @@ struct Task {
 }
 
 const TASKS: &[Task] = &[
+    Task {
+        name: "servers",
+        about: "installs what the tests need, and starts each kind of server once",
+        run: servers::run,
+    },
     Task {
         name: "test",
         about: "every test, with the servers that the stores need",
@@ -52,7 +58,7 @@ fn main() -> ExitCode {
 }
 
 fn list() -> String {
-    TASKS.iter().map(|task| format!("cargo xtask {:<6} {}\n", task.name, task.about)).collect()
+    TASKS.iter().map(|task| format!("cargo xtask {:<7} {}\n", task.name, task.about)).collect()
 }
 
 fn finish(result: Result<()>) -> ExitCode {

@@ -4,10 +4,12 @@ use std::fs;
 use crate::Result;
 use crate::cargo::{cargo, target_directory, watch};
 use crate::outcome::Outcome;
+use crate::servers;
 use crate::stores::{start_servers, stores, test_file};
 
 /// Runs the unit tests, the integration tests, the tests in the docs, and builds the examples.
 pub fn run() -> Result<()> {
+    servers::run()?;
     let stores = stores()?;
     let servers = start_servers(&stores)?;
     let mut command = cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"]);

@@ -161,7 +161,7 @@ impl ConnectPgSimple {
     pub fn new(pool: PgPool, shape: Shape, time_zone: impl Into<String>) -> Self {
         let (table, sending) = ("\"session\"".to_owned(), Sending::Prepared);
         Self {
-            client: Client { pool, timeout: Duration::from_secs(5) },
+            client: Client::new(pool, Duration::from_secs(5)),
             time_zone: time_zone.into(),
             sql: Arc::new(Statements::new(&table, &sending)),
             table,

@@ -168,14 +168,16 @@ fn query(sql: &Arc<str>) -> Query<'static, sqlx::MySql, MySqlArguments> {
 }
 
 impl ExpressMysql {
-    /// Over a pool that is there already. Its connections should have `STRICT_TRANS_TABLES` in their
-    /// `sql_mode`: else MySQL cuts off what a column is too small for, keeps a `?` for what its charset
-    /// does not have, and says nothing.
+    /// Over a pool that is there already. Its connections need `autocommit = 1` and
+    /// `completion_type = 0`, or what was answered is never committed; the
+    /// [MySQL store's docs](crate::store::MySql#what-must-a-pool-of-your-own-have) name all settings.
+    /// They should have `STRICT_TRANS_TABLES` in their `sql_mode`: else MySQL cuts off what a column is
+    /// too small for, keeps a `?` for what its charset does not have, and says nothing.
     pub fn new(pool: MySqlPool, shape: Shape) -> Self {
         let table = "`sessions`".to_owned();
         let columns = ["`session_id`", "`expires`", "`data`"].map(str::to_owned);
         Self {
-            client: Client { pool, timeout: Duration::from_secs(5) },
+            client: Client::new(pool, Duration::from_secs(5)),
             sql: Arc::new(Statements::new(&table, &columns)),
             table,
             columns,

@@ -16,6 +16,9 @@ use crate::store::{Result, StoreError, StoreErrorKind};
 /// An identifier of MySQL has 64 characters, and a second table adds `_locks` to the name.
 const QUOTES: Quotes = Quotes { mark: '`', longest: 64 - "_locks".len() };
 
+/// Not on top of the server's: `ORACLE` and `EMPTY_STRING_IS_NULL` change what statements mean.
+const SQL_MODE: &str = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION";
+
 /// Settings of a [`MySql`] store.
 ///
 /// ```no_run
@@ -111,10 +114,13 @@ impl MySqlBuilder {
         })?;
         // Whole seconds, and at least one.
         let seconds = self.timeout.as_secs().max(1);
-        // Without the strict mode, MySQL cuts off what a column is too small for, and says nothing.
+        // What the statements rely on, whatever the server's defaults are. Without `autocommit`, or
+        // with a `completion_type` of 1, what was answered would never be committed. Without the
+        // strict mode, MySQL cuts off what a column is too small for, and says nothing.
         let set_up = SetUp::new(format!(
-            "SET SESSION innodb_lock_wait_timeout = {seconds}, \
-             sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')"
+            "SET SESSION innodb_lock_wait_timeout = {seconds}, autocommit = 1, completion_type = 0, \
+             sql_mode = '{SQL_MODE}', sql_safe_updates = 0, sql_big_selects = 1, \
+             sql_select_limit = 18446744073709551615"
         ));
         let each = set_up.clone();
         let pool = MySqlPoolOptions::new()
@@ -153,7 +159,7 @@ impl MySqlBuilder {
             None => [table, locks],
         };
         Ok(MySql {
-            client: Client { pool, timeout: self.timeout },
+            client: Client::new(pool, self.timeout),
             sql: Arc::new(Statements::new(&qualified[0], &qualified[1])),
             listeners: Arc::default(),
         })

@@ -52,6 +52,43 @@ pub use self::builder::MySqlBuilder;
 /// [`test_before_acquire(false)`], or the pool adds a round trip to each operation. It always adds
 /// one behind it, when a connection is handed back; no caller waits for that.
 ///
+/// # What happens when a client hangs up?
+/// A statement that was sent is finished in a task of the runtime, and its connection goes back to
+/// the pool. So is a connection that is being made. A transaction that is left open is rolled back. A
+/// call that still waits for a connection ends at once. Each such task holds one of the pool's
+/// connections, and the call's [timeout](MySqlBuilder::timeout) bounds it.
+///
+/// # What happens after a failover?
+/// A pooled connection may lead to a server that has become read-only. Its first write is refused, and
+/// nothing is written. The store closes that connection and runs the write again on another one, until
+/// a new connection is refused too. Then the call fails as
+/// [`Unavailable`](StoreErrorKind::Unavailable), and clients keep their tokens. The first call after the
+/// server writes again succeeds.
+///
+/// **A load that writes no touch reads from such a server.** It sees the sessions as that server has
+/// them: a session that has ended since may still be live there. Touches and all writes go to a server
+/// that writes. To rule stale reads out, keep the old primary from answering (fencing). MySQL does not
+/// refuse writes of an account with `SUPER` or `CONNECTION_ADMIN` unless `super_read_only` is set: give
+/// the service an account without these.
+///
+/// The same holds for a connection whose prepared statements are gone, as behind a proxy that resets
+/// connections: it is replaced, and the caller sees no error. A statement that is cut off by a shutdown
+/// or a `KILL` may have taken place, so it is not repeated: the call fails as `Unavailable`.
+///
+/// # What must a pool of your own have?
+/// [`connect`](Self::connect) sets what the statements rely on. A pool of your own has to do so in
+/// its `after_connect`, unless the server's defaults are like this:
+///
+/// ```sql
+/// SET SESSION autocommit = 1, completion_type = 0, sql_safe_updates = 0, sql_big_selects = 1,
+///     sql_select_limit = 18446744073709551615,
+///     sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'
+/// ```
+///
+/// **With `autocommit = 0` or `completion_type = 1`, writes are answered and never committed.** The
+/// connection's character set must be `utf8mb4`, as `sqlx` sets it. The time zone and the isolation
+/// level do not matter. Set `innodb_lock_wait_timeout` as well, so that the server gives up by itself.
+///
 /// # What holds when operations race?
 /// Each operation takes effect in one statement, or in a transaction that sets its isolation level by
 /// itself; the server's default level does not matter. Losers of deadlocks are run again, up to 20
@@ -132,8 +169,38 @@ impl Server for sqlx::MySql {
         let number =
             error.try_downcast_ref::<MySqlDatabaseError>().map_or(0, MySqlDatabaseError::number);
         let (kind, what) = match number {
-            // A deadlock, and a row that changed after MariaDB's snapshot of it.
-            1213 | 1020 => return Verdict::Again,
+            // A deadlock, a row that changed after MariaDB's snapshot of it, and a commit that lost to
+            // another member of the replication group.
+            1213 | 1020 | 3101 => return Verdict::Again,
+            // --read-only and --super-read-only, transaction_read_only, a table or a whole server
+            // that is read-only.
+            1036 | 1290 | 1792 | 1836 => {
+                return Verdict::useless_before(
+                    StoreErrorKind::Unavailable,
+                    "does not write here: it is a replica, or read-only; retry after the failover, or \
+                     connect to the primary",
+                );
+            }
+            // The connection lacks a prepared statement that the driver knows, or one that has to be
+            // prepared again.
+            1243 | 1615 => {
+                return Verdict::useless_before(
+                    StoreErrorKind::Refused,
+                    "loses prepared statements, on a new connection too; a proxy in between has to \
+                     keep each connection's own",
+                );
+            }
+            // A node that is not in its cluster, a server in offline mode, and a connection that was
+            // idle for too long.
+            1047 | 3032 | 4031 => {
+                return Verdict::useless_before(StoreErrorKind::Unavailable, NOT_AT_WORK);
+            }
+            // Shutdown, lost connections.
+            1053 | 1077..=1079 | 1152 | 1158..=1161 | 1184 | 1927 | 3169 => {
+                return Verdict::useless(StoreErrorKind::Unavailable, NOT_AT_WORK);
+            }
+            // It may have been committed on some node of a cluster, or not.
+            1180 => (StoreErrorKind::Unavailable, "failed to commit; see its log, and try later"),
             1205 => (
                 StoreErrorKind::Unavailable,
                 "waited for another transaction's lock in vain; try later",
@@ -146,17 +213,20 @@ impl Server for sqlx::MySql {
                 StoreErrorKind::Unavailable,
                 "has too many connections; make the pool smaller, or raise max_connections",
             ),
-            // Shutdown, lost connections, a node that is not in its cluster.
-            1047 | 1053 | 1077..=1079 | 1152 | 1158..=1161 | 1184 | 1927 | 4031 => (
+            1461 => (
                 StoreErrorKind::Unavailable,
-                "is not at work, or has ended the connection; try later",
+                "has too many prepared statements; raise max_prepared_stmt_count",
+            ),
+            1129 => (
+                StoreErrorKind::Unavailable,
+                "blocks this host after too many broken connections; run FLUSH HOSTS on it",
             ),
             1021 | 1037 | 1038 | 1041 | 1114 | 1030 => {
                 (StoreErrorKind::Full, "is out of disk or memory; make room on its host")
             }
-            1290 | 1792 | 1836 => (
+            1665 => (
                 StoreErrorKind::Refused,
-                "does not write here: it is a replica, or read-only; connect to the primary",
+                "cannot log the transaction; set binlog_format to ROW or MIXED",
             ),
             1046 | 1049 | 1146 => (
                 StoreErrorKind::Refused,
@@ -186,3 +256,5 @@ impl Server for sqlx::MySql {
         Verdict::Kind(kind, what)
     }
 }
+
+const NOT_AT_WORK: &str = "is not at work, or has ended the connection; try later";

@@ -223,7 +223,7 @@ impl PostgresBuilder {
         };
         let kind = (self.unlogged, self.tell_changes);
         Ok(Postgres {
-            client: Client { pool, timeout: self.timeout },
+            client: Client::new(pool, self.timeout),
             sql: Arc::new(Statements::new(&table, &sending)),
             schema: Arc::new(Schema::new(self.table.clone(), &names, kind, &sending)),
             watching: Arc::new(WatchStatements::new(&sending)),

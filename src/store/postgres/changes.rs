@@ -142,7 +142,9 @@ impl Postgres {
                 "the notifications of PostgreSQL do not arrive here; watch the server itself, \
                      or through PgBouncer in session mode",
             )),
-            Err(Failure::Driver(error)) => Err(store_error::<sqlx::Postgres>(error)),
+            Err(Failure::Driver(error) | Failure::Useless { error, .. }) => {
+                Err(store_error::<sqlx::Postgres>(error))
+            }
             Err(Failure::Answer(error)) => Err(error),
         }
     }

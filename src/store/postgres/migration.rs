@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Row, raw_sql};
 use tokio::time::Instant;
 
 use super::Postgres;
@@ -159,10 +159,10 @@ impl Postgres {
              SET LOCAL lock_timeout = {}",
             LOCK_TIMEOUT.as_millis()
         );
-        let mut transaction = call.begin(begin).await?;
+        let mut transaction = call.begin(AssertSqlSafe(begin)).await?;
         let found = transaction.rows(self.schema.look()).await?.pop();
         let missing = self.schema.missing(found)?;
-        match transaction.run(missing).await {
+        match transaction.done(raw_sql(AssertSqlSafe(missing))).await {
             Err(failure) if is_locked_out(&failure) => {
                 transaction.end("ROLLBACK").await?;
                 Err(failure)

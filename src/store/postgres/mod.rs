@@ -55,6 +55,33 @@ pub use self::builder::PostgresBuilder;
 /// operation. It always adds one behind it, when a connection is handed back; no caller waits for
 /// that.
 ///
+/// # What happens when a client hangs up?
+/// A statement that was sent is finished in a task of the runtime, and its connection goes back to
+/// the pool. So is a connection that is being made. A transaction that is left open is rolled back. A
+/// call that still waits for a connection ends at once. Each such task holds one of the pool's
+/// connections, and the call's [timeout](PostgresBuilder::timeout) bounds it.
+///
+/// # What happens after a failover?
+/// A pooled connection may lead to a server that has become read-only. Its first write is refused, and
+/// nothing is written. The store closes that connection and runs the write again on another one, until
+/// a new connection is refused too. Then the call fails as
+/// [`Unavailable`](StoreErrorKind::Unavailable), and clients keep their tokens. The first call after the
+/// server writes again succeeds.
+///
+/// **A load that writes no touch reads from such a server.** It sees the sessions as that server has
+/// them: a session that has ended since may still be live there. Touches and all writes go to a server
+/// that writes. To rule stale reads out, keep the old primary from answering (fencing).
+///
+/// The same holds for a connection whose prepared statements are gone (`DEALLOCATE ALL`, a pooler) or
+/// out of date (a migration): it is replaced, and the caller sees no error. A statement that is cut off
+/// by a shutdown may have taken place, so it is not repeated: the call fails as `Unavailable`.
+///
+/// # What must a pool of your own have?
+/// Nothing that the server's defaults could get wrong: the statements do not depend on the
+/// connection's time zone, date style or isolation level. Set `statement_timeout` and
+/// `idle_in_transaction_session_timeout` as [`connect`](Self::connect) does, so that the server gives
+/// up by itself.
+///
 /// # What holds when operations race?
 /// Each statement is atomic by itself at any isolation level, and is judged again on the newest row
 /// when it had to wait for another one. Where the default is raised to `REPEATABLE READ` or
@@ -139,11 +166,9 @@ impl Postgres {
 }
 
 /// What is wrong where the statements on a connection are not those that were prepared on it.
-const STATEMENTS: (StoreErrorKind, &str) = (
-    StoreErrorKind::Unavailable,
-    "lacks statements that were prepared on this connection, or has others in their place, as behind a \
-     pooler in transaction mode; see PostgresBuilder::prepared_statements",
-);
+const STATEMENTS: &str = "loses prepared statements, on a new connection too, or has others in their \
+                          place; behind a pooler in transaction mode, give the store \
+                          prepared_statements(false)";
 
 /// Whether the connection goes on after it.
 fn is_of_a_statement(error: &dyn DatabaseError) -> bool {
@@ -160,15 +185,43 @@ impl Server for sqlx::Postgres {
         let (kind, what) = match (&code[..code.len().min(2)], &*code) {
             // Serialization failure, deadlock.
             (_, "40001" | "40P01") => return Verdict::Again,
-            (_, "57014" | "55P03" | "25P03") => (
+            // A server that reads only refuses the statement, and so does one that is starting.
+            (_, "25006") => {
+                return Verdict::useless_before(
+                    StoreErrorKind::Unavailable,
+                    "does not write here: it is a standby, or read-only; retry after the failover, \
+                     or connect to the primary",
+                );
+            }
+            (_, "57P03") => {
+                return Verdict::useless_before(StoreErrorKind::Unavailable, NOT_AT_WORK);
+            }
+            // Ended while nothing was asked of it, or in a transaction that is rolled back with it.
+            (_, "57P05" | "25P03") => {
+                return Verdict::useless_before(StoreErrorKind::Unavailable, NOT_AT_WORK);
+            }
+            // The connection lacks a prepared statement that the driver knows, or has one that it
+            // does not know; or that takes other values, or says that it is another one.
+            (_, "26000" | "42P05" | "22P03" | "22021" | statement::FOREIGN) => {
+                return Verdict::useless_before(StoreErrorKind::Refused, STATEMENTS);
+            }
+            // That takes another number of values. A pooler that closes the connection says so too.
+            (_, "08P01") if is_of_a_statement(error) => {
+                return Verdict::useless_before(StoreErrorKind::Refused, STATEMENTS);
+            }
+            // "Cached plan must not change result type", after a migration.
+            (_, "0A000") => {
+                return Verdict::useless_before(StoreErrorKind::Refused, NOT_TAKEN);
+            }
+            // Connection trouble, an operator's intervention, and XX000, which is an error without
+            // a code of its own: poolers use it when they lose their server.
+            ("08", _) | (_, "25P04" | "57P01" | "57P02" | "57P04" | "XX000") => {
+                return Verdict::useless(StoreErrorKind::Unavailable, NOT_AT_WORK);
+            }
+            (_, "57014" | "55P03") => (
                 StoreErrorKind::Unavailable,
                 "ended the statement, which ran too long or was cancelled; try later",
             ),
-            // A statement that is missing, is there already, takes other values, or says that it is
-            // another one than was asked for.
-            (_, "26000" | "42P05" | "22P03" | "22021" | statement::FOREIGN) => STATEMENTS,
-            // Another number of values. A pooler that closes the connection uses the same code.
-            (_, "08P01") if is_of_a_statement(error) => STATEMENTS,
             (_, "53300") => (
                 StoreErrorKind::Unavailable,
                 "has too many connections; make the pool smaller, or raise max_connections",
@@ -176,10 +229,6 @@ impl Server for sqlx::Postgres {
             (_, "53100" | "53200") => {
                 (StoreErrorKind::Full, "is out of disk or memory; make room on its host")
             }
-            (_, "25006") => (
-                StoreErrorKind::Refused,
-                "does not write here: it is a standby, or read-only; connect to the primary",
-            ),
             (_, "42P01" | "3F000") => (
                 StoreErrorKind::Refused,
                 "has no such table or schema; run migrate(), or the SQL files that come with it",
@@ -193,17 +242,15 @@ impl Server for sqlx::Postgres {
                 StoreErrorKind::Refused,
                 "does not let this role in; see the URL's user, password and database",
             ),
-            // Connection trouble, other resources, an operator's intervention.
-            ("08" | "53" | "57" | "58", _) => (
-                StoreErrorKind::Unavailable,
-                "is not at work, or has ended the connection; try later",
-            ),
+            // Other resources, trouble outside of the database.
+            ("53" | "57" | "58", _) => (StoreErrorKind::Unavailable, NOT_AT_WORK),
             ("XX", _) => (StoreErrorKind::Corrupt, "reports damaged data; see its log"),
-            _ => (
-                StoreErrorKind::Refused,
-                "does not take the statement; is the table the one that migrate() made?",
-            ),
+            _ => (StoreErrorKind::Refused, NOT_TAKEN),
         };
         Verdict::Kind(kind, what)
     }
 }
+
+const NOT_AT_WORK: &str = "is not at work, or has ended the connection; try later";
+
+const NOT_TAKEN: &str = "does not take the statement; is the table the one that migrate() made?";

@@ -14,8 +14,8 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Row};
 
 use super::Postgres;
 use super::statement::{PgQuery, Sending, Statement};
@@ -284,11 +284,11 @@ impl Postgres {
         limit: OwnerLimit,
     ) -> Result<Option<Inserted>, Failure> {
         let mut transaction = call
-            .begin(format!(
+            .begin(AssertSqlSafe(format!(
                 "BEGIN ISOLATION LEVEL READ COMMITTED; {}SELECT pg_advisory_xact_lock({})",
                 self.sql.before,
                 owner_lock(owner)
-            ))
+            )))
             .await?;
         let query = insertion(&self.sql.insert_limited, key, record)
             .bind(i64::from(limit.max().get()))

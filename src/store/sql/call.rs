@@ -1,14 +1,16 @@
 //! How a statement is run: within a deadline, again after a deadlock, and its errors as the
 //! contract names them.
 
-use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::database::HasStatementCache;
 use sqlx::error::DatabaseError;
-use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, Database, Execute, Executor, Pool, raw_sql};
+use sqlx::{AssertSqlSafe, Database, Execute, Executor, Pool, SqlSafeStr, raw_sql};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::lease::{Lease, Outcome, State, Turn};
 use crate::store::{Result, StoreError, StoreErrorKind};
 
 /// How often a statement is run again that lost a deadlock.
@@ -19,7 +21,7 @@ const ATTEMPTS: u32 = 20;
 pub(in crate::store) const UNTESTED: Duration = Duration::from_secs(1);
 
 /// A database, and what its errors mean.
-pub(in crate::store) trait Server: Database {
+pub(in crate::store) trait Server: Database + HasStatementCache {
     /// As its makers write it.
     const TITLE: &'static str;
 
@@ -31,8 +33,29 @@ pub(in crate::store) trait Server: Database {
 pub(in crate::store) enum Verdict {
     /// Another transaction was in the way, and nothing took place: once more.
     Again,
+    /// The connection is of no use any more: it is closed.
+    Useless {
+        /// Whether nothing took place, so that the operation may run on another connection.
+        nothing_done: bool,
+        /// What the operation fails as where no other connection does better.
+        kind: StoreErrorKind,
+        /// What to do then.
+        what: &'static str,
+    },
     /// Of this kind; the text says what to do.
     Kind(StoreErrorKind, &'static str),
+}
+
+impl Verdict {
+    /// The connection is of no use, and the statement may have taken place.
+    pub const fn useless(kind: StoreErrorKind, what: &'static str) -> Self {
+        Self::Useless { nothing_done: false, kind, what }
+    }
+
+    /// The connection is of no use, and nothing took place.
+    pub const fn useless_before(kind: StoreErrorKind, what: &'static str) -> Self {
+        Self::Useless { nothing_done: true, kind, what }
+    }
 }
 
 /// A pool, and how long an operation on it may take.
@@ -40,18 +63,36 @@ pub(in crate::store) enum Verdict {
 pub(in crate::store) struct Client<DB: Database> {
     pub pool: Pool<DB>,
     pub timeout: Duration,
+    /// One for each connection that the pool may have. Who waits for a turn can be dropped without a
+    /// trace; with a turn, the pool is asked for a connection, and that goes on in a task.
+    turns: Arc<Semaphore>,
 }
 
 impl<DB: Database> Clone for Client<DB> {
     fn clone(&self) -> Self {
-        Self { pool: self.pool.clone(), timeout: self.timeout }
+        let (pool, turns) = (self.pool.clone(), Arc::clone(&self.turns));
+        Self { pool, timeout: self.timeout, turns }
+    }
+}
+
+impl<DB: Database> Client<DB> {
+    pub fn new(pool: Pool<DB>, timeout: Duration) -> Self {
+        let most = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
+        let turns = Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS));
+        Self { pool, timeout, turns: Arc::new(turns) }
+    }
+
+    /// How many connections the pool may have.
+    fn most(&self) -> u32 {
+        self.pool.options().get_max_connections()
     }
 }
 
 impl<DB: Server> Client<DB> {
     /// Begins an operation.
     pub fn call(&self) -> Call<'_, DB> {
-        Call { client: self, deadline: Some(Instant::now() + self.timeout), attempts: 0 }
+        let deadline = Some(Instant::now() + self.timeout);
+        Call { client: self, deadline, attempts: 0, useless: 0 }
     }
 
     /// Begins an operation that takes as long as its table is large.
@@ -61,10 +102,15 @@ impl<DB: Server> Client<DB> {
 }
 
 /// One operation of a store: one deadline over all that it takes.
+///
+/// A statement that its caller drops half-way runs on to its end in a task. The driver could not say
+/// where in the answer it was left, and a new connection costs far more than the rest of a statement.
 pub(in crate::store) struct Call<'a, DB: Database> {
     client: &'a Client<DB>,
     deadline: Option<Instant>,
     attempts: u32,
+    /// How many connections were of no use.
+    useless: u32,
 }
 
 impl<DB: Server> Call<'_, DB>
@@ -110,10 +156,8 @@ where
         &self,
         query: impl Execute<'static, DB> + 'static,
     ) -> Result<Vec<DB::Row>, Failure> {
-        let mut lease = self.lease().await?;
-        let rows = lease.rows(query).await;
-        lease.settled = rows.as_ref().map_or_else(Failure::is_answer, |_| true);
-        rows
+        let (_, outcome) = self.first(query, State::Settled, State::Settled).await?;
+        Ok(outcome.rows)
     }
 
     /// As [`done`](Self::done), without a second try.
@@ -121,37 +165,49 @@ where
         &self,
         query: impl Execute<'static, DB> + 'static,
     ) -> Result<DB::QueryResult, Failure> {
-        let mut lease = self.lease().await?;
-        let done = lease.done(query).await;
-        lease.settled = done.as_ref().map_or_else(Failure::is_answer, |_| true);
-        done
+        let (_, outcome) = self.first(query, State::Settled, State::Settled).await?;
+        Ok(outcome.done)
     }
 
     /// Runs statements that have no parameters, and end what they begin.
     pub async fn run(&self, sql: &str) -> Result<(), Failure> {
-        let mut lease = self.lease().await?;
-        lease.run(sql).await?;
-        lease.settled = true;
-        Ok(())
+        let sql = raw_sql(AssertSqlSafe(sql.to_owned()));
+        self.first(sql, State::Settled, State::Open).await.map(drop)
     }
 
-    /// A connection with a transaction open on it. Unless it comes to its
-    /// [`end`](Lease::end), the connection is closed, and the server rolls it back.
-    pub async fn begin(&self, sql: impl Into<String>) -> Result<Lease<DB>, Failure> {
-        let mut lease = self.lease().await?;
-        lease.run(sql).await?;
+    /// A connection with a transaction open on it. Unless it comes to its [`end`](Lease::end), the
+    /// transaction is rolled back.
+    pub async fn begin(&self, sql: impl SqlSafeStr) -> Result<Lease<DB>, Failure> {
+        let (lease, _) = self.first(raw_sql(sql), State::Open, State::Open).await?;
         Ok(lease)
     }
 
-    async fn lease(&self) -> Result<Lease<DB>, Failure> {
-        // The driver's future for a new connection has ten kilobytes. Unless it is on the heap, every
-        // future around it has them too, and an unoptimized service runs out of stack.
-        let connection = Box::pin(self.client.pool.acquire());
-        Ok(Lease {
-            connection: within(self.deadline, connection).await?,
-            deadline: self.deadline,
-            settled: true,
-        })
+    /// The first statement on a connection, and how it leaves that: where it succeeds, and where the
+    /// server refuses it.
+    async fn first(
+        &self,
+        query: impl Execute<'static, DB> + 'static,
+        after: State,
+        after_error: State,
+    ) -> Result<(Lease<DB>, Outcome<DB>), Failure> {
+        let turn = self.turn().await?;
+        turn.first(query, after, after_error).await
+    }
+
+    async fn turn(&self) -> Result<Turn<DB>, Failure> {
+        let Client { pool, timeout, turns } = self.client;
+        let wait = self.deadline.unwrap_or_else(|| {
+            // As long as the pool itself would let its caller wait.
+            Instant::now() + pool.options().get_acquire_timeout()
+        });
+        match timeout_at(wait, Arc::clone(turns).acquire_owned()).await {
+            Ok(Ok(permit)) => {
+                Ok(Turn { pool: pool.clone(), permit, deadline: self.deadline, timeout: *timeout })
+            }
+            // Nobody closes it.
+            Ok(Err(_)) => Err(sqlx::Error::PoolClosed.into()),
+            Err(_) => Err(sqlx::Error::PoolTimedOut.into()),
+        }
     }
 
     /// Goes on where another try may do better; else the failure as an error of the store.
@@ -165,6 +221,14 @@ where
                 sleep(Duration::from_millis(1 << self.attempts.min(5))).await;
                 Ok(())
             }
+            // Every connection of the pool may be like this one, as after a failover, but not one that
+            // was just made.
+            Failure::Useless { nothing_done: true, is_new, .. }
+                if self.useless == 0 || !is_new && self.useless <= self.client.most() =>
+            {
+                self.useless += 1;
+                self.in_time()
+            }
             failure => Err(self.error(failure)),
         }
     }
@@ -172,6 +236,10 @@ where
     /// Goes on after an answer that another operation outran, within the deadline.
     pub async fn outrun(&self) -> Result<()> {
         tokio::task::yield_now().await;
+        self.in_time()
+    }
+
+    fn in_time(&self) -> Result<()> {
         match self.deadline {
             Some(deadline) if Instant::now() >= deadline => Err(self.error(Failure::Late)),
             _ => Ok(()),
@@ -184,61 +252,8 @@ where
                 StoreErrorKind::Unavailable,
                 format!("{} did not answer within {:?}", DB::TITLE, self.client.timeout),
             ),
-            Failure::Driver(error) => store_error::<DB>(error),
+            Failure::Driver(error) | Failure::Useless { error, .. } => store_error::<DB>(error),
             Failure::Answer(error) => error,
-        }
-    }
-}
-
-/// A connection that goes back to the pool only when nothing is left open on it.
-///
-/// The driver would reuse one whose statement or transaction was dropped half-way, as happens when
-/// a client hangs up: it may hold locks then, or wait for a server that is gone.
-pub(in crate::store) struct Lease<DB: Database> {
-    connection: PoolConnection<DB>,
-    deadline: Option<Instant>,
-    settled: bool,
-}
-
-impl<DB: Server> Lease<DB>
-where
-    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
-{
-    pub async fn rows(
-        &mut self,
-        query: impl Execute<'static, DB> + 'static,
-    ) -> Result<Vec<DB::Row>, Failure> {
-        self.settled = false;
-        within(self.deadline, self.connection.fetch_all(query)).await
-    }
-
-    pub async fn done(
-        &mut self,
-        query: impl Execute<'static, DB> + 'static,
-    ) -> Result<DB::QueryResult, Failure> {
-        self.settled = false;
-        within(self.deadline, self.connection.execute(query)).await
-    }
-
-    /// Runs statements that have no parameters: in one round trip, and not kept prepared.
-    pub async fn run(&mut self, sql: impl Into<String>) -> Result<DB::QueryResult, Failure> {
-        self.settled = false;
-        let sql = raw_sql(AssertSqlSafe(sql.into()));
-        within(self.deadline, sql.execute(&mut *self.connection)).await
-    }
-
-    /// Ends the transaction, by `COMMIT` or `ROLLBACK`.
-    pub async fn end(mut self, sql: &str) -> Result<(), Failure> {
-        self.run(sql).await?;
-        self.settled = true;
-        Ok(())
-    }
-}
-
-impl<DB: Database> Drop for Lease<DB> {
-    fn drop(&mut self) {
-        if !self.settled {
-            self.connection.close_on_drop();
         }
     }
 }
@@ -250,6 +265,14 @@ pub(in crate::store) enum Failure {
     Late,
     /// The driver says so, or the server through it.
     Driver(sqlx::Error),
+    /// The server says so, and the connection is of no use any more.
+    Useless {
+        error: sqlx::Error,
+        /// Whether nothing was done.
+        nothing_done: bool,
+        /// Whether this was its first statement, so that an older one is not the reason.
+        is_new: bool,
+    },
     /// What it answered is no record.
     Answer(StoreError),
 }
@@ -267,27 +290,9 @@ impl From<StoreError> for Failure {
 }
 
 impl Failure {
-    /// The server has answered, so nothing is left open on the connection.
-    fn is_answer(&self) -> bool {
-        matches!(self, Self::Driver(sqlx::Error::Database(_)))
-    }
-
     /// A row with this key, or another unique value, is there already.
     pub fn is_duplicate(&self) -> bool {
         matches!(self, Self::Driver(sqlx::Error::Database(error)) if error.is_unique_violation())
-    }
-}
-
-async fn within<T>(
-    deadline: Option<Instant>,
-    work: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, Failure> {
-    let Some(deadline) = deadline else {
-        return Ok(work.await?);
-    };
-    match timeout_at(deadline, work).await {
-        Ok(done) => Ok(done?),
-        Err(_) => Err(Failure::Late),
     }
 }
 
@@ -299,7 +304,7 @@ pub(in crate::store) fn store_error<DB: Server>(error: sqlx::Error) -> StoreErro
                 StoreErrorKind::Unavailable,
                 "lost to other transactions again and again; try later",
             ),
-            Verdict::Kind(kind, what) => (kind, what),
+            Verdict::Useless { kind, what, .. } | Verdict::Kind(kind, what) => (kind, what),
         },
         sqlx::Error::PoolTimedOut => (
             StoreErrorKind::Unavailable,
@@ -326,8 +331,8 @@ mod tests {
     #[tokio::test]
     async fn what_waits_for_a_connection_is_small() {
         let pool = sqlx::MySqlPool::connect_lazy("mysql://nobody@127.0.0.1/none").unwrap();
-        let client = Client { pool, timeout: Duration::from_secs(1) };
+        let client = Client::new(pool, Duration::from_secs(1));
         let call = client.call();
-        assert!(size_of_val(&call.lease()) < 1024);
+        assert!(size_of_val(&call.try_rows(sqlx::query("SELECT 1"))) < 1024);
     }
 }

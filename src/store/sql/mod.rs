@@ -7,6 +7,7 @@
 )]
 
 mod call;
+mod lease;
 mod name;
 mod row;
 #[cfg(any(feature = "mysql", feature = "postgres"))]

@@ -146,7 +146,7 @@ impl SqliteBuilder {
         let options = SqliteConnectOptions::clone(&pool.connect_options());
         Ok(Sqlite {
             writer: Writer::start(options, Arc::clone(&sql)),
-            readers: Client { pool, timeout: self.timeout },
+            readers: Client::new(pool, self.timeout),
             sql,
             listeners: Arc::default(),
         })

@@ -47,6 +47,10 @@ pub use self::builder::SqliteBuilder;
 ///
 /// The writer is a task of the `tokio` runtime in which the store was made. It ends with the store.
 ///
+/// # What happens when a client hangs up?
+/// A read is finished in a task of the runtime, on one of the few connections for reading, and that is
+/// used again. A write that the writer has begun is finished; one that still waits is left out.
+///
 /// # What survives a crash?
 /// | | the process is killed | the power fails |
 /// |---|---|---|

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use super::{node, resp};
 use crate::error::{Error, Result};
-use crate::program::find_or_install;
+use crate::packages::REDIS;
 use crate::server::{START_LIMIT, Server, run};
 
 /// A Redis Cluster: three masters, each with a replica.
@@ -93,7 +93,7 @@ impl RedisCluster {
     }
 
     fn join(&self) -> Result<()> {
-        let cli = find_or_install("redis-cli", "redis-tools")?;
+        let cli = REDIS.program("redis-cli")?;
         let addresses: Vec<String> =
             self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
         let mut arguments = vec!["--cluster", "create"];
@@ -143,7 +143,7 @@ impl RedisCluster {
 
     fn index_of(&self, line: &str) -> Option<usize> {
         let address = line.split(' ').nth(1)?.split('@').next()?;
-        let port = address.rsplit_once(':')?.1.parse().ok()?;
+        let port: u16 = address.rsplit_once(':')?.1.parse().ok()?;
         self.nodes.iter().position(|node| node.port() == port)
     }
 }

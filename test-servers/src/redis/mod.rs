@@ -14,8 +14,8 @@ pub use tls::{Certificates, RedisTls};
 
 use crate::directory::Directory;
 use crate::error::Result;
+use crate::packages::REDIS;
 use crate::port::Port;
-use crate::program::find_or_install;
 use crate::server::{Launch, Server};
 
 /// One Redis server.
@@ -63,7 +63,7 @@ fn node(options: &[&str]) -> Result<Server> {
     let mut arguments = vec!["--port".to_owned(), number.to_string()];
     arguments.extend(options.iter().map(|&option| option.to_owned()));
     launch("redis", "redis", port, arguments, Directory::create("redis", None)?, move || {
-        ping(number)
+        version(number)
     })
 }
 
@@ -73,18 +73,33 @@ fn launch(
     port: Port,
     mut arguments: Vec<String>,
     directory: Directory,
-    answers: impl Fn() -> io::Result<()> + Send + Sync + 'static,
+    answers: impl Fn() -> io::Result<String> + Send + Sync + 'static,
 ) -> Result<Server> {
     let path = directory.path().display().to_string();
     // DEBUG SLEEP is how a test makes a server stall for a known time.
     let common = ["--bind", "127.0.0.1", "--dir", &path, "--enable-debug-command", "yes"];
     arguments.extend(common.map(str::to_owned));
     let url = format!("{scheme}://127.0.0.1:{}", port.number());
-    let program = find_or_install("redis-server", "redis-server")?;
+    let program = REDIS.program("redis-server")?;
     let launch = Launch { program, arguments, account: None, end: Signal::KILL };
     Server::start(name, url, port, launch, directory, Box::new(answers))
 }
 
-fn ping(port: u16) -> io::Result<()> {
-    resp::ask(port, &["PING"]).map(drop)
+/// `INFO` alone would be answered by a server that still reads its data.
+fn version(port: u16) -> io::Result<String> {
+    resp::ask(port, &["PING"])?;
+    Ok(version_in(&resp::ask(port, &["INFO", "server"])?.concat()))
+}
+
+/// The name and version in the answer to `INFO server`. Valkey has a name and version of its own next
+/// to those of the Redis that it is compatible with.
+fn version_in(info: &str) -> String {
+    let field = |name| {
+        let mut fields = info.lines().filter_map(|line| line.trim_end().split_once(':'));
+        fields.find_map(|(key, value)| (key == name).then_some(value))
+    };
+    match (field("valkey_version"), field("redis_version")) {
+        (Some(version), _) => format!("Valkey {version}"),
+        (None, version) => format!("Redis {}", version.unwrap_or("of no known version")),
+    }
 }

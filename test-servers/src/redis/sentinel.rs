@@ -1,7 +1,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{launch, node, ping, resp};
+use super::{launch, node, resp, version};
 use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::port::Port;
@@ -117,7 +117,7 @@ fn start_sentinel(master_port: &str) -> Result<Server> {
     )
     .map_err(|error| Error::doing(format!("writing {}", config.display()), error))?;
     let arguments = vec![config.display().to_string(), "--sentinel".to_owned()];
-    launch("redis sentinel", "redis", port, arguments, directory, move || ping(number))
+    launch("redis sentinel", "redis", port, arguments, directory, move || version(number))
 }
 
 fn wait(what: &str, condition: impl Fn() -> bool) -> Result<()> {

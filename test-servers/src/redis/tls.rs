@@ -2,11 +2,11 @@ use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-use super::launch;
+use super::{launch, version_in};
 use crate::directory::Directory;
 use crate::error::{Error, Result};
+use crate::packages::{OPENSSL, REDIS};
 use crate::port::Port;
-use crate::program::find_or_install;
 use crate::server::{Server, run};
 
 /// A Redis server that speaks TLS alone and wants a certificate from its clients.
@@ -40,17 +40,18 @@ impl RedisTls {
         ] {
             arguments.extend([option.to_owned(), certificates.file(file)]);
         }
-        let cli = find_or_install("redis-cli", "redis-tools")?;
+        let cli = REDIS.program("redis-cli")?;
         let paths = certificates.clone();
         let server = launch("redis with TLS", "rediss", port, arguments, directory, move || {
             let (ca, certificate) = (paths.file("ca.crt"), paths.file("client.crt"));
             let key = paths.file("client.key");
-            let mut ping = vec!["-h", "127.0.0.1", "-p", &number, "--tls", "--cacert", &ca];
-            ping.extend(["--cert", &certificate, "--key", &key, "PING"]);
-            match run(&cli, &ping, None) {
-                Ok(answer) if answer.trim() == "PONG" => Ok(()),
-                Ok(answer) => Err(io::Error::other(answer)),
-                Err(error) => Err(io::Error::other(error)),
+            let mut ask = vec!["-h", "127.0.0.1", "-p", &number, "--tls", "--cacert", &ca];
+            ask.extend(["--cert", &certificate, "--key", &key, "INFO", "server"]);
+            let answer = run(&cli, &ask, None).map_err(io::Error::other)?;
+            if answer.contains("redis_version") {
+                Ok(version_in(&answer))
+            } else {
+                Err(io::Error::other(answer))
             }
         })?;
         Ok(Self { server, certificates })
@@ -109,7 +110,7 @@ impl Certificates {
              [client]\nbasicConstraints = critical, CA:FALSE\nextendedKeyUsage = clientAuth\n",
         )
         .map_err(|error| Error::doing(format!("writing {config}"), error))?;
-        let openssl = find_or_install("openssl", "openssl")?;
+        let openssl = OPENSSL.program("openssl")?;
         for (role, name) in [("authority", "ca"), ("server", "server"), ("client", "client")] {
             let (key, certificate) = (format!("{name}.key"), format!("{name}.crt"));
             let (key, certificate) = (certificates.file(&key), certificates.file(&certificate));

@@ -1,0 +1,246 @@
+//! A connection with what was begun on it, and what becomes of that when its caller is gone.
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use sqlx::pool::PoolConnection;
+use sqlx::{Connection, Either, Execute, Executor, Pool, SqlSafeStr, raw_sql};
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
+
+use super::call::{Failure, Server, Verdict};
+use crate::store::to_the_end::{RunsOn, caller_is_gone, run_on};
+
+/// The right to ask the pool for a connection, and to use it.
+pub(super) struct Turn<DB: Server> {
+    pub pool: Pool<DB>,
+    pub permit: OwnedSemaphorePermit,
+    pub deadline: Option<Instant>,
+    /// How long what a dropped call has begun may take to end.
+    pub timeout: Duration,
+}
+
+/// What a statement answered.
+pub(super) struct Outcome<DB: Server> {
+    pub rows: Vec<DB::Row>,
+    pub done: DB::QueryResult,
+}
+
+/// How a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Nothing is open on it.
+    Settled,
+    /// A transaction is.
+    Open,
+    /// A statement is under way, or nobody knows.
+    Unknown,
+}
+
+impl<DB: Server> Turn<DB>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
+    /// Runs a statement on a connection of the pool.
+    ///
+    /// When the caller is gone, a connection that is being made is made all the same, for the next
+    /// one; a statement is not begun, and one that was begun ends.
+    pub async fn first(
+        self,
+        query: impl Execute<'static, DB> + 'static,
+        after: State,
+        after_error: State,
+    ) -> Result<(Lease<DB>, Outcome<DB>), Failure> {
+        // On the heap, as the driver's future for a new connection has ten kilobytes. Every future
+        // around it would have them too, and an unoptimized service would run out of stack.
+        RunsOn::new(self.timeout, async move {
+            let Self { pool, permit, deadline, timeout } = self;
+            let none_idle = pool.num_idle() == 0;
+            let connection = within(deadline, pool.acquire()).await?;
+            let is_new = none_idle && connection.cached_statements_size() == 0;
+            let mut held = Held {
+                connection,
+                deadline,
+                timeout,
+                is_new,
+                state: State::Settled,
+                _permit: permit,
+            };
+            if caller_is_gone() {
+                return Err(Failure::Late);
+            }
+            let outcome = held.run(query, after, after_error).await;
+            // Where a transaction is open, its end begins here.
+            let lease = Lease::new(held);
+            Ok((lease, outcome?))
+        })
+        .await
+    }
+}
+
+/// A connection of the pool. It goes back when this is dropped, unless something may be under way on
+/// it: it is closed then.
+struct Held<DB: Server> {
+    connection: PoolConnection<DB>,
+    deadline: Option<Instant>,
+    timeout: Duration,
+    is_new: bool,
+    state: State,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<DB: Server> Held<DB>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
+    /// Must not be dropped half-way: the connection would be closed. The driver cannot be trusted with
+    /// it then: that of MySQL reads a packet's length and its content in two steps, and would take
+    /// what a client stored for the next packet.
+    async fn run(
+        &mut self,
+        query: impl Execute<'static, DB> + 'static,
+        after: State,
+        after_error: State,
+    ) -> Result<Outcome<DB>, Failure> {
+        self.state = State::Unknown;
+        let mut answers = (&mut *self.connection).fetch_many(query);
+        let answered = within(self.deadline, async {
+            let mut outcome = Outcome::<DB> { rows: Vec::new(), done: Default::default() };
+            while let Some(answer) = answers.try_next().await? {
+                match answer {
+                    Either::Left(done) => {
+                        Extend::<DB::QueryResult>::extend(&mut outcome.done, [done])
+                    }
+                    Either::Right(row) => outcome.rows.push(row),
+                }
+            }
+            Ok(outcome)
+        })
+        .await;
+        drop(answers);
+        match answered {
+            Ok(outcome) => {
+                self.state = after;
+                Ok(outcome)
+            }
+            Err(Failure::Driver(error @ sqlx::Error::Database(_))) => {
+                Err(self.refused(error, after_error))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// The server has answered with an error, so the statement is not under way.
+    fn refused(&mut self, error: sqlx::Error, after_error: State) -> Failure {
+        if let sqlx::Error::Database(refusal) = &error
+            && let Verdict::Useless { nothing_done, .. } = DB::verdict(&**refusal)
+        {
+            return Failure::Useless { error, nothing_done, is_new: self.is_new };
+        }
+        self.state = after_error;
+        Failure::Driver(error)
+    }
+
+    async fn roll_back(mut self) {
+        self.deadline = Some(Instant::now() + self.timeout);
+        // Closed, where that fails.
+        let _ = self.run(raw_sql("ROLLBACK"), State::Settled, State::Unknown).await;
+    }
+}
+
+impl<DB: Server> Drop for Held<DB> {
+    fn drop(&mut self) {
+        if self.state != State::Settled {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+/// A connection with a transaction open on it, which is rolled back unless it comes to its
+/// [`end`](Self::end).
+pub(in crate::store) struct Lease<DB: Server>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
+    /// Elsewhere while a statement runs.
+    held: Option<Held<DB>>,
+    /// Where an open transaction is rolled back.
+    runtime: Option<Handle>,
+}
+
+impl<DB: Server> Lease<DB>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
+    fn new(held: Held<DB>) -> Self {
+        let runtime = (held.state == State::Open).then(|| Handle::try_current().ok()).flatten();
+        Self { held: Some(held), runtime }
+    }
+
+    pub async fn rows(
+        &mut self,
+        query: impl Execute<'static, DB> + 'static,
+    ) -> Result<Vec<DB::Row>, Failure> {
+        Ok(self.run(query, State::Open).await?.rows)
+    }
+
+    pub async fn done(
+        &mut self,
+        query: impl Execute<'static, DB> + 'static,
+    ) -> Result<DB::QueryResult, Failure> {
+        Ok(self.run(query, State::Open).await?.done)
+    }
+
+    /// Ends the transaction, by `COMMIT` or `ROLLBACK`.
+    pub async fn end(mut self, sql: impl SqlSafeStr) -> Result<(), Failure> {
+        self.run(raw_sql(sql), State::Settled).await.map(drop)
+    }
+
+    async fn run(
+        &mut self,
+        query: impl Execute<'static, DB> + 'static,
+        after: State,
+    ) -> Result<Outcome<DB>, Failure> {
+        let mut lease = Self { held: self.held.take(), runtime: self.runtime.take() };
+        let limit = lease.held.as_ref().map_or(Duration::ZERO, |held| held.timeout);
+        let outcome;
+        (*self, outcome) = RunsOn::new(limit, async move {
+            let outcome = match &mut lease.held {
+                Some(held) => held.run(query, after, State::Open).await,
+                // A statement before this one was dropped, and has it.
+                None => Err(Failure::Late),
+            };
+            (lease, outcome)
+        })
+        .await;
+        outcome
+    }
+}
+
+impl<DB: Server> Drop for Lease<DB>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
+    fn drop(&mut self) {
+        let is_open = self.held.as_ref().is_some_and(|held| held.state == State::Open);
+        if let (true, Some(held), Some(runtime)) = (is_open, self.held.take(), self.runtime.take())
+        {
+            run_on(&runtime, held.timeout, held.roll_back());
+        }
+    }
+}
+
+async fn within<T>(
+    deadline: Option<Instant>,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, Failure> {
+    let Some(deadline) = deadline else {
+        return Ok(work.await?);
+    };
+    match timeout_at(deadline, work).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(Failure::Late),
+    }
+}

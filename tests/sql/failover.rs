@@ -1,0 +1,81 @@
+//! Connections of a pool that are of no use any more, on every server that speaks SQL.
+
+use std::sync::Arc;
+
+use token_session::store::{
+    Condition, NewRecord, OwnerLimit, Removed, Renamed, Renewal, Replaced, Store, Touch, Write,
+};
+use token_session::{Lifetime, Owner};
+
+use crate::server::{Pool, PoolOptions, READ_ONLY, Sql, fresh_name, put, random_key, shared_url};
+
+const CONNECTIONS: u32 = 4;
+
+async fn store() -> (Sql, Pool) {
+    let pool = PoolOptions::new().max_connections(CONNECTIONS).test_before_acquire(false);
+    let pool = pool.connect(shared_url()).await.unwrap();
+    let store = Sql::builder().table(fresh_name()).build(pool.clone()).unwrap();
+    store.migrate().await.unwrap();
+    (store, pool)
+}
+
+/// Runs a statement on as many connections as the pool may have.
+pub async fn on_all(pool: &Pool, connections: u32, sql: &str) {
+    let mut all = Vec::new();
+    for _ in 0..connections {
+        all.push(pool.acquire().await.unwrap());
+    }
+    for connection in &mut all {
+        let sql = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()));
+        sql.execute(&mut **connection).await.unwrap();
+    }
+    drop(all);
+    while pool.num_idle() < connections as usize {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn connections_to_a_server_that_became_read_only_are_replaced() {
+    let (store, pool) = store().await;
+    let owner = Owner::new("Anna").unwrap();
+    let hour = Lifetime::idle_secs(3_600).unwrap();
+    let limit = Some(OwnerLimit::evict_oldest(3.try_into().unwrap()));
+    let plain = NewRecord { owner: Some(&owner), ..NewRecord::new("data", hour) };
+    let limited = NewRecord { limit, ..plain.clone() };
+    let (key, to) = (random_key(), random_key());
+    let always = Touch::After(std::time::Duration::ZERO);
+    macro_rules! holds {
+        ($call:expr) => {{
+            on_all(&pool, CONNECTIONS, READ_ONLY).await;
+            $call.await.unwrap()
+        }};
+    }
+    holds!(store.insert(&key, &plain));
+    holds!(store.insert(&random_key(), &limited));
+    assert!(holds!(store.load(&key, Touch::No)).is_some());
+    assert!(holds!(store.load(&key, always)).is_some());
+    assert!(matches!(holds!(store.replace(&key, &Write::new("new"))), Replaced::Done(_)));
+    assert!(matches!(holds!(store.rename(&key, &to, Renewal::Key)), Renamed::Done(_)));
+    assert_eq!(holds!(store.remove(&to, Condition::Always)), Removed::Done);
+    let key = put(&store).await;
+    assert!(holds!(store.take(&key)).is_some());
+    holds!(store.remove_owned(&owner, None));
+    holds!(store.sweep(10));
+    holds!(store.clear());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_at_once_are_all_served_after_a_failover() {
+    let (store, pool) = store().await;
+    let store = Arc::new(store);
+    on_all(&pool, CONNECTIONS, READ_ONLY).await;
+    let calls: tokio::task::JoinSet<_> = (0..20)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            async move { put(&store).await }
+        })
+        .collect();
+    assert_eq!(calls.join_all().await.len(), 20);
+    assert_eq!(store.count().await.unwrap(), 20);
+}
