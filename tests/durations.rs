@@ -34,6 +34,11 @@ fn random_key() -> Key {
     Key::from_bytes(bytes)
 }
 
+/// The shared server of MongoDB, with a database.
+fn mongodb_url(database: &str) -> String {
+    test_servers::mongodb_url().replacen("/?", &format!("/{database}?"), 1)
+}
+
 /// A store that waits long works, with a touch of any interval too; one that hardly waits is an
 /// error, or fast enough.
 async fn at_the_limits<S: Store, F: Future<Output = Result<S>>>(store: impl Fn(Duration) -> F) {
@@ -106,8 +111,7 @@ async fn redis_takes_any_timeout() {
 
 #[tokio::test]
 async fn mongodb_takes_any_timeout() {
-    let url =
-        format!("{}/token_session_durations", test_servers::mongodb_url().trim_end_matches('/'));
+    let url = mongodb_url("token_session_durations");
     let collection = fresh_name();
     let builder = || MongoDb::builder().collection(&collection);
     builder().connect(&url).await.unwrap().migrate().await.unwrap();
@@ -132,7 +136,7 @@ async fn the_stores_of_other_programs_take_any_timeout() {
         |timeout| async move { Ok(redis().await?.prefix(prefix.clone()).timeout(timeout)) },
     )
     .await;
-    let url = &format!("{}/{}", test_servers::mongodb_url().trim_end_matches('/'), fresh_name());
+    let url = &mongodb_url(&fresh_name());
     at_the_limits(|timeout| async move {
         Ok(ConnectMongo::connect(url, Shape::express()).await?.timeout(timeout))
     })
