@@ -10,7 +10,8 @@
 //! URLs with a password are better given as `MIGRATE_FROM` and `MIGRATE_TO`, which nobody else on the machine sees.
 //!
 //! # Before you run it
-//! * No Node service writes these sessions any more, and every service runs `Successor`, without `begin_in_old`.
+//! * No Node service writes these sessions any more, and every service runs `Successor`, without `begin_in_old`. If sessions
+//!   still begin there, the command moves them for as long as `--patience` says, and fails then.
 //! * `--to`, `--to-place`, `--to-schema` and `--to-partitions` name the store that is the new one of these services. With
 //!   another one, everybody whose session has moved is logged out until the services have the same. So the command refuses
 //!   a store in which nobody has begun a session yet, unless it is told `--to-empty`.
@@ -24,12 +25,10 @@
 //! hundred are named at the end, by their public ids. Where stderr is no terminal, lines take the place of the progress bar.
 
 use std::error::Error;
-use std::fmt::Display;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 #[cfg(feature = "sqlite")]
 use token_session::store::Sqlite;
@@ -37,19 +36,17 @@ use token_session::store::compat::{
     ConnectMongo, ConnectPgSimple, ConnectRedis, ExpressMysql, NodeStore, Shape, Successor,
 };
 use token_session::store::{AnyStore, MongoDb, MySql, Postgres, Redis, Store, StoreError};
-use token_session::{Key, Owner, Record};
+use token_session::{Owner, Record};
+
+#[path = "migrate/mover.rs"]
+mod mover;
+
+use mover::Mover;
 
 const PAGE: usize = 100;
 
-/// So many of the sessions that stay are named.
-const NAMED: usize = 100;
-
 /// How long each call may take: nobody waits for a page of the web here.
 const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long it waits for stores that take nothing, at first and at most.
-const PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 #[derive(Parser)]
 struct Options {
@@ -99,7 +96,8 @@ struct Options {
     /// Where in the data the account's id stands, as a JSON pointer; else sessions have no owner
     #[arg(long)]
     owner: Option<String>,
-    /// How long it tries again while nothing can be moved, in seconds
+    /// How long it tries again while nothing can be moved, and how long it follows sessions that still
+    /// begin in the Node service's database when those that were there have moved: in seconds
     #[arg(long, default_value = "300")]
     patience: u64,
 }
@@ -285,15 +283,8 @@ async fn migrate(old: impl NodeStore, options: &Options) -> Result<(), Box<dyn E
     if let Some(pointer) = options.owner.clone() {
         store = store.owner(move |record| owner(&pointer, record))?;
     }
-    let mut mover = Mover {
-        progress: Progress::new(number.as_ref().ok().copied())?,
-        patience: Duration::from_secs(options.patience),
-        hindered: None,
-        moved: 0,
-        stay: 0,
-        named: Vec::new(),
-        has_more: false,
-    };
+    let patience = Duration::from_secs(options.patience);
+    let mut mover = Mover::new(number.as_ref().ok().copied(), patience)?;
     if let Err(error) = number {
         mover.progress.say(format_args!("how many sessions there are is not known: {error}"));
     }
@@ -321,135 +312,6 @@ async fn is_empty(store: &AnyStore) -> Result<bool, StoreError> {
         if !page.records.is_empty() || after.is_none() {
             return Ok(page.records.is_empty());
         }
-    }
-}
-
-struct Mover {
-    progress: Progress,
-    patience: Duration,
-    /// How much time was lost since something was moved last, and how long to wait before the next try.
-    hindered: Option<(Duration, Duration)>,
-    moved: usize,
-    /// How many have turned out in this pass to stay, and the first of them.
-    stay: usize,
-    named: Vec<(Key, StoreError)>,
-    /// Whether this pass has met what another one may move.
-    has_more: bool,
-}
-
-impl Mover {
-    /// What gets another place in the old store's order during one pass is found by the next.
-    async fn move_all(
-        &mut self,
-        store: &Successor<AnyStore, impl NodeStore>,
-    ) -> Result<(), String> {
-        loop {
-            let before = self.moved;
-            self.pass(store).await?;
-            if self.moved == before && !self.has_more {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Goes through the old store once.
-    async fn pass(&mut self, store: &Successor<AnyStore, impl NodeStore>) -> Result<(), String> {
-        (self.stay, self.has_more) = (0, false);
-        self.named.clear();
-        let mut after = None;
-        loop {
-            let begun = Instant::now();
-            let page = match store.move_page(after.as_ref(), PAGE).await {
-                Err(error) if error.is_retryable() => {
-                    self.wait(begun.elapsed(), &error).await?;
-                    continue;
-                }
-                page => page.map_err(|error| error.to_string())?,
-            };
-            self.moved += page.moved;
-            self.progress.advance(page.moved + page.gone);
-            let mut hindrance = None;
-            for (key, error) in page.failed {
-                if error.is_retryable() {
-                    hindrance = Some(error);
-                    continue;
-                }
-                self.stay += 1;
-                if self.named.len() < NAMED {
-                    self.named.push((key, error));
-                }
-            }
-            self.has_more |= hindrance.is_some();
-            if page.moved > 0 {
-                self.hindered = None;
-            } else if let Some(hindrance) = hindrance {
-                self.wait(begun.elapsed(), &hindrance).await?;
-            }
-            after = page.next;
-            if after.is_none() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Waits before the next try, unless there were enough. `tried`: for how long the last one took.
-    ///
-    /// Pages that go well but have nothing to move neither cost patience nor give it back: else it would
-    /// never end where one of them comes with each pass.
-    async fn wait(&mut self, tried: Duration, hindrance: &StoreError) -> Result<(), String> {
-        let hindered = self.hindered.map(|(lost, pause)| (lost + tried, pause));
-        let (lost, pause) = hindered.unwrap_or((Duration::ZERO, PAUSE));
-        if lost + pause > self.patience {
-            return Err(format!(
-                "for {:?} nothing could be moved: {hindrance}. What has moved stays moved: run the \
-                 same command again, and it goes on with the rest",
-                self.patience
-            ));
-        }
-        self.progress.say(format_args!("trying again in {pause:?}: {hindrance}"));
-        tokio::time::sleep(pause).await;
-        self.hindered = Some((lost + pause, (2 * pause).min(LONGEST_PAUSE)));
-        Ok(())
-    }
-}
-
-/// A bar on a terminal, and lines elsewhere.
-struct Progress {
-    bar: ProgressBar,
-    /// After how many sessions there is a line.
-    step: u64,
-}
-
-impl Progress {
-    fn new(number: Option<u64>) -> Result<Self, Box<dyn Error>> {
-        let bar = number.map_or_else(ProgressBar::no_length, ProgressBar::new);
-        bar.set_style(ProgressStyle::with_template(
-            "{elapsed_precise} {wide_bar} {human_pos}/{human_len} sessions, {eta} to go",
-        )?);
-        Ok(Self { bar, step: number.map_or(10_000, |number| number.div_ceil(10).max(1)) })
-    }
-
-    fn advance(&self, sessions: usize) {
-        let lines = self.bar.position() / self.step;
-        self.bar.inc(sessions as u64);
-        let position = self.bar.position();
-        if self.bar.is_hidden() && position / self.step > lines {
-            let of = self.bar.length().map_or(String::new(), |length| format!(" of {length}"));
-            self.say(format_args!("{position}{of} sessions"));
-        }
-    }
-
-    /// Leaves the bar as far as it is.
-    fn end(&self) {
-        self.bar.abandon();
-        if !self.bar.is_hidden() {
-            eprintln!();
-        }
-    }
-
-    /// A line above the bar.
-    fn say(&self, line: impl Display) {
-        self.bar.suspend(|| eprintln!("{line}"));
     }
 }
 

@@ -26,7 +26,9 @@ use crate::token::{Key, Token, TokenError};
 /// ```
 #[doc(alias = "genid")]
 pub trait TokenGenerator: Send + Sync + 'static {
-    /// A new token, for a session that is made on behalf of `origin`.
+    /// A new token, for a session that is made on behalf of `origin`. It must begin with the
+    /// [`prefix`](crate::Builder::prefix) that is configured, if there is one: a token without it is
+    /// refused as an error of the generator.
     ///
     /// # Errors
     /// What keeps it from making one.

@@ -71,7 +71,9 @@ async fn run<R, E: Failure>(
         if let Err(error) = &result
             && outcome == STORE_ERROR
         {
-            span.in_scope(|| tracing::warn!(operation, purpose, %error, "the store failed"));
+            // Not left to the span, which is there at the level of debugging alone.
+            let key = key.map(tracing::field::display);
+            span.in_scope(|| tracing::warn!(operation, purpose, key, %error, "the store failed"));
         }
     }
     #[cfg(not(any(feature = "metrics", feature = "tracing")))]

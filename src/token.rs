@@ -98,6 +98,24 @@ fn check(text: &str) -> Result<(), TokenError> {
     }
 }
 
+/// The fewest characters of an id that another program has made. 16 hexadecimal digits are 64 bits, the
+/// least entropy that OWASP accepts of a session id.
+const SHORTEST_ID: usize = 16;
+
+/// The fewest different characters in one. A random id of 16 hexadecimal digits has less than once in
+/// two million.
+const FEWEST_CHARACTERS: usize = 5;
+
+/// Whether anybody could guess an id that another program has made. JavaScript makes `undefined`,
+/// `null`, `NaN` or `0` of a token that it does not have.
+pub(crate) fn is_guessable(id: &str) -> bool {
+    let mut seen = [false; 256];
+    for byte in id.bytes() {
+        seen[usize::from(byte)] = true;
+    }
+    id.len() < SHORTEST_ID || seen.iter().filter(|seen| **seen).count() < FEWEST_CHARACTERS
+}
+
 /// Why a text is no token. It never holds the text.
 ///
 /// ```
@@ -120,6 +138,18 @@ pub enum TokenError {
     /// A character outside the `b64token` set.
     #[error("the token has a character other than A-Z a-z 0-9 - . _ ~ + / and a trailing =")]
     Charset,
+    /// A token generator made a token without the configured prefix, which would be unknown here.
+    #[error(
+        "the generated token does not begin with the configured prefix; put the prefix before it"
+    )]
+    NoPrefix,
+    /// A generator has made a token that anybody could guess, for a store that
+    /// [keeps plain ids](crate::store::Store::keeps_plain_ids). Such a token from a client is unknown.
+    #[error(
+        "the token has fewer than {SHORTEST_ID} characters, or fewer than {FEWEST_CHARACTERS} \
+         different ones, so anybody could guess it"
+    )]
+    Guessable,
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes for a new token")]
     NoRandomness(#[source] getrandom::Error),
@@ -370,6 +400,39 @@ mod tests {
         assert_eq!(plain.cmp(&key), Ordering::Equal);
         assert_eq!(format!("{plain} {plain:?}"), format!("{key} {key:?}"));
         assert_eq!(std::collections::HashSet::from([plain, key]).len(), 1);
+    }
+
+    #[test]
+    fn what_javascript_makes_of_a_missing_token_is_guessable() {
+        for id in [
+            "",
+            "undefined",
+            "null",
+            "NaN",
+            "false",
+            "true",
+            "0",
+            "-Infinity",
+            "[object Object]",
+            "1795486653.816",
+            "0000000000000000",
+            "00000000-0000-0000-0000-000000000000",
+        ] {
+            assert!(is_guessable(id), "{id}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_a_program_has_drawn_is_not_guessable() {
+        for id in [
+            "zcM2Gl1Bi74mNZtjVhHvdCqfXrqsTD6F",
+            "0123456789abcdef",
+            "67e55044-10b1-426f-9247-bb680e5fe0c8",
+            "V1StGXR8_Z5jdHi6B-myT",
+            "65f0c2a4e4b0a1b2c3d4e5f6",
+        ] {
+            assert!(!is_guessable(id), "{id}");
+        }
     }
 
     #[test]

@@ -199,10 +199,14 @@ async fn a_document_is_read_as_node_reads_it() {
     let list = vec![Bson::from(date), ObjectId::from_bytes([1; 12]).into(), bytes.into()];
     let types = doc! { "list": list, "uuid": Uuid::from_bytes([7; 16]) };
     let session = doc! { "cookie": { "originalMaxAge": null, "expires": null }, "types": types };
-    place.collection().insert_one(doc! { "_id": "types", "session": session }).await.unwrap();
-    let node = place.node().await.call_of("store", "get", json!(["types"])).await;
+    place
+        .collection()
+        .insert_one(doc! { "_id": "types-zcM2Gl1Bi74mNZtj", "session": session })
+        .await
+        .unwrap();
+    let node = place.node().await.call_of("store", "get", json!(["types-zcM2Gl1Bi74mNZtj"])).await;
     let sessions = place.sessions::<Value>(Shape::express()).await;
-    let loaded = sessions.get_untouched(&token("types")).await.unwrap().unwrap();
+    let loaded = sessions.get_untouched(&token("types-zcM2Gl1Bi74mNZtj")).await.unwrap().unwrap();
     assert_eq!(loaded.data["types"], node["types"]);
 }
 
@@ -228,6 +232,9 @@ async fn what_was_not_changed_in_a_document_keeps_its_type() {
     }
 }
 
+#[path = "node_mongodb/documents.rs"]
+mod values;
+
 #[tokio::test]
 async fn the_other_fields_of_a_document_stay() {
     let options = json!({"touchAfter": 3600, "timestamps": true});
@@ -249,7 +256,7 @@ async fn all_of_a_document_stays_but_its_id_when_the_token_changes() {
     let (date, id) = (DateTime::from_millis(1_795_486_743_816), ObjectId::from_bytes([1; 12]));
     let data = doc! { "when": date, "id": id, "bytes": Bson::Int64(1 << 40), "a.b": "$c" };
     let old = doc! {
-        "_id": "old",
+        "_id": "old-zcM2Gl1Bi74mNZtj",
         "session": { "cookie": { "maxAge": 0 }, "data": data },
         "expires": DateTime::from_millis(DateTime::now().timestamp_millis() + 3_600_000),
         "lastModified": date,
@@ -261,13 +268,13 @@ async fn all_of_a_document_stays_but_its_id_when_the_token_changes() {
     for store in [store.clone(), store.stringify(true)] {
         place.collection().insert_one(old.clone()).await.unwrap();
         let sessions = TokenSession::<Value>::builder().store(store).build().unwrap();
-        let issued = sessions.regenerate(&token("old")).await.unwrap();
+        let issued = sessions.regenerate(&token("old-zcM2Gl1Bi74mNZtj")).await.unwrap();
         let new = place.document(issued.token.reveal()).await.unwrap();
         for (name, value) in old.iter().filter(|(name, _)| !["_id", "expires"].contains(&&***name))
         {
             assert_eq!(new.get(name), Some(value), "{name}");
         }
-        assert_eq!((new.len(), place.document("old").await), (old.len(), None));
+        assert_eq!((new.len(), place.document("old-zcM2Gl1Bi74mNZtj").await), (old.len(), None));
         assert!(new.get_datetime("expires").is_ok());
     }
 }
@@ -276,12 +283,12 @@ async fn all_of_a_document_stays_but_its_id_when_the_token_changes() {
 async fn a_document_without_an_end_is_alive_and_stays_so() {
     let place = InMongo::new("connect-mongo@6").await;
     let sessions = place.sessions::<Value>(Shape::token_session()).await;
-    place.put("forever", r#"{"cookie":{"maxAge":0},"data":1}"#).await;
+    place.put("forever-zcM2Gl1Bi74mNZtj", r#"{"cookie":{"maxAge":0},"data":1}"#).await;
     let unset = doc! { "$unset": { "expires": 1 } };
-    place.collection().update_one(doc! { "_id": "forever" }, unset).await.unwrap();
-    sessions.touch(&token("forever")).await.unwrap();
-    sessions.set(&token("forever"), &json!(2)).await.unwrap();
-    let issued = sessions.regenerate(&token("forever")).await.unwrap();
+    place.collection().update_one(doc! { "_id": "forever-zcM2Gl1Bi74mNZtj" }, unset).await.unwrap();
+    sessions.touch(&token("forever-zcM2Gl1Bi74mNZtj")).await.unwrap();
+    sessions.set(&token("forever-zcM2Gl1Bi74mNZtj"), &json!(2)).await.unwrap();
+    let issued = sessions.regenerate(&token("forever-zcM2Gl1Bi74mNZtj")).await.unwrap();
     let document = place.document(issued.token.reveal()).await.unwrap();
     assert_eq!(document.get("expires"), None);
     assert_eq!(place.node().await.get(issued.token.reveal()).await["data"], 2);
@@ -295,27 +302,29 @@ async fn an_expired_document_does_not_exist_is_no_hindrance_and_is_swept() {
     let place = InMongo::with("connect-mongo@6", true, options).await;
     let sessions = place.sessions::<Value>(Shape::token_session()).await;
     let past = DateTime::from_millis(DateTime::now().timestamp_millis() - 5_000);
-    for id in ["old", "older", "live"] {
+    for id in ["old-zcM2Gl1Bi74mNZtj", "older-zcM2Gl1Bi74mNZtj", "live-zcM2Gl1Bi74mNZtj"] {
         place.put(id, r#"{"cookie":{"maxAge":0},"data":1}"#).await;
     }
-    let dead = doc! { "_id": { "$ne": "live" } };
+    let dead = doc! { "_id": { "$ne": "live-zcM2Gl1Bi74mNZtj" } };
     let set = doc! { "$set": { "expires": past } };
     place.collection().update_many(dead, set).await.unwrap();
-    assert!(sessions.get(&token("old")).await.unwrap().is_none());
-    assert_eq!(place.node().await.get("old").await, Value::Null);
+    assert!(sessions.get(&token("old-zcM2Gl1Bi74mNZtj")).await.unwrap().is_none());
+    assert_eq!(place.node().await.get("old-zcM2Gl1Bi74mNZtj").await, Value::Null);
     assert_eq!(sessions.count().await.unwrap(), 1);
 
     // An id that is free again may begin anew.
     let again = TokenSession::<Value>::builder()
         .store(place.store(Shape::token_session()).await)
-        .generator(|_: token_session::Origin<'_>| token_session::Token::parse("old"))
+        .generator(|_: token_session::Origin<'_>| {
+            token_session::Token::parse("old-zcM2Gl1Bi74mNZtj")
+        })
         .codec(Json)
         .lifetime(Lifetime::idle_secs(60).unwrap())
         .build()
         .unwrap();
     again.create(&json!(2)).await.unwrap();
     assert!(matches!(again.create(&json!(3)).await, Err(Error::NotRandom { .. })));
-    assert_eq!(sessions.get(&token("old")).await.unwrap().unwrap().data, json!(2));
+    assert_eq!(sessions.get(&token("old-zcM2Gl1Bi74mNZtj")).await.unwrap().unwrap().data, json!(2));
 
     assert_eq!(sessions.store().sweep(10).await.unwrap(), 1);
     assert_eq!(sessions.store().sweep(10).await.unwrap(), 0);

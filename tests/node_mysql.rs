@@ -175,15 +175,15 @@ async fn an_id_is_compared_by_its_bytes() {
     let table = Table::new().await;
     // As an older table may have been made: it takes no notice of case either.
     table.run("ALTER TABLE {table} MODIFY {id} varchar(128) COLLATE utf8mb4_general_ci").await;
-    table.put("AbC", r#"{"cookie":{"maxAge":0},"data":1}"#).await;
+    table.put("AbC-zcM2Gl1Bi74mNZtj", r#"{"cookie":{"maxAge":0},"data":1}"#).await;
     let sessions = table.sessions::<Value>(Shape::token_session()).await;
-    assert!(sessions.get(&token("AbC")).await.unwrap().is_some());
-    for other in ["abc", "AbC="] {
+    assert!(sessions.get(&token("AbC-zcM2Gl1Bi74mNZtj")).await.unwrap().is_some());
+    for other in ["abc-zcm2gl1bi74mnztj", "AbC-zcM2Gl1Bi74mNZtj="] {
         assert!(sessions.get(&token(other)).await.unwrap().is_none());
         assert!(!sessions.destroy(&token(other)).await.unwrap());
     }
-    table.put("AbC ", r#"{"cookie":{"maxAge":0},"data":2}"#).await;
-    assert!(sessions.get(&token("AbC")).await.unwrap().is_none());
+    table.put("AbC-zcM2Gl1Bi74mNZtj ", r#"{"cookie":{"maxAge":0},"data":2}"#).await;
+    assert!(sessions.get(&token("AbC-zcM2Gl1Bi74mNZtj")).await.unwrap().is_none());
 }
 
 /// As MySQL's type JSON does; MariaDB's is a text.
@@ -229,10 +229,10 @@ async fn a_table_that_is_not_there_is_no_matter_of_a_migration() {
 #[tokio::test]
 async fn a_row_without_data_is_no_session() {
     let table = Table::new().await;
-    table.put("empty", "{}").await;
+    table.put("empty-zcM2Gl1Bi74mNZtj", "{}").await;
     table.run("UPDATE {table} SET {data} = NULL").await;
     let sessions = table.sessions::<Value>(Shape::token_session()).await;
-    assert!(sessions.get(&token("empty")).await.unwrap().is_none());
+    assert!(sessions.get(&token("empty-zcM2Gl1Bi74mNZtj")).await.unwrap().is_none());
     assert_eq!(sessions.all(None, 10).await.unwrap().sessions.len(), 0);
 }
 
@@ -320,16 +320,51 @@ async fn what_stands_in_other_columns_stays() {
 async fn an_expired_row_does_not_exist_and_is_swept() {
     let table = Table::new().await;
     let sessions = table.sessions::<Value>(Shape::token_session()).await;
-    for id in ["old", "older", "live"] {
+    for id in ["old-zcM2Gl1Bi74mNZtj", "older-zcM2Gl1Bi74mNZtj", "live-zcM2Gl1Bi74mNZtj"] {
         table.put(id, r#"{"cookie":{"maxAge":0},"data":1}"#).await;
     }
-    table.run("UPDATE {table} SET {expires} = UNIX_TIMESTAMP() - 5 WHERE {id} <> 'live'").await;
-    assert!(sessions.get(&token("old")).await.unwrap().is_none());
+    table.run("UPDATE {table} SET {expires} = UNIX_TIMESTAMP() - 5 WHERE {id} <> 'live-zcM2Gl1Bi74mNZtj'").await;
+    assert!(sessions.get(&token("old-zcM2Gl1Bi74mNZtj")).await.unwrap().is_none());
     assert_eq!(sessions.count().await.unwrap(), 1);
     assert_eq!(table.peer.call_of("store", "length", json!([])).await, 1);
     assert_eq!(sessions.store().sweep(1).await.unwrap(), 1);
     assert_eq!(sessions.store().sweep(10).await.unwrap(), 1);
-    assert!(sessions.get(&token("live")).await.unwrap().is_some());
+    assert!(sessions.get(&token("live-zcM2Gl1Bi74mNZtj")).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_column_of_dates_is_refused_by_every_operation() {
+    for kind in ["datetime", "timestamp", "date"] {
+        let table = Table::new().await;
+        table.run(&format!("ALTER TABLE {{table}} MODIFY {{expires}} {kind} NOT NULL")).await;
+        let insert = "INSERT INTO {table} ({id}, {expires}, {data})
+                      VALUES ('live-zcM2Gl1Bi74mNZtj', NOW() + INTERVAL 1 DAY, '{}')";
+        table.run(insert).await;
+        let store = table.store(Shape::token_session()).await;
+        let sessions = TokenSession::<Value>::builder().store(store.clone()).build().unwrap();
+        for refusal in [
+            sessions.get(&token("live-zcM2Gl1Bi74mNZtj")).await.map(drop).unwrap_err().to_string(),
+            sessions.create(&json!(1)).await.map(drop).unwrap_err().to_string(),
+            sessions.count().await.map(drop).unwrap_err().to_string(),
+            sessions.all(None, 10).await.map(drop).unwrap_err().to_string(),
+            store.sweep(10).await.map(drop).unwrap_err().to_string(),
+        ] {
+            assert!(refusal.contains("Unix seconds"), "{kind}: {refusal}");
+        }
+        assert!(table.text("live-zcM2Gl1Bi74mNZtj").await.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_column_of_large_numbers_works_too() {
+    let table = Table::new().await;
+    table.run("ALTER TABLE {table} MODIFY {expires} bigint NOT NULL").await;
+    let sessions = table.sessions::<Value>(Shape::token_session()).await;
+    let id = table.peer.begin(&json!({"a": 1}), None).await;
+    assert_eq!(sessions.get(&token(&id)).await.unwrap().unwrap().data, json!({"a": 1}));
+    let issued = sessions.create(&json!(2)).await.unwrap();
+    assert_eq!(table.peer.get(issued.token.reveal()).await["data"], json!(2));
+    assert_eq!(sessions.store().sweep(10).await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -350,11 +385,13 @@ async fn a_token_that_is_too_long_for_the_column_is_refused() {
     let store = table.store(Shape::token_session()).await;
     let sessions = token_session::TokenSession::<Value>::builder()
         .store(store)
-        .generator(|_: token_session::Origin<'_>| token_session::Token::parse(&"a".repeat(129)))
+        .generator(|_: token_session::Origin<'_>| {
+            token_session::Token::parse(&"abcdefghi".repeat(15))
+        })
         .build()
         .unwrap();
     let error = sessions.create(&json!(1)).await.unwrap_err();
-    assert!(error.to_string().contains("129 bytes"), "{error}");
+    assert!(error.to_string().contains("135 bytes"), "{error}");
 }
 
 #[tokio::test]
@@ -380,4 +417,55 @@ async fn what_a_column_is_too_small_for_is_refused_whatever_the_server_would_do(
     assert!(error.to_string().contains("too small"), "{error}");
     assert_eq!(*sessions.get(&issued.token).await.unwrap().unwrap(), "short");
     assert!(sessions.create(&long).await.is_err());
+}
+
+/// A table as the package makes it, of 3,000 rows, each third of which is live: the store, the pool,
+/// the table.
+async fn half_expired() -> (ExpressMysql, MySqlPool, String) {
+    let (name, pool) = (fresh_name(), MySqlPool::connect(test_servers::mysql_url()).await.unwrap());
+    let make = format!(
+        "CREATE TABLE {name} (
+             session_id VARCHAR(128) COLLATE utf8mb4_bin NOT NULL, expires INT UNSIGNED NOT NULL,
+             data MEDIUMTEXT COLLATE utf8mb4_bin, PRIMARY KEY (session_id)
+         ) ENGINE = InnoDB;
+         SET max_recursive_iterations = 10000;
+         INSERT INTO {name}
+         WITH RECURSIVE numbers AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM numbers WHERE n < 3000)
+         SELECT LPAD(n, 6, '0'), IF(n MOD 3 = 0, UNIX_TIMESTAMP() + 3600, n), '{{}}' FROM numbers"
+    );
+    sqlx::raw_sql(AssertSqlSafe(make)).execute(&pool).await.unwrap();
+    let store = ExpressMysql::new(pool.clone(), Shape::express()).table(None, &name).unwrap();
+    (store.timeout(Duration::from_secs(60)), pool, name)
+}
+
+#[tokio::test]
+async fn a_sweep_waits_for_no_live_row_that_somebody_holds() {
+    let (store, pool, table) = half_expired().await;
+    let mut holder = pool.begin().await.unwrap();
+    let hold = format!("SELECT data FROM {table} WHERE session_id = '000003' FOR UPDATE");
+    sqlx::query(AssertSqlSafe(hold)).fetch_all(&mut *holder).await.unwrap();
+    assert_eq!(store.sweep(1_500).await.unwrap(), 1_500);
+    assert_eq!(store.sweep(1_500).await.unwrap(), 500);
+    assert_eq!(store.sweep(1_500).await.unwrap(), 0);
+    assert_eq!(store.count().await.unwrap(), 1_000);
+}
+
+#[tokio::test]
+async fn a_sweep_goes_on_where_the_last_one_ended_and_begins_again() {
+    let (store, pool, table) = half_expired().await;
+    for _ in 0..4 {
+        assert_eq!(store.sweep(250).await.unwrap(), 250);
+    }
+    // Behind it by now.
+    let end = format!("UPDATE {table} SET expires = 1 WHERE session_id IN ('000003', '000006')");
+    sqlx::query(AssertSqlSafe(end)).execute(&pool).await.unwrap();
+    assert_eq!(store.sweep(2_000).await.unwrap(), 1_002);
+}
+
+#[tokio::test]
+async fn a_clear_goes_on_past_its_first_batch() {
+    let (store, pool, table) = half_expired().await;
+    store.clear().await.unwrap();
+    let count = sqlx::query(AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}")));
+    assert_eq!(count.fetch_one(&pool).await.unwrap().get::<i64, _>(0), 0);
 }

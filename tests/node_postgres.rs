@@ -22,6 +22,8 @@ struct Schema {
     name: String,
     table: &'static str,
     time_zone: &'static str,
+    /// Whether the column `expire` is a `timestamptz`.
+    has_zone: bool,
     pool: PgPool,
 }
 
@@ -33,11 +35,25 @@ impl Schema {
     async fn of(package: &'static str, table: &'static str, time_zone: &'static str) -> Self {
         let name = fresh_name();
         let pool = PgPool::connect(test_servers::postgres_url()).await.unwrap();
-        let schema = Self { package, name, table, time_zone, pool };
+        let schema = Self { package, name, table, time_zone, has_zone: false, pool };
         schema.run("CREATE SCHEMA {schema}").await;
         // It makes its table when it is first asked something.
         schema.node().await.get("nobody").await;
         schema
+    }
+
+    async fn with_zone(time_zone: &'static str) -> Self {
+        let mut schema = Self::new(time_zone).await;
+        // As a site in that zone would change it.
+        let using = format!("USING expire AT TIME ZONE '{time_zone}'");
+        schema.run(&format!("ALTER TABLE {{table}} ALTER expire TYPE timestamptz {using}")).await;
+        schema.has_zone = true;
+        schema
+    }
+
+    /// The column as a `timestamptz`, or one as the column; `$n` is the zone.
+    fn turned<'t>(&self, time: &'t str, converted: &'t str) -> &'t str {
+        if self.has_zone { time } else { converted }
     }
 
     async fn with_jsonb() -> Self {
@@ -84,28 +100,31 @@ impl Place for Schema {
     }
 
     async fn end(&self, id: &str) -> Duration {
-        let select = self.sql(
-            "SELECT extract(epoch FROM expire AT TIME ZONE $2)::float8
-             FROM {table} WHERE sid = $1",
-        );
+        let expire = self.turned("expire", "expire AT TIME ZONE $2::text");
+        let select = self.sql(&format!(
+            "SELECT extract(epoch FROM {expire})::float8 FROM {{table}} WHERE sid = $1"
+        ));
         let row = sqlx::query(select).bind(id).bind(self.time_zone);
         Duration::from_secs_f64(row.fetch_one(&self.pool).await.unwrap().get(0))
     }
 
     async fn leave(&self, id: &str, seconds: u32) {
-        let update = self.sql(
-            "UPDATE {table} SET expire = (now() + $2 * interval '1 s') AT TIME ZONE $3
-             WHERE sid = $1",
-        );
+        let end = "(now() + $2 * interval '1 s')";
+        let local = format!("{end} AT TIME ZONE $3::text");
+        let end = self.turned(end, &local);
+        let update = self.sql(&format!("UPDATE {{table}} SET expire = {end} WHERE sid = $1"));
         let update = sqlx::query(update).bind(id).bind(f64::from(seconds)).bind(self.time_zone);
         assert_eq!(update.execute(&self.pool).await.unwrap().rows_affected(), 1);
     }
 
     async fn put(&self, id: &str, text: &str) {
-        let insert = self.sql(
-            "INSERT INTO {table} VALUES ($1, $2::json, (now() + interval '1 h') AT TIME ZONE $3)
+        let end = "(now() + interval '1 h')";
+        let local = format!("{end} AT TIME ZONE $3::text");
+        let insert = self.sql(&format!(
+            "INSERT INTO {{table}} VALUES ($1, $2::json, {})
              ON CONFLICT (sid) DO UPDATE SET sess = excluded.sess, expire = excluded.expire",
-        );
+            self.turned(end, &local)
+        ));
         let insert = sqlx::query(insert).bind(id).bind(text).bind(self.time_zone);
         insert.execute(&self.pool).await.unwrap();
     }
@@ -126,6 +145,12 @@ mod another_zone {
     share_with_node!(Schema::new("Asia/Tokyo"));
 }
 
+/// The test server for a role whose password is its name.
+fn url_of_role(role: &str) -> String {
+    let (_, place) = test_servers::postgres_url().split_once('@').unwrap();
+    format!("postgres://{role}:{role}@{place}")
+}
+
 /// For a role that has the rights of the docs and no more.
 struct Contract;
 
@@ -138,9 +163,7 @@ impl Harness for Contract {
         schema.run(&format!("GRANT USAGE ON SCHEMA {{schema}} TO {role}")).await;
         let grant = "GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.session TO ";
         schema.run(&format!("{grant}{role}")).await;
-        let (_, place) = test_servers::postgres_url().split_once('@').unwrap();
-        let url = format!("postgres://{role}:{role}@{place}");
-        schema.pool = PgPool::connect(&url).await.unwrap();
+        schema.pool = PgPool::connect(&url_of_role(&role)).await.unwrap();
         AnyBytes(schema.store(Shape::token_session()).await)
     }
 
@@ -162,6 +185,9 @@ mod contract {
 
     keeps_of_the_contract!(Contract);
 }
+
+#[path = "node_postgres/columns.rs"]
+mod columns;
 
 #[tokio::test]
 async fn where_neither_is_told_a_table_both_take_the_same() {
@@ -217,27 +243,27 @@ async fn a_time_zone_that_is_none_is_named() {
 async fn an_expired_row_does_not_exist_is_no_hindrance_and_is_swept() {
     let schema = Schema::new("Asia/Tokyo").await;
     let sessions = schema.sessions::<Value>(Shape::token_session()).await;
-    for id in ["old", "older", "live"] {
+    for id in ["old-zcM2Gl1Bi74mNZtj", "older-zcM2Gl1Bi74mNZtj", "live-zcM2Gl1Bi74mNZtj"] {
         schema.put(id, r#"{"cookie":{"maxAge":0},"data":1}"#).await;
     }
-    schema.run("UPDATE {table} SET expire = expire - interval '1 h 5 s' WHERE sid <> 'live'").await;
-    assert!(sessions.get(&token("old")).await.unwrap().is_none());
-    assert_eq!(schema.node().await.get("old").await, Value::Null);
+    schema.run("UPDATE {table} SET expire = expire - interval '1 h 5 s' WHERE sid <> 'live-zcM2Gl1Bi74mNZtj'").await;
+    assert!(sessions.get(&token("old-zcM2Gl1Bi74mNZtj")).await.unwrap().is_none());
+    assert_eq!(schema.node().await.get("old-zcM2Gl1Bi74mNZtj").await, Value::Null);
     assert_eq!(sessions.count().await.unwrap(), 1);
     assert_eq!(sessions.store().sweep(1).await.unwrap(), 1);
     assert_eq!(sessions.store().sweep(10).await.unwrap(), 1);
-    assert!(sessions.get(&token("live")).await.unwrap().is_some());
+    assert!(sessions.get(&token("live-zcM2Gl1Bi74mNZtj")).await.unwrap().is_some());
 }
 
 #[tokio::test]
 async fn a_row_that_never_ends_is_alive_and_stays_so() {
     let schema = Schema::new("UTC").await;
     let sessions = schema.sessions::<Value>(Shape::token_session()).await;
-    schema.put("forever", r#"{"cookie":{"maxAge":0},"data":1}"#).await;
+    schema.put("forever-zcM2Gl1Bi74mNZtj", r#"{"cookie":{"maxAge":0},"data":1}"#).await;
     schema.run("UPDATE {table} SET expire = 'infinity'").await;
-    sessions.touch(&token("forever")).await.unwrap();
-    sessions.set(&token("forever"), &json!(2)).await.unwrap();
-    let issued = sessions.regenerate(&token("forever")).await.unwrap();
+    sessions.touch(&token("forever-zcM2Gl1Bi74mNZtj")).await.unwrap();
+    sessions.set(&token("forever-zcM2Gl1Bi74mNZtj"), &json!(2)).await.unwrap();
+    let issued = sessions.regenerate(&token("forever-zcM2Gl1Bi74mNZtj")).await.unwrap();
     let select = schema.sql("SELECT expire = 'infinity' FROM {table}");
     let row = sqlx::query(select).fetch_one(&schema.pool).await.unwrap();
     assert!(row.get::<bool, _>(0));
@@ -258,4 +284,29 @@ async fn what_the_server_says_of_a_row_is_not_handed_on() {
     let shown = format!("{error} {error:?}");
     assert!(!shown.contains("nobody-may-see"), "{shown}");
     assert!(shown.contains("23514"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_sweep_and_a_clear_go_on_past_their_first_batch_and_pass_over_held_rows() {
+    let (table, url) = (node::fresh_name(), test_servers::postgres_url());
+    let pool = sqlx::PgPool::connect(url).await.unwrap();
+    let make = format!(
+        "CREATE TABLE {table} (sid varchar PRIMARY KEY, sess json NOT NULL, expire timestamp(6) NOT NULL);
+         INSERT INTO {table}
+         SELECT n, '{{}}', CASE WHEN n <= 2500 THEN '2000-01-01' ELSE '2100-01-01' END::timestamp
+         FROM generate_series(1, 4000) AS n"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(make)).execute(&pool).await.unwrap();
+    let store = ConnectPgSimple::new(pool.clone(), Shape::express(), "UTC");
+    let store = store.table(None, &table).unwrap();
+    let mut holder = pool.begin().await.unwrap();
+    let hold = format!("SELECT sid FROM {table} WHERE sid = '7' FOR UPDATE");
+    sqlx::query(sqlx::AssertSqlSafe(hold)).fetch_all(&mut *holder).await.unwrap();
+    assert_eq!(store.sweep(2_200).await.unwrap(), 2_200);
+    assert_eq!(store.sweep(2_200).await.unwrap(), 299);
+    holder.rollback().await.unwrap();
+    store.clear().await.unwrap();
+    let rows = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}")));
+    let rows: i64 = rows.fetch_one(&pool).await.unwrap();
+    assert_eq!(rows, 0);
 }

@@ -115,8 +115,8 @@ mod version_9 {
 struct Contract(String);
 
 fn make_user(urls: &[&str], beyond: &str) {
-    let rights = r"reset on >secret ~\[sess]* +evalsha +eval +get +pttl +time +set +pexpire +del +scan
-                   +unlink";
+    let rights = r"reset on >secret ~\[sess]* +evalsha +eval +get +strlen +pttl +time +set +pexpire
+                   +del +scan +unlink";
     for url in urls {
         let mut connection = redis::Client::open(*url).unwrap().get_connection().unwrap();
         let mut command = redis::cmd("ACL");
@@ -201,12 +201,12 @@ async fn sessions_on_a_cluster_are_listed_counted_and_cleared() {
 async fn a_key_without_a_time_to_live_is_alive_and_stays_so() {
     let place = Prefix::new("connect-redis@8").await;
     let sessions = place.sessions::<Value>(Shape::token_session()).await;
-    place.put("forever", r#"{"cookie":{"maxAge":0},"data":1}"#).await;
+    place.put("forever-zcM2Gl1Bi74mNZtj", r#"{"cookie":{"maxAge":0},"data":1}"#).await;
     let name = |id: &str| format!("{}{id}", place.prefix);
-    place.run::<()>(redis::cmd("PERSIST").arg(name("forever"))).await;
-    sessions.touch(&token("forever")).await.unwrap();
-    sessions.set(&token("forever"), &json!(2)).await.unwrap();
-    let issued = sessions.regenerate(&token("forever")).await.unwrap();
+    place.run::<()>(redis::cmd("PERSIST").arg(name("forever-zcM2Gl1Bi74mNZtj"))).await;
+    sessions.touch(&token("forever-zcM2Gl1Bi74mNZtj")).await.unwrap();
+    sessions.set(&token("forever-zcM2Gl1Bi74mNZtj"), &json!(2)).await.unwrap();
+    let issued = sessions.regenerate(&token("forever-zcM2Gl1Bi74mNZtj")).await.unwrap();
     let left: i64 = place.run(redis::cmd("TTL").arg(name(issued.token.reveal()))).await;
     assert_eq!(left, -1);
     let lifetime = Lifetime::idle_secs(60).unwrap();
@@ -233,14 +233,40 @@ async fn the_life_that_version_3_gives_beyond_the_cookie_lasts_until_a_touch_her
 }
 
 #[tokio::test]
+async fn a_session_keeps_its_token_where_redis_is_full() {
+    let server = test_servers::Redis::start().unwrap();
+    let store = ConnectRedis::connect(server.url(), Shape::token_session()).await.unwrap();
+    let sessions = TokenSession::<Value>::builder().store(store).build().unwrap();
+    let issued = sessions.create(&json!({"a": 1})).await.unwrap();
+    let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    let mut set_memory = |bytes: u32| {
+        let mut set = redis::cmd("CONFIG");
+        set.arg("SET").arg("maxmemory").arg(bytes).exec(&mut connection).unwrap();
+    };
+    set_memory(1);
+    let error = sessions.regenerate(&issued.token).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Store(error) if error.kind() == StoreErrorKind::Full),
+        "{error}"
+    );
+    set_memory(0);
+    let session = sessions.get(&issued.token).await.unwrap().expect("it is alive");
+    assert_eq!(session.data, json!({"a": 1}));
+}
+
+#[tokio::test]
 async fn what_is_no_session_of_redis_is_told_so_and_not_listed() {
     let place = Prefix::new("connect-redis@8").await;
     let sessions = place.sessions::<Value>(Shape::token_session()).await;
-    place.run::<()>(redis::cmd("LPUSH").arg(format!("{}list", place.prefix)).arg(1)).await;
-    place.run::<()>(redis::cmd("SET").arg(format!("{}empty", place.prefix)).arg("")).await;
-    let error = sessions.get(&token("list")).await.unwrap_err();
+    place
+        .run::<()>(redis::cmd("LPUSH").arg(format!("{}list-zcM2Gl1Bi74mNZtj", place.prefix)).arg(1))
+        .await;
+    place
+        .run::<()>(redis::cmd("SET").arg(format!("{}empty-zcM2Gl1Bi74mNZtj", place.prefix)).arg(""))
+        .await;
+    let error = sessions.get(&token("list-zcM2Gl1Bi74mNZtj")).await.unwrap_err();
     assert!(matches!(&error, Error::Store(error) if error.kind() == StoreErrorKind::Refused));
-    assert!(sessions.get(&token("empty")).await.unwrap().is_none());
+    assert!(sessions.get(&token("empty-zcM2Gl1Bi74mNZtj")).await.unwrap().is_none());
     assert_eq!(sessions.all(None, 100).await.unwrap().sessions.len(), 0);
 }
 
@@ -267,7 +293,7 @@ async fn the_cookie_of_express_is_the_cookie_of_both_services() {
     let signed = SignedCookie::new("connect.sid", "another secret").unwrap();
     let signed = signed.older_secret("the newest secret").unwrap();
     let sessions = place.sessions::<Value>(Shape::express()).await;
-    let layer = SessionLayer::new(sessions.clone()).signed_cookie(signed);
+    let layer = SessionLayer::builder(sessions.clone()).signed_cookie(signed).build().unwrap();
     let service = tower::ServiceBuilder::new().layer(layer).service_fn(who);
     let ask = async |cookie: &str| {
         let request = Request::builder().header("cookie", cookie).body(String::new()).unwrap();
@@ -277,6 +303,29 @@ async fn the_cookie_of_express_is_the_cookie_of_both_services() {
     assert_eq!(ask(&cookie.replace("s%3A", "s%3Ax")).await, "nobody");
     let answer = express.request(Some(&cookie), json!([])).await;
     assert_eq!(answer["found"]["seen"], true);
+}
+
+#[tokio::test]
+async fn a_token_that_anybody_could_guess_is_a_stranger_in_whatever_it_comes() {
+    let place = Prefix::new("connect-redis@8").await;
+    let cookie = SignedCookie::new("connect.sid", "the newest secret").unwrap();
+    let sessions = place.sessions::<Value>(Shape::express()).await;
+    let layer = SessionLayer::builder(sessions).signed_cookie(cookie.clone()).build().unwrap();
+    let service = tower::ServiceBuilder::new().layer(layer).service_fn(who);
+    for id in ["undefined", "null", "NaN", "false", "0"] {
+        place.put(id, r#"{"cookie":{"originalMaxAge":null},"user":"anna"}"#).await;
+        let signed = cookie.set(&token(id), "").unwrap();
+        let headers = [
+            ("authorization", format!("Bearer {id}")),
+            ("token-session", id.to_owned()),
+            ("cookie", signed.to_str().unwrap().to_owned()),
+        ];
+        for (name, value) in headers {
+            let request = Request::builder().header(name, value).body(String::new()).unwrap();
+            let response = service.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.into_body(), "nobody", "{name}: {id}");
+        }
+    }
 }
 
 /// A login changes the session before it gets its new token, and after.

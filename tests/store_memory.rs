@@ -8,7 +8,7 @@ use token_session::store::{
     Cursor, Inserted, ManualClock, Memory, NewRecord, OwnerLimit, Store, StoreErrorKind, Touch,
     WhenFull, Write,
 };
-use token_session::{Event, Events, Key, Lifetime, Owner, Subscription};
+use token_session::{Event, Events, Key, Lifetime, Owner, Subscription, TokenSession};
 use tokio::task::JoinSet;
 
 #[derive(Default)]
@@ -399,8 +399,50 @@ async fn a_session_that_was_ended_does_not_expire() {
 #[tokio::test]
 async fn a_cursor_of_another_store_is_refused() {
     let store = Memory::new();
-    let refused = store.scan(Some(&Cursor::new("17")), 10).await.unwrap_err();
-    assert_eq!(refused.kind(), StoreErrorKind::Refused);
+    for cursor in [&b""[..], b"17", &[7; 32]] {
+        let refused = store.scan(Some(&Cursor::new(cursor)), 10).await.unwrap_err();
+        assert_eq!(refused.kind(), StoreErrorKind::Refused);
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_behind_the_last_place_lists_nothing() {
+    let store = Memory::new();
+    put(&store, 1, seconds(60)).await;
+    for cursor in [[0, 63, 255, 255, 255, 255], [255; 6]] {
+        let page = store.scan(Some(&Cursor::new(cursor)), 10).await.unwrap();
+        assert!(page.records.is_empty() && page.next.is_none());
+    }
+}
+
+#[tokio::test]
+async fn limits_of_zero_and_without_end_are_limits() {
+    let clock = ManualClock::default();
+    let store = Memory::builder().clock(clock.clone()).build();
+    let owner = Owner::new("Anna").unwrap();
+    for number in 0..3 {
+        let record = NewRecord { owner: Some(&owner), ..record(seconds(60)) };
+        store.insert(&key(number), &record).await.unwrap();
+    }
+    assert!(store.owned(&owner, 0).await.unwrap().is_empty());
+    assert_eq!(store.owned(&owner, usize::MAX).await.unwrap().len(), 3);
+    assert_eq!(store.scan(None, 0).await.unwrap().records.len(), 1);
+    assert_eq!(store.scan(None, usize::MAX).await.unwrap().records.len(), 3);
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(store.sweep(0).await.unwrap(), 0);
+    assert_eq!(store.held(), 3);
+    assert_eq!(store.sweep(usize::MAX).await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn a_store_keeps_no_manager_that_is_gone() {
+    let store = Memory::new();
+    for _ in 0..100 {
+        let sessions = TokenSession::<u32>::builder().store(store.clone()).build().unwrap();
+        let mut events = sessions.subscribe();
+        drop(sessions);
+        assert_eq!(events.next().await, None);
+    }
 }
 
 #[tokio::test]

@@ -22,6 +22,8 @@ mod hanging_up;
 mod isolation;
 #[path = "store_mysql/least_privilege.rs"]
 mod least_privilege;
+#[path = "sql/owners.rs"]
+mod many_owned;
 #[path = "store_mysql/protocol.rs"]
 mod protocol;
 #[path = "sql/proxy.rs"]

@@ -22,6 +22,8 @@ mod hanging_up;
 mod isolation;
 #[path = "store_postgres/least_privilege.rs"]
 mod least_privilege;
+#[path = "sql/owners.rs"]
+mod many_owned;
 #[path = "store_postgres/marks.rs"]
 mod marks;
 #[path = "store_postgres/migrating.rs"]

@@ -14,6 +14,8 @@ mod faults;
 #[path = "store_sqlite/folder.rs"]
 mod folder;
 mod hanging_up;
+#[path = "store_sqlite/owners.rs"]
+mod many_owned;
 #[path = "store_sqlite/tables.rs"]
 mod tables;
 #[path = "store_sqlite/writing.rs"]

@@ -51,6 +51,13 @@
 //! revoked, with nothing in it: without it, a request that is still under way could bring back what has
 //! ended.
 //!
+//! # What if the store forgets a record before its time?
+//! A challenge that is gone refuses every code. A subject's budget that is gone is a full one: whoever
+//! guesses has all guesses of a day again. So keep codes in a store that forgets nothing early: on
+//! Redis set `maxmemory-policy` to `noeviction`, or give codes a Redis of their own. With another
+//! policy Redis evicts any record once it reaches its `maxmemory`, and somebody who fills it, by
+//! asking for codes for many subjects, can bring that about.
+//!
 //! # What do logs and metrics tell?
 //! With the features `tracing` and `metrics` every operation has a span `token_session`, a counter
 //! `token_session_operations_total` and a histogram `token_session_operation_seconds`, as those of

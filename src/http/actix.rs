@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use actix_web::body::EitherBody;
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, REFERER, VARY};
 use actix_web::http::uri::{PathAndQuery, Uri};
 use actix_web::http::{StatusCode, Version};
 use actix_web::{
@@ -15,7 +15,9 @@ use actix_web::{
 };
 
 use super::layer::SessionLayer;
+use super::query::{Cut, Taken, referer_without};
 use super::rejection::Rejection;
+use super::replaced::is_kept;
 use super::session::Session;
 use super::sessions::{Edge, RequestState, Sessions};
 
@@ -97,26 +99,48 @@ fn begin<T: Send + Sync + 'static>(
     request: &mut ServiceRequest,
 ) -> Sessions<T> {
     let headers = request.headers();
-    let (presented, rest) = edge.transport.find(
+    let (presented, cut) = edge.transport.find(
         |name| headers.get_all(name.as_str()).map(HeaderValue::as_bytes),
         request.uri().path_and_query().map_or("", PathAndQuery::as_str),
+        request.extensions().get(),
     );
-    if let Some(uri) = rest.and_then(|rest| with_path_and_query(request.uri(), rest)) {
-        // The router has a copy of its own.
-        request.match_info_mut().get_mut().update(&uri);
-        request.head_mut().uri = uri;
+    if let Some(name) = &edge.transport.query {
+        hide(request, name, cut);
     }
     let origin = if edge.manager.needs_origin() { parts(request).map(Box::new) } else { None };
     let state = RequestState::new(Arc::clone(edge), presented, origin);
-    let sessions = Sessions { request: Arc::new(state) };
-    request.extensions_mut().insert(sessions.clone());
+    let sessions = Sessions::of_request(state);
+    request.extensions_mut().insert(sessions.share());
     sessions
 }
 
-fn with_path_and_query(uri: &Uri, path_and_query: String) -> Option<Uri> {
+/// Takes the token that was found in the query out of all that the service further in can read.
+fn hide(request: &mut ServiceRequest, name: &str, cut: Option<Cut>) {
+    if let Some(cut) = cut {
+        let uri = with_path_and_query(request.uri(), &cut.path_and_query());
+        // The router has a copy of its own.
+        request.match_info_mut().get_mut().update(&uri);
+        request.head_mut().uri = uri;
+        let mut extensions = request.extensions_mut();
+        let taken = extensions.get::<Taken>().cloned().unwrap_or_default();
+        extensions.insert(taken.and(name, &cut.values));
+    }
+    let mut referers = request.headers().get_all(REFERER).map(HeaderValue::as_bytes);
+    if let Some(rest) = referers.find_map(|referer| referer_without(referer, name)) {
+        let headers = request.headers_mut();
+        match HeaderValue::from_bytes(rest.as_bytes()) {
+            Ok(rest) => headers.insert(REFERER, rest),
+            Err(_) => headers.remove(REFERER),
+        };
+    }
+}
+
+fn with_path_and_query(uri: &Uri, path_and_query: &str) -> Uri {
     let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(path_and_query).ok()?);
-    Uri::from_parts(parts).ok()
+    // What is left of a good URI is good. If it were not, the token must go all the same.
+    let rest = PathAndQuery::try_from(path_and_query);
+    parts.path_and_query = Some(rest.unwrap_or_else(|_| PathAndQuery::from_static("/")));
+    Uri::from_parts(parts).unwrap_or_default()
 }
 
 /// The request's head in the types that a token generator knows from every other server.
@@ -143,26 +167,31 @@ async fn end<Body, T: Send + Sync + 'static>(
 ) -> ServiceResponse<EitherBody<Body>> {
     let mut response = match commit(sessions, response.status()).await {
         Ok(()) => response.map_into_left_body(),
-        Err(rejection) => response.error_response(rejection).map_into_right_body(),
+        Err(rejection) => {
+            let (request, replaced) = response.into_parts();
+            let mut response = HttpResponse::from_error(rejection);
+            keep(replaced.headers(), response.headers_mut());
+            ServiceResponse::new(request, response).map_into_right_body()
+        }
     };
-    for (name, value) in sessions.outgoing().iter().flatten() {
-        insert(response.headers_mut(), name, value);
-    }
+    Additions::of(sessions).add_to(response.headers_mut());
     response
 }
 
 /// As [`end`], when a middleware further in answers with an error: actix-web makes the response of
-/// it later on.
+/// it later on, and some errors give theirs away only once.
 async fn end_with_error<T: Send + Sync + 'static>(sessions: &Sessions<T>, error: Error) -> Error {
+    let mut kept = HeaderMap::new();
     let status = error.as_response_error().status_code();
     let error = match commit(sessions, status).await {
         Ok(()) => error,
-        Err(rejection) => rejection.into(),
+        Err(rejection) => {
+            keep(error.error_response().headers(), &mut kept);
+            rejection.into()
+        }
     };
-    match sessions.outgoing() {
-        Some(headers) => WithToken { error, headers }.into(),
-        None => error,
-    }
+    let additions = Additions { kept, ..Additions::of(sessions) };
+    if additions.are_none() { error } else { WithAdditions { error, additions }.into() }
 }
 
 async fn commit<T: Send + Sync + 'static>(
@@ -172,27 +201,71 @@ async fn commit<T: Send + Sync + 'static>(
     if status.is_server_error() || !sessions.has_changes() {
         return Ok(());
     }
-    Ok(sessions.clone().commit().await?)
+    sessions.clone().commit().await
 }
 
-/// An error whose response carries a new token.
+/// Has an answer keep of the one that it replaces what [`is_kept`] says.
+fn keep(replaced: &HeaderMap, headers: &mut HeaderMap) {
+    for (name, value) in replaced.iter().filter(|(name, _)| is_kept(name.as_str())) {
+        headers.append(name.clone(), value.clone());
+    }
+}
+
+/// The headers that the layer adds to an answer.
+#[derive(Debug)]
+struct Additions {
+    /// Those of an answer that this one replaces.
+    kept: HeaderMap,
+    is_private: bool,
+    vary: Option<http::HeaderValue>,
+    token: Option<[(http::HeaderName, http::HeaderValue); 2]>,
+}
+
+impl Additions {
+    fn of<T: Send + Sync + 'static>(sessions: &Sessions<T>) -> Self {
+        let (is_private, vary) = (sessions.was_asked(), sessions.request.edge.vary.clone());
+        Self { kept: HeaderMap::new(), is_private, vary, token: sessions.outgoing() }
+    }
+
+    fn are_none(&self) -> bool {
+        self.kept.is_empty() && !self.is_private && self.token.is_none()
+    }
+
+    fn add_to(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.kept {
+            headers.append(name.clone(), value.clone());
+        }
+        if self.is_private {
+            let vary = self.vary.as_ref().map(|vary| HeaderValue::from_bytes(vary.as_bytes()));
+            if let Some(Ok(vary)) = vary {
+                headers.append(VARY, vary);
+            }
+            if !headers.contains_key(CACHE_CONTROL) {
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
+            }
+        }
+        for (name, value) in self.token.iter().flatten() {
+            insert(headers, name, value);
+        }
+    }
+}
+
+/// An error whose response gets more headers.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
-struct WithToken {
+struct WithAdditions {
     error: Error,
-    headers: [(http::HeaderName, http::HeaderValue); 2],
+    additions: Additions,
 }
 
-impl ResponseError for WithToken {
+impl ResponseError for WithAdditions {
     fn status_code(&self) -> StatusCode {
         self.error.as_response_error().status_code()
     }
 
     fn error_response(&self) -> HttpResponse {
         let mut response = self.error.error_response();
-        for (name, value) in &self.headers {
-            insert(response.headers_mut(), name, value);
-        }
+        self.additions.add_to(response.headers_mut());
         response
     }
 }
@@ -226,7 +299,7 @@ impl<T: Send + Sync + 'static> FromRequest for Sessions<T> {
     type Future = Ready<Result<Self, Rejection>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(request.extensions().get::<Self>().cloned().ok_or(Rejection::NoLayer))
+        ready(request.extensions().get::<Self>().cloned().ok_or_else(Rejection::no_layer::<T>))
     }
 }
 

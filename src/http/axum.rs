@@ -1,7 +1,7 @@
 //! The extractors of axum: thin faces on [`Sessions`].
 
-use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
-use axum_core::response::{IntoResponse, Response};
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 
 use super::rejection::Rejection;
@@ -18,7 +18,9 @@ impl<S: Sync, T: Send + Sync + 'static> FromRequestParts<S> for Sessions<T> {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        parts.extensions.get::<Self>().cloned().ok_or(Rejection::NoLayer)
+        let sessions = parts.extensions.get::<Self>().ok_or_else(Rejection::no_layer::<T>)?;
+        sessions.enter();
+        Ok(sessions.share())
     }
 }
 
@@ -26,7 +28,8 @@ impl<S: Sync, T: Send + Sync + 'static> FromRequestParts<S> for Session<T> {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        parts.extensions.get::<Sessions<T>>().ok_or(Rejection::NoLayer)?.session().await
+        let sessions = parts.extensions.get::<Sessions<T>>();
+        sessions.ok_or_else(Rejection::no_layer::<T>)?.session().await
     }
 }
 
@@ -34,6 +37,7 @@ impl<S: Sync, T: Send + Sync + 'static> OptionalFromRequestParts<S> for Session<
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Rejection> {
-        parts.extensions.get::<Sessions<T>>().ok_or(Rejection::NoLayer)?.optional_session().await
+        let sessions = parts.extensions.get::<Sessions<T>>();
+        sessions.ok_or_else(Rejection::no_layer::<T>)?.optional_session().await
     }
 }

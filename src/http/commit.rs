@@ -2,8 +2,8 @@
 
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 
+use super::rejection::Rejection;
 use super::sessions::{Current, Sessions};
-use crate::error::Error;
 
 impl<T: Send + Sync + 'static> Sessions<T> {
     /// Whether there is anything to [commit](Self::commit).
@@ -12,22 +12,28 @@ impl<T: Send + Sync + 'static> Sessions<T> {
     }
 
     /// Writes what the handlers changed.
-    pub(super) async fn commit(self) -> Result<(), Error> {
+    pub(super) async fn commit(self) -> Result<(), Rejection> {
         let request = &self.request;
         let current = std::mem::replace(&mut request.progress().current, Current::Gone);
         match current {
             Current::Changed(mut loaded) => {
-                request.edge.manager.write_back(&mut loaded).await.map(drop)
+                let written = request.edge.manager.write_back(&mut loaded).await;
+                written.map(drop).map_err(|error| request.reject(error, &loaded.key))
             }
-            Current::Contended => Err(Error::Conflict { attempts: 1 }),
+            Current::Contended => Err(Rejection::Conflict),
             Current::Clean { .. } | Current::Gone | Current::Unasked => Ok(()),
         }
+    }
+
+    /// Whether somebody asked for the session, so that the answer is for this client alone.
+    pub(super) fn was_asked(&self) -> bool {
+        self.request.progress().asked
     }
 
     /// The headers of a new token, if there is one. It goes out whatever the answer is, since the
     /// old one may be dead.
     pub(super) fn outgoing(&self) -> Option<[(HeaderName, HeaderValue); 2]> {
-        let token = self.request.progress().outgoing.take()?;
+        let token = self.request.progress().outgoing.take()?.value;
         let name = self.request.edge.transport.header.clone();
         Some([(name, token), (CACHE_CONTROL, HeaderValue::from_static("no-store"))])
     }

@@ -5,11 +5,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use http::Response;
+use http::header::{CACHE_CONTROL, HeaderValue, VARY};
 use pin_project_lite::pin_project;
 
 use super::grpc;
 use super::rejection::Rejection;
-use super::sessions::{Boxed, Sessions};
+use super::sessions::Sessions;
+
+type Commit = Pin<Box<dyn Future<Output = Result<(), Rejection>> + Send>>;
 
 pin_project! {
     /// The response of a [`SessionService`](super::SessionService).
@@ -18,7 +21,7 @@ pin_project! {
         inner: Inner,
         sessions: Sessions<T>,
         // There only while a changed session is written, so that no other request costs a box.
-        commit: Option<(Boxed<'static, ()>, Response<Body>)>,
+        commit: Option<(Commit, Response<Body>)>,
     }
 }
 
@@ -49,9 +52,9 @@ where
             None => {
                 let response = ready!(this.inner.poll(context))?;
                 if !this.sessions.has_changes() || failed(&response) {
-                    return Poll::Ready(Ok(with_token(response, this.sessions)));
+                    return Poll::Ready(Ok(with_headers(response, this.sessions)));
                 }
-                let commit: Boxed<'static, ()> = Box::pin(this.sessions.clone().commit());
+                let commit: Commit = Box::pin(this.sessions.clone().commit());
                 (commit, response)
             }
         };
@@ -61,12 +64,9 @@ where
                 return Poll::Pending;
             }
             Poll::Ready(Ok(())) => response,
-            Poll::Ready(Err(error)) if grpc::is_grpc(response.headers()) => {
-                Rejection::from(error).to_grpc_response()
-            }
-            Poll::Ready(Err(error)) => Rejection::from(error).to_response(),
+            Poll::Ready(Err(rejection)) => rejection.in_place_of(response),
         };
-        Poll::Ready(Ok(with_token(response, this.sessions)))
+        Poll::Ready(Ok(with_headers(response, this.sessions)))
     }
 }
 
@@ -75,12 +75,23 @@ fn failed<Body>(response: &Response<Body>) -> bool {
     response.status().is_server_error() || grpc::is_server_error(response.headers())
 }
 
-fn with_token<Body, T>(mut response: Response<Body>, sessions: &Sessions<T>) -> Response<Body>
+/// With what caches are to know of the answer, and with a new token.
+fn with_headers<Body, T>(mut response: Response<Body>, sessions: &Sessions<T>) -> Response<Body>
 where
     T: Send + Sync + 'static,
 {
+    let for_caches = sessions.was_asked() && !grpc::is_grpc(response.headers());
+    let headers = response.headers_mut();
+    if for_caches {
+        if let Some(vary) = &sessions.request.edge.vary {
+            headers.append(VARY, vary.clone());
+        }
+        if !headers.contains_key(CACHE_CONTROL) {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
+        }
+    }
     for (name, value) in sessions.outgoing().into_iter().flatten() {
-        response.headers_mut().insert(name, value);
+        headers.insert(name, value);
     }
     response
 }

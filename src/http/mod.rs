@@ -46,7 +46,7 @@
 //! |---|---|---|
 //! | no token | 401 | `None` |
 //! | an unknown, expired, destroyed or malformed token | 401, `error="invalid_token"` | `None` |
-//! | two different tokens | 400, `error="invalid_request"` | 400 |
+//! | two different tokens, except in cookies of one name | 400, `error="invalid_request"` | 400 |
 //! | the store is out of reach | 503 with `Retry-After` | 503 |
 //! | the record is damaged, or of another type | 500 | 500 |
 //!
@@ -54,26 +54,46 @@
 //! body of `application/problem+json` (RFC 9457) that says what to do. A 503 never costs a client
 //! its token. For gRPC there is [`Rejection::grpc_code`].
 //!
+//! # What do caches keep?
+//!
+//! An answer for which a handler asked for the session has a `Vary` with the headers that are read for
+//! the token, and `Cache-Control: private` unless it has a `Cache-Control` of its own. An answer with a
+//! new token has `no-store`. Answers of gRPC have neither `Vary` nor `private`.
+//!
 //! # When is a session written?
 //!
 //! A [`Session`] that was changed through `&mut` is written once, after the handler and before the
 //! response leaves, over the version that was read; unchanged data is not written. When the handler
-//! answers 5xx, or a `grpc-status` that means the same, its changes are dropped. When another request changed the session in between, the
-//! client gets 409 and the other's change stays; when the session was destroyed, 401. A counter that
-//! many requests increment is better served by [`Session::update`], which retries.
+//! answers 5xx, or a `grpc-status` that means the same, its changes are dropped. When another request
+//! changed the session in between, the client gets 409 and the other's change stays; when the session
+//! was destroyed, 401. A counter that many requests increment is better served by
+//! [`Session::update`], which retries.
+//!
+//! An answer that says that the session was not written takes the place of the handler's. It keeps
+//! the headers that are not about the body, the status or the connection: those of CORS, cookies,
+//! `Vary`, security headers, your own.
+//!
+//! A layer further in may repeat a request, as tower's `Retry` does. What one attempt changed through
+//! `&mut` is dropped when the next attempt asks for its session. The layer sees a new attempt where
+//! the request's extensions are copied, unless a service clones [`Sessions`] out of them: then put
+//! the layer that repeats around this one.
 //!
 //! A session that is still held when the response leaves, such as by a streaming body, is not
 //! written: call [`Session::save`] before.
 
 #[cfg(feature = "actix")]
 mod actix;
+mod attempt;
 #[cfg(feature = "axum")]
 mod axum;
+mod builder;
 mod commit;
 mod future;
 mod grpc;
 mod layer;
+mod query;
 mod rejection;
+mod replaced;
 mod service;
 mod session;
 mod sessions;
@@ -84,6 +104,7 @@ pub use ::http::HeaderName;
 
 #[cfg(feature = "actix")]
 pub use self::actix::{OptionalSession, SessionMiddleware};
+pub use self::builder::{SessionLayerBuilder, SessionLayerError};
 pub use self::future::ResponseFuture;
 pub use self::layer::SessionLayer;
 pub use self::rejection::Rejection;

@@ -6,7 +6,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AU
 use http::{Response, StatusCode};
 
 use crate::error::Error;
-use crate::token::TokenError;
+use crate::token::{Key, TokenError};
 
 /// Seconds after which a client may try again.
 const RETRY_SECONDS: u16 = 1;
@@ -14,8 +14,12 @@ const RETRY_SECONDS: u16 = 1;
 /// Why a request cannot have its session, or cannot keep what it did to it.
 ///
 /// With axum it is a response, with actix-web an error that has one; elsewhere
-/// [`to_response`](Self::to_response) makes one. What the server knows, but a client must not, stays
-/// out of it: log [`source`](std::error::Error::source).
+/// [`to_response`](Self::to_response) makes one. The response leaves out what a client must not know.
+///
+/// With the feature `tracing`, the log has one event for each error that is a 500 or a 503: the field
+/// `error` has the reason, and `key` the public id of the session, if there is one. The reason may
+/// quote data that cannot be encoded or decoded. It never holds a token. Without the feature, log
+/// [`source`](std::error::Error::source).
 ///
 /// ```
 /// use token_session::Error;
@@ -67,18 +71,41 @@ pub enum Rejection {
 }
 
 impl From<Error> for Rejection {
+    /// With the feature `tracing`, the reason of an [`Internal`](Self::Internal) goes to the log,
+    /// since no client is told. What a store says is there already.
     fn from(error: Error) -> Self {
+        Self::of(error, None)
+    }
+}
+
+impl Rejection {
+    /// As `From<Error>`, where it is known whose session it is.
+    pub(super) fn of(error: Error, key: Option<&Key>) -> Self {
         match error {
             Error::Gone => Self::InvalidToken,
             Error::Conflict { .. } => Self::Conflict,
             Error::TooManySessions { max } => Self::TooManySessions { max },
             error if error.is_retryable() => Self::Unavailable(error),
-            error => Self::Internal(error),
+            error => {
+                if !matches!(error, Error::Store(_)) {
+                    log_internal(&error, key);
+                }
+                Self::Internal(error)
+            }
         }
     }
-}
 
-impl Rejection {
+    /// There is no layer for this type of data.
+    #[cfg(any(feature = "actix", feature = "axum"))]
+    pub(super) fn no_layer<T>() -> Self {
+        let data = std::any::type_name::<T>();
+        #[cfg(feature = "tracing")]
+        tracing::error!(data, "{}", Self::NoLayer);
+        #[cfg(not(feature = "tracing"))]
+        let _ = data;
+        Self::NoLayer
+    }
+
     /// The status of the response.
     pub fn status(&self) -> StatusCode {
         match self {
@@ -132,5 +159,26 @@ impl Rejection {
             .ok()?,
             _ => return None,
         })
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+fn log_internal(_: &Error, _: Option<&Key>) {}
+
+#[cfg(feature = "tracing")]
+fn log_internal(error: &Error, key: Option<&Key>) {
+    let key = error.key().or(key).map(tracing::field::display);
+    tracing::error!(key, error = %Reason(error), "a request was refused with status 500");
+}
+
+/// An error and all that is behind it.
+#[cfg(feature = "tracing")]
+struct Reason<'a>(&'a dyn std::error::Error);
+
+#[cfg(feature = "tracing")]
+impl std::fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        self.0.source().map_or(Ok(()), |source| write!(f, ": {}", Reason(source)))
     }
 }

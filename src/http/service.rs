@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::header::{HeaderValue, REFERER};
 use http::uri::{PathAndQuery, Uri};
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use tower_service::Service;
 
+use super::attempt::Copies;
 use super::future::ResponseFuture;
+use super::query::{Cut, Taken, referer_without};
 use super::sessions::{Edge, RequestState, Sessions};
 
 /// A service whose requests have [`Sessions`] in their extensions. Made by
@@ -64,12 +67,13 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let headers = request.headers();
-        let (presented, rest) = self.edge.transport.find(
+        let (presented, cut) = self.edge.transport.find(
             |name| headers.get_all(name).into_iter().map(HeaderValue::as_bytes),
             request.uri().path_and_query().map_or("", PathAndQuery::as_str),
+            request.extensions().get(),
         );
-        if let Some(uri) = rest.and_then(|rest| with_path_and_query(request.uri(), rest)) {
-            *request.uri_mut() = uri;
+        if let Some(name) = &self.edge.transport.query {
+            hide(&mut request, name, cut);
         }
         let mut origin = None;
         if self.edge.manager.needs_origin() {
@@ -78,16 +82,46 @@ where
             request = Request::from_parts(parts, body);
         }
         let state = RequestState::new(Arc::clone(&self.edge), presented, origin);
-        let sessions = Sessions { request: Arc::new(state) };
-        request.extensions_mut().insert(sessions.clone());
-        ResponseFuture::new(self.inner.call(request), sessions)
+        let sessions = Sessions::of_request(state);
+        let ours = sessions.share();
+        request.extensions_mut().insert(Copies(Arc::clone(&ours.request)));
+        request.extensions_mut().insert(sessions);
+        ResponseFuture::new(self.inner.call(request), ours)
     }
 }
 
-fn with_path_and_query(uri: &Uri, path_and_query: String) -> Option<Uri> {
+/// Takes the token that was found in the query out of all that the service further in can read.
+fn hide<Body>(request: &mut Request<Body>, name: &str, cut: Option<Cut>) {
+    if let Some(cut) = cut {
+        *request.uri_mut() = with_path_and_query(request.uri(), &cut.path_and_query());
+        let extensions = request.extensions_mut();
+        let taken = extensions.get::<Taken>().cloned().unwrap_or_default();
+        extensions.insert(taken.and(name, &cut.values));
+    }
+    // The router copied the URI before it called a layer of its own.
+    #[cfg(feature = "axum")]
+    if let Some(original) = request.extensions_mut().get_mut::<axum::extract::OriginalUri>() {
+        let path_and_query = original.path_and_query().map_or("", PathAndQuery::as_str);
+        if let Some(cut) = Cut::of(path_and_query, name) {
+            original.0 = with_path_and_query(original, &cut.path_and_query());
+        }
+    }
+    let mut referers = request.headers().get_all(REFERER).iter().map(HeaderValue::as_bytes);
+    if let Some(rest) = referers.find_map(|referer| referer_without(referer, name)) {
+        let headers = request.headers_mut();
+        match HeaderValue::from_bytes(rest.as_bytes()) {
+            Ok(rest) => headers.insert(REFERER, rest),
+            Err(_) => headers.remove(REFERER),
+        };
+    }
+}
+
+fn with_path_and_query(uri: &Uri, path_and_query: &str) -> Uri {
     let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(path_and_query).ok()?);
-    Uri::from_parts(parts).ok()
+    // What is left of a good URI is good. If it were not, the token must go all the same.
+    let rest = PathAndQuery::try_from(path_and_query);
+    parts.path_and_query = Some(rest.unwrap_or_else(|_| PathAndQuery::from_static("/")));
+    Uri::from_parts(parts).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -96,7 +130,15 @@ mod tests {
 
     #[test]
     fn an_absolute_uri_keeps_its_scheme_and_host() {
-        let uri = Uri::from_static("http://host:1/a?token=x");
-        assert_eq!(with_path_and_query(&uri, "/a".to_owned()).unwrap(), "http://host:1/a");
+        for (before, after) in [
+            ("http://host:1/a?token=x", "http://host:1/a"),
+            ("http://host:1?token=x", "http://host:1/"),
+            ("http://host:1?token=x&b", "http://host:1/?b"),
+            ("/?token=x#token=x", "/"),
+        ] {
+            let uri = Uri::from_static(before);
+            let cut = Cut::of(uri.path_and_query().unwrap().as_str(), "token").unwrap();
+            assert_eq!(with_path_and_query(&uri, &cut.path_and_query()), after);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! [`Session`]: the request's session in a handler's hands.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::rejection::Rejection;
@@ -125,7 +126,8 @@ impl<T: Send + Sync + 'static> Session<T> {
     /// time that another came first.
     ///
     /// # Errors
-    /// As [`TokenSession::update`](crate::TokenSession::update).
+    /// As [`TokenSession::update`](crate::TokenSession::update). The session then holds the data as
+    /// it was read last.
     pub async fn update<R: Send>(
         &mut self,
         mut change: impl FnMut(&mut T) -> R + Send,
@@ -135,9 +137,23 @@ impl<T: Send + Sync + 'static> Session<T> {
         let mut result = None;
         let mut change = |data: &mut T| result = Some(change(data));
         let sessions = self.sessions.clone();
-        sessions.request.edge.manager.update(self.loaded_mut(), &mut change).await?;
+        let request = &sessions.request;
+        let updated = request.edge.manager.update(self.loaded_mut(), &mut change).await;
+        if let Err(error) = updated {
+            self.restore();
+            return Err(request.reject(error, self.key()));
+        }
         self.settle();
         result.ok_or(Rejection::Conflict)
+    }
+
+    /// Has the data as it was read last, after a change that could not be written.
+    fn restore(&mut self) {
+        let manager = Arc::clone(&self.sessions.request.edge.manager);
+        let Loaded { key, encoded, meta, .. } = self.loaded();
+        if let Ok(read) = manager.decode(key.clone(), encoded.clone(), meta.clone()) {
+            *self.loaded_mut() = read;
+        }
     }
 
     /// Writes the data now, if it changed. One round trip.
@@ -148,8 +164,9 @@ impl<T: Send + Sync + 'static> Session<T> {
     /// store says.
     pub async fn save(&mut self) -> Result<(), Rejection> {
         if self.changed {
-            let sessions = self.sessions.clone();
-            sessions.request.edge.manager.write_back(self.loaded_mut()).await?;
+            let request = self.sessions.request.clone();
+            let written = request.edge.manager.write_back(self.loaded_mut()).await;
+            written.map_err(|error| request.reject(error, self.key()))?;
             self.changed = false;
             self.settle();
         }
@@ -183,9 +200,9 @@ impl<T: Send + Sync + 'static> Session<T> {
     async fn rename(&mut self, renewal: Renewal) -> Result<Issued, Rejection> {
         let request = self.sessions.request.clone();
         let version = self.meta().version;
-        let (issued, mut meta) =
-            request.edge.manager.rename(self.key(), renewal, request.origin()).await?;
-        request.send(&issued.token);
+        let renamed = request.edge.manager.rename(self.key(), renewal, request.origin()).await;
+        let (issued, mut meta) = renamed.map_err(|error| request.reject(error, self.key()))?;
+        request.send(&issued, meta.owner.as_ref());
         if meta.version != version.next() {
             // The store counts no versions, or another request wrote before the move: then what is
             // changed here must still meet it. The data tells which.
@@ -209,7 +226,9 @@ impl<T: Send + Sync + 'static> Session<T> {
     /// What the store says: the session may live on, and the client keeps its token.
     pub async fn destroy(mut self) -> Result<bool, Rejection> {
         let request = self.sessions.request.clone();
-        let done = request.edge.manager.destroy(self.key()).await?;
+        let done = request.edge.manager.destroy(self.key()).await;
+        let done = done.map_err(|error| request.reject(error, self.key()))?;
+        request.ended(self.key());
         self.changed = false;
         request.progress().current = Current::Gone;
         Ok(done)
@@ -222,7 +241,10 @@ impl<T: Send + Sync + 'static> Session<T> {
     /// What the store says.
     pub async fn destroy_others(&self) -> Result<(), Rejection> {
         if let Some(owner) = &self.meta().owner {
-            self.sessions.request.edge.manager.destroy_all(owner, Some(self.key())).await?;
+            let request = &self.sessions.request;
+            let done = request.edge.manager.destroy_all(owner, Some(self.key())).await;
+            done.map_err(|error| request.reject(error, self.key()))?;
+            request.ended_of(owner, Some(self.key()));
         }
         Ok(())
     }

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::header::HeaderValue;
 use http::request::Parts;
 
+use super::attempt::Attempts;
 use super::rejection::Rejection;
 use super::session::Session;
-use super::transport::{Presented, Transport};
+use super::transport::{Presented, Tokens, Transport};
 use crate::codec::Codec;
 use crate::error::Error;
 use crate::generator::Origin;
@@ -124,12 +125,10 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Manager<T> for TokenSessio
 /// ```
 pub struct Sessions<T> {
     pub(super) request: Arc<RequestState<T>>,
-}
-
-impl<T> Clone for Sessions<T> {
-    fn clone(&self) -> Self {
-        Self { request: Arc::clone(&self.request) }
-    }
+    /// Which copy of the request it came with.
+    pub(super) attempt: u32,
+    /// Whether it is the one in the request's extensions, or a clone of that.
+    pub(super) in_extensions: bool,
 }
 
 impl<T> std::fmt::Debug for Sessions<T> {
@@ -142,12 +141,15 @@ impl<T> std::fmt::Debug for Sessions<T> {
 pub(super) struct Edge<T> {
     pub(super) manager: Arc<dyn Manager<T>>,
     pub(super) transport: Transport,
+    /// The headers of a request that its session depends on.
+    pub(super) vary: Option<HeaderValue>,
 }
 
 pub(super) struct RequestState<T> {
     pub(super) edge: Arc<Edge<T>>,
     pub(super) presented: Presented,
     pub(super) origin: Option<Box<Parts>>,
+    pub(super) attempts: Attempts,
     progress: Mutex<Progress<T>>,
 }
 
@@ -155,7 +157,20 @@ pub(super) struct RequestState<T> {
 pub(super) struct Progress<T> {
     pub(super) current: Current<T>,
     /// A new token, to be sent with the response.
-    pub(super) outgoing: Option<HeaderValue>,
+    pub(super) outgoing: Option<Outgoing>,
+    /// Whether somebody asked for the session, so that the answer depends on it.
+    pub(super) asked: bool,
+    /// The latest attempt that asked for the session.
+    pub(super) attempt: u32,
+    /// Whether there was an unwritten change when the request was copied.
+    pub(super) changed_before_copy: bool,
+}
+
+/// A new token, the key of its session, and whose it is.
+pub(super) struct Outgoing {
+    key: Key,
+    owner: Option<Owner>,
+    pub(super) value: HeaderValue,
 }
 
 pub(super) enum Current<T> {
@@ -187,8 +202,15 @@ impl<T> RequestState<T> {
         presented: Presented,
         origin: Option<Box<Parts>>,
     ) -> Self {
-        let progress = Progress { current: Current::Unasked, outgoing: None };
-        Self { edge, presented, origin, progress: Mutex::new(progress) }
+        let progress = Progress {
+            current: Current::Unasked,
+            outgoing: None,
+            asked: false,
+            attempt: 0,
+            changed_before_copy: false,
+        };
+        let attempts = Attempts::default();
+        Self { edge, presented, origin, attempts, progress: Mutex::new(progress) }
     }
 
     /// Nothing panics while it is held, so a poisoned lock is as good as any.
@@ -200,17 +222,45 @@ impl<T> RequestState<T> {
         self.origin.as_ref().map_or(Origin::unknown(), |parts| Origin::new(&**parts))
     }
 
-    /// Has the response carry this token.
-    pub(super) fn send(&self, token: &Token) {
+    /// Has the response carry this token, unless the session ends before it leaves.
+    pub(super) fn send(&self, issued: &Issued, owner: Option<&Owner>) {
         // A token has no character that a header may not.
-        if let Ok(mut value) = HeaderValue::from_str(token.reveal()) {
+        if let Ok(mut value) = HeaderValue::from_str(issued.token.reveal()) {
             value.set_sensitive(true);
-            self.progress().outgoing = Some(value);
+            let (key, owner) = (issued.key.clone(), owner.cloned());
+            self.progress().outgoing = Some(Outgoing { key, owner, value });
         }
+    }
+
+    /// This session has ended: a new token of it is not sent.
+    pub(super) fn ended(&self, key: &Key) {
+        let mut progress = self.progress();
+        progress.outgoing.take_if(|outgoing| outgoing.key == *key);
+    }
+
+    /// All sessions of this owner have ended, except that of one key.
+    pub(super) fn ended_of(&self, owner: &Owner, keep: Option<&Key>) {
+        let mut progress = self.progress();
+        progress.outgoing.take_if(|outgoing| {
+            outgoing.owner.as_ref() == Some(owner) && Some(&outgoing.key) != keep
+        });
+    }
+
+    /// What a client is told about an operation on this session that failed.
+    pub(super) fn reject(&self, error: Error, key: &Key) -> Rejection {
+        if matches!(error, Error::Gone) {
+            self.ended(key);
+        }
+        Rejection::of(error, Some(key))
     }
 }
 
 impl<T: Send + Sync + 'static> Sessions<T> {
+    /// The handle that goes into the request's extensions.
+    pub(super) fn of_request(state: RequestState<T>) -> Self {
+        Self { request: Arc::new(state), attempt: 0, in_extensions: true }
+    }
+
     /// Begins a session of no owner. One round trip.
     ///
     /// # Errors
@@ -227,61 +277,77 @@ impl<T: Send + Sync + 'static> Sessions<T> {
     pub async fn create_with(&self, data: &T, new: NewSession<'_>) -> Result<Issued, Rejection> {
         let new = new.origin(self.request.origin());
         let issued = self.request.edge.manager.create(data, &new).await?;
-        self.request.send(&issued.token);
+        self.request.send(&issued, new.owner.as_ref());
         Ok(issued)
     }
 
-    /// The request's session. One round trip, the first time that the request asks.
+    /// The request's session. One round trip, the first time that the request asks, and one more for
+    /// each [cookie of the same name](super::SessionLayerBuilder::cookie) whose session has ended.
     ///
     /// # Errors
     /// What the table in the [module's docs](super) says.
     pub async fn session(&self) -> Result<Session<T>, Rejection> {
+        self.enter();
         let request = &self.request;
-        let token = match &request.presented {
+        request.progress().asked = true;
+        let tokens = match &request.presented {
             Presented::Nothing => return Err(Rejection::NoToken),
             Presented::Malformed(error) => return Err(Rejection::MalformedToken(*error)),
             Presented::Ambiguous => return Err(Rejection::AmbiguousToken),
-            Presented::Token(token) => token,
+            Presented::Tokens(tokens) => tokens,
         };
-        let known = {
-            let mut progress = request.progress();
-            match std::mem::replace(&mut progress.current, Current::Gone) {
-                Current::Unasked => {
-                    progress.current = Current::Unasked;
-                    None
-                }
-                Current::Clean { key, encoded, meta } => {
-                    progress.current = Current::Clean {
-                        key: key.clone(),
-                        encoded: encoded.clone(),
-                        meta: meta.clone(),
-                    };
-                    Some((request.edge.manager.decode(key, encoded, meta)?, false))
-                }
-                Current::Changed(loaded) => {
-                    progress.current = Current::of(&loaded);
-                    Some((loaded, true))
-                }
-                Current::Contended => {
-                    progress.current = Current::Contended;
-                    return Err(Rejection::Conflict);
-                }
-                Current::Gone => return Err(Rejection::InvalidToken),
-            }
-        };
-        if let Some((loaded, changed)) = known {
-            return Ok(Session::new(loaded, changed, self.clone()));
+        if let Some(session) = self.known(&mut request.progress())? {
+            return Ok(session);
         }
-        let found = match request.edge.manager.key(token) {
-            Some(key) => request.edge.manager.load(&key).await,
-            None => Ok(None),
+        let found = self.find(tokens).await?;
+        let mut progress = request.progress();
+        // Another holder may have asked meanwhile, and have changed the session already.
+        if let Some(session) = self.known(&mut progress)? {
+            return Ok(session);
+        }
+        progress.current = found.as_ref().map_or(Current::Gone, Current::of);
+        let found = found.map(|loaded| Session::new(loaded, false, self.share()));
+        found.ok_or(Rejection::InvalidToken)
+    }
+
+    /// The request's session, as it was left by those who had it before; `None` if nobody had.
+    fn known(&self, progress: &mut Progress<T>) -> Result<Option<Session<T>>, Rejection> {
+        let (loaded, changed) = match std::mem::replace(&mut progress.current, Current::Gone) {
+            Current::Unasked => {
+                progress.current = Current::Unasked;
+                return Ok(None);
+            }
+            Current::Clean { key, encoded, meta } => {
+                progress.current = Current::Clean {
+                    key: key.clone(),
+                    encoded: encoded.clone(),
+                    meta: meta.clone(),
+                };
+                (self.request.edge.manager.decode(key, encoded, meta)?, false)
+            }
+            Current::Changed(loaded) => {
+                progress.current = Current::of(&loaded);
+                (loaded, true)
+            }
+            Current::Contended => {
+                progress.current = Current::Contended;
+                return Err(Rejection::Conflict);
+            }
+            Current::Gone => return Err(Rejection::InvalidToken),
         };
-        let Some(loaded) = found? else {
-            request.progress().current = Current::Gone;
-            return Err(Rejection::InvalidToken);
-        };
-        request.progress().current = Current::of(&loaded);
-        Ok(Session::new(loaded, false, self.clone()))
+        Ok(Some(Session::new(loaded, changed, self.share())))
+    }
+
+    /// What the store holds under the first of the tokens that has a live session.
+    async fn find(&self, tokens: &Tokens) -> Result<Option<Loaded<T>>, Rejection> {
+        let request = &self.request;
+        for key in tokens.iter().filter_map(|token| request.edge.manager.key(token)) {
+            let found = request.edge.manager.load(&key).await;
+            if let Some(loaded) = found.map_err(|error| request.reject(error, &key))? {
+                return Ok(Some(loaded));
+            }
+        }
+        Ok(None)
     }
 
     /// The request's session, or `None` where [`session`](Self::session) says 401.
@@ -311,7 +377,13 @@ impl<T: Send + Sync + 'static> Sessions<T> {
     /// # Errors
     /// What the store says.
     pub async fn destroy_owned(&self, owner: &Owner, key: &Key) -> Result<bool, Rejection> {
-        Ok(self.request.edge.manager.destroy_owned(owner, key).await?)
+        let request = &self.request;
+        let done = request.edge.manager.destroy_owned(owner, key).await;
+        let done = done.map_err(|error| request.reject(error, key))?;
+        if done {
+            request.ended(key);
+        }
+        Ok(done)
     }
 
     /// As [`TokenSession::destroy_all`].
@@ -319,6 +391,8 @@ impl<T: Send + Sync + 'static> Sessions<T> {
     /// # Errors
     /// What the store says.
     pub async fn destroy_all(&self, owner: &Owner) -> Result<(), Rejection> {
-        Ok(self.request.edge.manager.destroy_all(owner, None).await?)
+        self.request.edge.manager.destroy_all(owner, None).await?;
+        self.request.ended_of(owner, None);
+        Ok(())
     }
 }

@@ -33,10 +33,11 @@ const SIGNATURE: usize = 43;
 /// A cookie `s:<token>.<signature>`, as express-session and `cookie-signature` write it: the
 /// signature is HMAC-SHA-256 in base64. For a client that still carries one from a Node service.
 ///
-/// [`SessionLayer::signed_cookie`](super::SessionLayer::signed_cookie) reads it. A cookie that none
-/// of the secrets has signed counts as none, as it does for Express. A browser that has two of the
-/// name, of different paths or domains, sends the more specific one first (RFC 6265, section 5.4): the
-/// first that is signed counts.
+/// [`SessionLayerBuilder::signed_cookie`](super::SessionLayerBuilder::signed_cookie) reads it. A cookie
+/// that none of the secrets has signed counts as none, as it does for Express. A token in it that
+/// anybody could guess, such as `undefined`, is unknown, signed or not. A browser may have several of
+/// one name, for different paths or domains: of those that are signed, the first with a live session
+/// counts.
 ///
 /// It is set by nobody but your handler. So after [`Session::regenerate`](super::Session::regenerate)
 /// or [`reauthenticate`](super::Session::reauthenticate) the browser holds a token that is dead, and
@@ -100,7 +101,7 @@ impl SignedCookie {
         secret: impl AsRef<[u8]>,
     ) -> Result<Self, SignedCookieError> {
         let name = name.into();
-        if name.is_empty() || !name.bytes().all(is_token) {
+        if !is_cookie_name(&name) {
             return Err(SignedCookieError::Name { name });
         }
         Ok(Self { name, secret: checked(secret.as_ref())?, older: Vec::new() })
@@ -173,9 +174,11 @@ impl SignedCookie {
     }
 }
 
-/// What may stand in a `token` of RFC 9110, section 5.6.2, which a cookie's name is.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+/// Whether a name is a `token` of RFC 9110, section 5.6.2, as a cookie's name is (RFC 6265, section
+/// 4.1.1).
+pub(super) fn is_cookie_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(fits)
 }
 
 /// A secret that not everybody knows.

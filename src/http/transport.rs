@@ -1,10 +1,14 @@
 //! Where in a request the token is.
 
-use http::header::{AUTHORIZATION, COOKIE, HeaderName};
-use percent_encoding::percent_decode_str;
+use http::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue};
 
+use super::query::{Cut, Taken};
 use super::signed_cookie::SignedCookie;
 use crate::token::{Token, TokenError};
+
+/// The most cookies of one name that are looked at, so that a header full of them costs the store
+/// no more look-ups than this.
+const COOKIES: usize = 4;
 
 /// The carriers that are looked at.
 #[derive(Clone, Debug)]
@@ -22,27 +26,127 @@ pub(super) struct Transport {
 #[derive(Debug)]
 pub(super) enum Presented {
     Nothing,
-    Token(Token),
+    Tokens(Tokens),
     Malformed(TokenError),
     /// Two different tokens, which RFC 6750, section 2, forbids.
     Ambiguous,
 }
 
-impl Presented {
-    fn add(&mut self, text: &str) {
-        let token = Token::parse(text);
-        *self = match (std::mem::replace(self, Self::Ambiguous), token) {
-            (Self::Nothing, Ok(token)) => Self::Token(token),
-            (Self::Nothing, Err(error)) => Self::Malformed(error),
-            (Self::Token(one), Ok(other)) if one.reveal() == other.reveal() => Self::Token(one),
-            _ => Self::Ambiguous,
+/// The tokens that the request's session may have: more than one only where a browser has several
+/// cookies of one name. The first that a session lives under is the request's.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    first: Token,
+    others: Vec<Token>,
+}
+
+impl Tokens {
+    fn one(token: Token) -> Self {
+        Self { first: token, others: Vec::new() }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Token> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    fn has(&self, token: &Token) -> bool {
+        self.iter().any(|other| other.reveal() == token.reveal())
+    }
+
+    fn push(&mut self, token: Token) {
+        if 1 + self.others.len() < COOKIES && !self.has(&token) {
+            self.others.push(token);
+        }
+    }
+
+    /// Those that are among the others too, in the order of the others.
+    fn and(&self, others: Self) -> Option<Self> {
+        let Self { first, others } = others;
+        let mut both = std::iter::once(first).chain(others).filter(|token| self.has(token));
+        let first = both.next()?;
+        Some(Self { first, others: both.collect() })
+    }
+}
+
+/// Gathers what the carriers hold. An empty value is no token, wherever it stands.
+struct Gathered {
+    presented: Presented,
+    /// What is wrong with a value that a client may have sent without meaning it as a token.
+    fault: Option<TokenError>,
+}
+
+impl Gathered {
+    /// A header is written by the client itself, for this service: what is no token there is a
+    /// fault of it, and goes with no token elsewhere.
+    fn header(&mut self, value: &[u8]) {
+        match parse(value) {
+            Some(Ok(token)) => self.agree(Tokens::one(token)),
+            Some(Err(error)) => {
+                self.presented = match self.take() {
+                    Presented::Nothing => Presented::Malformed(error),
+                    Presented::Malformed(first) => Presented::Malformed(first),
+                    Presented::Tokens(_) | Presented::Ambiguous => Presented::Ambiguous,
+                };
+            }
+            None => {}
+        }
+    }
+
+    /// A parameter may be meant for another service that the URI passed.
+    fn query(&mut self, value: &str) {
+        match parse(value.as_bytes()) {
+            Some(Ok(token)) => self.agree(Tokens::one(token)),
+            Some(Err(error)) => self.fault = self.fault.or(Some(error)),
+            None => {}
+        }
+    }
+
+    /// Cookies of one name. A browser sends all that it has, whoever set them for whatever path or
+    /// domain, and a client cannot choose. So what is no token counts as none, and several are
+    /// alternatives. (RFC 6265, section 5.4, has a browser send the one of the longest path first,
+    /// but section 4.2.2 says that a server should not rely on their order.)
+    fn cookies<V: AsRef<[u8]>>(&mut self, values: impl Iterator<Item = V>) {
+        let mut found: Option<Tokens> = None;
+        for value in values {
+            match (parse(value.as_ref()), &mut found) {
+                (Some(Ok(token)), None) => found = Some(Tokens::one(token)),
+                (Some(Ok(token)), Some(found)) => found.push(token),
+                (Some(Err(error)), _) => self.fault = self.fault.or(Some(error)),
+                (None, _) => {}
+            }
+        }
+        if let Some(found) = found {
+            self.agree(found);
+        }
+    }
+
+    /// All carriers that hold tokens must have one in common.
+    fn agree(&mut self, tokens: Tokens) {
+        self.presented = match self.take() {
+            Presented::Nothing => Presented::Tokens(tokens),
+            Presented::Tokens(others) => {
+                others.and(tokens).map_or(Presented::Ambiguous, Presented::Tokens)
+            }
+            Presented::Malformed(_) | Presented::Ambiguous => Presented::Ambiguous,
         };
     }
 
-    fn add_bytes(&mut self, value: &[u8]) {
-        // A lossy text still fails for its charset, as it must.
-        self.add(&String::from_utf8_lossy(value));
+    fn take(&mut self) -> Presented {
+        std::mem::replace(&mut self.presented, Presented::Ambiguous)
     }
+
+    fn finish(self) -> Presented {
+        match (self.presented, self.fault) {
+            (Presented::Nothing, Some(error)) => Presented::Malformed(error),
+            (presented, _) => presented,
+        }
+    }
+}
+
+/// A value as a token; `None` when it is empty.
+fn parse(value: &[u8]) -> Option<Result<Token, TokenError>> {
+    // A lossy text still fails for its charset, as it must.
+    (!value.is_empty()).then(|| Token::parse(&String::from_utf8_lossy(value)))
 }
 
 impl Default for Transport {
@@ -60,47 +164,52 @@ impl Default for Transport {
 }
 
 impl Transport {
-    /// Finds the token among the values that a request has for a header, and in its path and query;
-    /// what is left of these where the token stood there.
+    /// The headers that are looked at, as a `Vary` names them.
+    pub(super) fn vary(&self) -> Option<HeaderValue> {
+        let cookies = self.cookie.is_some() || self.signed_cookie.is_some();
+        let read = [(self.bearer, AUTHORIZATION), (cookies, COOKIE)].into_iter();
+        let read = read.chain([(self.reads_header, self.header.clone())]);
+        let names = read.filter(|(is_read, _)| *is_read).map(|(_, name)| name.to_string());
+        let names = names.collect::<Vec<_>>().join(", ");
+        if names.is_empty() { None } else { HeaderValue::try_from(names).ok() }
+    }
+
+    /// Finds the token among the values that a request has for a header, in its path and query, and
+    /// in what a layer further out has taken from there. Returns what is left of the path and query
+    /// too, if the parameter stood there.
     ///
     /// Servers differ in the types of headers and URIs, so it takes neither.
     pub(super) fn find<'r, Values: Iterator<Item = &'r [u8]>>(
         &self,
         values: impl Fn(&HeaderName) -> Values,
         path_and_query: &str,
-    ) -> (Presented, Option<String>) {
-        let mut presented = Presented::Nothing;
+        taken: Option<&Taken>,
+    ) -> (Presented, Option<Cut>) {
+        let mut gathered = Gathered { presented: Presented::Nothing, fault: None };
         if self.bearer {
-            for credentials in values(&AUTHORIZATION).filter_map(bearer) {
-                presented.add_bytes(credentials);
-            }
+            values(&AUTHORIZATION).filter_map(bearer).for_each(|value| gathered.header(value));
         }
         if self.reads_header {
-            for value in values(&self.header) {
-                presented.add_bytes(value);
-            }
+            values(&self.header).for_each(|value| gathered.header(value));
         }
         if let Some(name) = &self.cookie {
-            for value in values(&COOKIE) {
-                cookies(value, name, |text| presented.add_bytes(text));
-            }
+            gathered.cookies(values(&COOKIE).flat_map(|header| cookies(header, name)));
         }
         if let Some(cookie) = &self.signed_cookie {
-            let mut signed = None;
-            for value in values(&COOKIE) {
-                cookies(value, cookie.name(), |text| {
-                    signed = signed.take().or_else(|| cookie.verify(text));
-                });
-            }
-            if let Some(token) = signed {
-                presented.add_bytes(&token);
-            }
+            let named = values(&COOKIE).flat_map(|header| cookies(header, cookie.name()));
+            // Another's signature, or none, makes it no token.
+            let signed = named.filter_map(|value| cookie.verify(value));
+            gathered.cookies(signed.take(COOKIES));
         }
-        let mut rest = None;
+        let mut cut = None;
         if let Some(name) = &self.query {
-            rest = without_parameter(path_and_query, name, |text| presented.add(text));
+            cut = Cut::of(path_and_query, name);
+            for value in cut.iter().flat_map(|cut| &cut.values) {
+                gathered.query(value);
+            }
+            taken.into_iter().flat_map(|taken| taken.of(name)).for_each(|v| gathered.query(v));
         }
-        (presented, rest)
+        (gathered.finish(), cut)
     }
 }
 
@@ -111,45 +220,19 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 }
 
 /// The values of a cookie in a `Cookie` header (RFC 6265, section 4.2.1).
-fn cookies(header: &[u8], name: &str, mut found: impl FnMut(&[u8])) {
-    for pair in header.split(|&byte| byte == b';') {
-        let pair = pair.trim_ascii();
-        let value = pair.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
-        if let Some(value) = value {
-            let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
-            found(bare.unwrap_or(value));
-        }
-    }
-}
-
-/// The path and query without a query parameter; `None` when it is not there.
-fn without_parameter(
-    path_and_query: &str,
-    name: &str,
-    mut found: impl FnMut(&str),
-) -> Option<String> {
-    let is_ours = |pair: &&str| {
-        let key = pair.split_once('=').map_or(*pair, |(key, _)| key);
-        percent_decode_str(key).eq(name.bytes())
-    };
-    let (path, query) = path_and_query.split_once('?')?;
-    let (ours, rest): (Vec<_>, Vec<_>) = query.split('&').partition(is_ours);
-    if ours.is_empty() {
-        return None;
-    }
-    for pair in ours {
-        let value = pair.split_once('=').map_or("", |(_, value)| value);
-        found(&percent_decode_str(value).decode_utf8_lossy());
-    }
-    let separator = if rest.is_empty() { "" } else { "?" };
-    Some(format!("{path}{separator}{}", rest.join("&")))
+fn cookies<'r>(header: &'r [u8], name: &str) -> impl Iterator<Item = &'r [u8]> {
+    header.split(|&byte| byte == b';').filter_map(move |pair| {
+        let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+        let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+        Some(bare.unwrap_or(value))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn find(headers: &[(&str, &str)], path_and_query: &str) -> (String, Option<String>) {
+    fn find(headers: &[(&str, &str)], path_and_query: &str) -> (String, Option<Cut>) {
         let (cookie, query) = (Some("tks".to_owned()), Some("token".to_owned()));
         let signed_cookie = Some(SignedCookie::new("connect.sid", "keyboard cat").unwrap());
         let transport = Transport { cookie, signed_cookie, query, ..Transport::default() };
@@ -158,18 +241,33 @@ mod tests {
             let of_name = headers.iter().filter(move |(key, _)| *key == name);
             of_name.map(|(_, value)| value.as_bytes())
         };
-        let (presented, rest) = transport.find(values, path_and_query);
+        let (presented, cut) = transport.find(values, path_and_query, None);
         let presented = match presented {
             Presented::Nothing => "nothing".to_owned(),
-            Presented::Token(token) => token.reveal().to_owned(),
+            Presented::Tokens(tokens) => {
+                tokens.iter().map(Token::reveal).collect::<Vec<_>>().join(" or ")
+            }
             Presented::Malformed(error) => error.to_string(),
             Presented::Ambiguous => "ambiguous".to_owned(),
         };
-        (presented, rest)
+        (presented, cut)
     }
 
     fn found(headers: &[(&str, &str)]) -> String {
         find(headers, "/").0
+    }
+
+    #[test]
+    fn an_answer_varies_by_the_headers_that_are_read() {
+        let vary = |transport: Transport| transport.vary();
+        let all = Transport { cookie: Some("tks".to_owned()), ..Transport::default() };
+        assert_eq!(vary(all).unwrap(), "authorization, cookie, token-session");
+        let one = Transport { bearer: false, ..Transport::default() };
+        assert_eq!(vary(one).unwrap(), "token-session");
+        assert_eq!(
+            vary(Transport { bearer: false, reads_header: false, ..Transport::default() }),
+            None
+        );
     }
 
     #[test]
@@ -202,10 +300,6 @@ mod tests {
             assert_eq!(found(&[("cookie", unsigned), ("token-session", "abc")]), "abc");
         }
         assert_eq!(found(&[("cookie", &format!("{other}; {signed}"))]), id);
-        let second = SignedCookie::new("connect.sid", "keyboard cat").unwrap();
-        let second = second.set(&Token::parse("abc").unwrap(), "").unwrap();
-        let both = [("cookie", signed.as_str()), ("cookie", second.to_str().unwrap())];
-        assert_eq!(found(&both), id);
         assert_eq!(found(&[("cookie", &signed), ("token-session", "abc")]), "ambiguous");
         assert_eq!(found(&[("cookie", &signed), ("token-session", id)]), id);
     }
@@ -226,27 +320,89 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_token_is_told_by_its_fault() {
-        assert_eq!(found(&[("authorization", "Bearer ")]), "the token is empty");
-        assert_eq!(found(&[("token-session", "")]), "the token is empty");
-        assert!(found(&[("token-session", "séance")]).contains("character"));
-        assert!(found(&[("authorization", "Bearer a b")]).contains("character"));
-        assert!(found(&[("token-session", &"a".repeat(1 << 20))]).contains("1048576 bytes"));
+    fn an_empty_value_is_no_token() {
+        let empty =
+            [("authorization", "Bearer "), ("token-session", ""), ("cookie", "tks=; tks=\"\"")];
+        for (name, value) in empty {
+            assert_eq!(found(&[(name, value)]), "nothing", "{name}");
+            let (good, token) = if name == "cookie" {
+                ("token-session", "abc")
+            } else {
+                ("cookie", "a=b; tks=abc")
+            };
+            assert_eq!(found(&[(name, value), (good, token)]), "abc", "{name}");
+            assert_eq!(find(&[(name, value)], "/?token=abc").0, "abc", "{name}");
+        }
+        for query in ["/?token", "/?token=", "/?token=&token="] {
+            assert_eq!(find(&[], query).0, "nothing", "{query}");
+            assert_eq!(find(&[("token-session", "abc")], query).0, "abc", "{query}");
+        }
+        assert_eq!(find(&[], "/?token=&token=abc").0, "abc");
     }
 
     #[test]
-    fn the_query_parameter_is_gone_and_the_rest_stays() {
-        for (before, after) in [
-            ("/a?token=x", Some("/a")),
-            ("/a?b=%20&token=x&c", Some("/a?b=%20&c")),
-            ("/a?token=x&token=x", Some("/a")),
-            ("/a?b=?&token=x", Some("/a?b=?")),
-            ("/a?tokens=1", None),
-            ("/a", None),
-            ("*", None),
-            ("", None),
-        ] {
-            assert_eq!(find(&[], before).1.as_deref(), after);
+    fn cookies_of_one_name_are_alternatives() {
+        assert_eq!(found(&[("cookie", "tks=a; tks=b"), ("cookie", "tks=a; tks=c")]), "a or b or c");
+        assert_eq!(found(&[("cookie", "tks=; tks=é; tks=b; tks=a b")]), "b");
+        assert_eq!(found(&[("cookie", "tks=a; tks=b"), ("token-session", "b")]), "b");
+        assert_eq!(find(&[("cookie", "tks=a; tks=b")], "/?token=b").0, "b");
+        assert_eq!(found(&[("cookie", "tks=a; tks=b"), ("token-session", "c")]), "ambiguous");
+        let many = (0..100).map(|n| format!("tks=t{n}")).collect::<Vec<_>>().join("; ");
+        assert_eq!(found(&[("cookie", &many)]), "t0 or t1 or t2 or t3");
+    }
+
+    #[test]
+    fn signed_cookies_of_one_name_are_alternatives() {
+        let cookie = SignedCookie::new("connect.sid", "keyboard cat").unwrap();
+        let signed = |token: &str| cookie.set(&Token::parse(token).unwrap(), "").unwrap();
+        let both = [signed("abc"), signed("xyz")];
+        let both = both.each_ref().map(|value| ("cookie", value.to_str().unwrap()));
+        assert_eq!(found(&both), "abc or xyz");
+        assert_eq!(found(&[both[0], both[1], ("token-session", "xyz")]), "xyz");
+        assert_eq!(found(&[both[0], both[1], ("cookie", "tks=xyz; tks=a")]), "xyz");
+        assert_eq!(found(&[both[0], ("cookie", "tks=xyz")]), "ambiguous");
+    }
+
+    #[test]
+    fn what_can_be_no_token_stands_in_nobodys_way_in_a_cookie_or_the_query() {
+        for cookie in ["tks=a b", "tks=%", "tks=é", &format!("tks={}", "a".repeat(257))] {
+            assert_eq!(found(&[("cookie", cookie), ("token-session", "abc")]), "abc");
+            assert_eq!(find(&[("cookie", cookie)], "/?token=abc").0, "abc");
+            assert_ne!(found(&[("cookie", cookie)]), "nothing");
         }
+        assert_eq!(find(&[("token-session", "abc")], "/?token=a%20b").0, "abc");
+        assert_eq!(find(&[("cookie", "tks=abc")], "/?token=%ff").0, "abc");
+        assert!(find(&[], "/?token=a%20b").0.contains("character"));
+    }
+
+    #[test]
+    fn what_can_be_no_token_in_a_header_goes_with_no_token() {
+        let header = ("token-session", "a b");
+        assert_eq!(found(&[header, ("authorization", "Bearer abc")]), "ambiguous");
+        assert_eq!(
+            found(&[("authorization", "Bearer a b"), ("token-session", "abc")]),
+            "ambiguous"
+        );
+        assert_eq!(found(&[header, ("cookie", "tks=abc")]), "ambiguous");
+        assert_eq!(find(&[header], "/?token=abc").0, "ambiguous");
+        assert!(found(&[header, ("authorization", "Bearer a b")]).contains("character"));
+    }
+
+    #[test]
+    fn what_a_layer_further_out_took_from_the_query_is_read() {
+        let transport = Transport { query: Some("token".to_owned()), ..Transport::default() };
+        let values = [zeroize::Zeroizing::new("abc".to_owned())];
+        for (name, is_read) in [("token", true), ("tokens", false)] {
+            let taken = Taken::default().and(name, &values);
+            let (presented, _) = transport.find(|_| std::iter::empty(), "/", Some(&taken));
+            assert_eq!(matches!(presented, Presented::Tokens(_)), is_read);
+        }
+    }
+
+    #[test]
+    fn a_malformed_token_is_told_by_its_fault() {
+        assert!(found(&[("token-session", "séance")]).contains("character"));
+        assert!(found(&[("authorization", "Bearer a b")]).contains("character"));
+        assert!(found(&[("token-session", &"a".repeat(1 << 20))]).contains("1048576 bytes"));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Inner, TokenSession};
 use crate::codec::Json;
 use crate::event::Events;
-use crate::generator::{RandomTokens, TokenGenerator};
+use crate::generator::{Origin, RandomTokens, TokenGenerator};
 use crate::record::Lifetime;
 use crate::store::{Memory, OwnerLimit, Store};
 use crate::token::{KeyScheme, Token, TokenError};
@@ -51,6 +51,18 @@ pub(super) struct Options {
     pub(super) touch_interval: Duration,
     pub(super) max_size: usize,
     pub(super) owner_limit: Option<OwnerLimit>,
+}
+
+impl Options {
+    /// Whether a token can be one of this manager's.
+    pub(super) fn is_ours(&self, token: &Token) -> bool {
+        token.reveal().starts_with(&self.prefix)
+    }
+
+    /// A generated token, unless the manager would not know it again.
+    pub(super) fn checked(&self, token: Token) -> Result<Token, TokenError> {
+        if self.is_ours(&token) { Ok(token) } else { Err(TokenError::NoPrefix) }
+    }
 }
 
 impl<T> TokenSession<T> {
@@ -105,8 +117,9 @@ impl<T, S, C> Builder<T, S, C> {
         self
     }
 
-    /// Where new tokens come from. Default: 24 random bytes ([`Token::random`]). A generator of
-    /// your own puts the [`prefix`](Self::prefix), if there is one, before its tokens itself.
+    /// Where new tokens come from. Default: 24 random bytes ([`Token::random`]). If there is a
+    /// [`prefix`](Self::prefix), a generator of your own puts it before its tokens itself;
+    /// [`build`](Self::build) asks it for a token to see that it does.
     #[doc(alias = "genid")]
     pub fn generator(mut self, generator: impl TokenGenerator) -> Self {
         self.generator = Some(Box::new(generator));
@@ -165,9 +178,17 @@ impl<T, S: Store, C> Builder<T, S, C> {
     /// Checks the options and makes the manager. No round trip.
     ///
     /// # Errors
-    /// A [`prefix`](Self::prefix) that no token may have.
+    /// A [`prefix`](Self::prefix) that no token may have, and
+    /// [`NoPrefix`](TokenError::NoPrefix) for a [`generator`](Self::generator) that leaves it out.
     pub fn build(self) -> Result<TokenSession<T, S, C>, TokenError> {
         Token::random(&self.options.prefix)?;
+        if let Some(generator) = &self.generator
+            && !self.options.prefix.is_empty()
+            // It may need to know on whose behalf; then each token is checked as it is made.
+            && let Ok(token) = generator.generate(Origin::unknown())
+        {
+            self.options.checked(token)?;
+        }
         Ok(self.finish())
     }
 

@@ -26,7 +26,7 @@ use crate::store::{
     Condition, Inserted, Memory, NewRecord, Removed, Renamed, Renewal, Replaced, Store, Touch,
     Write,
 };
-use crate::token::{Key, Token};
+use crate::token::{Key, Token, TokenError, is_guessable};
 
 pub use self::admin::SessionPage;
 pub use self::answer::{Issued, Loaded};
@@ -136,7 +136,7 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
             lifetime,
             owner: new.owner.as_ref(),
             label: new.label.as_ref(),
-            authenticated: new.authenticated,
+            authenticated: new.is_authenticated(),
             limit: new.owner.as_ref().and(inner.options.owner_limit),
         };
         let home = new.owner.as_ref().map(|owner| owner.partition(inner.partitions));
@@ -411,8 +411,10 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
 
     /// The key of a token, if it can be one of ours.
     pub(crate) fn key(&self, token: &Token) -> Option<Key> {
-        let ours = token.reveal().starts_with(&self.inner.options.prefix);
-        ours.then(|| self.inner.key(token))
+        let inner = &*self.inner;
+        // Where another program makes ids too, it may have left a session under one that it did not draw.
+        let is_drawn = !(inner.plain_ids && is_guessable(token.reveal()));
+        (is_drawn && inner.options.is_ours(token)).then(|| inner.key(token))
     }
 
     #[cfg(feature = "http")]
@@ -436,13 +438,12 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
 
     fn draw(&self, origin: Origin<'_>, partition: Option<u16>) -> Result<(Token, Key)> {
         let inner = &*self.inner;
-        draw(
-            inner.partitions,
-            partition,
-            |token| inner.key(token),
-            || inner.generator.generate(origin),
-        )?
-        .ok_or(Error::NotRandom { attempts: 64 * u32::from(inner.partitions) })
+        let generate = || match inner.options.checked(inner.generator.generate(origin)?)? {
+            token if inner.plain_ids && is_guessable(token.reveal()) => Err(TokenError::Guessable),
+            token => Ok(token),
+        };
+        draw(inner.partitions, partition, |token| inner.key(token), generate)?
+            .ok_or(Error::NotRandom { attempts: 64 * u32::from(inner.partitions) })
     }
 
     fn encode(&self, data: &T) -> Result<Bytes> {

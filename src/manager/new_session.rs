@@ -17,9 +17,9 @@ use crate::record::{Label, Lifetime, Owner};
 #[derive(Clone, Debug, Default)]
 pub struct NewSession<'a> {
     pub(super) lifetime: Option<Lifetime>,
-    pub(super) owner: Option<Owner>,
+    pub(crate) owner: Option<Owner>,
     pub(super) label: Option<Label>,
-    pub(super) authenticated: bool,
+    authenticated: Option<bool>,
     pub(super) origin: Origin<'a>,
 }
 
@@ -36,12 +36,12 @@ impl<'a> NewSession<'a> {
         self
     }
 
-    /// The account that it belongs to. Whoever gets a session of an account has just proved to own
-    /// it, so the session is [`authenticated`](Self::authenticated) too.
+    /// The account that it belongs to. A person who gets a session of an account has just proved to
+    /// own it, so the session is [`authenticated`](Self::authenticated) too, unless that says
+    /// otherwise.
     #[must_use]
     pub fn owner(mut self, owner: Owner) -> Self {
         self.owner = Some(owner);
-        self.authenticated = true;
         self
     }
 
@@ -53,10 +53,10 @@ impl<'a> NewSession<'a> {
     }
 
     /// Whether the person has just proved who they are; see
-    /// [`Meta::is_fresh`](crate::Meta::is_fresh).
+    /// [`Meta::is_fresh`](crate::Meta::is_fresh). Default: yes if the session has an owner.
     #[must_use]
     pub fn authenticated(mut self, yes: bool) -> Self {
-        self.authenticated = yes;
+        self.authenticated = Some(yes);
         self
     }
 
@@ -65,5 +65,9 @@ impl<'a> NewSession<'a> {
     pub fn origin(mut self, origin: Origin<'a>) -> Self {
         self.origin = origin;
         self
+    }
+
+    pub(super) fn is_authenticated(&self) -> bool {
+        self.authenticated.unwrap_or(self.owner.is_some())
     }
 }

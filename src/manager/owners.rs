@@ -31,7 +31,10 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
 
     /// Ends all sessions of an owner: after a password reset, or when the account is closed (OWASP
     /// ASVS 5.0, 7.4.2 and 7.4.5). Nothing that races with it slips through: when it has returned,
-    /// no session that the owner had when it was called is alive. One write, whatever their number.
+    /// no session that the owner had when it was called is alive.
+    ///
+    /// Some stores end many sessions in batches; docs/stores.md says which. After an error some
+    /// sessions may have ended: call it again, and it ends the rest.
     ///
     /// # Errors
     /// What the store says.

@@ -10,6 +10,9 @@ use crate::store::Store;
 /// The most records that one call to the store frees, so that live traffic is never held up long.
 const BATCH: usize = 1_000;
 
+/// The shortest pause between two rounds.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+
 /// A task that sweeps a store now and then, until this handle is dropped.
 ///
 /// ```
@@ -43,17 +46,17 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
         observe("sweep", None, async { Ok(self.inner.store.sweep(limit).await?) }).await
     }
 
-    /// Sweeps in the background, in batches, every so often. Several application servers may do so
-    /// on one store. An error of the store is left to the next round; with the feature `tracing` it
-    /// is logged.
+    /// Sweeps in the background, in batches, every so often: once a second at most, so a shorter
+    /// pause, zero included, counts as a second. Several application servers may sweep one store. An
+    /// error of the store is left to the next round; with the feature `tracing` it is logged.
     ///
     /// # Panics
     /// Outside a tokio runtime.
     pub fn spawn_sweeper(&self, every: Duration) -> Sweeper {
-        let sessions = self.clone();
+        let (sessions, pause) = (self.clone(), every.max(SHORTEST_PAUSE));
         let task = tokio::spawn(async move {
             loop {
-                tokio::time::sleep(every).await;
+                tokio::time::sleep(pause).await;
                 while sessions.sweep(BATCH).await.is_ok_and(|swept| swept == BATCH) {
                     tokio::task::yield_now().await;
                 }

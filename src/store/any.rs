@@ -45,7 +45,8 @@ impl AnyStore {
     /// [`Refused`](super::StoreErrorKind::Refused) for a URL that names no store here; else what the
     /// store says.
     pub async fn connect(url: &str) -> Result<Self> {
-        match url.split_once(':').map_or(url, |(scheme, _)| scheme) {
+        let scheme = url.trim().split_once(':').map_or(url, |(scheme, _)| scheme);
+        match scheme.to_ascii_lowercase().as_str() {
             "memory" => Ok(Self::new(Memory::new())),
             #[cfg(feature = "redis")]
             scheme if super::redis::answers_to(scheme) => {

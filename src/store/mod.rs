@@ -9,12 +9,15 @@
 //!   not come back. So let it be slewed, as NTP does. The clock of [`Memory`] cannot be set back.
 //! * **An operation is atomic**: all of it takes place or nothing, nobody sees half of it, and of
 //!   callers that race for one record exactly one wins. Stores that cannot promise it lack the trait
-//!   [`AtomicStore`].
+//!   [`AtomicStore`]. [`remove_owned`](Store::remove_owned), [`clear`](Store::clear) and
+//!   [`sweep`](Store::sweep) may work in batches: each record is removed or not.
+//! * **Work is bounded.** One lock, script or statement removes at most 1,000 records.
 //! * **An operation is one round trip**; a store that needs more says so in its docs.
 //! * **When it returns `Err`, it says whether to retry.** After
 //!   [`Unavailable`](StoreErrorKind::Unavailable) the operation may have taken place, as with any
 //!   answer that is lost on the way.
-//! * **A dropped future** leaves the operation done or not done, never half done.
+//! * **A dropped future** leaves the operation done or not done, never half done. It may become done a
+//!   moment after the drop. What works in batches may have removed some records.
 //! * **A damaged record hides no other.** Where the bytes under a key are no record, each operation
 //!   on that key is an error of kind [`Corrupt`](StoreErrorKind::Corrupt), except that
 //!   [`remove`](Store::remove) in [any case](Condition::Always) removes it. A list of an owner's
@@ -123,6 +126,8 @@ pub trait Store: Send + Sync + 'static {
     ///   oldest go, and their keys are returned, or
     ///   [`OwnerFull`](Inserted::OwnerFull), and nothing changes. Of any number of racing inserts
     ///   no more than the limit live on.
+    /// * An owner may have more sessions than the limit, if the limit is new or lower than before. An
+    ///   insert that evicts may end 1,000 of them and leave the rest to the next inserts.
     /// * The store is full: an error of kind [`Full`](StoreErrorKind::Full).
     fn insert(
         &self,
@@ -189,8 +194,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Ends all sessions of an owner, but the one under `keep` if that is a live one of this owner.
     ///
-    /// When it has returned, no session that the owner had when it was called can be loaded,
-    /// whatever raced with it: an insert, a rename, a write. An owner without sessions is no error.
+    /// * When it has returned, no session that the owner had when it was called can be loaded,
+    ///   whatever raced with it: an insert, a rename, a write. An owner without sessions is no error.
+    /// * A session that begins while it runs may end or live on. It returns although such sessions
+    ///   keep coming.
+    /// * After an error or a dropped future, some of the sessions may have ended. A repeat ends the
+    ///   rest.
     fn remove_owned(
         &self,
         owner: &Owner,
@@ -211,7 +220,9 @@ pub trait Store: Send + Sync + 'static {
     /// How many live records there are. May look at each of them. A damaged one may count.
     fn count(&self) -> impl Future<Output = Result<u64>> + Send;
 
-    /// Removes every record of this store, and nothing else that its server may hold.
+    /// Removes every record of this store, and nothing else that its server may hold. A record that
+    /// is inserted meanwhile may be removed or stay. After an error or a dropped future, a repeat
+    /// removes the rest.
     fn clear(&self) -> impl Future<Output = Result<()>> + Send;
 
     /// Frees the space of up to `limit` expired records, and says of how many. Nothing but space
@@ -227,7 +238,8 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Whether the store's format keeps the token itself, rather than its digest. The manager then
-    /// hands it keys that hold the token, and a [`KeyScheme`](crate::KeyScheme) has no effect. Only
+    /// hands it keys that hold the token, and a [`KeyScheme`](crate::KeyScheme) has no effect. It takes no
+    /// token that [anybody could guess](crate::TokenError::Guessable). Only
     /// the stores of this crate that share another program's sessions do; nobody else gets at the
     /// token in a key.
     fn keeps_plain_ids(&self) -> bool {

@@ -28,7 +28,7 @@ pub const OPENSSL: Packages = Packages { names: &["openssl"], programs: &["opens
 pub const POSTGRESQL: Packages =
     Packages { names: &["postgresql"], programs: &["postgres", "initdb"] };
 
-/// PgBouncer.
+/// The pooler in front of PostgreSQL.
 pub const PGBOUNCER: Packages = Packages { names: &["pgbouncer"], programs: &["pgbouncer"] };
 
 /// MariaDB, without the services and accounts of `mariadb-server`. `mariadb-install-db` calls
@@ -52,6 +52,7 @@ pub const CHROMIUM: Packages =
 /// Runs a program with another clock.
 pub const FAKETIME: Packages = Packages { names: &["faketime"], programs: &["faketime"] };
 
+/// What `cargo xtask test` needs.
 const ALL: &[&Packages] = &[
     &UTIL_LINUX,
     &REDIS,
@@ -82,7 +83,7 @@ impl Packages {
     }
 }
 
-/// Installs whatever the tests need and this machine lacks, in one run of `apt-get`.
+/// Installs whatever `cargo xtask test` needs and this machine lacks, in one run of `apt-get`.
 pub fn install_all() -> Result<()> {
     install_missing(ALL)
 }

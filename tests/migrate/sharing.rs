@@ -28,5 +28,5 @@ pub async fn sessions(redis_url: &str) -> Result<Sessions, Box<dyn Error>> {
 /// that changes the token, by `regenerate` say, sets the cookie again: `cookie.set(&issued.token, …)`.
 pub fn layer(sessions: Sessions) -> Result<SessionLayer<Lossless<Visitor>>, Box<dyn Error>> {
     let cookie = SignedCookie::new("connect.sid", "new")?.older_secret("old")?;
-    Ok(SessionLayer::new(sessions).signed_cookie(cookie))
+    Ok(SessionLayer::builder(sessions).signed_cookie(cookie).build()?)
 }

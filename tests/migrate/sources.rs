@@ -1,7 +1,7 @@
 //! From each of Node's packages to each kind of store, all under names that are not the default ones.
 
-use std::process::Command;
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use mongodb::bson::{DateTime, Document, doc};
 use serde_json::{Value, json};
@@ -164,4 +164,46 @@ async fn from_connect_redis_to_mongodb_with_partitions() {
 
     let new = MongoDb::builder().collection("moved").partitions(8).timeout(BOUND);
     all_have_moved(new.connect(&mongodb_url(&name)).await.unwrap(), &tokens).await;
+}
+
+/// In the old store a session begins for each that leaves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_service_that_goes_on_is_followed_no_longer_than_patience_says() {
+    let name = fresh_name();
+    let pool = postgres_schema(&name).await;
+    let sql = AssertSqlSafe(format!(
+        r#"CREATE TABLE {name}.logins
+           (sid varchar PRIMARY KEY, sess json NOT NULL, expire timestamp(6) NOT NULL);
+           CREATE FUNCTION {name}.begin_another() RETURNS trigger AS $$ BEGIN
+             INSERT INTO {name}.logins VALUES
+               (gen_random_uuid(), '{{"cookie":{{"maxAge":0}},"data":1}}', OLD.expire);
+             RETURN NULL;
+           END $$ LANGUAGE plpgsql;
+           CREATE TRIGGER goes_on AFTER DELETE ON {name}.logins
+             FOR EACH ROW EXECUTE FUNCTION {name}.begin_another()"#
+    ));
+    sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+    let old = ConnectPgSimple::new(pool, Shape::token_session(), "UTC").timeout(BOUND);
+    begin(old.table(Some(&name), "logins").unwrap()).await;
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = migrate(test_servers::postgres_url());
+    program.args(["--schema", &name, "--place", "logins", "--time-zone", "UTC"]);
+    program.args(["--shape", "token-session", "--to-empty", "--patience", "1"]);
+    let file = folder.path().join("sessions.db");
+    program.args(["--to", &format!("sqlite:{}", file.display())]);
+    let mut program = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = Instant::now();
+    while program.try_wait().unwrap().is_none() {
+        if begun.elapsed() > BOUND {
+            program.kill().unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let output = program.wait_with_output().unwrap();
+    let (out, complaint) = printed(&output);
+    assert_eq!(output.status.code(), Some(1), "{out}{complaint}");
+    assert!(complaint.contains("they still begin there"), "{complaint}");
+    let moved: usize = out.split_once(' ').unwrap().0.parse().unwrap();
+    assert!(moved > SESSIONS, "{out}");
 }

@@ -54,7 +54,7 @@ pub async fn what_node_writes_is_read(place: &impl Place) {
         let loaded = sessions.get_untouched(&token(&id)).await.unwrap().unwrap();
         assert_eq!(in_doubles(&loaded.data), in_doubles(&value));
     }
-    assert!(sessions.get(&token("unknown")).await.unwrap().is_none());
+    assert!(sessions.get(&token("unknown-zcM2Gl1Bi74mNZtj")).await.unwrap().is_none());
 }
 
 pub async fn what_is_written_here_is_read_by_node(place: &impl Place) {
@@ -146,7 +146,7 @@ pub async fn a_listing_has_what_node_wrote(place: &impl Place) {
         node.begin(&json!({"number": number}), None).await;
         expected.push(number);
     }
-    place.put("damaged", "[1]").await;
+    place.put("damaged-zcM2Gl1Bi74mNZtj", "[1]").await;
     place.put("undefined", r#"{"cookie":{"maxAge":0},"data":{"number":25}}"#).await;
     expected.push(25);
     let (mut found, mut damaged, mut after) = (Vec::new(), HashSet::new(), None);
@@ -156,8 +156,7 @@ pub async fn a_listing_has_what_node_wrote(place: &impl Place) {
             match session {
                 Ok(loaded) => found.push(loaded.data["number"].as_u64().unwrap()),
                 // Redis may list a key twice.
-                Err(Error::Decode { key, .. }) => drop(damaged.insert(key)),
-                Err(error) => panic!("{error}"),
+                Err(error) => drop(damaged.insert(error.key().expect("it is damaged").clone())),
             }
         }
         after = page.next;
@@ -174,8 +173,11 @@ pub async fn a_listing_has_what_node_wrote(place: &impl Place) {
     for session in page.sessions.into_iter().flatten() {
         assert!(sessions.destroy_key(&session.key).await.unwrap());
     }
-    let error = sessions.get(&token("damaged")).await.unwrap_err();
+    let error = sessions.get(&token("damaged-zcM2Gl1Bi74mNZtj")).await.unwrap_err();
     assert!(matches!(&error, Error::Store(error) if error.kind() == StoreErrorKind::Corrupt));
+    // A damaged one is ended by the key that the listing has told.
+    assert!(sessions.destroy_key(damaged.iter().next().unwrap()).await.unwrap());
+    assert!(sessions.get(&token("damaged-zcM2Gl1Bi74mNZtj")).await.unwrap().is_none());
     sessions.clear().await.unwrap();
     assert_eq!(sessions.count().await.unwrap(), 0);
 }
@@ -205,11 +207,41 @@ pub async fn a_write_over_another_version_is_a_conflict(place: &impl Place) {
 
 pub async fn a_damaged_record_can_be_ended(place: &impl Place) {
     let sessions = place.sessions::<Value>(Shape::token_session()).await;
-    place.put("damaged", "[1]").await;
-    assert!(sessions.take(&token("damaged")).await.is_err());
-    assert!(sessions.destroy(&token("damaged")).await.unwrap());
-    assert!(!sessions.destroy(&token("damaged")).await.unwrap());
-    assert_eq!(place.text("damaged").await, None);
+    place.put("damaged-zcM2Gl1Bi74mNZtj", "[1]").await;
+    assert!(sessions.take(&token("damaged-zcM2Gl1Bi74mNZtj")).await.is_err());
+    assert!(sessions.destroy(&token("damaged-zcM2Gl1Bi74mNZtj")).await.unwrap());
+    assert!(!sessions.destroy(&token("damaged-zcM2Gl1Bi74mNZtj")).await.unwrap());
+    assert_eq!(place.text("damaged-zcM2Gl1Bi74mNZtj").await, None);
+}
+
+pub async fn a_token_that_anybody_could_guess_opens_no_session(place: &impl Place) {
+    let sessions = place.sessions::<Value>(Shape::token_session()).await;
+    let ids = ["undefined", "null", "NaN", "0"];
+    for id in ids {
+        // As `token-session` leaves it where a client sends no token that it can read.
+        place.put(id, r#"{"cookie":{"maxAge":0},"data":{"user":"anna"}}"#).await;
+        assert!(sessions.get_untouched(&token(id)).await.unwrap().is_none(), "{id}");
+        assert!(sessions.take(&token(id)).await.unwrap().is_none(), "{id}");
+        assert!(sessions.set(&token(id), &json!(1)).await.is_err(), "{id}");
+        assert!(sessions.regenerate(&token(id)).await.is_err(), "{id}");
+        assert!(!sessions.destroy(&token(id)).await.unwrap(), "{id}");
+        assert!(place.text(id).await.unwrap().contains("anna"), "{id}");
+    }
+    // An operator can end what a listing shows.
+    let (mut ended, mut after) = (HashSet::new(), None);
+    loop {
+        let page = sessions.all(after.as_ref(), 10).await.unwrap();
+        for session in page.sessions {
+            let key = session.unwrap().key;
+            sessions.destroy_key(&key).await.unwrap();
+            ended.insert(key);
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!((ended.len(), sessions.count().await.unwrap()), (ids.len(), 0));
 }
 
 /// A client that hangs up takes the handler's future with it, wherever that is.
@@ -241,11 +273,12 @@ pub async fn the_bugs_of_node_are_tolerated(place: &impl Place) {
         (r#"{"cookie":{"maxAge":0},"data":{"a":1,"cookie":{}}}"#, json!({"a": 1})),
         (r#"{"cookie":{"maxAge":0},"data":{"a":1},"v":"1"}"#, json!({"a": 1})),
     ] {
-        place.put("bug", text).await;
-        let loaded = sessions.get(&token("bug")).await.unwrap().unwrap();
+        place.put("bug-zcM2Gl1Bi74mNZtj", text).await;
+        let loaded = sessions.get(&token("bug-zcM2Gl1Bi74mNZtj")).await.unwrap().unwrap();
         assert_eq!(loaded.data, expected, "{text}");
-        sessions.set(&token("bug"), &json!({"b": 2})).await.unwrap();
-        let after: Value = serde_json::from_str(&place.text("bug").await.unwrap()).unwrap();
+        sessions.set(&token("bug-zcM2Gl1Bi74mNZtj"), &json!({"b": 2})).await.unwrap();
+        let after: Value =
+            serde_json::from_str(&place.text("bug-zcM2Gl1Bi74mNZtj").await.unwrap()).unwrap();
         assert!(after["cookie"].is_object(), "{after}");
         assert_eq!(after["data"], json!({"b": 2}));
         assert_eq!(after.get("v").is_some(), text.contains("\"v\""));
@@ -291,7 +324,7 @@ pub async fn sessions_move_to_another_store_while_the_service_runs(place: &impl 
     for number in 0..SESSIONS {
         ids.push(node.begin(&json!({"user": number, "count": 0}), None).await);
     }
-    place.put("damaged", "[1]").await;
+    place.put("damaged-zcM2Gl1Bi74mNZtj", "[1]").await;
     let old = place.store(Shape::token_session()).await;
     let owner = |record: &Record| {
         let data: Value = serde_json::from_slice(&record.data).ok()?;

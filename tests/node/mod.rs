@@ -102,6 +102,7 @@ macro_rules! share_with_node {
                 a_listing_has_what_node_wrote
                 a_write_over_another_version_is_a_conflict
                 a_damaged_record_can_be_ended
+                a_token_that_anybody_could_guess_opens_no_session
                 a_request_that_is_dropped_ends_no_session
                 the_bugs_of_node_are_tolerated
                 a_session_of_an_owner_is_refused

@@ -2,23 +2,121 @@
 
 use token_session::store::{Cursor, Redis, Store, StoreErrorKind, Touch};
 
-use crate::{ask, fresh_key, hour, log_in, owner, patient};
+use crate::{LONG, ask, fresh_key, hour, log_in, owner, patient};
+
+/// Names that look like a store's own with this prefix, and are none.
+fn lookalikes(prefix: &str) -> Vec<String> {
+    let key = fresh_key().to_string();
+    let names = [
+        "other".to_owned(),
+        format!("{prefix}config"),
+        format!("{prefix}{{0}}:x:1"),
+        format!("X{prefix}{{0}}:s:{key}"),
+        format!("{prefix}{prefix}{{0}}:s:{key}"),
+        format!("{prefix}{{sensor1}}:s:temperature"),
+        format!("{prefix}{{sensor1}}:s:{key}"),
+        format!("{prefix}{{17}}:s:{key}"),
+        format!("{prefix}{{00}}:s:{key}"),
+        format!("{prefix}{{}}:s:{key}"),
+        format!("{prefix}{{0}}:s:"),
+        format!("{prefix}{{0}}:s:temperature"),
+        format!("{prefix}{{0}}:s:{key}="),
+        format!("{prefix}{{0}}:s:{key}:1"),
+        format!("{prefix}{{0}}:s:{{1}}:s:{key}"),
+        format!("{prefix}{{0}}:s:{}", "\u{e9}".repeat(43)),
+        format!("{prefix}{{0}}:S:{key}"),
+        format!("{prefix}{{0}}:s:{}~", &key[..42]),
+    ];
+    names.into_iter().filter(|name| *name != format!("{prefix}{{0}}:s:{key}")).collect()
+}
+
+/// The same of indexes.
+fn lookalike_indexes(prefix: &str) -> Vec<String> {
+    let names = ["{sensor1}:o:outside", "{17}:o:anna", "{0}:o:", "{0}}:o:anna", "{0}:o:a\nb"];
+    names.map(|name| format!("{prefix}{name}")).to_vec()
+}
 
 #[tokio::test]
-async fn a_clear_leaves_what_others_keep() {
+async fn nothing_that_only_looks_like_a_session_is_listed_counted_or_removed() {
     let server = test_servers::Redis::start().unwrap();
-    let store = patient(server.url()).await;
-    let longer = Redis::builder().prefix("ts:admin:").connect(server.url()).await.unwrap();
-    for name in ["other", "ts:config", "ts:{0}:x:1", "Xts:{0}:s:1"] {
-        let _: String = ask(server.url(), &["SET", name, "1"]);
-    }
-    let kept = log_in(&longer, &owner("anna")).await;
-    log_in(&store, &owner("anna")).await;
+    for prefix in ["ts:", "a*[b]?^-\\:", "\u{dc}\u{1f980}:", ""] {
+        let builder = Redis::builder().prefix(prefix).timeout(LONG);
+        let store = builder.connect(server.url()).await.unwrap();
+        let anna = owner("anna");
+        let (own, own_index) = (fresh_key(), format!("{prefix}{{0}}:o:berta"));
+        let names = lookalikes(prefix);
+        for name in &names {
+            let _: String = ask(server.url(), &["SET", name, "1"]);
+        }
+        let indexes = lookalike_indexes(prefix);
+        for name in &indexes {
+            let _: usize = ask(server.url(), &["ZADD", name, "1", "1"]);
+        }
+        // The names are the store's own, and what lies there is not.
+        let _: usize = ask(server.url(), &["RPUSH", &format!("{prefix}{{0}}:s:{own}"), "1"]);
+        let _: String = ask(server.url(), &["SET", &own_index, "1"]);
+        let key = log_in(&store, &anna).await;
 
+        assert_eq!(store.count().await.unwrap(), 1, "{prefix:?}");
+        let page = store.scan(None, 500).await.unwrap();
+        let listed: Vec<_> = page.records.iter().map(|(key, _)| key).collect();
+        assert_eq!(listed, [&key], "{prefix:?}");
+        store.sweep(1_000).await.unwrap();
+        store.clear().await.unwrap();
+        assert_eq!(store.count().await.unwrap(), 0, "{prefix:?}");
+        let left: usize = ask(server.url(), &["DBSIZE"]);
+        assert_eq!(left, names.len() + indexes.len() + 2, "{prefix:?}");
+        let _: String = ask(server.url(), &["FLUSHALL"]);
+    }
+}
+
+#[tokio::test]
+async fn a_clear_on_a_cluster_leaves_what_others_keep() {
+    let urls = test_servers::redis_cluster_urls();
+    let client = redis::cluster::ClusterClient::new(urls.clone()).unwrap();
+    let hosts: Vec<_> = urls.iter().map(|url| url.trim_start_matches("redis://")).collect();
+    let url = format!("redis-cluster://{}", hosts.join(","));
+    let prefix = format!("clear-{}:", std::process::id());
+    let builder = Redis::builder().prefix(prefix.as_str()).timeout(LONG);
+    let store = builder.clone().connect(&url).await.unwrap();
+    let mut names = lookalikes(&prefix);
+    names.retain(|name| name.starts_with(&prefix));
+    let mut others = client.get_connection().unwrap();
+    for name in &names {
+        let () = redis::cmd("SET").arg(name).arg("1").query(&mut others).unwrap();
+    }
+    // A store with another number of partitions has other names.
+    let few = builder.partitions(3).connect(&url).await.unwrap();
+    let kept = log_in(&few, &owner("anna")).await;
+    for number in 0..20 {
+        log_in(&store, &owner(&format!("user-{number}"))).await;
+    }
+    assert_eq!(store.count().await.unwrap(), 20);
     store.clear().await.unwrap();
     assert_eq!(store.count().await.unwrap(), 0);
-    assert_eq!(ask::<usize>(server.url(), &["DBSIZE"]), 4 + 2);
-    assert!(longer.load(&kept, Touch::No).await.unwrap().is_some());
+    for name in &names {
+        let there: bool = redis::cmd("EXISTS").arg(name).query(&mut others).unwrap();
+        assert!(there, "{name}");
+    }
+    assert!(few.load(&kept, Touch::No).await.unwrap().is_some());
+    few.clear().await.unwrap();
+}
+
+#[tokio::test]
+async fn stores_whose_prefixes_begin_alike_leave_each_other_alone() {
+    let server = test_servers::Redis::start().unwrap();
+    let mut stores = Vec::new();
+    for prefix in ["", "ts", "ts:", "ts:admin:", "ts:ts:"] {
+        let store = Redis::builder().prefix(prefix).connect(server.url()).await.unwrap();
+        log_in(&store, &owner("anna")).await;
+        stores.push(store);
+    }
+    for number in 0..stores.len() {
+        stores[number].clear().await.unwrap();
+        for (other, store) in stores.iter().enumerate() {
+            assert_eq!(store.count().await.unwrap(), u64::from(other > number));
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,13 @@
 //! What the contract leaves to the Redis store, on real servers: what an operation costs, and what
 //! happens when servers fail, refuse, fill up, move and forget.
 
+mod bounds;
 mod clock;
 mod cluster;
 mod commands;
 mod crash;
+mod damaged;
+mod hang_ups;
 mod keys;
 mod notifications;
 mod outage;
@@ -14,6 +17,7 @@ mod refusals;
 mod rights;
 mod sentinel;
 mod tls;
+mod urls;
 
 use std::time::Duration;
 
@@ -67,6 +71,21 @@ fn ask<T: redis::FromRedisValue>(url: &str, words: &[&str]) -> T {
         command.arg(*word);
     }
     command.query(&mut connection).unwrap()
+}
+
+/// What `INFO` says under a name.
+fn info(url: &str, section: &str, name: &str) -> u64 {
+    let text: String = ask(url, &["INFO", section]);
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.unwrap().trim().parse().unwrap()
+}
+
+/// How often clients and scripts have run a command since the server was last told to forget.
+fn times_called(url: &str, command: &str) -> u64 {
+    let text: String = ask(url, &["INFO", "commandstats"]);
+    let begin = format!("cmdstat_{command}:calls=");
+    let line = text.lines().find_map(|line| line.strip_prefix(&begin));
+    line.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
 }
 
 /// Repeats until there is an answer, for at most two minutes.

@@ -29,10 +29,13 @@ pub struct Answer {
 
 impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (key, value) = line.split_once(": ")?;
-            key.eq_ignore_ascii_case(name).then_some(value)
-        })
+        self.headers(name).into_iter().next()
+    }
+
+    pub fn headers(&self, name: &str) -> Vec<&str> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        let of_name = fields.filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        of_name.map(|(_, value)| value).collect()
     }
 
     pub fn json(&self) -> serde_json::Value {

@@ -7,6 +7,7 @@ mod accounts;
 #[allow(dead_code, reason = "its main is not run here")]
 #[path = "../../examples/actix.rs"]
 mod actix_example;
+mod builders;
 mod client;
 mod http;
 mod manager;

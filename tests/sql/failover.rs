@@ -7,7 +7,10 @@ use token_session::store::{
 };
 use token_session::{Lifetime, Owner};
 
-use crate::server::{Pool, PoolOptions, READ_ONLY, Sql, fresh_name, put, random_key, shared_url};
+use crate::gate::Gate;
+use crate::server::{
+    PLAIN, Pool, PoolOptions, READ_ONLY, RESET, Sql, fresh_name, put, random_key, shared_url,
+};
 
 const CONNECTIONS: u32 = 4;
 
@@ -78,4 +81,21 @@ async fn callers_at_once_are_all_served_after_a_failover() {
         .collect();
     assert_eq!(calls.join_all().await.len(), 20);
     assert_eq!(store.count().await.unwrap(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_reset_on_its_way_costs_no_error() {
+    let (gate, url) = Gate::before(shared_url()).await;
+    let pool = PoolOptions::new().max_connections(1).test_before_acquire(false);
+    let pool = pool.connect(&format!("{url}{PLAIN}")).await.unwrap();
+    let store = Sql::builder().table(fresh_name()).build(pool.clone()).unwrap();
+    store.migrate().await.unwrap();
+    for _ in 0..3 {
+        let key = put(&store).await;
+        assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+        on_all(&pool, 1, "SELECT 1").await;
+        gate.slip_in(RESET).await;
+    }
+    let key = put(&store).await;
+    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
 }

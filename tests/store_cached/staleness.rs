@@ -267,6 +267,17 @@ async fn a_full_cache_takes_others_once_some_are_too_old() {
 }
 
 #[tokio::test]
+async fn no_capacity_is_no_cache() {
+    let (clock, far, _) = stage();
+    let store = Cached::builder(far.clone()).clock(clock).capacity(0).build().unwrap();
+    put(&store, &key(1), None).await;
+    for _ in 0..3 {
+        assert!(!is_cached(&far, &store, &key(1)).await);
+    }
+    assert_eq!(store.held(), 0);
+}
+
+#[tokio::test]
 async fn no_staleness_is_no_cache_and_too_much_is_refused() {
     let (clock, far, _) = stage();
     let builder = || Cached::builder(far.clone()).clock(clock.clone());

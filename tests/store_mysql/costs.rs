@@ -63,7 +63,7 @@ async fn statements_of_all(store: &MySql, proxy: &Proxy) -> Vec<(&'static str, u
     count!("insert", 1, store.insert(&key, &plain));
     count!("take", 2, store.take(&key));
     count!("owned", 1, store.owned(&anna, 10));
-    count!("remove_owned", 1, store.remove_owned(&anna, None));
+    count!("remove_owned", 2, store.remove_owned(&anna, None));
     count!("scan", 1, store.scan(None, 10));
     count!("count", 1, store.count());
     count!("sweep of nothing", 3, store.sweep(10));

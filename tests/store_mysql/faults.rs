@@ -10,8 +10,7 @@ use token_session::store::{
 use token_session::{Lifetime, Owner, TokenSession};
 
 use crate::failover::on_all;
-use crate::gate::Gate;
-use crate::server::{PLAIN, READ_ONLY, admin, fresh_name, login, put, random_key, run};
+use crate::server::{READ_ONLY, admin, fresh_name, login, put, random_key, run};
 use crate::sql_faults::BOUND;
 
 #[tokio::test]
@@ -69,25 +68,6 @@ async fn a_damaged_row_is_an_error_that_names_it() {
         assert!(error.to_string().contains(&key.to_string()), "{error}");
         store.clear().await.unwrap();
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_prepared_statement_that_the_server_lost_costs_no_error() {
-    /// COM_RESET_CONNECTION, as a proxy sends it between its clients.
-    const RESET: &[u8] = &[1, 0, 0, 0, 0x1f];
-    let (gate, url) = Gate::before(test_servers::mysql_url()).await;
-    let pool = MySqlPoolOptions::new().max_connections(1).test_before_acquire(false);
-    let pool = pool.connect(&format!("{url}{PLAIN}")).await.unwrap();
-    let store = MySql::builder().table(fresh_name()).build(pool.clone()).unwrap();
-    store.migrate().await.unwrap();
-    for _ in 0..3 {
-        let key = put(&store).await;
-        assert!(store.load(&key, Touch::No).await.unwrap().is_some());
-        on_all(&pool, 1, "SELECT 1").await;
-        gate.slip_in(RESET).await;
-    }
-    let key = put(&store).await;
-    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //!
 //! `Sql`, `Pool` and so on are what the tests in `tests/sql` call the same on each server.
 
+pub use sqlx::MySql as Database;
 pub use sqlx::mysql::{MySqlPool as Pool, MySqlPoolOptions as PoolOptions};
 pub use test_servers::{MariaDb as Server, mysql_url as shared_url};
 pub use token_session::store::MySql as Sql;
@@ -26,6 +27,9 @@ pub const PLAIN: &str = "?ssl-mode=disabled";
 
 /// Makes a connection one to a server that does not write.
 pub const READ_ONLY: &str = "SET SESSION TRANSACTION READ ONLY";
+
+/// `COM_RESET_CONNECTION`, as a proxy sends it between its clients.
+pub const RESET: &[u8] = &[1, 0, 0, 0, 0x1f];
 
 /// The shared server's URL for another account.
 pub fn url_of(account: &str) -> String {
@@ -54,3 +58,30 @@ pub async fn expired_rows(pool: &Pool, table: &str, rows: usize) {
         run(pool, fill).await;
     }
 }
+
+/// Puts so many live sessions of an owner there, of keys that no two calls share. `began` is when the
+/// `n`-th of them began.
+pub async fn owned_rows(pool: &Pool, table: &str, owner: &str, began: &str, rows: usize) {
+    for first in (1..=rows).step_by(500) {
+        let last = rows.min(first + 499);
+        let fill = format!(
+            "INSERT INTO {table}
+                 (`key`, data, version, absolute_ms, created_at, last_seen, deadline, `owner`)
+             WITH RECURSIVE numbers AS (
+                 SELECT {first} AS n UNION ALL SELECT n + 1 FROM numbers WHERE n < {last}
+             )
+             SELECT UNHEX(SHA2(CONCAT('{owner}', n), 256)), 'data', 1, 1000, {began}, 1,
+                 9000000000000, '{owner}'
+             FROM numbers"
+        );
+        run(pool, fill).await;
+    }
+}
+
+/// How many statements on a table wait for somebody's lock.
+pub const WAITING: &str = "SELECT COUNT(*) FROM information_schema.innodb_trx AS trx
+    JOIN information_schema.processlist AS process ON process.id = trx.trx_mysql_thread_id
+    WHERE trx.trx_state = 'LOCK WAIT' AND process.info LIKE '%{table}%'";
+
+/// Gives a session another key.
+pub const RENAME: &str = "UPDATE {table} SET `key` = UNHEX('{to}') WHERE `key` = UNHEX('{from}')";

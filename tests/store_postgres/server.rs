@@ -2,6 +2,7 @@
 //!
 //! `Sql`, `Pool` and so on are what the tests in `tests/sql` call the same on each server.
 
+pub use sqlx::Postgres as Database;
 pub use sqlx::postgres::{PgPool as Pool, PgPoolOptions as PoolOptions};
 pub use test_servers::{Postgres as Server, postgres_url as shared_url};
 pub use token_session::store::Postgres as Sql;
@@ -27,6 +28,9 @@ pub const PLAIN: &str = "?sslmode=disable";
 /// Makes a connection one to a server that does not write.
 pub const READ_ONLY: &str = "SET default_transaction_read_only = on";
 
+/// `DEALLOCATE ALL` in a message, as a pooler sends it between its clients.
+pub const RESET: &[u8] = b"Q\0\0\0\x13DEALLOCATE ALL\0";
+
 /// Creates a role that may log in, and nothing else. Its URL.
 pub async fn login(admin: &Pool, role: &str) -> String {
     run(admin, format!("CREATE ROLE {role} LOGIN PASSWORD '{role}'")).await;
@@ -42,3 +46,22 @@ pub async fn expired_rows(pool: &Pool, table: &str, rows: usize) {
     );
     run(pool, fill).await;
 }
+
+/// Puts so many live sessions of an owner there, of keys that no two calls share. `began` is when the
+/// `n`-th of them began.
+pub async fn owned_rows(pool: &Pool, table: &str, owner: &str, began: &str, rows: usize) {
+    let fill = format!(
+        "INSERT INTO {table} (key, data, version, absolute_ms, created_at, last_seen, deadline, owner)
+         SELECT sha256(('{owner}' || n)::bytea), 'data', 1, 1000, {began}, 1, 9000000000000, '{owner}'
+         FROM generate_series(1, {rows}) AS n"
+    );
+    run(pool, fill).await;
+}
+
+/// How many statements on a table wait for somebody's lock.
+pub const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND query LIKE '%{table}%' AND pid <> pg_backend_pid()";
+
+/// Gives a session another key.
+pub const RENAME: &str = "UPDATE {table} SET key = decode('{to}', 'hex')
+    WHERE key = decode('{from}', 'hex')";

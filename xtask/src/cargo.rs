@@ -1,6 +1,7 @@
-use std::io::{self, BufRead as _, BufReader, Write as _, pipe};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use serde_json::Value;
 
 use crate::Result;
 
@@ -9,9 +10,20 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Where cargo builds into.
-pub fn target_directory() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+/// Where cargo builds into, which its configuration may decide.
+pub fn target_directory() -> Result<PathBuf> {
+    let metadata = metadata()?;
+    let directory = metadata["target_directory"].as_str();
+    Ok(directory.ok_or("cargo metadata names no target directory")?.into())
+}
+
+/// What cargo knows of the workspace.
+pub fn metadata() -> Result<Value> {
+    let output = cargo(&["metadata", "--no-deps", "--format-version", "1"]).output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 /// The cargo that runs this command, at the root of the workspace.
@@ -25,25 +37,4 @@ pub fn cargo(arguments: &[&str]) -> Command {
 /// Runs a command to its end; whether it succeeded.
 pub fn succeeds(command: &mut Command) -> Result<bool> {
     Ok(command.status()?.success())
-}
-
-/// Runs a command, shows each line as it comes and hands it to `read`; whether it succeeded.
-///
-/// Cargo names a test binary on one stream and the binary reports on the other. One pipe for both
-/// keeps them in the order in which they were written.
-pub fn watch(mut command: Command, mut read: impl FnMut(&str)) -> Result<bool> {
-    let (output, input) = pipe()?;
-    command.stdout(input.try_clone()?).stderr(input);
-    let mut child = command.spawn()?;
-    // Holds the ends of the pipe that this process writes into: reading ends when all are closed.
-    drop(command);
-
-    let mut output = BufReader::new(output);
-    let mut line = Vec::new();
-    while output.read_until(b'\n', &mut line)? > 0 {
-        io::stdout().write_all(&line)?;
-        read(String::from_utf8_lossy(&line).trim_end());
-        line.clear();
-    }
-    Ok(child.wait()?.success())
 }

@@ -1,10 +1,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use serde_json::Value;
-
 use crate::Result;
-use crate::cargo::{cargo, root, succeeds, target_directory};
+use crate::cargo::{cargo, metadata, root, succeeds, target_directory};
 
 /// The newest release, by its exact number: a later one may judge differently.
 const CARGO_DENY: &str = "0.20.2";
@@ -54,8 +52,7 @@ fn docs(selection: &[&str]) -> Command {
 
 /// The features of the library: each must build without the others.
 fn features() -> Result<Vec<String>> {
-    let output = cargo(&["metadata", "--no-deps", "--format-version", "1"]).output()?;
-    let metadata: Value = serde_json::from_slice(&output.stdout)?;
+    let metadata = metadata()?;
     let library = metadata["packages"]
         .as_array()
         .and_then(|packages| packages.iter().find(|package| package["name"] == "token-session"))
@@ -70,7 +67,7 @@ fn cargo_deny() -> Result<PathBuf> {
     if found.is_ok_and(|output| output.status.success()) {
         return Ok("cargo-deny".into());
     }
-    let tools = target_directory().join("tools");
+    let tools = target_directory()?.join("tools");
     let program = tools.join("bin/cargo-deny");
     if !program.exists() {
         println!("xtask: building cargo-deny {CARGO_DENY}");

@@ -1,8 +1,10 @@
 //! What a contributor can do here: `cargo xtask` lists it.
 
 mod bench;
+mod binaries;
 mod cargo;
 mod check;
+mod jobs;
 mod outcome;
 mod servers;
 mod stores;
@@ -35,6 +37,11 @@ const TASKS: &[Task] = &[
         run: check::run,
     },
     Task {
+        name: "all",
+        about: "test and check, with the counts of the tests at the end",
+        run: test::run_and_check,
+    },
+    Task {
         name: "bench",
         about: "every benchmark, with the servers that the stores need",
         run: bench::run,
@@ -49,11 +56,13 @@ fn main() -> ExitCode {
             print!("{}", list());
             ExitCode::SUCCESS
         }
-        [name] => match TASKS.iter().find(|task| task.name == name) {
-            Some(task) => finish((task.run)()),
-            None => fail(&format!("there is no task {name}. There are:\n{}", list())),
-        },
-        _ => fail(&format!("one task at a time, without arguments. There are:\n{}", list())),
+        _ => {
+            let name = wanted.join(" ");
+            match TASKS.iter().find(|task| task.name == name) {
+                Some(task) => finish((task.run)()),
+                None => fail(&format!("there is no task {name}. There are:\n{}", list())),
+            }
+        }
     }
 }
 

@@ -71,7 +71,7 @@ fn node() -> Result<String> {
 
 fn pgbouncer() -> Result<String> {
     let server = Postgres::start()?;
-    PgBouncer::start(server.url(), PoolMode::Transaction, 1)?;
+    PgBouncer::start(server.url(), PoolMode::Session, 1)?;
     output(Command::new(packages::PGBOUNCER.program("pgbouncer")?).arg("--version"))
 }
 

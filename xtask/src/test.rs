@@ -1,34 +1,58 @@
 use std::fmt::Write as _;
-use std::fs;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use crate::Result;
-use crate::cargo::{cargo, target_directory, watch};
 use crate::outcome::Outcome;
-use crate::servers;
 use crate::stores::{start_servers, stores, test_file};
+use crate::{binaries, check, jobs, servers};
 
 /// Runs the unit tests, the integration tests, the tests in the docs, and builds the examples.
 pub fn run() -> Result<()> {
+    whole().map(drop)
+}
+
+/// Runs the tests and the checks, and ends with the counts of the tests: the checks have a lot to say,
+/// and the counts are what people look for.
+pub fn run_and_check() -> Result<()> {
+    let closing = whole()?;
+    check::run()?;
+    print!("{closing}");
+    Ok(())
+}
+
+/// Runs everything and returns the closing lines.
+fn whole() -> Result<String> {
     servers::run()?;
+    let mut jobs = binaries::build_all()?;
     let stores = stores()?;
     let servers = start_servers(&stores)?;
-    let mut command = cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"]);
-    command.envs(servers.iter().flat_map(|server| server.variables.iter().cloned()));
+    for job in &mut jobs {
+        job.command.envs(servers.iter().flat_map(|server| server.variables.iter().cloned()));
+    }
 
-    let mut outcome = Outcome::default();
-    let success = watch(command, |line| outcome.read(line));
+    // Most of them wait for a server half of the time. More at once would only disturb each other.
+    let at_once = thread::available_parallelism().map_or(1, |processors| processors.get().min(4));
+    let seen = Mutex::new((Outcome::default(), Vec::new()));
+    jobs::run(jobs, at_once, |report| {
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs::show(&report)?;
+        report.output.lines().for_each(|line| seen.0.read(line));
+        if !report.success {
+            seen.1.push(format!("{} has failed", report.name));
+        }
+        Ok(())
+    })?;
     drop(servers);
-    let success = success?;
 
-    let closing = closing_lines(&stores, &outcome);
-    let faults = faults(&stores, &outcome);
-    for fault in &faults {
+    let (outcome, mut failed) = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failed.extend(faults(&stores, &outcome));
+    for fault in &failed {
         println!("xtask: {fault}");
     }
+    let closing = closing_lines(&stores, &outcome);
     print!("{closing}");
-    // For a script that does more after the tests and wants to end on these lines.
-    fs::write(target_directory().join("closing-lines"), closing)?;
-    if success && faults.is_empty() { Ok(()) } else { Err("the tests have failed".into()) }
+    if failed.is_empty() { Ok(closing) } else { Err("the tests have failed".into()) }
 }
 
 /// A line for each store, and the total of all tests.

@@ -35,7 +35,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 ///
 /// # How stale can a record be?
 /// * **What this process did** is seen at once: a session that was ended or written here is asked for
-///   anew, whatever loads were under way.
+///   anew, whatever loads were under way. A change whose caller hung up may take place later: it is
+///   seen as another server's is.
 /// * **What another application server did** is seen within [`staleness`](CachedBuilder::staleness):
 ///   for so long a session may be served here after it was ended there.
 /// * **Where the other store can tell** ([`Watch`]), it is seen as soon as that arrives, as a rule in
@@ -211,14 +212,14 @@ pub struct CachedBuilder<S> {
 impl<S: Store> CachedBuilder<S> {
     /// For how long a record is served after the other store was asked for it: 1 second by default,
     /// at most a minute. So long may a session live on here that another application server has
-    /// ended.
+    /// ended. Zero: every load asks the other store.
     pub fn staleness(mut self, staleness: Duration) -> Self {
         self.staleness = staleness;
         self
     }
 
     /// How many records are cached at most: 10,000 by default. Each takes the space of its data, and
-    /// some 300 bytes. When it is full, others are not cached until some are too old.
+    /// some 300 bytes. When it is full, others are not cached until some are too old. Zero: none is.
     pub fn capacity(mut self, records: usize) -> Self {
         self.capacity = records;
         self

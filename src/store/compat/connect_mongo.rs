@@ -28,9 +28,14 @@ use crate::token::Key;
 ///
 /// * A session is read whether it is a text or, with `stringify: false`, a document. A new one is a
 ///   text unless [`stringify(false)`](Self::stringify) says otherwise; one that is written over stays
-///   what it was. Within a document, what has not changed keeps its type, and a date stays a date; to
-///   Rust, as to JSON in Node, a date is its text, and bytes are base64.
-/// * Documents without `expires` are alive, and no touch ends them.
+///   what it was. Within a document, a value that has not changed keeps its type and its bits, and a
+///   date stays a date; in a list, a value is known by its place. To Rust, as to JSON in Node, a date is its text, bytes are base64, and -0 is 0.
+/// * In a document, a new integer is an int32 or a double, as the driver for Node writes it. Where no
+///   double is that integer exactly, it is an int64. Beyond those, it is
+///   [`Refused`](StoreErrorKind::Refused). So is a session that is nested more than 200 levels deep,
+///   which is what MongoDB takes. What is refused changes nothing.
+/// * Documents without `expires` are alive, and no touch ends them. One whose `expires` is no date has
+///   ended, as it has for the package.
 /// * `lastModified` (option `touchAfter`), `createdAt` and `updatedAt` (`timestamps`) stay as they are.
 /// * Sessions that Node encrypts (`crypto`, `cryptoAdapter`) are not read, nor are ids that
 ///   `transformId` changes.
@@ -147,7 +152,7 @@ impl ConnectMongo {
             return Ok(Bson::String(text.to_owned()));
         }
         let document = from_json(text, old.and_then(Bson::as_document)).map_err(|error| {
-            refused("the data has what no document of MongoDB can hold").with_source(error)
+            refused(format!("no document of MongoDB can hold the data: {error}")).with_source(error)
         })?;
         Ok(Bson::Document(document))
     }
@@ -188,7 +193,8 @@ fn after(life: Duration) -> Document {
 fn is_live() -> Document {
     doc! { "$or": [
         { "$eq": [{ "$type": "$expires" }, "missing"] },
-        { "$gt": ["$expires", now()] },
+        // As the package asks: what is no date is not compared with one.
+        { "$and": [{ "$eq": [{ "$type": "$expires" }, "date"] }, { "$gt": ["$expires", now()] }] },
     ] }
 }
 
@@ -244,6 +250,7 @@ impl Backend for ConnectMongo {
     const TTL: Duration = Duration::from_secs(14 * 86_400);
 
     type Old = Document;
+    type New = Bson;
 
     fn format(&self) -> &Format {
         &self.format
@@ -258,15 +265,22 @@ impl Backend for ConnectMongo {
         Ok(self.list(pipeline).await?.pop().map(stored))
     }
 
+    fn record(&self, text: &str, like: Option<&Document>) -> Result<Bson> {
+        self.session(text, like)
+    }
+
+    fn again(old: &Document) -> Bson {
+        old.get("session").cloned().unwrap_or(Bson::Null)
+    }
+
     /// A document of this id is left as it is, unless it is dead.
     async fn add(
         &self,
         id: &str,
-        text: &str,
+        session: &Bson,
         life: Option<Duration>,
         like: Option<&Document>,
     ) -> Result<Option<String>> {
-        let session = self.session(text, like)?;
         let mut document = doc! { "_id": id, "session": session.clone() };
         for (name, value) in like.into_iter().flatten() {
             if !["_id", "session", "expires"].contains(&name.as_str()) {
@@ -288,7 +302,7 @@ impl Backend for ConnectMongo {
             Err(error) if is_duplicate(&error) => false,
             Err(error) => return Err(mongodb_error(error)),
         };
-        Ok(is_added.then(|| self::text(&session)))
+        Ok(is_added.then(|| self::text(session)))
     }
 
     async fn swap(

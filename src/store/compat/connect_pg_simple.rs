@@ -1,6 +1,7 @@
 //! [`ConnectPgSimple`]: what connect-pg-simple keeps.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,77 +15,107 @@ use crate::record::{Meta, Owner, Record, Timestamp};
 use crate::store::patience::patience;
 use crate::store::postgres::PostgresBuilder;
 use crate::store::postgres::statement::{PgQuery, Sending, Statement, keeps_no_statements};
-use crate::store::sql::{Client, Quotes, quoted, store_error};
+use crate::store::sql::{Call, Client, Quotes, quoted, row_limit, store_error};
 use crate::store::{
     Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
-    Touch, Write,
+    StoreError, Touch, Write,
 };
 use crate::token::Key;
 
 const QUOTES: Quotes = Quotes { mark: '"', longest: 63 };
 
-/// What the package compares with: its clock, rounded up. `$1` is the time zone of the Node
-/// service's connections, in which the column is; the zone of our own does not matter then.
-const SECOND: &str = "(to_timestamp(ceil(extract(epoch FROM now()))) AT TIME ZONE $1::text)";
+/// What the package compares with: its clock, rounded up.
+const SECOND: &str = "to_timestamp(ceil(extract(epoch FROM now())))";
 
 /// So many seconds from now, rounded up as the package does; `NULL`: never.
-const END: &str = "coalesce(to_timestamp(ceil(extract(epoch FROM now())::float8 + $4::float8)) \
-                   AT TIME ZONE $1::text, 'infinity')";
+const END: &str = "coalesce(to_timestamp(ceil(extract(epoch FROM now())::float8 + $4::float8)){local}, \
+                   'infinity')";
 
 /// The text, the milliseconds since the epoch when it ends, the clock.
-const RECORD: &str = "sess::text, \
-                      (extract(epoch FROM expire AT TIME ZONE $1::text) * 1000)::float8, \
+const RECORD: &str = "sess::text, (extract(epoch FROM {instant}) * 1000)::float8, \
                       (extract(epoch FROM now()) * 1000)::int8";
 
+/// By way of a range, because `>=` would compare any two types of time, by the connection's zone: a
+/// range takes its own type alone, so a statement for the other type of column fails.
+const IS_LIVE: &str = "tstzrange({second}, NULL) @> {instant}";
+
+const IS_DEAD: &str = "tstzrange(NULL, {second}) @> {instant}";
+
+/// A site may have given the column a collation, or a type, that takes one id for another.
+const ROW: &str = "present.sid = $2 AND present.sid::text COLLATE \"C\" = $2";
+
 /// A live row that is as it was read.
-const OLD: &str = "sid = $2 AND sess::text = $3 AND expire >= {second} AND {own}";
+const OLD: &str = "{row} AND sess::text = $3 AND {is_live} AND {own}";
 
 const FETCH: &str =
-    "SELECT {record} FROM {sessions} WHERE sid = $2 AND expire >= {second} AND {own}";
+    "SELECT {record} FROM {sessions} AS present WHERE {row} AND {is_live} AND {own}";
 
 /// An expired row is no hindrance. By way of text, the column may be `json` or `jsonb`.
 const ADD: &str = "INSERT INTO {sessions} AS present (sid, sess, expire) \
                    SELECT $2, $3::text::json, {end} WHERE {own} \
                    ON CONFLICT (sid) DO UPDATE SET sess = excluded.sess, expire = excluded.expire \
-                   WHERE present.expire < {second} RETURNING sess::text";
+                   WHERE {row} AND {is_dead} RETURNING sess::text";
 
-const SWAP: &str = "UPDATE {sessions} SET sess = $4::text::json WHERE {old} RETURNING sess::text";
+const SWAP: &str = "UPDATE {sessions} AS present SET sess = $4::text::json WHERE {old} \
+                    RETURNING sess::text";
 
-const SWAP_FOR: &str = "UPDATE {sessions} SET sess = $5::text::json, expire = {end} WHERE {old} \
-                        RETURNING sess::text";
+const SWAP_FOR: &str = "UPDATE {sessions} AS present SET sess = $5::text::json, expire = {end} \
+                        WHERE {old} RETURNING sess::text";
 
-const EXTEND: &str = "UPDATE {sessions} SET expire = {end} WHERE {old}";
+const EXTEND: &str = "UPDATE {sessions} AS present SET expire = {end} WHERE {old}";
 
-const DISCARD: &str = "DELETE FROM {sessions} WHERE {old}";
+const DISCARD: &str = "DELETE FROM {sessions} AS present WHERE {old}";
 
 const CLOCK: &str = "SELECT (extract(epoch FROM now()) * 1000)::int8 WHERE {own}";
 
 /// Fails where there is no such zone.
 const LOCAL_TIME: &str = "SELECT now() AT TIME ZONE $1::text WHERE {own}";
 
-const PAGE: &str = "SELECT {record}, sid FROM {sessions} WHERE sid > $2 AND expire >= {second} \
+const PAGE: &str = "SELECT {record}, sid FROM {sessions} AS present WHERE sid > $2 AND {is_live} \
                     AND {own} ORDER BY sid LIMIT $3";
 
-const COUNT: &str = "SELECT count(*) FROM {sessions} WHERE expire >= {second} AND {own}";
+const COUNT: &str = "SELECT count(*) FROM {sessions} AS present WHERE {is_live} AND {own}";
 
-const CLEAR: &str = "DELETE FROM {sessions} WHERE {own}";
+/// How many rows one statement removes at most.
+const BATCH: usize = 1000;
 
-const SWEEP: &str = "DELETE FROM {sessions} WHERE expire < {second} AND {own} AND sid IN \
-                     (SELECT sid FROM {sessions} WHERE expire < {second} LIMIT $2)";
+/// A batch of all rows, in the order of their ids.
+const CLEAR: &str = "
+WITH chosen AS MATERIALIZED (SELECT sid FROM {sessions} WHERE sid >= $1 ORDER BY sid LIMIT 1000),
+gone AS (DELETE FROM {sessions} AS held USING chosen WHERE held.sid = chosen.sid)
+SELECT count(*), max(sid) FROM chosen WHERE {own}";
+
+/// The comparison is one for the index; where clocks are set back, it may find what still lives. Rows
+/// that somebody is at are passed over.
+const SWEEP: &str = "
+WITH expired AS MATERIALIZED (
+    SELECT sid FROM {sessions} AS present WHERE expire < {second}{local} AND {is_dead}
+    LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+DELETE FROM {sessions} AS present USING expired WHERE present.sid = expired.sid AND {is_dead} AND {own}";
 
 /// Shares the sessions that connect-pg-simple 6 to 10 keeps in a table of PostgreSQL. What is lost
 /// against [`Postgres`](crate::store::Postgres) stands in the [module's docs](super).
 ///
 /// # Which time zone?
-/// The column `expire` is a `timestamp` without a time zone: the package writes the local time of its
-/// connection. In another zone than Node's, a session would live hours too long or too short. So this
-/// store asks for the zone that the Node service's connections have, which is the one that
-/// `SHOW TimeZone` says to it, or to `psql` with the same role and database. The zone of this store's
-/// own connections does not matter. Best is UTC, which has no hour twice a year.
+/// The package makes the column `expire` a `timestamp` without a time zone, and writes the local time
+/// of its connection. In another zone than Node's, a session would live hours too long or too short. So
+/// this store asks for the zone that the Node service's connections have. `SHOW TimeZone` tells it, in
+/// the Node service or in `psql` with the same role and database. The zone of this store's own
+/// connections does not matter. UTC is best, because none of its hours comes twice a year.
 ///
+/// Some sites have changed the column to a `timestamptz`. This store notices it, while it runs too, and
+/// the zone has no effect then. The first operation after the change costs a round trip more.
+///
+/// # Which columns?
+/// * `expire` is a `timestamp` or a `timestamptz`, of any precision. With any other type every operation
+///   is [`Refused`](crate::store::StoreErrorKind::Refused).
+/// * `sess` is `json`, `jsonb` or text. `jsonb` re-spaces and re-orders what it is given, and refuses
+///   `\u0000` and lone surrogates.
+/// * `sid` is text of any kind. An id is compared byte by byte, whatever the column's collation.
+///
+/// # What else?
 /// * Expiry is kept in whole seconds, rounded up, as in Node.
-/// * Where the column `sess` was made `jsonb`, PostgreSQL re-spaces and re-orders what it is given, and
-///   refuses `\u0000` and lone surrogates; both types work here.
 /// * The table is the Node service's: this store does not create it. It needs no more than this:
 ///   `GRANT USAGE ON SCHEMA public TO app` and
 ///   `GRANT SELECT, INSERT, UPDATE, DELETE ON public.session TO app`.
@@ -111,9 +142,29 @@ pub struct ConnectPgSimple {
     time_zone: String,
     table: String,
     sending: Sending,
-    sql: Arc<Statements>,
+    sql: Arc<Table>,
     format: Format,
 }
+
+/// The statements for each type that the column `expire` may have.
+#[derive(Debug)]
+struct Table {
+    /// For `timestamp`, and for `timestamptz`.
+    statements: [Statements; 2],
+    /// Whether it was a `timestamptz` when it was last used.
+    has_zone: AtomicBool,
+}
+
+impl Table {
+    fn new(name: &str, sending: &Sending) -> Arc<Self> {
+        let local = Statements::new(name, "(present.expire AT TIME ZONE $1::text)", LOCAL, sending);
+        let statements = [local, Statements::new(name, "present.expire", "", sending)];
+        Arc::new(Self { statements, has_zone: AtomicBool::new(false) })
+    }
+}
+
+/// Makes a time one of the column.
+const LOCAL: &str = " AT TIME ZONE $1::text";
 
 #[derive(Debug)]
 struct Statements {
@@ -132,10 +183,14 @@ struct Statements {
 }
 
 impl Statements {
-    fn new(table: &str, sending: &Sending) -> Self {
+    /// `instant` is the column as a `timestamptz`, and `local` follows one that becomes the column.
+    fn new(table: &str, instant: &str, local: &str, sending: &Sending) -> Self {
         let sql = |template: &str| {
             let template = template.replace("{old}", OLD).replace("{record}", RECORD);
-            let template = template.replace("{end}", END).replace("{second}", SECOND);
+            let template = template.replace("{is_live}", IS_LIVE).replace("{is_dead}", IS_DEAD);
+            let template = template.replace("{row}", ROW).replace("{end}", END);
+            let template = template.replace("{second}", SECOND).replace("{instant}", instant);
+            let template = template.replace("{local}", local);
             Statement::new(&template, &[("{sessions}", table)], sending)
         };
         Self {
@@ -163,7 +218,7 @@ impl ConnectPgSimple {
         Self {
             client: Client::new(pool, Duration::from_secs(5)),
             time_zone: time_zone.into(),
-            sql: Arc::new(Statements::new(&table, &sending)),
+            sql: Table::new(&table, &sending),
             table,
             sending,
             format: operations::format::<Self>(shape),
@@ -180,7 +235,8 @@ impl ConnectPgSimple {
         let pool = pool.map_err(|error| operations::advised(error, advice))?;
         let store = Self::new(pool, shape, time_zone);
         let store = store.prepared_statements(!keeps_no_statements(url));
-        let local_time = store.client.call().row(|| store.query(&store.sql.local_time)).await;
+        let local_time =
+            store.client.call().row(|| store.query(&store.sql.statements[0].local_time)).await;
         operations::discreet(&store, local_time)?;
         Ok(store)
     }
@@ -196,7 +252,7 @@ impl ConnectPgSimple {
             Some(schema) => format!("{}.{table}", quoted(schema, QUOTES)?),
             None => table,
         };
-        self.sql = Arc::new(Statements::new(&table, &self.sending));
+        self.sql = Table::new(&table, &self.sending);
         self.table = table;
         Ok(self)
     }
@@ -207,7 +263,7 @@ impl ConnectPgSimple {
     #[must_use]
     pub fn prepared_statements(mut self, prepared: bool) -> Self {
         self.sending = if prepared { Sending::Prepared } else { Sending::written("") };
-        self.sql = Arc::new(Statements::new(&self.table, &self.sending));
+        self.sql = Table::new(&self.table, &self.sending);
         self
     }
 
@@ -225,18 +281,67 @@ impl ConnectPgSimple {
         statement.query().bind(self.time_zone.as_str())
     }
 
+    /// The rows of a statement.
+    async fn rows(
+        &self,
+        mut call: Call<'_, sqlx::Postgres>,
+        query: impl Fn(&Statements) -> PgQuery + Send + Sync,
+    ) -> Result<Vec<PgRow>> {
+        let (first, other) = self.in_order();
+        match call.rows(|| query(&self.sql.statements[first])).await {
+            Err(error) if is_of_another_type(&error) => {}
+            rows => return rows,
+        }
+        let rows = call.rows(|| query(&self.sql.statements[other])).await?;
+        self.sql.has_zone.store(other == 1, Ordering::Relaxed);
+        Ok(rows)
+    }
+
+    /// How many rows a statement has written or removed.
+    async fn done(
+        &self,
+        mut call: Call<'_, sqlx::Postgres>,
+        query: impl Fn(&Statements) -> PgQuery + Send + Sync,
+    ) -> Result<u64> {
+        let (first, other) = self.in_order();
+        match call.done(|| query(&self.sql.statements[first])).await {
+            Err(error) if is_of_another_type(&error) => {}
+            done => return Ok(done?.rows_affected()),
+        }
+        let done = call.done(|| query(&self.sql.statements[other])).await?;
+        self.sql.has_zone.store(other == 1, Ordering::Relaxed);
+        Ok(done.rows_affected())
+    }
+
+    /// Which statements are tried first, and which if these are for another type of column.
+    fn in_order(&self) -> (usize, usize) {
+        let has_zone = usize::from(self.sql.has_zone.load(Ordering::Relaxed));
+        (has_zone, 1 - has_zone)
+    }
+
     /// The text in the row that a write hands out, if it found one.
-    async fn written(&self, query: impl Fn() -> PgQuery) -> Result<Option<String>> {
-        let row = self.client.call().row(query).await?;
+    async fn written(
+        &self,
+        query: impl Fn(&Statements) -> PgQuery + Send + Sync,
+    ) -> Result<Option<String>> {
+        let row = self.rows(self.client.call(), query).await?.pop();
         let text = row.map(|row| row.try_get(0)).transpose();
         text.map_err(store_error::<sqlx::Postgres>)
     }
+}
 
-    async fn number(&self, query: impl Fn() -> PgQuery) -> Result<u64> {
-        let row = self.client.unhurried().row(query).await?;
-        let number = row.map_or(Ok(0), |row| row.try_get::<i64, _>(0));
-        Ok(number.map_err(store_error::<sqlx::Postgres>)?.try_into().unwrap_or_default())
-    }
+/// Whether a statement is for another type of column. It was not run then.
+fn is_of_another_type(error: &StoreError) -> bool {
+    operations::server_code(error).is_some_and(|code| code == UNDEFINED_FUNCTION)
+}
+
+/// An operator, too, that is not there for these types.
+const UNDEFINED_FUNCTION: &str = "42883";
+
+/// What stands alone in a row.
+fn number(row: Option<&PgRow>) -> Result<u64> {
+    let number = row.map_or(Ok(0), |row| row.try_get::<i64, _>(0));
+    Ok(number.map_err(store_error::<sqlx::Postgres>)?.try_into().unwrap_or_default())
 }
 
 fn stored(row: &PgRow) -> Result<Stored> {
@@ -257,6 +362,10 @@ fn advice(code: &str) -> Option<String> {
         "3F000" | "42703" | "42P01" => {
             "has no such table or schema, or other columns there; connect-pg-simple makes its table \
              with the option `createTableIfMissing`, or run its table.sql"
+        }
+        UNDEFINED_FUNCTION | "42804" => {
+            "has a column there whose type this store does not know: `sid` is to be text, `sess` json, \
+             jsonb or text, and `expire` timestamp or timestamptz"
         }
         "42501" => {
             "denies permission; grant the role USAGE on the schema, and SELECT, INSERT, UPDATE and \
@@ -279,6 +388,7 @@ impl Backend for ConnectPgSimple {
     const TTL: Duration = Duration::from_secs(86_400);
 
     type Old = Bytes;
+    type New = String;
 
     fn format(&self) -> &Format {
         &self.format
@@ -296,33 +406,41 @@ impl Backend for ConnectPgSimple {
     }
 
     async fn fetch(&self, id: &str) -> Result<Option<(Stored, Bytes)>> {
-        let fetch = || self.query(&self.sql.fetch).bind(id);
-        let row = self.client.call().row(fetch).await?;
+        let fetch = |sql: &Statements| self.query(&sql.fetch).bind(id);
+        let row = self.rows(self.client.call(), fetch).await?.pop();
         let found = row.as_ref().map(stored).transpose()?;
         Ok(found.map(|stored| (stored.clone(), stored.text)))
+    }
+
+    fn record(&self, text: &str, _: Option<&Bytes>) -> Result<String> {
+        Ok(text.to_owned())
+    }
+
+    fn again(old: &Bytes) -> String {
+        String::from_utf8_lossy(old).into_owned()
     }
 
     async fn add(
         &self,
         id: &str,
-        text: &str,
+        text: &String,
         life: Option<Duration>,
         _: Option<&Bytes>,
     ) -> Result<Option<String>> {
         let life = life.map(|life| life.as_secs_f64());
-        let add = || self.query(&self.sql.add).bind(id).bind(text).bind(life);
+        let add = |sql: &Statements| self.query(&sql.add).bind(id).bind(text.as_str()).bind(life);
         self.written(add).await
     }
 
     async fn swap(&self, id: &str, old: &Bytes, text: &str, life: Life) -> Result<Option<String>> {
         let old = String::from_utf8_lossy(old);
-        let swap = || match life {
+        let swap = |sql: &Statements| match life {
             Life::Keep => {
-                let swap = self.query(&self.sql.swap).bind(id);
+                let swap = self.query(&sql.swap).bind(id);
                 swap.bind(&*old).bind(text)
             }
             Life::For(life) => {
-                let swap = self.query(&self.sql.swap_for).bind(id);
+                let swap = self.query(&sql.swap_for).bind(id);
                 swap.bind(&*old).bind(life.as_secs_f64()).bind(text)
             }
         };
@@ -331,28 +449,29 @@ impl Backend for ConnectPgSimple {
 
     async fn extend(&self, id: &str, old: &Bytes, life: Duration) -> Result<bool> {
         let old = String::from_utf8_lossy(old);
-        let extend = || {
-            let extend = self.query(&self.sql.extend).bind(id);
+        let extend = |sql: &Statements| {
+            let extend = self.query(&sql.extend).bind(id);
             extend.bind(&*old).bind(life.as_secs_f64())
         };
-        Ok(self.client.call().done(extend).await?.rows_affected() == 1)
+        Ok(self.done(self.client.call(), extend).await? == 1)
     }
 
     async fn discard(&self, id: &str, old: &Bytes) -> Result<bool> {
         let old = String::from_utf8_lossy(old);
-        let discard = || self.query(&self.sql.discard).bind(id).bind(&*old);
-        Ok(self.client.call().done(discard).await?.rows_affected() == 1)
+        let discard = |sql: &Statements| self.query(&sql.discard).bind(id).bind(&*old);
+        Ok(self.done(self.client.call(), discard).await? == 1)
     }
 
     async fn clock(&self, _: &str) -> Result<Timestamp> {
-        Ok(Timestamp::from_millis(self.number(|| self.sql.clock.query()).await?))
+        let row = self.client.call().row(|| self.sql.statements[0].clock.query()).await?;
+        number(row.as_ref()).map(Timestamp::from_millis)
     }
 
     async fn page(&self, after: Option<&Cursor>, limit: usize) -> Result<Listed> {
         let after = after.map_or("", |after| str::from_utf8(after.as_bytes()).unwrap_or_default());
         let rows = i64::try_from(limit).unwrap_or(i64::MAX);
-        let page = || self.query(&self.sql.page).bind(after).bind(rows);
-        let rows = self.client.call().rows(page).await?;
+        let page = |sql: &Statements| self.query(&sql.page).bind(after).bind(rows);
+        let rows = self.rows(self.client.call(), page).await?;
         let record = |row: &PgRow| {
             let id: String = row.try_get(3).map_err(store_error::<sqlx::Postgres>)?;
             Ok((id, stored(row)?))
@@ -362,18 +481,44 @@ impl Backend for ConnectPgSimple {
     }
 
     async fn count(&self) -> Result<u64> {
-        self.number(|| self.query(&self.sql.count)).await
+        let count = |sql: &Statements| self.query(&sql.count);
+        number(self.rows(self.client.unhurried(), count).await?.first())
     }
 
     async fn clear(&self) -> Result<()> {
-        self.client.unhurried().done(|| self.sql.clear.query()).await.map(drop)
+        let mut after = String::new();
+        loop {
+            let clear = || self.sql.statements[0].clear.query().bind(after.as_str());
+            let row = self.client.call().row(clear).await?;
+            let (chosen, last) = row
+                .map_or(Ok((0, None)), |row| {
+                    Ok((row.try_get::<i64, _>(0)?, row.try_get::<Option<String>, _>(1)?))
+                })
+                .map_err(store_error::<sqlx::Postgres>)?;
+            if usize::try_from(chosen) == Ok(BATCH) {
+                after = last.unwrap_or_default();
+            } else if after.is_empty() {
+                return Ok(());
+            } else {
+                // A session may have got an id where this has been.
+                after.clear();
+            }
+        }
     }
 
     async fn sweep(&self, limit: usize) -> Result<usize> {
-        let rows = i64::try_from(limit).unwrap_or(i64::MAX);
-        let sweep = || self.query(&self.sql.sweep).bind(rows);
-        let swept = self.client.unhurried().done(sweep).await?.rows_affected();
-        Ok(swept.try_into().unwrap_or(usize::MAX))
+        let mut swept = 0;
+        while swept < limit {
+            let batch = BATCH.min(limit - swept);
+            let sweep = |sql: &Statements| self.query(&sql.sweep).bind(row_limit(batch));
+            let freed = self.done(self.client.call(), sweep).await?;
+            let freed = usize::try_from(freed).unwrap_or(batch);
+            swept += freed;
+            if freed < batch {
+                break;
+            }
+        }
+        Ok(swept)
     }
 }
 

@@ -1,7 +1,6 @@
 //! [`ConnectRedis`]: what connect-redis keeps.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -16,17 +15,14 @@ use super::shape::Shape;
 use crate::record::{Meta, Owner, Record, Timestamp};
 use crate::store::patience::patience;
 use crate::store::redis::{
-    Connection, RedisBuilder, RedisConnection, Script, Walk, escape, redis_error, redis_unexpected,
-    slot_of_name,
+    Connection, Recent, RedisBuilder, RedisConnection, STEP, Script, Sought, Walk, escape,
+    redis_error, redis_unexpected, slot_of_name,
 };
 use crate::store::{
     Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
     Touch, Write,
 };
 use crate::token::Key;
-
-/// How many keys a step of `count` and `clear` asks Redis to look at.
-const STEP: usize = 500;
 
 /// The text, the milliseconds that are left to it (-1: it does not end), the clock. connect-redis
 /// takes an empty text for none.
@@ -68,6 +64,16 @@ static DISCARD: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
+/// As [`DISCARD`]. A Redis that has reached its `maxmemory` refuses the first command, so the script ends
+/// there: it would take the removal, and not the record's new place after it.
+static WITHDRAW: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+         redis.call('SET', KEYS[1], ARGV[1], 'KEEPTTL')
+         return redis.call('DEL', KEYS[1])",
+    )
+});
+
 /// Shares the sessions that connect-redis 3 to 10 keeps in Redis: under `sess:<id>`, or another
 /// prefix, as JSON with a time to live. What is lost against [`Redis`](crate::store::Redis)
 /// stands in the [module's docs](super).
@@ -81,11 +87,15 @@ static DISCARD: LazyLock<Script> = LazyLock::new(|| {
 /// * On a Redis Cluster all of it works. There, `all` and `clear` of connect-redis 9 fail, and its
 ///   versions 7 and 8 count one node or batches.
 /// * It needs Redis 6.2 or newer, or Valkey.
+/// * Every string whose name has the prefix is a session to this store, as it is to connect-redis: no
+///   name of theirs says more. Give the sessions a prefix that nothing else has. What is no string is
+///   neither listed nor counted nor removed.
 /// * Without a prefix, [`clear`](crate::store::Store::clear) is refused: it would empty the database.
 /// * The count is of keys: it includes what is no session, which a listing leaves out. It asks for 500
-///   keys at a time, and takes up to 30 bytes of this process's memory for each while it runs.
+///   keys at a time.
+/// * A page of a listing holds a megabyte at most, or one session.
 /// * It needs these rights, and nothing more:
-///   `~sess:* +evalsha +eval +get +pttl +time +set +pexpire +del +scan +unlink`. Beyond them, `+select`
+///   `~sess:* +evalsha +eval +get +strlen +pttl +time +set +pexpire +del +scan +unlink`. Beyond them, `+select`
 ///   for a database number, `+cluster|slots +ping +asking` on a Cluster, `+role` behind Sentinel.
 ///
 /// ```no_run
@@ -164,7 +174,7 @@ impl ConnectRedis {
 
     async fn run(&self, script: &Script, id: &str, args: &[&[u8]]) -> RedisResult<Value> {
         let name = self.name(id);
-        let slot = slot_of_name(&name);
+        let slot = slot_of_name(name.as_bytes());
         self.connection.run(script, slot, &[name.as_bytes()], args, self.deadline()).await
     }
 
@@ -193,7 +203,8 @@ impl ConnectRedis {
     /// The ids on the next stretch of a walk.
     async fn step(&self, walk: &mut Walk, limit: usize) -> Result<HashSet<String>> {
         let pattern = format!("{}*", escape(&self.prefix));
-        let names = walk.step(&self.connection, &pattern, limit, self.deadline()).await?;
+        let sought = Sought { pattern, kind: "string" };
+        let names = walk.step(&self.connection, &sought, limit, self.deadline()).await?;
         let ids = names.into_iter().filter_map(|name| {
             let name = String::from_utf8(name).ok()?;
             name.strip_prefix(&self.prefix).map(str::to_owned)
@@ -233,6 +244,7 @@ impl Backend for ConnectRedis {
     const TTL: Duration = Duration::from_secs(86_400);
 
     type Old = Bytes;
+    type New = String;
 
     fn format(&self) -> &Format {
         &self.format
@@ -243,10 +255,18 @@ impl Backend for ConnectRedis {
         Ok(found.map(|stored| (stored.clone(), stored.text)))
     }
 
+    fn record(&self, text: &str, _: Option<&Bytes>) -> Result<String> {
+        Ok(text.to_owned())
+    }
+
+    fn again(old: &Bytes) -> String {
+        String::from_utf8_lossy(old).into_owned()
+    }
+
     async fn add(
         &self,
         id: &str,
-        text: &str,
+        text: &String,
         life: Option<Duration>,
         _: Option<&Bytes>,
     ) -> Result<Option<String>> {
@@ -256,7 +276,7 @@ impl Backend for ConnectRedis {
         if let Some(life) = life {
             command.arg("PX").arg(millis(life));
         }
-        let answer = self.send(&command, slot_of_name(&name)).await?;
+        let answer = self.send(&command, slot_of_name(name.as_bytes())).await?;
         Ok((answer == Value::Okay).then(|| text.to_owned()))
     }
 
@@ -277,13 +297,19 @@ impl Backend for ConnectRedis {
         self.run_if(&DISCARD, id, &[old]).await
     }
 
+    async fn withdraw(&self, id: &str, old: &Bytes) -> Result<bool> {
+        self.run_if(&WITHDRAW, id, &[old]).await
+    }
+
     async fn clock(&self, id: &str) -> Result<Timestamp> {
-        clock(self.send(&redis::cmd("TIME"), slot_of_name(&self.name(id))).await?)
+        clock(self.send(&redis::cmd("TIME"), slot_of_name(self.name(id).as_bytes())).await?)
     }
 
     async fn page(&self, after: Option<&Cursor>, limit: usize) -> Result<Listed> {
         let mut walk = Walk::begin(&self.connection, after, self.deadline()).await?;
-        let ids: Vec<String> = self.step(&mut walk, limit).await?.into_iter().collect();
+        let mut ids: Vec<String> = self.step(&mut walk, limit).await?.into_iter().collect();
+        let names = ids.iter().map(|id| self.name(id).into_bytes()).collect();
+        ids.truncate(walk.fit(&self.connection, names, self.deadline()).await?);
         let found = try_join_all(ids.iter().map(|id| self.listed(id))).await?;
         let found = ids.into_iter().zip(found).filter_map(|(id, stored)| Some((id, stored?)));
         Ok(Listed { found: found.collect(), next: walk.place() })
@@ -291,14 +317,12 @@ impl Backend for ConnectRedis {
 
     async fn count(&self) -> Result<u64> {
         let mut walk = Walk::begin(&self.connection, None, self.deadline()).await?;
-        // Redis may name a key twice while it resizes its table. Of the ids a hash is enough: of ten
-        // million, two are the same once in some 370,000 counts.
-        let (mut ids, hasher) = (HashSet::new(), RandomState::new());
+        let (mut recent, mut count) = (Recent::default(), 0);
         while !walk.is_over() {
             let step = self.step(&mut walk, STEP).await?;
-            ids.extend(step.iter().map(|id| hasher.hash_one(id)));
+            count += step.iter().filter(|id| recent.is_new(id)).count() as u64;
         }
-        Ok(ids.len() as u64)
+        Ok(count)
     }
 
     async fn clear(&self) -> Result<()> {
@@ -313,7 +337,7 @@ impl Backend for ConnectRedis {
             let ids = self.step(&mut walk, STEP).await?;
             let removals = ids.iter().map(|id| async move {
                 let name = self.name(id);
-                let slot = slot_of_name(&name);
+                let slot = slot_of_name(name.as_bytes());
                 self.send(redis::cmd("UNLINK").arg(name), slot).await
             });
             try_join_all(removals).await?;

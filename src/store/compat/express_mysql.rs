@@ -1,14 +1,17 @@
 //! [`ExpressMysql`]: what express-mysql-session keeps.
 
-use std::sync::Arc;
+mod sweeping;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use sqlx::mysql::{MySqlArguments, MySqlPool, MySqlRow};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, Column, Row, TypeInfo};
 
-use super::operations::{self, Backend, Listed, impl_store};
+use super::operations::{self, Backend, Listed, impl_store, refused};
 use super::session::{Format, Life, Stored};
 use super::shape::Shape;
 use crate::record::{Meta, Owner, Record, Timestamp};
@@ -45,6 +48,9 @@ const OLD: &str = "{row} AND {expires} >= {second} AND CAST(CONVERT({data} USING
 const FETCH: &str = "SELECT CONVERT({data} USING utf8mb4), CAST({expires} AS SIGNED), {now} \
                      FROM {sessions} WHERE {row} AND {expires} >= {second} AND {data} IS NOT NULL";
 
+/// One row of nothing, in the type of the column.
+const TYPE: &str = "SELECT MAX({expires}) FROM {sessions} WHERE FALSE";
+
 const ADD: &str = "INSERT INTO {sessions} ({id}, {expires}, {data}) VALUES (?, {end}, ?)";
 
 const VACATE: &str = "DELETE FROM {sessions} WHERE {row} AND {expires} < {second}";
@@ -65,15 +71,19 @@ const PAGE: &str = "SELECT CONVERT({data} USING utf8mb4), CAST({expires} AS SIGN
 
 const COUNT: &str = "SELECT COUNT(*) FROM {sessions} WHERE {expires} >= {second}";
 
-const CLEAR: &str = "DELETE FROM {sessions}";
+/// A batch of all rows, in the order of their ids, so that it passes none that it does not remove.
+const CLEAR: &str = "DELETE FROM {sessions} ORDER BY {id} LIMIT 1000";
 
-/// As the package does every 15 minutes: all rows are looked at, as the table has no index for it.
-const SWEEP: &str = "DELETE FROM {sessions} WHERE {expires} < {second} LIMIT ?";
+/// How many rows a statement looks at or removes.
+const BATCH: usize = 1000;
 
 /// Shares the sessions that express-mysql-session 1 to 3 keeps in a table of MySQL or MariaDB. What is
 /// lost against [`MySql`](crate::store::MySql) stands in the [module's docs](super).
 ///
-/// * Expiry is kept in whole seconds, as in Node, and at the latest in 2106.
+/// * Expiry is kept in whole seconds, as in Node, and at the latest in 2106. The column is a number of any
+///   width. A column of dates is [`Refused`](crate::store::StoreErrorKind::Refused), because MySQL would
+///   compare a date with the seconds as another number. To see that costs the first operation a round
+///   trip more.
 /// * An id has at most 128 bytes; a longer one is refused.
 /// * The column of the data is text. A `mediumtext` holds 16 MiB; the `text` of the package's
 ///   versions before 2.1.2 holds 64 KiB, cookie and all, so give the manager a
@@ -117,12 +127,17 @@ pub struct ExpressMysql {
     /// Of the id, the expiry, the data.
     columns: [String; 3],
     sql: Arc<Statements>,
+    /// Whether the columns are known to be as they have to be.
+    is_checked: Arc<AtomicBool>,
     format: Format,
+    /// Where the last sweep ended, for the next one to go on. Not a text: `Debug` would show an id.
+    swept_to: Arc<Mutex<Option<Cursor>>>,
 }
 
 #[derive(Debug)]
 struct Statements {
     fetch: Arc<str>,
+    expiry: Arc<str>,
     add: Arc<str>,
     vacate: Arc<str>,
     swap: Arc<str>,
@@ -133,7 +148,7 @@ struct Statements {
     page: Arc<str>,
     count: Arc<str>,
     clear: Arc<str>,
-    sweep: Arc<str>,
+    look: Arc<str>,
 }
 
 impl Statements {
@@ -148,6 +163,7 @@ impl Statements {
         };
         Self {
             fetch: sql(FETCH),
+            expiry: sql(TYPE),
             add: sql(ADD),
             vacate: sql(VACATE),
             swap: sql(SWAP),
@@ -158,7 +174,7 @@ impl Statements {
             page: sql(PAGE),
             count: sql(COUNT),
             clear: sql(CLEAR),
-            sweep: sql(SWEEP),
+            look: sql(sweeping::LOOK),
         }
     }
 }
@@ -181,7 +197,9 @@ impl ExpressMysql {
             sql: Arc::new(Statements::new(&table, &columns)),
             table,
             columns,
+            is_checked: Arc::default(),
             format: operations::format::<Self>(shape),
+            swept_to: Arc::default(),
         }
     }
 
@@ -207,6 +225,7 @@ impl ExpressMysql {
             None => table,
         };
         self.sql = Arc::new(Statements::new(&self.table, &self.columns));
+        self.is_checked = Arc::default();
         Ok(self)
     }
 
@@ -219,6 +238,7 @@ impl ExpressMysql {
         self.columns =
             [quoted(session_id, QUOTES)?, quoted(expires, QUOTES)?, quoted(data, QUOTES)?];
         self.sql = Arc::new(Statements::new(&self.table, &self.columns));
+        self.is_checked = Arc::default();
         Ok(self)
     }
 
@@ -229,6 +249,24 @@ impl ExpressMysql {
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.client.timeout = patience(timeout);
         self
+    }
+
+    /// Refuses a table whose expiry is no number.
+    async fn check(&self) -> Result<()> {
+        if self.is_checked.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let row = self.client.call().row(|| query(&self.sql.expiry)).await?;
+        let kind = row.as_ref().map_or("", |row| row.column(0).type_info().name());
+        if ["DATE", "DATETIME", "TIME", "TIMESTAMP", "YEAR"].contains(&kind) {
+            return Err(refused(format!(
+                "express-mysql-session keeps the end of a session in Unix seconds, and the column {} is \
+                 a {kind}; make it an int unsigned or a bigint",
+                self.columns[1]
+            )));
+        }
+        self.is_checked.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     async fn matched(
@@ -321,6 +359,7 @@ impl Backend for ExpressMysql {
     const LONGEST_ID: usize = 128;
 
     type Old = Bytes;
+    type New = String;
 
     fn format(&self) -> &Format {
         &self.format
@@ -331,19 +370,29 @@ impl Backend for ExpressMysql {
     }
 
     async fn fetch(&self, id: &str) -> Result<Option<(Stored, Bytes)>> {
+        self.check().await?;
         let fetch = || query(&self.sql.fetch).bind(id.to_owned()).bind(id.as_bytes().to_vec());
         let row = self.client.call().row(fetch).await?;
         let found = row.as_ref().map(stored).transpose()?;
         Ok(found.map(|stored| (stored.clone(), stored.text)))
     }
 
+    fn record(&self, text: &str, _: Option<&Bytes>) -> Result<String> {
+        Ok(text.to_owned())
+    }
+
+    fn again(old: &Bytes) -> String {
+        String::from_utf8_lossy(old).into_owned()
+    }
+
     async fn add(
         &self,
         id: &str,
-        text: &str,
+        text: &String,
         life: Option<Duration>,
         like: Option<&Bytes>,
     ) -> Result<Option<String>> {
+        self.check().await?;
         let life = life.map_or(i64::MAX / 2, millis);
         let mut call = self.client.call();
         loop {
@@ -404,6 +453,7 @@ impl Backend for ExpressMysql {
     }
 
     async fn page(&self, after: Option<&Cursor>, limit: usize) -> Result<Listed> {
+        self.check().await?;
         let after = after.map_or("", |after| str::from_utf8(after.as_bytes()).unwrap_or_default());
         let rows = i64::try_from(limit).unwrap_or(i64::MAX);
         let page = || query(&self.sql.page).bind(after.to_owned()).bind(rows);
@@ -417,20 +467,24 @@ impl Backend for ExpressMysql {
     }
 
     async fn count(&self) -> Result<u64> {
+        self.check().await?;
         let row = self.client.unhurried().row(|| query(&self.sql.count)).await?;
         let count = row.map_or(Ok(0), |row| row.try_get::<i64, _>(0));
         Ok(count.map_err(store_error::<sqlx::MySql>)?.try_into().unwrap_or_default())
     }
 
     async fn clear(&self) -> Result<()> {
-        self.client.unhurried().done(|| query(&self.sql.clear)).await.map(drop)
+        loop {
+            let gone = self.matched(|| query(&self.sql.clear)).await?;
+            if gone < BATCH as u64 {
+                return Ok(());
+            }
+        }
     }
 
     async fn sweep(&self, limit: usize) -> Result<usize> {
-        let rows = i64::try_from(limit).unwrap_or(i64::MAX);
-        let sweep = || query(&self.sql.sweep).bind(rows);
-        let swept = self.client.unhurried().done(sweep).await?.rows_affected();
-        Ok(swept.try_into().unwrap_or(usize::MAX))
+        self.check().await?;
+        self.free_expired(limit).await
     }
 }
 

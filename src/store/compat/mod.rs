@@ -12,7 +12,7 @@
 //!
 //! [`Shape`] says who writes the sessions there: the Node module `token-session`, or express-session. A
 //! browser's signed cookie is read by
-//! [`SessionLayer::signed_cookie`](crate::http::SessionLayer::signed_cookie). When the last Node service
+//! [`SessionLayerBuilder::signed_cookie`](crate::http::SessionLayerBuilder::signed_cookie). When the last Node service
 //! is gone, [`Successor`] moves the sessions to a store of this crate's own while the service runs.
 //!
 //! # What is lost against this crate's own stores?
@@ -69,6 +69,16 @@
 //! | rename | 4 |
 //! | one that another write outran | as many again |
 //!
+//! # Which ids are tokens?
+//! An id of at least 16 characters, of which at least 5 differ. The manager takes a shorter one for
+//! unknown, and does not ask the store. A broken client of Node leaves a session under an id such as
+//! `undefined`, `null` or `NaN`, and anybody can send that. The rule is the same on each store of this
+//! module, behind [`Successor`], and for a token from a
+//! [signed cookie](crate::http::SignedCookie). A [listing](crate::TokenSession::all) shows such a
+//! session, [`destroy_key`](crate::TokenSession::destroy_key) ends it, and [`Successor`] does not move
+//! it. A generator here that makes such a token is an [error](crate::TokenError::Guessable). If the
+//! `genid` of a Node service makes shorter ids, their sessions end here: have it make longer ones first.
+//!
 //! # Which data?
 //! JSON, so the manager has the codec [`Json`](crate::Json), the default; data that is none is refused.
 //! For [`Shape::express`] it is a struct or a map; a plain struct deletes the fields that it does not
@@ -77,8 +87,8 @@
 //! does not have they survive. In the name of a field, a lone surrogate makes the record damaged.
 //!
 //! # Which sessions are listed?
-//! Those whose ids are text, in no order, with `undefined` among them if a Node service has left one. A
-//! record that is damaged is an error in its place. The count is of what the database holds live: it
+//! Those whose ids are text, in no order, whether an id [is a token](self#which-ids-are-tokens) or not. A
+//! record that is damaged is an error beside them. The count is of what the database holds live: it
 //! includes damaged records, and those past their absolute timeout that Node keeps alive. A session whose id
 //! a `genid` of one's own made of other characters than a [`Token`](crate::Token) may have is listed, but
 //! no client can present it, and [`Successor`] does not move it. A [`Cursor`](crate::store::Cursor) holds an id: keep it on the

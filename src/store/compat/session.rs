@@ -1,6 +1,7 @@
 //! [`Session`]: a record of Node's as the store contract wants it, and the way back.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use super::iso::iso_date;
 use super::members::{Members, raw};
 use super::own::{OWN, Own, millis};
 use super::shape::{Layout, Shape, null};
+use crate::event::Listeners;
 use crate::record::{Label, Lifetime, Meta, Record, Timestamp, Version};
 use crate::store::{NewRecord, Touch};
 
@@ -50,6 +52,8 @@ pub(super) struct Format {
     pub(super) shape: Shape,
     /// The lifetime of a record that says nothing of it.
     pub(super) default: Lifetime,
+    /// Who is told of damaged records.
+    pub(super) listeners: Arc<Listeners>,
 }
 
 /// A record, read.

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
+use super::owners::Added;
+use super::slots::Slot;
 use crate::record::{Label, Lifetime, Meta, Owner, Record, Timestamp, Version};
 use crate::store::{NewRecord, Renewal, Touch, Write};
 
@@ -24,6 +26,10 @@ pub(super) struct Entry {
     label: Option<Label>,
     /// The time under which the expiry queue has it. A touch makes it end later than that.
     pub(super) queued: Timestamp,
+    /// Its turn on its owner's list, if it has an owner.
+    pub(super) turn: u64,
+    /// Its place in the expiry queue's shard.
+    pub(super) slot: Slot,
 }
 
 /// An owner's sessions from one call of `remove_owned` to the next. Ending it ends them all in one
@@ -45,7 +51,12 @@ impl Epoch {
 }
 
 impl Entry {
-    pub(super) fn new(record: &NewRecord<'_>, epoch: Option<Arc<Epoch>>, now: Timestamp) -> Self {
+    /// A record that begins now, or when its owner's list says, and has no slot yet.
+    pub(super) fn new(record: &NewRecord<'_>, added: Option<Added>, now: Timestamp) -> Self {
+        let (now, turn, epoch) = match added {
+            Some(Added { epoch, turn, began }) => (began, turn, Some(epoch)),
+            None => (now, 0, None),
+        };
         let deadline = record.lifetime.deadline(now);
         Self {
             data: own(&record.data),
@@ -58,6 +69,8 @@ impl Entry {
             epoch,
             label: record.label.cloned(),
             queued: record.lifetime.expiry(now, deadline),
+            turn,
+            slot: Slot::default(),
         }
     }
 

@@ -2,9 +2,13 @@
 
 mod clock;
 mod entry;
+mod insert;
+mod listing;
 mod owners;
 mod queue;
 mod records;
+mod slots;
+mod space;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +16,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use self::clock::{Clock, ManualClock, SystemClock};
-use self::records::{Full, Records};
+use self::insert::Full;
+use self::queue::Place;
+use self::records::Records;
+use self::slots::Slot;
 use super::{
     AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
     Result, Store, StoreError, StoreErrorKind, Touch, Write,
@@ -25,8 +32,9 @@ use crate::token::Key;
 /// rarely want the same one.
 const SHARDS: usize = 64;
 
-/// How many dead records are freed at once where space is wanted.
-const FREED_AT_ONCE: usize = 64;
+/// How many records an operation looks at before it lets others at its worker, and the most that it
+/// looks at under one lock.
+const LOOKS: usize = 1_000;
 
 /// Keeps sessions in this process: the default. They end with it, and another process does not see
 /// them. A clone is the same store.
@@ -34,11 +42,17 @@ const FREED_AT_ONCE: usize = 64;
 /// * **What waits?** Loading, touching and writing a live session take no lock; readers never wait
 ///   for each other, nor for writers. What begins, renames or ends sessions waits for others of its
 ///   kind, of the same 64th of the owners or of the keys, for a moment.
-/// * **What grows?** Nothing but what lives. Each insert frees the space of a few expired sessions,
-///   a load frees what it finds expired, and [`sweep`](Store::sweep) frees the rest;
-///   [`Expired`](crate::Event::Expired) is told then. A sweep looks at a live session no more than
-///   once in its idle timeout. Call it now and then, where logins come in bursts. A cap is
-///   [an option](MemoryBuilder::capacity).
+/// * **What grows?** Only what lives. Each insert frees the space of a few expired sessions, a load
+///   frees what it finds expired, and [`sweep`](Store::sweep) frees the rest;
+///   [`Expired`](crate::Event::Expired) is told then. Call it now and then, where logins come in
+///   bursts. A cap is [an option](MemoryBuilder::capacity).
+/// * **How long does an operation hold its worker?** It looks at 1,000 sessions at most, and then
+///   lets other tasks run before it goes on. A full listing, a count, a clear and a sweep without a
+///   limit look at each session once. `sweep(n)` looks at `n` and 1,000 more, so it may free less
+///   than there is where most sessions were touched. [`remove_owned`](Store::remove_owned) is one
+///   write; it frees the space of 1,000 sessions, and inserts and sweeps free that of the others.
+///   A list of more than 1,000 of an owner's sessions is made in several steps, and so shows what
+///   changes between them.
 /// * **What if two things happen at once?** It is as if one came after the other. Three operations
 ///   can be seen half done for a moment, and none of them brings back what has ended: a
 ///   [rename](Store::rename), when neither key is alive; an insert beyond its owner's limit, when
@@ -60,8 +74,6 @@ pub struct Memory(Arc<Inner>);
 struct Inner {
     records: Records,
     clock: Box<dyn Clock>,
-    capacity: usize,
-    when_full: WhenFull,
 }
 
 impl Memory {
@@ -79,20 +91,6 @@ impl Memory {
     /// For a gauge; it costs one load.
     pub fn held(&self) -> usize {
         self.0.records.held()
-    }
-
-    /// Looks for space for one more record.
-    fn make_room(&self, records: &Records, now: crate::record::Timestamp) -> Result<(), Full> {
-        if records.sweep(FREED_AT_ONCE, now) > 0 {
-            return Ok(());
-        }
-        match self.0.when_full {
-            WhenFull::EvictNearestExpiry if self.0.capacity > 0 => {
-                records.evict_nearest_expiry(now);
-                Ok(())
-            }
-            _ => Err(Full),
-        }
     }
 }
 
@@ -146,10 +144,8 @@ impl MemoryBuilder {
     /// The store.
     pub fn build(self) -> Memory {
         Memory(Arc::new(Inner {
-            records: Records::new(self.capacity),
+            records: Records::new(self.capacity, self.when_full),
             clock: self.clock.unwrap_or_else(|| Box::new(SystemClock::new())),
-            capacity: self.capacity,
-            when_full: self.when_full,
         }))
     }
 }
@@ -163,8 +159,12 @@ impl fmt::Debug for MemoryBuilder {
     }
 }
 
-/// What becomes of one session more than the [capacity](MemoryBuilder::capacity), once the expired
-/// ones are gone.
+/// What becomes of one session more than the [capacity](MemoryBuilder::capacity), when no expired
+/// one is found.
+///
+/// An insert looks for expired sessions among the first 16,000 of the expiry queue, where a touched
+/// session stays at its earlier time until it comes up. Behind that many touched ones an expired
+/// session is not found at once: the insert is refused, and later ones look further.
 ///
 /// ```
 /// use token_session::store::{Memory, NewRecord, Store, StoreErrorKind};
@@ -186,20 +186,19 @@ pub enum WhenFull {
     #[default]
     Refuse,
     /// The session that would expire next ends for it, and
-    /// [`Destroyed`](crate::Event::Destroyed) is told.
+    /// [`Destroyed`](crate::Event::Destroyed) is told. It is the next of 1,000 where more than that
+    /// were touched and have not come up since.
     EvictNearestExpiry,
 }
 
 impl Store for Memory {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
-        let now = self.0.clock.now();
-        let make_room = |records: &Records| self.make_room(records, now);
-        let inserted = self.0.records.insert(key, record, now, make_room);
+        let inserted = self.0.records.insert(key, record, self.0.clock.now()).await;
         inserted.map_err(|Full| {
             let message = format!(
                 "the memory store holds {} sessions, its capacity; \
                  wait until some end, raise it, or have it evict the nearest expiry",
-                self.0.capacity
+                self.0.records.capacity
             );
             StoreError::new(StoreErrorKind::Full, message)
         })
@@ -236,7 +235,7 @@ impl Store for Memory {
     async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
         let now = self.0.clock.now();
         let view = |key: &Key, entry: &entry::Entry| (key.clone(), entry.meta(now));
-        Ok(self.0.records.owned(owner, limit, now, view))
+        Ok(self.0.records.owned(owner, limit, now, view).await)
     }
 
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
@@ -245,25 +244,25 @@ impl Store for Memory {
     }
 
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
-        let after = after.map(key_of).transpose()?;
+        let from = after.map_or(Ok(Place::default()), place_of)?;
         let now = self.0.clock.now();
         let view = |key: &Key, entry: &entry::Entry| (key.clone(), entry.record(now));
-        let (records, last) = self.0.records.scan(after, limit.max(1), now, view);
-        let next = last.map(|key| Cursor::new(key.as_bytes()));
-        Ok(Page { records, damaged: Vec::new(), next })
+        let (records, next) = self.0.records.scan(from, limit.max(1), now, view);
+        Ok(Page { records, damaged: Vec::new(), next: next.map(cursor_at) })
     }
 
     async fn count(&self) -> Result<u64> {
-        Ok(self.0.records.count(self.0.clock.now()) as u64)
+        Ok(self.0.records.count(self.0.clock.now()).await as u64)
     }
 
     async fn clear(&self) -> Result<()> {
-        self.0.records.clear();
+        self.0.records.clear().await;
         Ok(())
     }
 
     async fn sweep(&self, limit: usize) -> Result<usize> {
-        Ok(self.0.records.sweep(limit, self.0.clock.now()))
+        let looks = limit.saturating_add(LOOKS);
+        Ok(self.0.records.sweep(limit, looks, self.0.clock.now()).await)
     }
 
     fn attach(&self, events: &Events) {
@@ -271,12 +270,23 @@ impl Store for Memory {
     }
 }
 
-fn key_of(cursor: &Cursor) -> Result<Key> {
-    let bytes = cursor.as_bytes().try_into().map_err(|_| {
-        let message = "the cursor is not one of the memory store; begin the scan without one";
-        StoreError::new(StoreErrorKind::Refused, message)
-    })?;
-    Ok(Key::from_bytes(bytes))
+fn cursor_at(place: Place) -> Cursor {
+    let [low, high] = (place.shard as u16).to_be_bytes();
+    let [a, b, c, d] = place.slot.number().to_be_bytes();
+    Cursor::new([low, high, a, b, c, d])
+}
+
+fn place_of(cursor: &Cursor) -> Result<Place> {
+    match *cursor.as_bytes() {
+        [low, high, a, b, c, d] => {
+            let shard = usize::from(u16::from_be_bytes([low, high]));
+            Ok(Place { shard, slot: Slot::new(u32::from_be_bytes([a, b, c, d])) })
+        }
+        _ => {
+            let message = "the cursor is not one of the memory store; begin the scan without one";
+            Err(StoreError::new(StoreErrorKind::Refused, message))
+        }
+    }
 }
 
 /// No code of a user's runs under a lock, so what a panic leaves behind is whole.

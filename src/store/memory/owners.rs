@@ -15,14 +15,40 @@ pub(super) struct Owners {
     hasher: RandomState,
 }
 
-pub(super) type Shard = HashMap<Owner, Sessions>;
+type Shard = HashMap<Owner, Sessions>;
 
 /// An owner with at least one session: the map has no others, so that an owner who is gone takes
 /// no space.
-pub(super) struct Sessions {
+struct Sessions {
     epoch: Arc<Epoch>,
-    /// The oldest first. One ends near the front, or near the back, more often than in the middle.
-    keys: VecDeque<(Timestamp, Key)>,
+    /// The oldest first. The first and the last have not gone.
+    listed: VecDeque<Listed>,
+    /// How many of those have gone. They stay on the list for a while, because closing each gap at
+    /// once would move half of the list. They are never more than those that are there.
+    gone: usize,
+}
+
+/// A session on its owner's list.
+pub(super) struct Listed {
+    /// Its number on the list, by which it is found: each one's is higher than the one's before.
+    turn: u64,
+    began: Timestamp,
+    /// The digest alone: a key may hold its token. Nothing where the session has gone.
+    digest: Option<[u8; 32]>,
+}
+
+impl Listed {
+    /// The session's key, unless it has gone.
+    pub(super) fn key(&self) -> Option<Key> {
+        self.digest.map(Key::from_bytes)
+    }
+}
+
+/// What an entry has to know of its owner's list.
+pub(super) struct Added {
+    pub(super) epoch: Arc<Epoch>,
+    pub(super) turn: u64,
+    pub(super) began: Timestamp,
 }
 
 impl Owners {
@@ -33,11 +59,6 @@ impl Owners {
     pub(super) fn lock<'a>(&'a self, owner: &'a Owner) -> Owned<'a> {
         let shard = self.hasher.hash_one(owner) as usize % SHARDS;
         Owned { shard: lock(&self.shards[shard]), owner }
-    }
-
-    /// Locks all of them, in order.
-    pub(super) fn lock_all(&self) -> Vec<MutexGuard<'_, Shard>> {
-        self.shards.iter().map(lock).collect()
     }
 }
 
@@ -52,23 +73,39 @@ impl Owned<'_> {
         self.shard.get(self.owner).map(|sessions| &sessions.epoch)
     }
 
-    /// The oldest first.
-    pub(super) fn keys(&self) -> impl DoubleEndedIterator<Item = &Key> + ExactSizeIterator {
-        let keys = self.shard.get(self.owner).map(|sessions| &sessions.keys);
-        static NONE: VecDeque<(Timestamp, Key)> = VecDeque::new();
-        keys.unwrap_or(&NONE).iter().map(|(_, key)| key)
+    pub(super) fn len(&self) -> usize {
+        self.shard.get(self.owner).map_or(0, Sessions::len)
     }
 
-    /// Puts a session at the young end, and says in which epoch it is and when it began: now, or
-    /// with the youngest if that one's clock was read later.
-    pub(super) fn add(&mut self, key: &Key, now: Timestamp) -> (Arc<Epoch>, Timestamp) {
+    /// The oldest first.
+    pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
+        let sessions = self.shard.get(self.owner);
+        sessions.into_iter().flat_map(|sessions| &sessions.listed).filter_map(Listed::key)
+    }
+
+    /// The youngest first, of those whose turn is before this one, with their turns.
+    pub(super) fn keys_before(&self, turn: u64) -> impl Iterator<Item = (u64, Key)> {
+        let sessions = self.shard.get(self.owner);
+        let before = sessions.into_iter().flat_map(move |sessions| {
+            let end = sessions.listed.partition_point(|listed| listed.turn < turn);
+            sessions.listed.range(..end).rev()
+        });
+        before.filter_map(|listed| Some((listed.turn, listed.key()?)))
+    }
+
+    /// Puts a session at the young end. It begins now, or with the youngest if that one's clock was
+    /// read later.
+    pub(super) fn add(&mut self, key: &Key, now: Timestamp) -> Added {
         let sessions = self.shard.entry(self.owner.clone()).or_insert_with_key(|owner| Sessions {
             epoch: Epoch::new(owner.clone()),
-            keys: VecDeque::with_capacity(1),
+            listed: VecDeque::with_capacity(1),
+            gone: 0,
         });
-        let created_at = sessions.keys.back().map_or(now, |(at, _)| now.max(*at));
-        sessions.keys.push_back((created_at, key.clone()));
-        (sessions.epoch.clone(), created_at)
+        let youngest = sessions.listed.back();
+        let turn = youngest.map_or(0, |youngest| youngest.turn + 1);
+        let began = youngest.map_or(now, |youngest| now.max(youngest.began));
+        sessions.listed.push_back(Listed { turn, began, digest: Some(*key.as_bytes()) });
+        Added { epoch: sessions.epoch.clone(), turn, began }
     }
 
     /// Takes a session off the list, if it is on it: one of an epoch that has ended is not.
@@ -76,30 +113,30 @@ impl Owned<'_> {
         let Some(sessions) = self.shard.get_mut(self.owner) else {
             return;
         };
-        if let Some(at) = sessions.find(key, entry.created_at) {
-            sessions.keys.remove(at);
+        if let Some(at) = sessions.find(key, entry) {
+            sessions.remove(at);
         }
-        if sessions.keys.is_empty() {
+        if sessions.listed.is_empty() {
             self.shard.remove(self.owner);
         }
     }
 
     pub(super) fn rename(&mut self, from: &Key, to: &Key, entry: &Entry) {
         if let Some(sessions) = self.shard.get_mut(self.owner)
-            && let Some(at) = sessions.find(from, entry.created_at)
+            && let Some(at) = sessions.find(from, entry)
         {
-            sessions.keys[at].1 = to.clone();
+            sessions.listed[at].digest = Some(*to.as_bytes());
         }
     }
 
     /// Ends the epoch, and says which sessions were in it. What is kept must have been moved to the
     /// epoch that follows.
-    pub(super) fn end_epoch(&mut self, kept: Option<(&Key, &Entry)>) -> VecDeque<(Timestamp, Key)> {
+    pub(super) fn end_epoch(&mut self, kept: Option<(&Key, &Entry)>) -> VecDeque<Listed> {
         let followed_by = kept.and_then(|(key, entry)| {
-            Some(Sessions {
-                epoch: entry.epoch.clone()?,
-                keys: VecDeque::from([(entry.created_at, key.clone())]),
-            })
+            let digest = Some(*key.as_bytes());
+            let listed = Listed { turn: entry.turn, began: entry.created_at, digest };
+            let epoch = entry.epoch.clone()?;
+            Some(Sessions { epoch, listed: VecDeque::from([listed]), gone: 0 })
         });
         let ended = match followed_by {
             Some(sessions) => self.shard.insert(self.owner.clone(), sessions),
@@ -107,36 +144,63 @@ impl Owned<'_> {
         };
         ended.map_or_else(VecDeque::new, |sessions| {
             sessions.epoch.end();
-            sessions.keys
+            sessions.listed
         })
     }
 }
 
 impl Sessions {
-    fn find(&self, key: &Key, created_at: Timestamp) -> Option<usize> {
-        let first = self.keys.partition_point(|(at, _)| *at < created_at);
-        let same_time = self.keys.range(first..).take_while(|(at, _)| *at == created_at);
-        let offset = same_time.map(|(_, listed)| listed).position(|listed| listed == key);
-        offset.map(|offset| first + offset)
+    fn len(&self) -> usize {
+        self.listed.len() - self.gone
+    }
+
+    fn find(&self, key: &Key, entry: &Entry) -> Option<usize> {
+        let at = self.listed.binary_search_by_key(&entry.turn, |listed| listed.turn).ok()?;
+        (self.listed[at].digest.as_ref() == Some(key.as_bytes())).then_some(at)
+    }
+
+    fn remove(&mut self, at: usize) {
+        self.listed[at].digest = None;
+        self.gone += 1;
+        let has_gone = |listed: Option<&Listed>| listed.is_some_and(|it| it.digest.is_none());
+        while has_gone(self.listed.front()) {
+            self.listed.pop_front();
+            self.gone -= 1;
+        }
+        while has_gone(self.listed.back()) {
+            self.listed.pop_back();
+            self.gone -= 1;
+        }
+        // Each removal pays for one step of this.
+        if self.gone > self.len() {
+            self.listed.retain(|listed| listed.digest.is_some());
+            self.gone = 0;
+        }
     }
 }
 
 #[cfg(test)]
 impl Owners {
+    /// Locks all of them, in order.
+    pub(super) fn lock_all(&self) -> Vec<impl Sized> {
+        self.shards.iter().map(lock).collect()
+    }
+
     /// Every session on a list, with the epoch of the list. No list is empty.
     pub(super) fn listed(&self) -> Vec<(Key, Arc<Epoch>)> {
-        let mut listed = Vec::new();
-        for shard in self.lock_all() {
-            for sessions in shard.values() {
-                assert!(
-                    !sessions.keys.is_empty()
-                        && sessions.keys.iter().is_sorted_by_key(|(at, _)| at)
-                );
-                listed.extend(
-                    sessions.keys.iter().map(|(_, key)| (key.clone(), sessions.epoch.clone())),
-                );
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            for sessions in lock(shard).values() {
+                let Sessions { epoch, listed, gone } = sessions;
+                assert!(listed.front().is_some_and(|listed| listed.digest.is_some()));
+                assert!(listed.back().is_some_and(|listed| listed.digest.is_some()));
+                assert!(listed.iter().is_sorted_by(|a, b| a.turn < b.turn && a.began <= b.began));
+                let keys = listed.iter().filter_map(Listed::key);
+                let before = all.len();
+                all.extend(keys.map(|key| (key, epoch.clone())));
+                assert_eq!(all.len() - before, listed.len() - gone);
             }
         }
-        listed
+        all
     }
 }

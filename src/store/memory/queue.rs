@@ -1,8 +1,9 @@
-//! [`Queue`]: which record expires next.
+//! [`Queue`]: which record expires next, and where each record has its place in a listing.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
+use super::slots::{Slot, Slots};
 use super::{SHARDS, lock};
 use crate::record::Timestamp;
 use crate::token::Key;
@@ -10,10 +11,21 @@ use crate::token::Key;
 /// Every record is here once, under the time when it expires or an earlier one. A record comes to
 /// the map, and leaves it, under its shard's lock, so the two never differ.
 ///
-/// Sharded by the first bits of the key: a shard is a range of keys, in whose order a scan goes.
+/// Sharded by the first bits of the key.
 pub(super) struct Queue([Mutex<Shard>; SHARDS]);
 
-pub(super) type Shard = BTreeSet<(Timestamp, Key)>;
+#[derive(Default)]
+pub(super) struct Shard {
+    times: BTreeSet<(Timestamp, Slot)>,
+    slots: Slots,
+}
+
+/// Where a listing goes on. A record keeps its place until it is renamed or goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) shard: usize,
+    pub(super) slot: Slot,
+}
 
 pub(super) fn shard_of(key: &Key) -> usize {
     usize::from(key.as_bytes()[0]) * SHARDS / 256
@@ -28,6 +40,15 @@ impl Queue {
         lock(&self.0[shard_of(key)])
     }
 
+    /// As [`lock`](Self::lock), if nobody holds it.
+    pub(super) fn try_lock(&self, key: &Key) -> Option<MutexGuard<'_, Shard>> {
+        match self.0[shard_of(key)].try_lock() {
+            Ok(shard) => Some(shard),
+            Err(TryLockError::Poisoned(error)) => Some(PoisonError::into_inner(error)),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     /// Locks what belongs to two keys, in order, so that no two callers wait for each other.
     pub(super) fn lock_both(&self, a: &Key, b: &Key) -> BothShards<'_> {
         let (a, b) = (shard_of(a), shard_of(b));
@@ -38,31 +59,52 @@ impl Queue {
         }
     }
 
-    /// Locks all of it, in order.
-    pub(super) fn lock_all(&self) -> Vec<MutexGuard<'_, Shard>> {
-        self.0.iter().map(lock).collect()
+    /// The record of a shard that may expire first, and when.
+    pub(super) fn first(&self, shard: usize) -> Option<(Timestamp, Key)> {
+        lock(&self.0[shard]).first()
     }
 
-    /// The record of a shard that may have expired first, if it may have by now.
-    pub(super) fn first_due(&self, shard: usize, now: Timestamp) -> Option<Key> {
-        let queue = lock(&self.0[shard]);
-        queue.first().filter(|(queued, _)| *queued <= now).map(|(_, key)| key.clone())
+    /// Whether a record may have expired by now.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.0.iter().any(|shard| lock(shard).times.first().is_some_and(|(at, _)| *at <= now))
     }
 
-    /// The record that may expire next.
-    pub(super) fn first(&self) -> Option<(Timestamp, Key)> {
-        let firsts = self.0.iter().filter_map(|shard| lock(shard).first().cloned());
-        firsts.min()
+    /// Up to `limit` keys from a place on, and where to go on, unless these were the last.
+    pub(super) fn keys_from(&self, mut place: Place, limit: usize) -> (Vec<Key>, Option<Place>) {
+        let mut keys = Vec::new();
+        while place.shard < SHARDS {
+            let left = limit - keys.len();
+            let (more, next) = lock(&self.0[place.shard]).slots.keys_from(place.slot, left);
+            keys.extend(more);
+            if let Some(slot) = next {
+                return (keys, Some(Place { slot, ..place }));
+            }
+            place = Place { shard: place.shard + 1, slot: Slot::default() };
+        }
+        (keys, None)
+    }
+}
+
+impl Shard {
+    pub(super) fn insert(&mut self, at: Timestamp, key: &Key) -> Slot {
+        let slot = self.slots.insert(key);
+        self.times.insert((at, slot));
+        slot
     }
 
-    /// A shard's keys after this one, in order.
-    pub(super) fn keys_after(&self, shard: usize, after: Option<&Key>) -> Vec<Key> {
-        let queue = lock(&self.0[shard]);
-        let keys = queue.iter().map(|(_, key)| key.clone());
-        let mut keys: Vec<Key> = keys.filter(|key| Some(key) > after).collect();
-        drop(queue);
-        keys.sort_unstable();
-        keys
+    pub(super) fn remove(&mut self, at: Timestamp, slot: Slot) {
+        self.times.remove(&(at, slot));
+        self.slots.remove(slot);
+    }
+
+    /// Puts a record under another time.
+    pub(super) fn put_off(&mut self, slot: Slot, from: Timestamp, to: Timestamp) {
+        self.times.remove(&(from, slot));
+        self.times.insert((to, slot));
+    }
+
+    fn first(&self) -> Option<(Timestamp, Key)> {
+        self.times.first().map(|&(at, slot)| (at, self.slots.key(slot)))
     }
 }
 
@@ -79,5 +121,24 @@ impl BothShards<'_> {
             Some(high) if shard_of(key) == self.high_shard => high,
             _ => &mut self.low,
         }
+    }
+}
+
+#[cfg(test)]
+impl Queue {
+    /// Locks all of it, in order.
+    pub(super) fn lock_all(&self) -> Vec<MutexGuard<'_, Shard>> {
+        self.0.iter().map(lock).collect()
+    }
+
+    /// When each record is queued, its slot and its key. As many are queued as have a slot.
+    pub(super) fn listed(&self) -> Vec<(Timestamp, Slot, Key)> {
+        let mut listed = Vec::new();
+        for shard in self.lock_all() {
+            let (keys, _) = shard.slots.keys_from(Slot::default(), usize::MAX);
+            assert_eq!(keys.len(), shard.times.len());
+            listed.extend(shard.times.iter().map(|&(at, slot)| (at, slot, shard.slots.key(slot))));
+        }
+        listed
     }
 }

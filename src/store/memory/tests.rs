@@ -1,13 +1,18 @@
 //! What can be seen from within alone: that the map, the expiry queue and the owners' lists agree,
 //! and that a reader waits for no lock.
 
+mod bounded;
+
+use std::pin::pin;
 use std::sync::mpsc;
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use super::WhenFull;
 use super::records::Records;
 use crate::record::{Lifetime, Owner, Timestamp};
-use crate::store::{Condition, NewRecord, Renewal, Replaced, Touch, Write};
+use crate::store::{Condition, Inserted, NewRecord, OwnerLimit, Renewal, Replaced, Touch, Write};
 use crate::token::Key;
 
 const START: Timestamp = Timestamp::from_millis(1_000_000);
@@ -30,14 +35,37 @@ fn record(owner: &Owner, lifetime: Lifetime) -> NewRecord<'_> {
     NewRecord { owner: Some(owner), ..NewRecord::new("data", lifetime) }
 }
 
+/// The answer of an operation, and how many records it looked at in its longest step.
+fn measured<T>(records: &Records, operation: impl Future<Output = T>) -> (T, usize) {
+    let mut operation = pin!(operation);
+    let mut longest = 0;
+    records.take_looks();
+    loop {
+        let step = operation.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        longest = longest.max(records.take_looks());
+        if let Poll::Ready(answer) = step {
+            return (answer, longest);
+        }
+    }
+}
+
+fn done<T>(operation: impl Future<Output = T>) -> T {
+    let mut operation = pin!(operation);
+    loop {
+        let step = operation.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(answer) = step {
+            return answer;
+        }
+    }
+}
+
 fn insert(records: &Records, key: &Key, record: &NewRecord<'_>, now: Timestamp) {
-    let inserted = records.insert(key, record, now, |_| unreachable!("there is no cap"));
-    assert!(inserted.is_ok());
+    done(records.insert(key, record, now)).expect("there is no cap");
 }
 
 #[test]
 fn what_was_created_and_ended_leaves_nothing_behind() {
-    let records = Records::new(usize::MAX);
+    let records = Records::new(usize::MAX, WhenFull::Refuse);
     let century = Lifetime::idle(Lifetime::MAX).unwrap();
     for turn in 0..5_000_u32 {
         let (key, to) = (key(turn as u8), key((turn + 1) as u8));
@@ -68,7 +96,7 @@ fn what_was_created_and_ended_leaves_nothing_behind() {
 
 #[test]
 fn reads_touches_and_writes_wait_for_no_lock() {
-    let records = Records::new(usize::MAX);
+    let records = Records::new(usize::MAX, WhenFull::Refuse);
     let (owner, key) = (owner(1), key(1));
     insert(&records, &key, &record(&owner, idle(60_000)), START);
     let (done, is_done) = mpsc::channel();
@@ -93,7 +121,7 @@ fn reads_touches_and_writes_wait_for_no_lock() {
 
 #[test]
 fn the_map_the_queue_and_the_lists_agree_whatever_happens_at_once() {
-    let records = Records::new(usize::MAX);
+    let records = Records::new(usize::MAX, WhenFull::Refuse);
     for round in 0..20_u64 {
         thread::scope(|scope| {
             for thread in 0..4 {
@@ -147,9 +175,9 @@ fn any_operations(records: &Records, seed: u64) {
             }
             9 => records.remove_owned(&owner, None, now),
             10 => records.remove_owned(&owner, Some(&from), now),
-            _ if draw(50) == 0 => records.clear(),
+            _ if draw(50) == 0 => done(records.clear()),
             _ => {
-                records.sweep(3, now);
+                records.sweep_some(3, 5, now);
             }
         }
     }

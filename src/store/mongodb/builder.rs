@@ -10,6 +10,7 @@ use mongodb::options::{
     SelectionCriteria, WriteConcern,
 };
 use mongodb::{Client, Database};
+use tokio::sync::Semaphore;
 
 use super::presence::Presence;
 use super::{MongoDb, error, within};
@@ -38,7 +39,11 @@ pub struct MongoDbBuilder {
     partitions: u16,
     linearizable_reads: bool,
     timeout: Duration,
+    connections: u32,
 }
+
+/// The driver's own default for `maxPoolSize`.
+const CONNECTIONS: u32 = 10;
 
 impl Default for MongoDbBuilder {
     fn default() -> Self {
@@ -47,6 +52,7 @@ impl Default for MongoDbBuilder {
             partitions: 1,
             linearizable_reads: false,
             timeout: Duration::from_secs(5),
+            connections: CONNECTIONS,
         }
     }
 }
@@ -91,6 +97,15 @@ impl MongoDbBuilder {
         self
     }
 
+    /// How many connections the client has that is handed over with [`database`](Self::database):
+    /// its `maxPoolSize`, 10 by default. No more operations run at once, and those that wait for
+    /// their turn can be dropped at no cost. 0: any number. [`connect`](Self::connect) takes it from
+    /// the URL.
+    pub fn connections(mut self, most: u32) -> Self {
+        self.connections = most;
+        self
+    }
+
     /// Opens a client of its own for a URL with a database, such as
     /// `mongodb://user:password@host:27017/database`, and waits until the server answers. Such a store
     /// tells [`Connected`](crate::Event::Connected) and
@@ -101,8 +116,8 @@ impl MongoDbBuilder {
     /// [`Unavailable`](StoreErrorKind::Unavailable) when no server is within reach.
     pub async fn connect(self, url: &str) -> Result<MongoDb> {
         let presence = Arc::<Presence>::default();
-        let database = self.reach(url, &presence).await?;
-        self.build(&database, presence)
+        let (database, connections) = self.reach(url, &presence).await?;
+        self.connections(connections).build(&database, presence)
     }
 
     /// The database of the client that [`connect`](Self::connect) opens, for another store.
@@ -110,10 +125,10 @@ impl MongoDbBuilder {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn open(&self, url: &str) -> Result<Database> {
-        self.reach(url, &Arc::default()).await
+        Ok(self.reach(url, &Arc::default()).await?.0)
     }
 
-    async fn reach(&self, url: &str, presence: &Arc<Presence>) -> Result<Database> {
+    async fn reach(&self, url: &str, presence: &Arc<Presence>) -> Result<(Database, u32)> {
         let mut options = ClientOptions::parse(url).await.map_err(error::in_the_url)?;
         let name = options.default_database.clone().ok_or_else(|| {
             let message = "the URL of MongoDB names no database; \
@@ -124,6 +139,7 @@ impl MongoDbBuilder {
         options.server_selection_timeout.get_or_insert(self.timeout);
         let heard = Arc::clone(presence);
         options.sdam_event_handler = Some(EventHandler::callback(move |event| heard.hear(&event)));
+        let connections = options.max_pool_size.unwrap_or(CONNECTIONS);
         let client = Client::with_options(options).map_err(error::in_the_url)?;
         let database = client.database(&name);
         within(self.timeout, async {
@@ -131,7 +147,7 @@ impl MongoDbBuilder {
             Ok(())
         })
         .await?;
-        Ok(database)
+        Ok((database, connections))
     }
 
     /// Uses a database of a client that is there already. Its own read and write concern do not
@@ -164,11 +180,16 @@ impl MongoDbBuilder {
             .read_concern(read_concern)
             .write_concern(write_concern)
             .build();
+        let turns = match usize::try_from(self.connections) {
+            Ok(most @ 1..) => most.min(Semaphore::MAX_PERMITS),
+            _ => Semaphore::MAX_PERMITS,
+        };
         Ok(MongoDb {
             sessions: database.collection_with_options(&self.collection, options),
             partitions: self.partitions,
             timeout: self.timeout,
             presence,
+            turns: Arc::new(Semaphore::new(turns)),
         })
     }
 }

@@ -1,5 +1,7 @@
 //! What the server computes: its clock, what is alive, and when a session ends.
 
+use std::time::Duration;
+
 use mongodb::bson::{Document, doc};
 
 use super::document::{binary, millis};
@@ -26,6 +28,13 @@ pub(super) fn is_expired() -> Document {
 /// one.
 pub(super) fn seen_now() -> Document {
     doc! { "$set": { "last_seen": { "$max": ["$last_seen", now()] } } }
+}
+
+/// The stage that makes a session seen now if its last touch is so long ago. The caller has found
+/// that it is; but another touch may have come first.
+pub(super) fn seen_if_due(interval: Duration) -> Document {
+    let is_due = doc! { "$lte": [{ "$add": ["$last_seen", millis(interval)] }, now()] };
+    doc! { "$set": { "last_seen": { "$cond": [is_due, now(), "$last_seen"] } } }
 }
 
 /// The stage that counts the deadline from when the session was last seen.

@@ -7,33 +7,32 @@
 //! takes the lowest place that it saw free, which is below the limit less the sessions that have no
 //! place below it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use mongodb::bson::{Bson, Document, doc};
 use tokio::time::sleep;
 
+use super::MongoDb;
 use super::document::key;
 use super::error::{Failure, is_duplicate};
-use super::expression::{is_expired, is_live, new_session};
-use super::{MongoDb, within};
+use super::expression::{is_expired, is_live};
 use crate::record::Owner;
-use crate::store::to_the_end::to_the_end;
-use crate::store::{Inserted, NewRecord, OwnerLimit, Result};
+use crate::store::{Inserted, OwnerLimit};
 use crate::token::Key;
 
 impl MongoDb {
     pub(super) async fn insert_limited(
         &self,
         new_key: &Key,
-        record: &NewRecord<'_>,
+        new: Document,
         owner: &Owner,
         limit: OwnerLimit,
     ) -> Result<Inserted, Failure> {
-        let new = new_session(self.under(new_key), record);
         let max = usize::try_from(limit.max().get()).unwrap_or(usize::MAX);
         let mut attempt = 0;
         loop {
-            let Seen { key_is_taken, alive, dead } = self.see(new_key, owner).await?;
+            let Seen { key_is_taken, alive, dead, places } = self.see(new_key, owner).await?;
             if key_is_taken {
                 return Ok(Inserted::KeyTaken);
             }
@@ -45,13 +44,12 @@ impl MongoDb {
             }
             if alive.len() < max {
                 let mut new = new.clone();
-                new.insert("place", free_place(&alive));
+                new.insert("place", free_place(&places));
                 if let Some(inserted) = self.try_insert(new_key, new).await? {
                     return Ok(inserted);
                 }
             } else if limit.evicts() {
-                let going =
-                    alive.iter().take(alive.len() - max + 1).map(|(key, _)| key.clone()).collect();
+                let going = alive[..=alive.len() - max].to_vec();
                 if let Some(evicted) = self.take_over(going, new.clone()).await? {
                     return Ok(Inserted::Done { evicted });
                 }
@@ -70,16 +68,22 @@ impl MongoDb {
             doc! { "$sort": { "created_at": 1, "_id": 1 } },
             doc! { "$project": { "key": 1, "place": 1, "is_live": is_live() } },
         ];
-        let mut seen = Seen { key_is_taken: false, alive: Vec::new(), dead: Vec::new() };
+        let mut seen = Seen::default();
         for document in self.list(pipeline, usize::MAX).await? {
-            let key = key(&document)?;
             if !document.get_bool("is_live").unwrap_or(false) {
                 seen.dead.extend(document.get("_id").cloned());
-            } else if key == *new_key {
-                seen.key_is_taken = true;
-            } else {
-                seen.alive.push((key, document.get_i64("place").ok()));
+                continue;
             }
+            match key(&document) {
+                Ok(key) if key == *new_key => {
+                    seen.key_is_taken = true;
+                    continue;
+                }
+                Ok(key) => seen.alive.push(key),
+                // Nobody can load it, so it does not count; but it may have a place.
+                Err(_) => {}
+            }
+            seen.places.extend(document.get_i64("place").ok());
         }
         Ok(seen)
     }
@@ -95,34 +99,30 @@ impl MongoDb {
             return Ok(None);
         };
         let in_its_place = doc! { "$mergeObjects": [new, { "place": "$place" }] };
-        let store = self.clone();
-        let evicted = to_the_end("MongoDB", async move {
-            within(store.timeout, async {
-                let update = vec![doc! { "$replaceWith": in_its_place }];
-                match store.sessions.update_one(store.live(&last), update).await {
-                    Ok(done) if done.matched_count > 0 => {}
-                    Ok(_) => return Ok(None),
-                    Err(error) if is_duplicate(&error) => return Ok(None),
-                    Err(error) => return Err(error.into()),
-                }
-                let mut evicted = vec![last];
-                for key in going {
-                    let removed = store.sessions.delete_one(store.live(&key)).await?;
-                    evicted.extend((removed.deleted_count > 0).then_some(key));
-                }
-                Ok(Some(evicted))
-            })
-            .await
-        });
-        Ok(evicted.await?)
+        let update = vec![doc! { "$replaceWith": in_its_place }];
+        match self.sessions.update_one(self.live(&last), update).await {
+            Ok(done) if done.matched_count > 0 => {}
+            Ok(_) => return Ok(None),
+            Err(error) if is_duplicate(&error) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        let mut evicted = vec![last];
+        for key in going {
+            let removed = self.sessions.delete_one(self.live(&key)).await?;
+            evicted.extend((removed.deleted_count > 0).then_some(key));
+        }
+        Ok(Some(evicted))
     }
 }
 
 /// What an insert has found.
+#[derive(Default)]
 struct Seen {
     key_is_taken: bool,
-    /// The owner's live sessions, the oldest first, and the places that they have.
-    alive: Vec<(Key, Option<i64>)>,
+    /// The owner's live sessions, the oldest first.
+    alive: Vec<Key>,
+    /// The places that the owner's live documents have.
+    places: HashSet<i64>,
     /// The documents that have expired.
     dead: Vec<Bson>,
 }
@@ -136,6 +136,6 @@ async fn give_way(attempt: u32) {
 }
 
 /// The lowest one.
-fn free_place(alive: &[(Key, Option<i64>)]) -> i64 {
-    (0..).find(|&place| !alive.iter().any(|&(_, taken)| taken == Some(place))).unwrap_or_default()
+fn free_place(taken: &HashSet<i64>) -> i64 {
+    (0..).find(|place| !taken.contains(place)).unwrap_or_default()
 }

@@ -15,11 +15,13 @@ use std::time::Duration;
 use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;
 use mongodb::{Collection, Database, IndexModel};
-use tokio::time::timeout;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 
 use self::document::binary;
 use self::error::Failure;
 use self::presence::Presence;
+use super::to_the_end::RunsOn;
 use super::{Result, StoreError, StoreErrorKind};
 use crate::record::Owner;
 use crate::token::Key;
@@ -53,6 +55,7 @@ pub(super) use self::error::{code as mongodb_code, is_duplicate, of_driver as mo
 /// | take | 2: a read, and the removal |
 /// | insert with an [`OwnerLimit`](super::OwnerLimit) | 2: a look at the owner's sessions, and the write; 1 more to clear away what has expired among them; 1 more for each session beyond the first that goes |
 /// | replace or remove whose condition does not hold | 2: the second says whether there is a record |
+/// | end of all of an owner's sessions | 2 for each 1,000: a look at the oldest, and their removal; 1 more where there are more than that, and at the end |
 /// | rename to a key that is taken | 2, and 2 more where what holds the key has expired |
 /// | one that another operation on the same record outran | the same again |
 ///
@@ -63,15 +66,22 @@ pub(super) use self::error::{code as mongodb_code, is_duplicate, of_driver as mo
 /// The driver sends a command once more when its connection broke before the answer came. A replica
 /// set remembers what it has done and answers that, rather than do it twice.
 ///
+/// # What if a client hangs up?
+/// The driver closes a connection when its command is dropped. So an operation that has begun runs on
+/// in a task, within its [timeout](MongoDbBuilder::timeout), and the connection goes back to the pool.
+/// One that waits for a connection is dropped. No more operations run at once than the client has
+/// connections; a store on a client that it did not open has to be told
+/// [how many](MongoDbBuilder::connections) that are, where it is not the driver's default of 10.
+///
 /// # What holds when operations race?
 /// Everything changes one document by one command, which MongoDB does atomically, with no
 /// transaction: it works on a single server as on a replica set. The key is a field of its own with
 /// a unique index, so that a rename is one update.
 ///
-/// * **All sessions of an owner** end by one `deleteMany` over an index on what never changes of a
-///   session, its owner and its beginning. One that is written or renamed meanwhile stays where the
-///   scan will find it. The sessions end one after the other: a crash in the middle gives an error,
-///   leaves the rest alive, and the call is to be repeated.
+/// * **All sessions of an owner** end in batches of up to 1,000, the oldest first, over an index on
+///   what never changes of a session, its owner and its beginning. One that is written or renamed
+///   meanwhile stays where the next look finds it. After an error some sessions may live on: repeat
+///   the call, and it ends the rest. Sessions that begin after the call do not keep it from ending.
 /// * **The owner's limit** is kept by numbered places, unique for each owner: of two logins that see
 ///   the same free place one gets it, and the other looks again. Where the oldest session goes, the
 ///   newcomer takes over its document in one update. When a limit was lowered and several go at
@@ -132,6 +142,9 @@ pub struct MongoDb {
     partitions: u16,
     timeout: Duration,
     presence: Arc<Presence>,
+    /// One for each connection of the client. An operation that waits for a turn can be dropped
+    /// without a trace; with a turn, it has a connection or is about to, and runs on.
+    turns: Arc<Semaphore>,
 }
 
 impl MongoDb {
@@ -156,7 +169,8 @@ impl MongoDb {
     }
 
     /// Creates the collection and its indexes, where they are not there yet. Any number of servers
-    /// may do so at once.
+    /// may do so at once. An index with the name `owner`, which earlier versions made, is of no use
+    /// any more: drop it.
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) when the user may not, or when indexes of the same names
@@ -169,8 +183,8 @@ impl MongoDb {
             (doc! { "expires_at": 1 }, named("expires_at").expire_after(Duration::ZERO).build()),
             // Of fields that are written once, with the document: `remove_owned` relies on it.
             (
-                doc! { "partition": 1, "owner": 1, "created_at": -1 },
-                named("owner").partial_filter_expression(having("owner")).build(),
+                doc! { "partition": 1, "owner": 1, "created_at": -1, "_id": -1 },
+                named("owned").partial_filter_expression(having("owner")).build(),
             ),
             (
                 doc! { "partition": 1, "owner": 1, "place": 1 },
@@ -182,6 +196,23 @@ impl MongoDb {
         within(self.timeout, async {
             self.sessions.create_indexes(indexes).await?;
             Ok(())
+        })
+        .await
+    }
+
+    /// Runs an operation, for so long at most. If its caller drops it once its commands have begun,
+    /// it runs on in a task: the driver closes a connection whose command was dropped, and a new one
+    /// costs far more than the rest of the operation.
+    async fn run<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> Result<T> {
+        let deadline = Instant::now().checked_add(limit);
+        let turn = until(deadline, limit, Arc::clone(&self.turns).acquire_owned()).await?;
+        RunsOn::new(limit, async move {
+            let _turn = turn;
+            until(deadline, limit, work).await?.map_err(StoreError::from)
         })
         .await
     }
@@ -199,7 +230,19 @@ impl MongoDb {
 
 /// Waits for MongoDB, for so long at most.
 pub(super) async fn in_time<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T> {
-    timeout(limit, work).await.map_err(|_| {
+    until(Instant::now().checked_add(limit), limit, work).await
+}
+
+/// As [`in_time`], where the time has been running.
+async fn until<T>(
+    deadline: Option<Instant>,
+    limit: Duration,
+    work: impl Future<Output = T>,
+) -> Result<T> {
+    let Some(deadline) = deadline else {
+        return Ok(work.await);
+    };
+    timeout_at(deadline, work).await.map_err(|_| {
         let message = format!("MongoDB did not answer within {limit:?}");
         StoreError::new(StoreErrorKind::Unavailable, message)
     })

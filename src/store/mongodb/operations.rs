@@ -1,15 +1,17 @@
 //! What [`MongoDb`] does for each operation of a store.
 
-use mongodb::bson::{Bson, Document, doc};
+use std::time::Duration;
+
+use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::options::ReturnDocument;
 
+use super::MongoDb;
 use super::document::{binary, key, meta, number, record, version};
 use super::error::{Failure, is_duplicate};
 use super::expression::{
-    deadline_from_last_seen, expiry, is_expired, is_live, moved, new_session, now, seen_now,
-    with_lifetime, written,
+    deadline_from_last_seen, expiry, is_expired, is_live, moved, new_session, now, seen_if_due,
+    seen_now, with_lifetime, written,
 };
-use super::{MongoDb, within};
 use crate::event::Events;
 use crate::record::{Meta, Owner, Record};
 use crate::store::patience::patience;
@@ -26,15 +28,20 @@ const UNHURRIED: u32 = 60;
 /// The most records of a page.
 const PAGE: usize = 1_000;
 
+/// The most sessions of an owner that one command ends.
+const BATCH: usize = 1_000;
+
 impl Store for MongoDb {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
-        within(self.timeout, async {
-            if let (Some(owner), Some(limit)) = (record.owner, record.limit) {
-                return self.insert_limited(key, record, owner, limit).await;
+        let new = new_session(self.under(key), record);
+        let limited = record.owner.cloned().zip(record.limit);
+        let (store, key) = (self.clone(), key.clone());
+        self.run(self.timeout, async move {
+            if let Some((owner, limit)) = limited {
+                return store.insert_limited(&key, new, &owner, limit).await;
             }
-            let new = new_session(self.under(key), record);
             loop {
-                if let Some(inserted) = self.try_insert(key, new.clone()).await? {
+                if let Some(inserted) = store.try_insert(&key, new.clone()).await? {
                     return Ok(inserted);
                 }
             }
@@ -67,24 +74,25 @@ impl Store for MongoDb {
         }
         update.push(expiry());
 
-        within(self.timeout, async {
+        let (store, key, expected) = (self.clone(), key.clone(), write.expected);
+        self.run(self.timeout, async move {
             loop {
-                let written = self
+                let written = store
                     .sessions
                     .find_one_and_update(filter.clone(), update.clone())
                     .projection(doc! { "version": 1 })
                     .return_document(ReturnDocument::After)
                     .await?;
                 if let Some(written) = written {
-                    return Ok(Replaced::Done(version(key, &written)?));
+                    return Ok(Replaced::Done(version(&key, &written)?));
                 }
-                if write.expected.is_none() {
+                if expected.is_none() {
                     return Ok(Replaced::Missing);
                 }
-                match self.read(key, &["data"]).await? {
+                match store.read(&key, &["data"]).await? {
                     None => return Ok(Replaced::Missing),
                     // It was not there before, and has the version by now.
-                    Some(found) if Some(version(key, &found)?) == write.expected => {}
+                    Some(found) if Some(version(&key, &found)?) == expected => {}
                     Some(_) => return Ok(Replaced::Conflict),
                 }
             }
@@ -100,76 +108,78 @@ impl Store for MongoDb {
         }
         update.push(expiry());
 
-        within(self.timeout, async {
+        let (store, from, to) = (self.clone(), from.clone(), to.clone());
+        self.run(self.timeout, async move {
             loop {
-                let renamed = self
+                let renamed = store
                     .sessions
-                    .find_one_and_update(self.live(from), update.clone())
+                    .find_one_and_update(store.live(&from), update.clone())
                     .projection(doc! { "data": 0 })
                     .return_document(ReturnDocument::After)
                     .await;
                 match renamed {
-                    Ok(Some(renamed)) => return Ok(Renamed::Done(meta(to, &renamed)?)),
+                    Ok(Some(renamed)) => return Ok(Renamed::Done(meta(&to, &renamed)?)),
                     Ok(None) => return Ok(Renamed::Missing),
                     Err(error) if is_duplicate(&error) => {}
                     Err(error) => return Err(error.into()),
                 }
-                if self.read(to, &["data"]).await?.is_some() {
+                if store.read(&to, &["data"]).await?.is_some() {
                     return Ok(Renamed::KeyTaken);
                 }
-                let mut dead = self.under(to);
+                let mut dead = store.under(&to);
                 dead.insert("$expr", is_expired());
-                self.sessions.delete_one(dead).await?;
+                store.sessions.delete_one(dead).await?;
             }
         })
         .await
     }
 
     async fn take(&self, key: &Key) -> Result<Option<Record>> {
-        within(self.timeout, async {
+        let (store, key) = (self.clone(), key.clone());
+        self.run(self.timeout, async move {
             // The removal answers with the document alone, not with what time it is.
-            let Some(found) = self.read(key, &["data"]).await? else {
+            let Some(found) = store.read(&key, &["data"]).await? else {
                 return Ok(None);
             };
-            let taken = self.sessions.find_one_and_delete(self.live(key)).await?;
+            let taken = store.sessions.find_one_and_delete(store.live(&key)).await?;
             let Some(mut taken) = taken else {
                 return Ok(None);
             };
             taken.insert("now", found.get("now").unwrap_or(&Bson::Null));
-            Ok(Some(record(key, taken)?))
+            Ok(Some(record(&key, taken)?))
         })
         .await
     }
 
     async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
         let mut filter = self.live(key);
-        match condition {
-            Condition::Always => {}
+        let (expected, owner) = match condition {
+            Condition::Always => (None, None),
             Condition::Version(version) => {
                 filter.insert("version", number(version));
+                (Some(version), None)
             }
             Condition::Owner(owner) => {
                 filter.insert("owner", owner.as_str());
+                (None, Some(owner.clone()))
             }
-        }
-        within(self.timeout, async {
+        };
+        let (store, key) = (self.clone(), key.clone());
+        self.run(self.timeout, async move {
             loop {
-                if self.sessions.delete_one(filter.clone()).await?.deleted_count > 0 {
+                if store.sessions.delete_one(filter.clone()).await?.deleted_count > 0 {
                     return Ok(Removed::Done);
                 }
-                if matches!(condition, Condition::Always) {
+                if expected.is_none() && owner.is_none() {
                     return Ok(Removed::Missing);
                 }
-                let Some(found) = self.read(key, &["data"]).await? else {
+                let Some(found) = store.read(&key, &["data"]).await? else {
                     return Ok(Removed::Missing);
                 };
-                let found = meta(key, &found)?;
-                let holds = match condition {
-                    Condition::Always => true,
-                    Condition::Version(version) => found.version == version,
-                    Condition::Owner(owner) => found.owner.as_ref() == Some(owner),
-                };
-                if !holds {
+                let found = meta(&key, &found)?;
+                if expected.is_some_and(|expected| found.version != expected)
+                    || owner.is_some() && found.owner != owner
+                {
                     return Ok(Removed::Conflict);
                 }
             }
@@ -190,15 +200,13 @@ impl Store for MongoDb {
             doc! { "$unset": "data" },
             doc! { "$set": { "now": now() } },
         ];
-        let documents = within(self.timeout, self.list(pipeline, limit)).await?;
-        documents
-            .iter()
-            .map(|document| {
-                let key = key(document)?;
-                let meta = meta(&key, document)?;
-                Ok((key, meta))
-            })
-            .collect()
+        let documents = self.list_whole(pipeline, limit).await?;
+        let sessions = documents.iter().map(|document| {
+            let key = key(document)?;
+            let meta = meta(&key, document)?;
+            Ok((key, meta))
+        });
+        Ok(self.presence.listeners().readable(sessions)?.0)
     }
 
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
@@ -207,13 +215,15 @@ impl Store for MongoDb {
             filter.insert("key", doc! { "$ne": binary(keep.as_bytes()) });
         }
         let store = self.clone();
-        // One command, but one that the server ends in the middle when its client hangs up.
         to_the_end("MongoDB", async move {
-            within(store.timeout, async {
-                store.sessions.delete_many(filter).await?;
-                Ok(())
-            })
-            .await
+            let (mut until, mut more) = (None, true);
+            while more {
+                let (batch, filter) = (store.clone(), filter.clone());
+                // Each batch has the whole timeout, so that any number of sessions ends.
+                let batch = async move { batch.remove_oldest(filter, until).await };
+                (until, more) = store.run(store.timeout, batch).await?;
+            }
+            Ok(())
         })
         .await
     }
@@ -238,36 +248,33 @@ impl Store for MongoDb {
             doc! { "$limit": i64::try_from(limit).unwrap_or(i64::MAX) },
             doc! { "$set": { "now": now() } },
         ];
-        let documents = within(self.timeout, self.list(pipeline, limit)).await?;
-        let records = documents
-            .into_iter()
-            .map(|document| {
-                let key = key(&document)?;
-                let record = record(&key, document)?;
-                Ok((key, record))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let next = records.last().filter(|_| records.len() == limit);
-        let next = next.map(|(key, _)| Cursor::new(key.as_bytes()));
-        Ok(Page { records, damaged: Vec::new(), next })
+        let documents = self.list_whole(pipeline, limit).await?;
+        let next = (documents.len() == limit).then(|| {
+            let last = documents.iter().rev().find_map(|document| key(document).ok());
+            // Documents without a key come before all keys.
+            Cursor::new(last.unwrap_or(Key::from_bytes([0; 32])).as_bytes())
+        });
+        let records = documents.into_iter().map(|document| {
+            let key = key(&document)?;
+            let record = record(&key, document)?;
+            Ok((key, record))
+        });
+        let (records, damaged) = self.presence.listeners().readable(records)?;
+        Ok(Page { records, damaged, next })
     }
 
     async fn count(&self) -> Result<u64> {
         let filter = doc! { "$expr": is_live() };
-        // The server counts its milliseconds in 32 bits.
-        let limit = patience(self.timeout * UNHURRIED);
-        within(limit, async { Ok(self.sessions.count_documents(filter).max_time(limit).await?) })
+        let (limit, sessions) = (self.unhurried(), self.sessions.clone());
+        self.run(limit, async move { Ok(sessions.count_documents(filter).max_time(limit).await?) })
             .await
     }
 
     async fn clear(&self) -> Result<()> {
-        let store = self.clone();
-        to_the_end("MongoDB", async move {
-            within(store.timeout * UNHURRIED, async {
-                store.sessions.delete_many(doc! {}).await?;
-                Ok(())
-            })
-            .await
+        let sessions = self.sessions.clone();
+        self.run(self.unhurried(), async move {
+            sessions.delete_many(doc! {}).await?;
+            Ok(())
         })
         .await
     }
@@ -300,6 +307,52 @@ impl MongoDb {
         doc! { "partition": self.partition_of(owner), "owner": owner.as_str() }
     }
 
+    /// Removes a batch of the oldest of these sessions of an owner, and says whether more may be
+    /// there. What began after the first batch was seen is left, so that the call ends though logins
+    /// go on: `until` is when the youngest had begun by then, for the batches that follow.
+    async fn remove_oldest(
+        &self,
+        filter: Document,
+        until: Option<DateTime>,
+    ) -> Result<(Option<DateTime>, bool), Failure> {
+        let began = |document: &Document| document.get_datetime("created_at").ok().copied();
+        let first = |order: i32, limit: usize| {
+            vec![
+                doc! { "$match": filter.clone() },
+                doc! { "$sort": { "created_at": order, "_id": order } },
+                doc! { "$limit": limit as i64 },
+                doc! { "$project": { "created_at": 1 } },
+            ]
+        };
+        let batch = self.list(first(1, BATCH), BATCH).await?;
+        let more = batch.len() == BATCH;
+        let until = match until {
+            None if more => self.list(first(-1, 1), 1).await?.first().and_then(began),
+            until => until,
+        };
+        let (Some(oldest), Some(youngest)) = (batch.first(), batch.last()) else {
+            return Ok((until, false));
+        };
+        if until.is_some_and(|until| began(oldest) > Some(until)) {
+            return Ok((until, false));
+        }
+        let mut going = filter;
+        match began(youngest).filter(|_| batch.iter().all(|document| began(document).is_some())) {
+            Some(at) => {
+                let id = youngest.get("_id").unwrap_or(&Bson::Null);
+                let with_it = doc! { "created_at": at, "_id": { "$lte": id } };
+                going.insert("$or", vec![doc! { "created_at": { "$lt": at } }, with_it]);
+            }
+            // A damaged one's beginning is no date, and is before all dates.
+            None => {
+                let ids: Vec<_> = batch.iter().filter_map(|it| it.get("_id").cloned()).collect();
+                going.insert("_id", doc! { "$in": ids });
+            }
+        }
+        self.sessions.delete_many(going).await?;
+        Ok((until, more))
+    }
+
     /// Puts a new session there, if no live one is: an update that makes the document where there
     /// is none, replaces it by the new one where it is dead, and by itself where it is alive. None
     /// where another insert was between the look and the write, or has the same place.
@@ -322,23 +375,33 @@ impl MongoDb {
 
     /// A live session, without some of its fields, and the server's clock. It is touched if that is
     /// due.
-    async fn look(&self, key: &Key, touch: Touch, without: &[&str]) -> Result<Option<Document>> {
-        within(self.timeout, async {
-            let Some(found) = self.read(key, without).await? else {
+    async fn look(
+        &self,
+        key: &Key,
+        touch: Touch,
+        without: &'static [&'static str],
+    ) -> Result<Option<Document>> {
+        let (store, key) = (self.clone(), key.clone());
+        self.run(self.timeout, async move {
+            let Some(found) = store.read(&key, without).await? else {
                 return Ok(None);
             };
             let Touch::After(interval) = touch else {
                 return Ok(Some(found));
             };
-            let Meta { lifetime, last_seen, now, .. } = meta(key, &found)?;
+            let Meta { lifetime, last_seen, now, .. } = meta(&key, &found)?;
             if !lifetime.touch_due(last_seen, now, interval) {
                 return Ok(Some(found));
             }
+            let idle = lifetime.idle_timeout().unwrap_or(interval);
             let without: Document =
                 without.iter().map(|&name| (name.to_owned(), 0.into())).collect();
-            let touched = self
+            let touched = store
                 .sessions
-                .find_one_and_update(self.live(key), vec![seen_now(), expiry()])
+                .find_one_and_update(
+                    store.live(&key),
+                    vec![seen_if_due(interval.min(idle / 10)), expiry()],
+                )
                 .projection(without)
                 .return_document(ReturnDocument::After)
                 .await?;
@@ -355,6 +418,18 @@ impl MongoDb {
             pipeline.push(doc! { "$unset": without });
         }
         Ok(self.list(pipeline, 1).await?.pop())
+    }
+
+    /// As [`list`](Self::list), as an operation of its own.
+    async fn list_whole(&self, pipeline: Vec<Document>, limit: usize) -> Result<Vec<Document>> {
+        let store = self.clone();
+        self.run(self.timeout, async move { store.list(pipeline, limit).await }).await
+    }
+
+    /// How long an operation may take that looks at each document.
+    fn unhurried(&self) -> Duration {
+        // The server counts its milliseconds in 32 bits.
+        patience(self.timeout.saturating_mul(UNHURRIED))
     }
 
     /// All that a pipeline gives, at most so much.

@@ -16,6 +16,11 @@ impl Presence {
         self.listeners.attach(events);
     }
 
+    /// Whom the store tells what only it knows.
+    pub(super) fn listeners(&self) -> &Listeners {
+        &self.listeners
+    }
+
     pub(super) fn hear(&self, event: &SdamEvent) {
         let SdamEvent::TopologyDescriptionChanged(change) = event else {
             return;

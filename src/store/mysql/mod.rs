@@ -1,7 +1,9 @@
 //! [`MySql`]: sessions in MySQL or MariaDB.
 
+mod administration;
 mod builder;
 mod operations;
+mod owners;
 
 use std::sync::Arc;
 
@@ -40,10 +42,11 @@ pub use self::builder::MySqlBuilder;
 /// |---|---|
 /// | load, touch: not due, or [`Touch::No`](super::Touch::No) | 1 |
 /// | load, touch: due | 2 |
-/// | insert, replace, remove, `remove_owned`, `owned`, `scan`, `count`, `clear` | 1 |
+/// | insert, replace, remove, `owned`, `scan`, `count` | 1 |
+/// | `remove_owned`, `clear` | 2 for each 1,000 sessions, 1 when there are none, and 1 more after the first 1,000 |
 /// | replace, remove: nothing was done; a second asks why | 2 |
 /// | rename, take | 2; 1 when there is no such record |
-/// | insert with an [`OwnerLimit`](super::OwnerLimit) | 5; 6 when sessions are evicted |
+/// | insert with an [`OwnerLimit`](super::OwnerLimit) | 5; 6 when sessions are evicted; 7 when 1,000 are |
 /// | insert, rename: an expired row has the key | 2 more |
 /// | `sweep` | 4 for each 1,000 rows |
 /// | one that another operation on the same record outran | as many again |
@@ -93,6 +96,10 @@ pub use self::builder::MySqlBuilder;
 /// Each operation takes effect in one statement, or in a transaction that sets its isolation level by
 /// itself; the server's default level does not matter. Losers of deadlocks are run again, up to 20
 /// times within the [timeout](MySqlBuilder::timeout).
+///
+/// `remove_owned`, `clear` and `sweep` remove 1,000 rows in one statement, and lock no others: an owner
+/// of most sessions stops nobody else. An insert with an owner's limit reads as many of the owner's
+/// sessions as the limit, and evicts up to 1,000.
 ///
 /// # Which clock?
 /// The server's, in milliseconds, as of the beginning of the statement.

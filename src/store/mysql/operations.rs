@@ -1,4 +1,4 @@
-//! The operations of [`MySql`], each beside its statement.
+//! The operations of [`MySql`] on one record, each beside its statement.
 //!
 //! * A row is looked at without a lock, and then written on the condition that it has still the
 //!   version that was seen. If not, another operation outran this one, and it begins anew.
@@ -8,19 +8,17 @@
 
 use std::sync::Arc;
 
+use sqlx::AssertSqlSafe;
 use sqlx::mysql::{MySqlArguments, MySqlRow};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Row};
 
-use super::MySql;
+use super::{MySql, administration, owners};
 use crate::event::Events;
 use crate::record::{Label, Meta, Owner, Record, Version};
-use crate::store::sql::{
-    Call, Failure, fill, key, list, meta, number, page, record, row_limit, text, timeouts, version,
-};
+use crate::store::sql::{Call, fill, meta, number, record, text, timeouts, version};
 use crate::store::{
-    AtomicStore, Condition, Cursor, Inserted, NewRecord, OwnerLimit, Page, Removed, Renamed,
-    Renewal, Replaced, Result, Store, Touch, Write,
+    AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
+    Result, Store, Touch, Write,
 };
 use crate::token::Key;
 
@@ -32,14 +30,11 @@ const NOW: &str = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DI
 const META: &str = "`version`, idle_ms, absolute_ms, created_at, last_seen, deadline, \
                     authenticated_at, CONVERT(`owner` USING utf8mb4), label, {now}";
 
-/// How many rows one transaction sweeps, so that it holds its locks for a short time.
-const BATCH: usize = 1000;
-
-/// How many rows the table of locks has at most.
-const SLOTS: u16 = 1024;
+/// How many rows are removed at once at most, so that they are locked for a short time.
+pub(super) const BATCH: usize = 1000;
 
 /// So that rows may be read that others are writing, and none is locked that is not written.
-const BEGIN: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRANSACTION";
+pub(super) const BEGIN: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRANSACTION";
 
 /// Fails where one of the tables is missing.
 const LOOK: &str = "SELECT 1 FROM {sessions}, {locks} LIMIT 0";
@@ -49,11 +44,13 @@ const LOOK: &str = "SELECT 1 FROM {sessions}, {locks} LIMIT 0";
 pub(super) struct Statements {
     look: Arc<str>,
     migrate: Arc<str>,
-    lives: Arc<str>,
-    insert: Arc<str>,
+    pub(super) lives: Arc<str>,
+    pub(super) insert: Arc<str>,
     vacate: Arc<str>,
-    lock_owner: Arc<str>,
-    surplus: Arc<str>,
+    pub(super) lock_owner: Arc<str>,
+    pub(super) surplus: Arc<str>,
+    pub(super) oldest: Arc<str>,
+    pub(super) evict: Arc<str>,
     load: Arc<str>,
     load_meta: Arc<str>,
     touch: Arc<str>,
@@ -61,13 +58,14 @@ pub(super) struct Statements {
     rename: Arc<str>,
     take: Arc<str>,
     remove: Arc<str>,
-    owned: Arc<str>,
-    remove_owned: Arc<str>,
-    scan: Arc<str>,
-    count: Arc<str>,
-    clear: Arc<str>,
-    expired: Arc<str>,
-    delete: Arc<str>,
+    pub(super) owned: Arc<str>,
+    pub(super) choose_owned: Arc<str>,
+    pub(super) scan: Arc<str>,
+    pub(super) count: Arc<str>,
+    pub(super) choose: Arc<str>,
+    pub(super) last_id: Arc<str>,
+    pub(super) expired: Arc<str>,
+    pub(super) delete: Arc<str>,
 }
 
 impl Statements {
@@ -85,8 +83,10 @@ impl Statements {
             lives: sql(LIVES),
             insert: sql(INSERT),
             vacate: sql(VACATE),
-            lock_owner: fill(LOCK_OWNER, &[("{locks}", locks)]),
-            surplus: sql(SURPLUS),
+            lock_owner: fill(owners::LOCK_OWNER, &[("{locks}", locks)]),
+            surplus: sql(owners::SURPLUS),
+            oldest: sql(owners::OLDEST),
+            evict: sql(owners::EVICT),
             load: sql(&LOAD.replace("{columns}", "{meta}, data")),
             load_meta: sql(&LOAD.replace("{columns}", "{meta}")),
             touch: sql(TOUCH),
@@ -94,13 +94,14 @@ impl Statements {
             rename: sql(RENAME),
             take: sql(TAKE),
             remove: sql(REMOVE),
-            owned: sql(OWNED),
-            remove_owned: sql(REMOVE_OWNED),
-            scan: sql(SCAN),
-            count: sql(COUNT),
-            clear: sql(CLEAR),
-            expired: sql(EXPIRED),
-            delete: sql(DELETE),
+            owned: sql(owners::OWNED),
+            choose_owned: sql(owners::CHOOSE_OWNED),
+            scan: sql(administration::SCAN),
+            count: sql(administration::COUNT),
+            choose: sql(administration::CHOOSE),
+            last_id: sql(administration::LAST_ID),
+            expired: sql(administration::EXPIRED),
+            delete: sql(administration::DELETE),
         }
     }
 }
@@ -119,15 +120,6 @@ INSERT INTO {sessions}
 VALUES (?, ?, 1, ?, ?, {now}, {now}, {now} + ?, IF(?, {now}, NULL), ?, ?)";
 
 const VACATE: &str = "DELETE FROM {sessions} WHERE `key` = ? AND expires_at <= {now}";
-
-/// Makes the row, or locks it where it is there: either way no other can until the commit.
-const LOCK_OWNER: &str = "
-INSERT INTO {locks} (slot) VALUES (?) ON DUPLICATE KEY UPDATE slot = slot";
-
-/// MySQL has no `OFFSET` without a `LIMIT`; this one is the largest.
-const SURPLUS: &str = "
-SELECT id, `key` FROM {sessions} WHERE `owner` = ? AND expires_at > {now}
-ORDER BY created_at DESC, id DESC LIMIT 9223372036854775807 OFFSET ?";
 
 const LOAD: &str = "
 SELECT id, {columns} FROM {sessions} WHERE `key` = ? AND expires_at > {now}";
@@ -169,50 +161,14 @@ DELETE FROM {sessions}
 WHERE `key` = ? AND expires_at > {now}
     AND (? IS NULL OR `version` = ?) AND (? IS NULL OR `owner` = ?)";
 
-const OWNED: &str = "
-SELECT `key`, {meta} FROM {sessions} WHERE `owner` = ? AND expires_at > {now}
-ORDER BY created_at DESC, id DESC LIMIT ?";
+pub(super) type MySqlQuery = Query<'static, sqlx::MySql, MySqlArguments>;
+pub(super) type MySqlCall<'a> = Call<'a, sqlx::MySql>;
 
-/// Reads what is committed, not a snapshot, and waits for rows that others are writing.
-const REMOVE_OWNED: &str = "
-DELETE FROM {sessions} WHERE `owner` = ? AND NOT (`key` <=> ?)";
-
-const SCAN: &str = "
-SELECT `key`, {meta}, data FROM {sessions} WHERE `key` > ? AND expires_at > {now}
-ORDER BY `key` LIMIT ?";
-
-const COUNT: &str = "SELECT COUNT(*) FROM {sessions} WHERE expires_at > {now}";
-
-const CLEAR: &str = "DELETE FROM {sessions}";
-
-/// Rows that another sweeper is at are passed over. In the order of the index, for a sort would have
-/// to find and lock all that are expired first.
-const EXPIRED: &str = "
-SELECT id, `key` FROM {sessions} FORCE INDEX (expires_at) WHERE expires_at <= {now}
-ORDER BY expires_at LIMIT ? FOR UPDATE SKIP LOCKED";
-
-/// Goes from the numbers, in JSON, to the rows: for `IN (…)` on a small table the server would rather
-/// read all rows, and wait for those that others hold.
-const DELETE: &str = "
-DELETE held
-FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) AS chosen
-STRAIGHT_JOIN {sessions} AS held ON held.id = chosen.id";
-
-type MySqlQuery = Query<'static, sqlx::MySql, MySqlArguments>;
-type MySqlCall<'a> = Call<'a, sqlx::MySql>;
-
-fn query(sql: &Arc<str>) -> MySqlQuery {
+pub(super) fn query(sql: &Arc<str>) -> MySqlQuery {
     sqlx::query(AssertSqlSafe(Arc::clone(sql)))
 }
 
-/// A row of an owner's, by its place and its key.
-type Place = (i64, Key);
-
-fn places(rows: &[MySqlRow]) -> Result<Vec<Place>> {
-    rows.iter().map(|row| Ok((number(row, 0)?, key(row, 1)?))).collect()
-}
-
-fn insertion(sql: &Arc<str>, key: &Key, record: &NewRecord<'_>) -> MySqlQuery {
+pub(super) fn insertion(sql: &Arc<str>, key: &Key, record: &NewRecord<'_>) -> MySqlQuery {
     let (idle, absolute) = timeouts(&record.lifetime);
     query(sql)
         .bind(key.as_bytes().as_slice())
@@ -253,45 +209,6 @@ impl MySql {
         Ok(!vacated && self.lives(call, key).await?.is_some())
     }
 
-    /// Inserts with the owner locked. `None`: another operation took a row from under it.
-    async fn try_insert_limited(
-        &self,
-        call: &MySqlCall<'_>,
-        key: &Key,
-        record: &NewRecord<'_>,
-        owner: &Owner,
-        limit: OwnerLimit,
-    ) -> Result<Option<Inserted>, Failure> {
-        let mut transaction = call.begin(BEGIN).await?;
-        transaction.done(query(&self.sql.lock_owner).bind(slot(owner))).await?;
-        let surplus = query(&self.sql.surplus)
-            .bind(owner.as_str().as_bytes())
-            .bind(i64::from(limit.max().get()) - 1);
-        let surplus = places(&transaction.rows(surplus).await?)?;
-        if !surplus.is_empty() {
-            if !limit.evicts() {
-                let lives = query(&self.sql.lives).bind(key.as_bytes().as_slice());
-                let taken = !transaction.rows(lives).await?.is_empty();
-                transaction.end("ROLLBACK").await?;
-                return Ok(Some(if taken { Inserted::KeyTaken } else { Inserted::OwnerFull }));
-            }
-            let gone = transaction.done(self.deletion(&surplus)).await?.rows_affected();
-            if gone != surplus.len() as u64 {
-                transaction.end("ROLLBACK").await?;
-                return Ok(None);
-            }
-        }
-        transaction.done(insertion(&self.sql.insert, key, record)).await?;
-        transaction.end("COMMIT").await?;
-        let evicted = surplus.into_iter().map(|(_, key)| key).collect();
-        Ok(Some(Inserted::Done { evicted }))
-    }
-
-    fn deletion(&self, places: &[Place]) -> MySqlQuery {
-        let ids: Vec<String> = places.iter().map(|(id, _)| id.to_string()).collect();
-        query(&self.sql.delete).bind(format!("[{}]", ids.join(",")))
-    }
-
     /// The row of a load, and the record's facts as a due touch left them.
     async fn load_row(
         &self,
@@ -320,23 +237,6 @@ impl MySql {
         }
         Ok(Some((row, meta)))
     }
-
-    async fn try_sweep(&self, call: &MySqlCall<'_>, limit: usize) -> Result<Vec<Place>, Failure> {
-        let mut transaction = call.begin(BEGIN).await?;
-        let expired = query(&self.sql.expired).bind(row_limit(limit));
-        let expired = places(&transaction.rows(expired).await?)?;
-        if !expired.is_empty() {
-            transaction.done(self.deletion(&expired)).await?;
-        }
-        transaction.end("COMMIT").await?;
-        Ok(expired)
-    }
-}
-
-/// The row that stands for an owner in the table of locks. Two owners that share one wait for each
-/// other, and no more.
-fn slot(owner: &Owner) -> u16 {
-    owner.partition(SLOTS)
 }
 
 impl Store for MySql {
@@ -519,56 +419,27 @@ impl Store for MySql {
     }
 
     async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
-        let owner = owner.as_str().as_bytes();
-        let mut call = self.client.call();
-        let rows = call.rows(|| query(&self.sql.owned).bind(owner).bind(row_limit(limit))).await?;
-        list(&rows, &self.listeners)
+        self.list_owned(owner, limit).await
     }
 
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
-        let owner = owner.as_str().as_bytes();
-        let keep = keep.map(|key| key.as_bytes().as_slice());
-        let mut call = self.client.call();
-        call.done(|| query(&self.sql.remove_owned).bind(owner).bind(keep)).await.map(drop)
+        self.end_owned(owner, keep).await
     }
 
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
-        let after = after.map_or(&[][..], Cursor::as_bytes);
-        let limit = limit.max(1);
-        let mut call = self.client.call();
-        let rows = call.rows(|| query(&self.sql.scan).bind(after).bind(row_limit(limit))).await?;
-        page(&rows, limit, &self.listeners)
+        self.page(after, limit).await
     }
 
     async fn count(&self) -> Result<u64> {
-        let mut call = self.client.call();
-        let row = call.row(|| query(&self.sql.count)).await?;
-        Ok(row.map_or(0, |row| row.get::<i64, _>(0).unsigned_abs()))
+        self.count_live().await
     }
 
     async fn clear(&self) -> Result<()> {
-        let mut call = self.client.unhurried();
-        call.done(|| query(&self.sql.clear)).await.map(drop)
+        self.remove_all().await
     }
 
     async fn sweep(&self, limit: usize) -> Result<usize> {
-        let mut swept = 0;
-        while swept < limit {
-            let batch = BATCH.min(limit - swept);
-            let mut call = self.client.call();
-            let places = loop {
-                match self.try_sweep(&call, batch).await {
-                    Ok(places) => break places,
-                    Err(failure) => call.recover(failure).await?,
-                }
-            };
-            self.listeners.expired(places.iter().map(|(_, key)| key));
-            swept += places.len();
-            if places.len() < batch {
-                break;
-            }
-        }
-        Ok(swept)
+        self.free_expired(limit).await
     }
 
     fn attach(&self, events: &Events) {

@@ -103,8 +103,9 @@ impl PostgresBuilder {
     /// request hangs. [`connect`](Self::connect) tells the server too, as `statement_timeout` and
     /// `idle_in_transaction_session_timeout`, so that it gives up by itself.
     ///
-    /// Only `migrate` and `clear` take as long as they need; `count` looks at every row, and of very
-    /// many may need more than the default.
+    /// Only `migrate` takes as long as it needs. `remove_owned`, `clear` and `sweep` may take this long
+    /// for each 1,000 sessions. `count` looks at every row, and of very many may need more than the
+    /// default.
     ///
     /// From a millisecond to 24 days; what is outside is taken as the nearest of these.
     pub fn timeout(mut self, timeout: Duration) -> Self {

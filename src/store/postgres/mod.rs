@@ -1,9 +1,11 @@
 //! [`Postgres`]: sessions in PostgreSQL.
 
+mod administration;
 mod builder;
 mod changes;
 mod migration;
 mod operations;
+mod owners;
 pub(super) mod statement;
 
 use std::sync::Arc;
@@ -43,8 +45,7 @@ pub use self::builder::PostgresBuilder;
 /// | call | round trips |
 /// |---|---|
 /// | insert with an [`OwnerLimit`](super::OwnerLimit) | 3: begin and lock the owner, insert, commit |
-/// | `clear` | 3 |
-/// | `sweep` | 1 for each 1,000 rows |
+/// | `remove_owned`, `clear`, `sweep` | 1 for each 1,000 sessions |
 /// | any other | 1 |
 /// | one that another operation on the same record outran | 1 more for each time |
 ///
@@ -87,6 +88,10 @@ pub use self::builder::PostgresBuilder;
 /// when it had to wait for another one. Where the default is raised to `REPEATABLE READ` or
 /// `SERIALIZABLE`, the server refuses some statements that raced; those and the losers of deadlocks
 /// are run again up to 20 times within the [timeout](PostgresBuilder::timeout).
+///
+/// `remove_owned` and `clear` remove 1,000 rows in one statement, and run it again for rows that got
+/// another key meanwhile. An insert with an owner's limit reads as many of the owner's sessions as
+/// the limit, and evicts up to 1,000.
 ///
 /// # Which clock?
 /// The server's, read within the statement, in milliseconds.
@@ -166,9 +171,11 @@ impl Postgres {
 }
 
 /// What is wrong where the statements on a connection are not those that were prepared on it.
-const STATEMENTS: &str = "loses prepared statements, on a new connection too, or has others in their \
-                          place; behind a pooler in transaction mode, give the store \
-                          prepared_statements(false)";
+const STATEMENTS: Verdict = Verdict::useless_before(
+    StoreErrorKind::Unavailable,
+    "lacks statements that were prepared on this connection, or has others in their place, as behind a \
+     pooler in transaction mode; see PostgresBuilder::prepared_statements",
+);
 
 /// Whether the connection goes on after it.
 fn is_of_a_statement(error: &dyn DatabaseError) -> bool {
@@ -200,15 +207,11 @@ impl Server for sqlx::Postgres {
             (_, "57P05" | "25P03") => {
                 return Verdict::useless_before(StoreErrorKind::Unavailable, NOT_AT_WORK);
             }
-            // The connection lacks a prepared statement that the driver knows, or has one that it
-            // does not know; or that takes other values, or says that it is another one.
-            (_, "26000" | "42P05" | "22P03" | "22021" | statement::FOREIGN) => {
-                return Verdict::useless_before(StoreErrorKind::Refused, STATEMENTS);
-            }
-            // That takes another number of values. A pooler that closes the connection says so too.
-            (_, "08P01") if is_of_a_statement(error) => {
-                return Verdict::useless_before(StoreErrorKind::Refused, STATEMENTS);
-            }
+            // A statement that is missing, is there already, takes other values, or says that it is
+            // another one than was asked for.
+            (_, "26000" | "42P05" | "22P03" | "22021" | statement::FOREIGN) => return STATEMENTS,
+            // Another number of values. A pooler that closes the connection uses the same code.
+            (_, "08P01") if is_of_a_statement(error) => return STATEMENTS,
             // "Cached plan must not change result type", after a migration.
             (_, "0A000") => {
                 return Verdict::useless_before(StoreErrorKind::Refused, NOT_TAKEN);

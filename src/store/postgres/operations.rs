@@ -1,4 +1,4 @@
-//! The operations of [`Postgres`], each beside its statement.
+//! The operations of [`Postgres`] on one record, each beside its statement.
 //!
 //! Three things are alike in all of them:
 //!
@@ -13,20 +13,17 @@
 
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Row};
 
-use super::Postgres;
 use super::statement::{PgQuery, Sending, Statement};
+use super::{Postgres, administration, owners};
 use crate::event::Events;
 use crate::record::{Label, Meta, Owner, Record};
-use crate::store::sql::{
-    Call, Failure, key, list, meta, page, record, row_limit, ten_intervals, timeouts, version,
-};
+use crate::store::sql::{meta, record, ten_intervals, timeouts, version};
 use crate::store::{
-    AtomicStore, Condition, Cursor, Inserted, NewRecord, OwnerLimit, Page, Removed, Renamed,
-    Renewal, Replaced, Result, Store, Touch, Write,
+    AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
+    Result, Store, Touch, Write,
 };
 use crate::token::Key;
 
@@ -37,15 +34,15 @@ const NOW: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 const META: &str = "version, idle_ms, absolute_ms, created_at, last_seen, deadline, \
                     authenticated_at, owner, label, {now} AS answered_at";
 
-/// How many rows one statement sweeps, so that it holds its locks for a short time.
-const BATCH: usize = 1000;
+/// How many rows one statement removes at most, so that it holds its locks for a short time.
+pub(super) const BATCH: usize = 1000;
 
 /// The statements, with the names of one table in them.
 #[derive(Debug)]
 pub(super) struct Statements {
-    before: Arc<str>,
+    pub(super) before: Arc<str>,
     insert: Statement,
-    insert_limited: Statement,
+    pub(super) insert_limited: Statement,
     load: Statement,
     load_touching: Statement,
     touch: Statement,
@@ -54,12 +51,12 @@ pub(super) struct Statements {
     rename: Statement,
     take: Statement,
     remove: Statement,
-    owned: Statement,
-    remove_owned: Statement,
-    scan: Statement,
-    count: Statement,
-    clear: Statement,
-    sweep: Statement,
+    pub(super) owned: Statement,
+    pub(super) remove_owned: Statement,
+    pub(super) scan: Statement,
+    pub(super) count: Statement,
+    pub(super) clear: Statement,
+    pub(super) sweep: Statement,
 }
 
 impl Statements {
@@ -73,7 +70,7 @@ impl Statements {
         Self {
             before: sending.before(),
             insert: sql(INSERT),
-            insert_limited: sql(INSERT_LIMITED),
+            insert_limited: sql(owners::INSERT_LIMITED),
             load: with_data(LOAD),
             load_touching: with_data(LOAD_TOUCHING),
             touch: without_data(LOAD),
@@ -82,12 +79,12 @@ impl Statements {
             rename: sql(RENAME),
             take: sql(TAKE),
             remove: sql(REMOVE),
-            owned: sql(OWNED),
-            remove_owned: sql(REMOVE_OWNED),
-            scan: sql(SCAN),
-            count: sql(COUNT),
-            clear: sql(CLEAR).bare(),
-            sweep: sql(SWEEP),
+            owned: sql(owners::OWNED),
+            remove_owned: sql(owners::REMOVE_OWNED),
+            scan: sql(administration::SCAN),
+            count: sql(administration::COUNT),
+            clear: sql(administration::CLEAR),
+            sweep: sql(administration::SWEEP),
         }
     }
 }
@@ -107,40 +104,6 @@ ON CONFLICT (key) DO UPDATE SET
      excluded.last_seen, excluded.deadline, excluded.authenticated_at, excluded.owner,
      excluded.label)
 WHERE held.expires_at <= {now}";
-
-/// Runs with the owner locked. The oldest are those from the `$8`th place on, and `$9` says whether
-/// they go; if not, there is no insert when there are any.
-const INSERT_LIMITED: &str = "
-WITH moment AS (SELECT {now} AS now),
-mine AS MATERIALIZED (
-    SELECT key, row_number() OVER (ORDER BY created_at DESC, key) AS place
-    FROM {sessions} WHERE owner = $6 AND expires_at > {now}
-),
-evicted AS (
-    DELETE FROM {sessions} AS held USING mine
-    WHERE held.key = mine.key AND mine.place >= $8 AND $9
-    RETURNING held.key
-),
-inserted AS (
-    INSERT INTO {sessions} AS held
-        (key, data, version, idle_ms, absolute_ms, created_at, last_seen, deadline,
-         authenticated_at, owner, label)
-    SELECT $1, $2, 1, $3, $4, now, now, now + $4, CASE WHEN $5 THEN now END, $6, $7
-    FROM moment WHERE $9 OR NOT EXISTS (SELECT FROM mine WHERE place >= $8)
-    ON CONFLICT (key) DO UPDATE SET
-        (data, version, idle_ms, absolute_ms, created_at, last_seen, deadline, authenticated_at,
-         owner, label) =
-        (excluded.data, 1, excluded.idle_ms, excluded.absolute_ms, excluded.created_at,
-         excluded.last_seen, excluded.deadline, excluded.authenticated_at, excluded.owner,
-         excluded.label)
-    WHERE held.expires_at <= {now}
-    RETURNING 1
-)
-SELECT EXISTS (SELECT FROM inserted),
-       EXISTS (SELECT FROM {sessions} WHERE key = $1 AND expires_at > {now}),
-       (SELECT count(*) FROM mine WHERE place >= $8),
-       ARRAY(SELECT key FROM evicted)
-WHERE {own}";
 
 const LOAD: &str = "
 SELECT {columns} FROM {sessions} WHERE key = $1 AND expires_at > {now} AND {own}";
@@ -227,40 +190,11 @@ SELECT false,
 FROM {sessions}
 WHERE key = $1 AND expires_at > {now} AND NOT EXISTS (SELECT FROM removed)";
 
-const OWNED: &str = "
-SELECT key, {meta} FROM {sessions} WHERE owner = $1 AND expires_at > {now} AND {own}
-ORDER BY created_at DESC, key LIMIT $2";
-
-/// Sees each session that was committed before. One that moves or is written meanwhile is waited
-/// for, and then removed in its new version; one that is inserted meanwhile came after.
-const REMOVE_OWNED: &str = "
-DELETE FROM {sessions} WHERE owner = $1 AND key IS DISTINCT FROM $2 AND {own}";
-
-const SCAN: &str = "
-SELECT key, {meta}, data FROM {sessions} WHERE key > $1 AND expires_at > {now} AND {own}
-ORDER BY key LIMIT $2";
-
-const COUNT: &str = "SELECT count(*) FROM {sessions} WHERE expires_at > {now} AND {own}";
-
-const CLEAR: &str = "DELETE FROM {sessions} WHERE {own}";
-
-/// The clock of the statement's beginning, for only a value that does not change within it can be
-/// looked up in the index. Rows that another sweeper is at are passed over; `MATERIALIZED` keeps
-/// the planner from choosing the rows twice, which would be other ones the second time.
-const SWEEP: &str = "
-WITH expired AS MATERIALIZED (
-    SELECT key FROM {sessions}
-    WHERE expires_at <= floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint
-    ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
-)
-DELETE FROM {sessions} AS held USING expired WHERE held.key = expired.key AND {own}
-RETURNING held.key";
-
-fn query(statement: &Statement) -> PgQuery {
+pub(super) fn query(statement: &Statement) -> PgQuery {
     statement.query()
 }
 
-fn insertion(sql: &Statement, key: &Key, record: &NewRecord<'_>) -> PgQuery {
+pub(super) fn insertion(sql: &Statement, key: &Key, record: &NewRecord<'_>) -> PgQuery {
     let (idle, absolute) = timeouts(&record.lifetime);
     query(sql)
         .bind(key.as_bytes().as_slice())
@@ -273,53 +207,6 @@ fn insertion(sql: &Statement, key: &Key, record: &NewRecord<'_>) -> PgQuery {
 }
 
 impl Postgres {
-    /// Both statements see what was committed before the lock was had, as each has a snapshot of
-    /// its own at this isolation level.
-    async fn try_insert_limited(
-        &self,
-        call: &Call<'_, sqlx::Postgres>,
-        key: &Key,
-        record: &NewRecord<'_>,
-        owner: &Owner,
-        limit: OwnerLimit,
-    ) -> Result<Option<Inserted>, Failure> {
-        let mut transaction = call
-            .begin(AssertSqlSafe(format!(
-                "BEGIN ISOLATION LEVEL READ COMMITTED; {}SELECT pg_advisory_xact_lock({})",
-                self.sql.before,
-                owner_lock(owner)
-            )))
-            .await?;
-        let query = insertion(&self.sql.insert_limited, key, record)
-            .bind(i64::from(limit.max().get()))
-            .bind(limit.evicts());
-        let rows = transaction.rows(query).await?;
-        let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-        let (inserted, key_taken): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
-        let (surplus, evicted): (i64, Vec<Vec<u8>>) = (row.try_get(2)?, row.try_get(3)?);
-        // One of the oldest may have moved to another key, and so have escaped.
-        if inserted && i64::try_from(evicted.len()) == Ok(surplus) {
-            transaction.end("COMMIT").await?;
-            let evicted = evicted.iter().filter_map(|bytes| bytes.as_slice().try_into().ok());
-            return Ok(Some(Inserted::Done { evicted: evicted.map(Key::from_bytes).collect() }));
-        }
-        transaction.end("ROLLBACK").await?;
-        Ok(if key_taken {
-            Some(Inserted::KeyTaken)
-        } else if surplus > 0 && !limit.evicts() {
-            Some(Inserted::OwnerFull)
-        } else {
-            None
-        })
-    }
-
-    async fn try_clear(&self, call: &Call<'_, sqlx::Postgres>) -> Result<(), Failure> {
-        // It takes as long as the table is large, and is one statement, so that it is done or not.
-        let mut transaction = call.begin("BEGIN; SET LOCAL statement_timeout = 0").await?;
-        transaction.done(query(&self.sql.clear)).await?;
-        transaction.end("COMMIT").await
-    }
-
     /// The row of a load, after its `outrun` column where it touches.
     async fn load_row(
         &self,
@@ -345,14 +232,6 @@ impl Postgres {
             }
         }
     }
-}
-
-/// What stands for an owner among the server's advisory locks. Two owners that share a number wait
-/// for each other, and no more.
-fn owner_lock(owner: &Owner) -> i64 {
-    let digest =
-        Sha256::new().chain_update("token-session owner ").chain_update(owner.as_str()).finalize();
-    digest.iter().take(8).fold(0, |number, &byte| number << 8 | i64::from(byte))
 }
 
 impl Store for Postgres {
@@ -485,57 +364,27 @@ impl Store for Postgres {
     }
 
     async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
-        let mut call = self.client.call();
-        let rows = call
-            .rows(|| query(&self.sql.owned).bind(owner.as_str()).bind(row_limit(limit)))
-            .await?;
-        list(&rows, &self.listeners)
+        self.list_owned(owner, limit).await
     }
 
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
-        let keep = keep.map(|key| key.as_bytes().as_slice());
-        let mut call = self.client.call();
-        call.done(|| query(&self.sql.remove_owned).bind(owner.as_str()).bind(keep)).await.map(drop)
+        self.end_owned(owner, keep).await
     }
 
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
-        let after = after.map_or(&[][..], Cursor::as_bytes);
-        let limit = limit.max(1);
-        let mut call = self.client.call();
-        let rows = call.rows(|| query(&self.sql.scan).bind(after).bind(row_limit(limit))).await?;
-        page(&rows, limit, &self.listeners)
+        self.page(after, limit).await
     }
 
     async fn count(&self) -> Result<u64> {
-        let mut call = self.client.call();
-        let row = call.row(|| query(&self.sql.count)).await?;
-        Ok(row.map_or(0, |row| row.get::<i64, _>(0).unsigned_abs()))
+        self.count_live().await
     }
 
     async fn clear(&self) -> Result<()> {
-        let mut call = self.client.unhurried();
-        loop {
-            match self.try_clear(&call).await {
-                Ok(()) => return Ok(()),
-                Err(failure) => call.recover(failure).await?,
-            }
-        }
+        self.remove_all().await
     }
 
     async fn sweep(&self, limit: usize) -> Result<usize> {
-        let mut swept = 0;
-        while swept < limit {
-            let batch = BATCH.min(limit - swept);
-            let mut call = self.client.call();
-            let rows = call.rows(|| query(&self.sql.sweep).bind(row_limit(batch))).await?;
-            let keys = rows.iter().map(|row| key(row, 0)).collect::<Result<Vec<_>>>()?;
-            self.listeners.expired(&keys);
-            swept += keys.len();
-            if keys.len() < batch {
-                break;
-            }
-        }
-        Ok(swept)
+        self.free_expired(limit).await
     }
 
     fn attach(&self, events: &Events) {

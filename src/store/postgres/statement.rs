@@ -102,14 +102,6 @@ impl Statement {
         }
     }
 
-    /// Without what comes before each statement: for one whose transaction has its own settings.
-    pub fn bare(self) -> Self {
-        match self {
-            Self::Written { text, .. } => Self::Written { before: "".into(), text },
-            prepared @ Self::Prepared { .. } => prepared,
-        }
-    }
-
     /// Begins to ask for it; the values follow in order.
     pub fn query(&self) -> PgQuery {
         match self {

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 #[cfg(feature = "redis-rustls")]
 use redis::ConnectionAddr;
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
-use redis::{ConnectionInfo, ProtocolVersion, RedisError, RedisResult};
+use redis::{AsyncConnectionConfig, ConnectionInfo, ProtocolVersion, RedisError, RedisResult};
 use tokio::time::{Instant, timeout};
 
 use super::cluster::{Cluster, Detours};
-use super::connection::Connection;
-use super::error::{refused, store_error, timed_out};
+use super::connection::{Connection, Way};
+use super::error::{on_connecting, refused, timed_out};
+#[cfg(feature = "tracing")]
+use super::eviction::warn_of_eviction;
 use super::link::{Link, Target};
 use super::listener::{Listener, Source};
 use super::names::Names;
@@ -179,8 +182,13 @@ impl RedisBuilder {
     /// | `redis://user:password@host:port/database` | one server |
     /// | `redis-cluster://user:password@host:port,host:port` | a Cluster, by some of its nodes |
     /// | `redis-sentinel://user:password@host:port,host:port/master/database` | the master that these Sentinels know by this name |
+    /// | `redis+unix:///path?db=database&user=user&pass=password`, or `unix://` | one server, by its socket |
     ///
-    /// Each with `rediss` for TLS, or with `valkey` and `valkeys`. All but the host may be left out.
+    /// Each with `rediss` for TLS, or with `valkey` and `valkeys`, in capitals or not. All but the host,
+    /// the path of a socket and the name of a master may be left out; the port is 6379 then, and 26379
+    /// of a Sentinel. The database may be the option `db` everywhere. There is no other option. A user
+    /// or password is written as in every URL: `%2F` for `/`, `%3F` for `?`, `%23` for `#`, `%40` for
+    /// `@`.
     ///
     /// # Errors
     /// [`Refused`](crate::store::StoreErrorKind::Refused) for a setting, a URL, a login or a
@@ -188,9 +196,10 @@ impl RedisBuilder {
     /// when the server is out of reach.
     pub async fn connect(self, url: &str) -> Result<Redis> {
         let presence = Arc::<Presence>::default();
-        let (connection, source) = self.open(Place::parse(url)?, &presence).await?;
+        let (connection, source) = self.reach(url, &presence).await?;
         let names = Arc::new(self.names(&connection)?);
-        connection.reach(Instant::now() + self.connect_timeout).await.map_err(store_error)?;
+        #[cfg(feature = "tracing")]
+        warn_of_eviction(&connection, Instant::now() + self.connect_timeout).await;
         let listener = self.keyspace_notifications.then(|| {
             let ear = Endings { names: Arc::clone(&names), presence: Arc::clone(&presence) };
             Listener::new(source.clone(), ear)
@@ -210,16 +219,30 @@ impl RedisBuilder {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn connection(&self, url: &str) -> Result<RedisConnection> {
-        let (connection, _) = self.open(Place::parse(url)?, &Arc::default()).await?;
-        connection.reach(Instant::now() + self.connect_timeout).await.map_err(store_error)?;
+        let (connection, _) = self.reach(url, &Arc::default()).await?;
         Ok(RedisConnection(connection))
     }
 
-    async fn open(&self, place: Place, presence: &Arc<Presence>) -> Result<(Connection, Source)> {
+    /// A connection that is there.
+    async fn reach(&self, url: &str, presence: &Arc<Presence>) -> Result<(Connection, Source)> {
+        let place = Place::parse(url)?;
+        let (servers, is_tls) = place.servers();
+        let failed = |error| on_connecting(error, &servers, is_tls);
+        let (connection, source) = self.open(place, presence, failed).await?;
+        connection.reach(Instant::now() + self.connect_timeout).await.map_err(failed)?;
+        Ok((connection, source))
+    }
+
+    async fn open(
+        &self,
+        place: Place,
+        presence: &Arc<Presence>,
+        failed: impl FnOnce(RedisError) -> StoreError,
+    ) -> Result<(Connection, Source)> {
         let dialer = |info| Dialer::new(info, self.certificates.clone());
         let one = |target: Target| {
             let link = Link::new(target.clone(), self.connect_timeout, Arc::clone(presence));
-            Ok((Connection::Link(Arc::new(link)), Source::One(target)))
+            Ok((Way::Link(Arc::new(link)).into(), Source::One(target)))
         };
         match place {
             Place::Server(info) => {
@@ -237,19 +260,26 @@ impl RedisBuilder {
             }
             Place::Cluster(nodes) => {
                 let dialer = dialer(nodes[0].clone());
-                let connection = self.open_cluster(nodes).await?;
+                let connection = match self.open_cluster(nodes.clone())?.await {
+                    Ok(connection) => connection,
+                    Err(error) => return Err(failed(self.reason(nodes, error).await)),
+                };
                 let detours =
                     Detours::new(dialer.clone(), self.connect_timeout, Arc::clone(presence));
                 let cluster = Cluster::new(connection, Some(detours));
                 Ok((
-                    Connection::Cluster(cluster.clone()),
+                    Way::Cluster(cluster.clone()).into(),
                     Source::Cluster(cluster, Box::new(dialer)),
                 ))
             }
         }
     }
 
-    async fn open_cluster(&self, nodes: Vec<ConnectionInfo>) -> Result<ClusterConnection> {
+    /// Connects to a Cluster by these nodes.
+    fn open_cluster(
+        &self,
+        nodes: Vec<ConnectionInfo>,
+    ) -> Result<impl Future<Output = RedisResult<ClusterConnection>> + use<>> {
         #[cfg(feature = "redis-rustls")]
         let is_tls = nodes.iter().any(|node| matches!(node.addr(), ConnectionAddr::TcpTls { .. }));
         let builder = ClusterClientBuilder::new(nodes)
@@ -265,10 +295,30 @@ impl RedisBuilder {
         #[cfg(feature = "redis-rustls")]
         let builder = if is_tls { builder.certs(self.certificates.for_driver()) } else { builder };
         let client = builder.build().map_err(bad_settings)?;
-        timeout(self.timeout, client.get_async_connection())
-            .await
-            .unwrap_or_else(|_| Err(timed_out()))
-            .map_err(store_error)
+        let patience = self.timeout;
+        Ok(async move {
+            let connecting = timeout(patience, client.get_async_connection()).await;
+            connecting.unwrap_or_else(|_| Err(timed_out()))
+        })
+    }
+
+    /// Why none of these nodes leads to a Cluster. The driver says of each reason that they are out
+    /// of reach, a wrong password included, so they are asked once more, one by one.
+    async fn reason(&self, nodes: Vec<ConnectionInfo>, said: RedisError) -> RedisError {
+        if !said.is_io_error() {
+            return said;
+        }
+        let attempts = nodes.into_iter().map(async |node| {
+            let client = Dialer::new(node, self.certificates.clone()).client()?;
+            let config = AsyncConnectionConfig::new()
+                .set_connection_timeout(Some(self.connect_timeout))
+                .set_response_timeout(None);
+            client.get_multiplexed_async_connection_with_config(&config).await
+        });
+        let reasons: Vec<_> =
+            join_all(attempts).await.into_iter().filter_map(Result::err).collect();
+        let answer = reasons.iter().find(|reason| !reason.is_io_error());
+        answer.or(reasons.first()).cloned().unwrap_or(said)
     }
 
     fn with_sentinel_login(&self, info: ConnectionInfo) -> ConnectionInfo {
@@ -288,10 +338,8 @@ impl RedisBuilder {
                  character; the braces are the store's own",
             ));
         }
-        let partitions = partitions.unwrap_or(match connection {
-            Connection::Cluster(_) => CLUSTER_PARTITIONS,
-            Connection::Link(_) | Connection::Manager(_) => 1,
-        });
+        let by_default = if connection.is_cluster() { CLUSTER_PARTITIONS } else { 1 };
+        let partitions = partitions.unwrap_or(by_default);
         if !(1..=1024).contains(&partitions) {
             return Err(refused(format!(
                 "a Redis store cannot have {partitions} partitions; give it 1 to 1024"

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use redis::aio::{ConnectionManager, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
+use super::abandoned::Abandoned;
 use super::cluster::{Cluster, Node};
-use super::error::{is_unknown_script, timed_out};
+use super::error::{is_unknown_script, timed_out, wrong_setting};
 use super::link::Link;
 use super::script::Script;
 
@@ -44,21 +46,34 @@ impl std::fmt::Debug for RedisConnection {
 
 impl From<ConnectionManager> for RedisConnection {
     fn from(manager: ConnectionManager) -> Self {
-        Self(Connection::Manager(manager))
+        Self(Way::Manager(manager).into())
     }
 }
 
 impl From<ClusterConnection> for RedisConnection {
     fn from(connection: ClusterConnection) -> Self {
-        Self(Connection::Cluster(Cluster::new(connection, None)))
+        Self(Way::Cluster(Cluster::new(connection, None)).into())
     }
 }
 
 #[derive(Clone)]
-pub(in crate::store) enum Connection {
+pub(in crate::store) struct Connection {
+    way: Way,
+    abandoned: Arc<Abandoned>,
+}
+
+/// The ways to Redis.
+#[derive(Clone)]
+pub(super) enum Way {
     Link(Arc<Link>),
     Manager(ConnectionManager),
     Cluster(Cluster),
+}
+
+impl From<Way> for Connection {
+    fn from(way: Way) -> Self {
+        Self { way, abandoned: Arc::default() }
+    }
 }
 
 impl Connection {
@@ -69,20 +84,13 @@ impl Connection {
         slot: u16,
         deadline: Instant,
     ) -> RedisResult<Value> {
-        match self {
-            Self::Link(link) => {
-                let send = |mut connection: MultiplexedConnection| async move {
-                    answer(connection.send_packed_command(command).await)
-                };
-                link.perform(deadline, send).await.map_err(name_cluster)
-            }
-            Self::Manager(manager) => {
-                let mut manager = manager.clone();
-                let send = timeout_at(deadline, manager.send_packed_command(command));
-                answer(send.await.unwrap_or_else(|_| Err(timed_out()))).map_err(name_cluster)
-            }
-            Self::Cluster(cluster) => cluster.send(command, slot, deadline).await,
-        }
+        self.abandoned.are_few(deadline).await?;
+        let call = Call { connection: self, slot, deadline, is_over: false };
+        call.end(self.way.send(command, slot, deadline).await)
+    }
+
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self.way, Way::Cluster(_))
     }
 
     /// Runs a script on the server that has the slot.
@@ -104,17 +112,69 @@ impl Connection {
 
     /// The masters, in the order of their first slots; the one server where there is no Cluster.
     pub(super) async fn nodes(&self, deadline: Instant) -> RedisResult<Vec<Node>> {
-        match self {
-            Self::Cluster(cluster) => cluster.masters(deadline).await,
-            Self::Link(_) | Self::Manager(_) => Ok(vec![Node::default()]),
+        match &self.way {
+            Way::Cluster(cluster) => cluster.masters(deadline).await,
+            Way::Link(_) | Way::Manager(_) => Ok(vec![Node::default()]),
         }
     }
 
     /// Connects, where that has not happened yet.
     pub(super) async fn reach(&self, deadline: Instant) -> RedisResult<()> {
+        match &self.way {
+            Way::Link(link) => link.perform(deadline, |_| ready(Ok(()))).await,
+            Way::Manager(_) | Way::Cluster(_) => Ok(()),
+        }
+    }
+}
+
+impl Way {
+    async fn send(&self, command: &Cmd, slot: u16, deadline: Instant) -> RedisResult<Value> {
         match self {
-            Self::Link(link) => link.perform(deadline, |_| ready(Ok(()))).await,
-            Self::Manager(_) | Self::Cluster(_) => Ok(()),
+            Self::Link(link) => {
+                let send = |mut connection: MultiplexedConnection| async move {
+                    answer(connection.send_packed_command(command).await)
+                };
+                link.perform(deadline, send).await.map_err(name_cluster)
+            }
+            Self::Manager(manager) => {
+                let mut manager = manager.clone();
+                let send = timeout_at(deadline, manager.send_packed_command(command));
+                answer(send.await.unwrap_or_else(|_| Err(timed_out()))).map_err(name_cluster)
+            }
+            Self::Cluster(cluster) => cluster.send(command, slot, deadline).await,
+        }
+    }
+}
+
+/// A call under way.
+struct Call<'a> {
+    connection: &'a Connection,
+    slot: u16,
+    deadline: Instant,
+    is_over: bool,
+}
+
+impl Call<'_> {
+    fn end<T>(mut self, answer: T) -> T {
+        self.is_over = true;
+        answer
+    }
+}
+
+impl Drop for Call<'_> {
+    /// Its caller was dropped: it is over when the server answers what is asked next.
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            let (way, slot, deadline) = (self.connection.way.clone(), self.slot, self.deadline);
+            let abandoned = self.connection.abandoned.add();
+            runtime.spawn(async move {
+                // An error is an answer as well. The store's user has the right to this command.
+                let _ = way.send(&redis::cmd("TIME"), slot, deadline).await;
+                drop(abandoned);
+            });
         }
     }
 }
@@ -122,8 +182,9 @@ impl Connection {
 /// A server that points to another one is a node of a Cluster, which no retry changes.
 fn name_cluster(error: RedisError) -> RedisError {
     if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) {
-        let what = "it is a node of a Cluster, which takes a URL with redis-cluster";
-        return (ErrorKind::InvalidClientConfig, what).into();
+        return wrong_setting(
+            "this Redis is a node of a Cluster, which takes a URL with redis-cluster".to_owned(),
+        );
     }
     error
 }

@@ -14,6 +14,27 @@ pub(in crate::store) fn store_error(error: RedisError) -> StoreError {
     StoreError::new(kind, message).with_source(error)
 }
 
+/// The store's error where connecting to these servers has failed, which shows that the URL is wrong,
+/// more often than later.
+pub(super) fn on_connecting(error: RedisError, servers: &str, is_tls: bool) -> StoreError {
+    let (kind, message) = classify(&error);
+    let advice = if is_tls && error.is_timeout() {
+        "; if it expects no TLS, the URL begins with redis"
+    } else if !is_tls && (is_hung_up(&error) || error.kind() == ErrorKind::Parse) {
+        "; if it expects TLS, the URL begins with rediss"
+    } else {
+        ""
+    };
+    StoreError::new(kind, format!("{message}{advice} (connecting to {servers})")).with_source(error)
+}
+
+/// Whether the server has hung up on the connection rather than refused it.
+fn is_hung_up(error: &RedisError) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let kind = cause(error).map(io::Error::kind);
+    matches!(kind, Some(BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof))
+}
+
 /// The answer did not come in time.
 pub(super) fn timed_out() -> RedisError {
     io::Error::new(io::ErrorKind::TimedOut, "no answer in time").into()
@@ -22,6 +43,30 @@ pub(super) fn timed_out() -> RedisError {
 /// A wrong setting, found before anything was sent.
 pub(super) fn refused(message: impl Into<String>) -> StoreError {
     StoreError::new(StoreErrorKind::Refused, message)
+}
+
+/// A wrong setting, found by asking a server.
+pub(super) fn wrong_setting(message: String) -> RedisError {
+    (ErrorKind::InvalidClientConfig, "a setting for Redis is wrong", message).into()
+}
+
+/// What a Sentinel says, so that it is not taken for what the master says.
+pub(super) fn of_sentinel(error: RedisError) -> RedisError {
+    if is_of_login(&error) {
+        return wrong_setting(
+            "a Sentinel refuses the login; its user and password are set by \
+             RedisBuilder::sentinel_login, for those in the URL are the master's"
+                .to_owned(),
+        );
+    }
+    if error.detail().is_some_and(|detail| detail.contains("unknown command")) {
+        return wrong_setting(
+            "a server in the URL is no Sentinel; those listen on port 26379 by default, and a server \
+             takes a URL with redis or redis-cluster"
+                .to_owned(),
+        );
+    }
+    error
 }
 
 /// The server, or something in between, answered what no script of this store answers.
@@ -43,6 +88,11 @@ pub(in crate::store) fn was_not_run(error: &RedisError) -> bool {
                     | ServerErrorKind::ReadOnly
             )
     )
+}
+
+/// Whether something else lies under the name than what the command is for.
+pub(super) fn is_of_another_type(error: &RedisError) -> bool {
+    error.code() == Some("WRONGTYPE")
 }
 
 /// Whether the server does not know the script.
@@ -72,9 +122,10 @@ fn classify(error: &RedisError) -> (StoreErrorKind, String) {
         | ErrorKind::MasterNameNotFoundBySentinel => {
             (Unavailable, "Redis is out of reach".to_owned())
         }
-        ErrorKind::AuthenticationFailed => {
+        _ if is_of_login(error) => {
             (Refused, "Redis refuses the login; check the user and the password".to_owned())
         }
+        ErrorKind::InvalidClientConfig if !detail.is_empty() => (Refused, detail.to_owned()),
         ErrorKind::Server(kind) => of_server(kind, detail),
         ErrorKind::Extension => of_code(error.code().unwrap_or_default(), detail),
         _ => (Refused, format!("Redis cannot be used: {error}")),
@@ -114,9 +165,6 @@ fn of_code(code: &str, detail: &str) -> (StoreErrorKind, String) {
         "NOREPLICAS" | "BUSY" | "UNKILLABLE" | "INPROG" | "NOGOODSLAVE" => {
             (Unavailable, format!("Redis does not take the command now ({detail})"))
         }
-        "NOAUTH" | "WRONGPASS" => {
-            (Refused, "Redis refuses the login; check the user and the password".to_owned())
-        }
         "WRONGTYPE" => (
             Refused,
             "something else than a session lies under one of the store's names in Redis; give the \
@@ -138,6 +186,22 @@ fn of_words(detail: &str) -> (StoreErrorKind, String) {
         (Unavailable, format!("Redis does not take the command now ({detail})"))
     } else if says("executing the script can't") || says("permission") {
         (Refused, lacks_right(detail))
+    } else if says("unknown command") {
+        // Its arguments say nothing to anybody.
+        let command = detail.split(',').next().unwrap_or_default();
+        (
+            Refused,
+            format!(
+                "the server cannot keep sessions ({command}); it takes Redis 7.0 or later, and a \
+                 Sentinel takes a URL with redis-sentinel"
+            ),
+        )
+    } else if says("cluster support disabled") {
+        let what = "the server is no node of a Cluster; it takes a URL with redis";
+        (Refused, what.to_owned())
+    } else if says("DB index is out of range") || says("SELECT is not allowed") {
+        let what = "Redis has no database of the number in the URL; a Cluster has number 0 alone";
+        (Refused, format!("{what} ({detail})"))
     } else {
         (Refused, format!("Redis refuses the command: {detail}"))
     }
@@ -156,11 +220,19 @@ fn lacks_right(detail: &str) -> String {
     )
 }
 
+/// Whether the server does not know the user or the password, or wants some.
+pub(super) fn is_of_login(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::AuthenticationFailed
+        || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
+}
+
 /// Whether the connection was given up for what the server showed.
 fn is_of_tls(error: &RedisError) -> bool {
+    cause(error).is_some_and(|io| io.kind() == io::ErrorKind::InvalidData)
+}
+
+fn cause(error: &RedisError) -> Option<&io::Error> {
     // The driver hands out its shared pointer to the cause as the cause.
-    let cause =
-        error.source().and_then(|cause| cause.downcast_ref::<Arc<dyn Error + Send + Sync>>());
-    let io = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
-    io.is_some_and(|io| io.kind() == io::ErrorKind::InvalidData)
+    let cause = error.source()?.downcast_ref::<Arc<dyn Error + Send + Sync>>()?;
+    cause.downcast_ref()
 }

@@ -1,14 +1,18 @@
 //! [`Redis`]: sessions in Redis or Valkey.
 
+mod abandoned;
 mod builder;
 mod cluster;
 mod connection;
 mod error;
+#[cfg(feature = "tracing")]
+mod eviction;
 mod link;
 mod listener;
 mod names;
 mod notifications;
 mod operations;
+mod owners;
 mod presence;
 mod record;
 mod scan;
@@ -17,6 +21,7 @@ mod sentinel;
 mod target;
 mod tls;
 mod tracking;
+mod walk;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,9 +44,9 @@ pub(super) use self::error::{
     store_error as redis_error, unexpected as redis_unexpected, was_not_run as redis_was_not_run,
 };
 pub(super) use self::names::{escape, slot_of_name};
-pub(super) use self::scan::Walk;
 pub(super) use self::script::Script;
 pub(super) use self::target::answers_to;
+pub(super) use self::walk::{Recent, STEP, Sought, Walk};
 
 /// Keeps sessions in Redis 7.0 or later, or in Valkey: on one server, behind Sentinel, or on a
 /// Cluster. A clone is the same store.
@@ -67,15 +72,23 @@ pub(super) use self::target::answers_to;
 ///
 /// | call | commands |
 /// |---|---|
-/// | `scan` | `SCAN`, and a load of each session on the page, all at once; on a Cluster one more |
-/// | `count` | as many `SCAN` as it takes, 500 keys at a time, and a look at each session |
-/// | `clear` | as many `SCAN` as it takes, and an `UNLINK` for each slot that has some |
+/// | `scan` | `SCAN`, a look at how large the sessions are, and a load of each one on the page, all at once; on a Cluster one more |
+/// | `count` | as many `SCAN` as it takes, 500 keys at a time, and a look at the sessions among them, without their data |
+/// | `clear` | twice as many `SCAN` as a `count`, and an `UNLINK` for each slot that has some |
+/// | `owned` | one for each 1,000 sessions |
+/// | `insert` with a limit, for an owner with more than 1,000 places in the index | one for each 1,000 places, and two more; one more for each 1,000 sessions that have to go |
 /// | the first load of a session whose owner's index is lost | 2 |
+///
+/// No command looks at more than 1,000 sessions, so none holds up the others for longer than some
+/// milliseconds. A page of a `scan` holds a megabyte of records at most, or one record: it may be
+/// shorter than its limit with more to come. A list of more than 1,000 sessions of an owner is not
+/// of one moment: a session that ends meanwhile may be on it. Where more than 1,000 sessions have to
+/// go for a new one, they go in several steps, the oldest first, and the new one comes with the last.
 ///
 /// A load with a touch that is not due writes nothing: not to the server's memory, to its log or to
 /// its replicas. A touch that is due is one `PEXPIREAT`, and one more for an owner's index at most.
-/// The scripts of `insert` with a limit look at each session of the owner once the limit is reached,
-/// and only then.
+/// An `insert` with a limit looks at each session of the owner once the limit is reached, and only
+/// then.
 ///
 /// On a machine where a `GETEX` by hand took 3.7 µs of the server's CPU, a load took 7.7 µs, and
 /// 9.4 µs for the session of an owner; a due touch adds 1 µs. A session takes some 220 bytes of its
@@ -88,9 +101,14 @@ pub(super) use self::target::answers_to;
 /// # How do an owner's sessions end together?
 /// The owner has an index beside the sessions, in the same hash slot, and a session lives as long as
 /// it has a place there. To end all is to drop the index: one write, after which no load finds any of
-/// them, however many there were. What else that frees is memory: of the first thousand at once, of
-/// others when their time is up. An index lives as long as the longest-lived session in it; places
-/// of expired sessions go as new sessions come, and when the owner's sessions are listed.
+/// them, however many there were; Redis frees the memory of a large index in the background. The
+/// records of the first thousand sessions are freed at once, others when their time is up, or when
+/// somebody loads or counts them.
+///
+/// An index lives as long as the longest-lived session that was ever in it, and no longer. Until then
+/// an expired session keeps its place, some 100 bytes. With each new session of the owner up to four
+/// such places go, so that in the long run they are no more than a third of the live ones. A list of
+/// the owner's sessions frees them all.
 ///
 /// Should an index be lost, its sessions end. It is never the other way round: no session outlives
 /// the place where "end all sessions" looks for it.
@@ -103,6 +121,12 @@ pub(super) use self::target::answers_to;
 ///
 /// While a slot moves to another master, its sessions stay: a call that cannot be answered meanwhile
 /// waits, and is [`Unavailable`](super::StoreErrorKind::Unavailable) when its time is up.
+///
+/// # What if clients hang up?
+/// A server works on each call that it was sent, whether or not somebody still waits for the answer.
+/// Once eight such calls are unanswered, the next ones wait until they are fewer, so that clients that
+/// hang up and come back take no more of the server than those that wait. A call that is dropped
+/// costs one `TIME` more; the others cost what they did.
 ///
 /// # What does a scan list?
 /// Each session that lives throughout, as `SCAN` does: some twice, on different pages, while Redis
@@ -136,6 +160,11 @@ pub(super) use self::target::answers_to;
 ///   along. A Redis that is a cache for something else too is better kept apart.
 /// * `volatile-random`, `allkeys-random`: any session ends at any time.
 ///
+/// Codes and links need `noeviction`: the record that counts the guesses at a subject's codes can be
+/// evicted like any other, and whoever guesses has the whole budget of a day again. A store that
+/// [connects](Self::connect) logs a warning when the server has a `maxmemory` and may evict, with the
+/// feature `tracing` and where its user has the right to `INFO`.
+///
 /// # Which rights does it need?
 /// These, and nothing more, for the default prefix:
 ///
@@ -143,15 +172,18 @@ pub(super) use self::target::answers_to;
 #[doc = include_str!("rights.acl")]
 /// ```
 ///
-/// Beyond them: `+select` for a database number, `+cluster|slots +ping +asking` on a Cluster, `+role`
+/// Beyond them: `+info` for the warning of a server that evicts, `+select` for a database number,
+/// `+cluster|slots +ping +asking` on a Cluster, `+role`
 /// behind Sentinel, and `+subscribe resetchannels &__keyevent@*` for
 /// [notifications](RedisBuilder::keyspace_notifications), and `+client|tracking` for a
 /// [`Cached`](super::Cached) store that watches this one.
 ///
 /// # Under which names?
 /// `<prefix>{<tag>}:s:<id>` is a session, a string; `<prefix>{<tag>}:o:<owner>` is an owner's index,
-/// a sorted set. The tag is that of the partition, `0` where there is one. Nothing else is read or
-/// removed, by `clear` neither; `KEYS` and `FLUSHDB` are not used.
+/// a sorted set. The tag is that of the partition, `0` where there is one. What has another name, or
+/// exactly such a name and another type, is neither listed nor counted nor removed: other programs
+/// can keep data under names that begin alike, and so can a store with another number of partitions.
+/// `KEYS` and `FLUSHDB` are not used.
 ///
 /// [256 partitions]: RedisBuilder::partitions
 #[derive(Clone)]

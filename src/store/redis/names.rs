@@ -58,13 +58,6 @@ impl Names {
         self.partitions[usize::from(partition)].slot
     }
 
-    /// The slot of a name that `SCAN` has found.
-    pub(super) fn slot_of(&self, name: &[u8]) -> u16 {
-        let tagged = name.get(self.prefix.len() + 1..).unwrap_or_default();
-        let tag = tagged.split(|&byte| byte == b'}').next();
-        crc16(tag.unwrap_or_default()) % SLOTS as u16
-    }
-
     fn head(&self, partition: u16) -> &str {
         &self.partitions[usize::from(partition)].head
     }
@@ -95,32 +88,35 @@ impl Names {
         format!("{}{{", self.prefix)
     }
 
-    /// The session that is kept under this name, if it is the name of one.
+    /// The session that this store keeps under this name, if there can be one: exactly its prefix,
+    /// the tag of the session's partition and the session's key.
     pub(super) fn parse(&self, name: &[u8]) -> Option<Key> {
-        self.after_tag(name, "}:s:")?.parse().ok()
+        let (head, text) = name.split_at_checked(name.len().checked_sub(KEY_LEN)?)?;
+        let key: Key = std::str::from_utf8(text).ok()?.parse().ok()?;
+        let own_head = self.head(key.partition(self.partitions()));
+        (head.strip_prefix(own_head.as_bytes()) == Some(b"s:")).then_some(key)
     }
 
-    /// The owner whose sessions are listed under this name, if it is the name of an index.
+    /// The owner whose sessions this store lists under this name, if there can be one.
     pub(super) fn parse_index(&self, name: &[u8]) -> Option<Owner> {
-        Owner::new(self.after_tag(name, "}:o:")?).ok()
+        let tagged = name.strip_prefix(self.prefix.as_bytes())?;
+        let separator = b"}:o:";
+        let at = tagged.windows(separator.len()).position(|bytes| bytes == separator)?;
+        let owner = std::str::from_utf8(&tagged[at + separator.len()..]).ok()?;
+        let owner = Owner::new(owner).ok()?;
+        let own_head = self.head(owner.partition(self.partitions()));
+        let rest = name.strip_prefix(own_head.as_bytes())?.strip_prefix(b"o:")?;
+        (rest == owner.as_str().as_bytes()).then_some(owner)
     }
 
-    fn after_tag<'a>(&self, name: &'a [u8], separator: &str) -> Option<&'a str> {
-        let name = std::str::from_utf8(name).ok()?;
-        let tagged = name.strip_prefix(&self.prefix)?.strip_prefix('{')?;
-        let (tag, rest) = tagged.split_once(separator)?;
-        let is_tag = !tag.is_empty() && tag.bytes().all(|byte| byte.is_ascii_digit());
-        is_tag.then_some(rest)
-    }
-
-    /// What the names of all sessions match, for `SCAN`.
+    /// What the names of all sessions match, for `SCAN`; those of others can, too.
     pub(super) fn session_pattern(&self) -> String {
         format!("{}{{*}}:s:*", escape(&self.prefix))
     }
 
-    /// What the names of all sessions and indexes match, for `SCAN`.
-    pub(super) fn pattern(&self) -> String {
-        format!("{}{{*}}:[so]:*", escape(&self.prefix))
+    /// What the names of all indexes match, for `SCAN`; those of others can, too.
+    pub(super) fn index_pattern(&self) -> String {
+        format!("{}{{*}}:o:*", escape(&self.prefix))
     }
 }
 
@@ -149,10 +145,14 @@ fn crc16(bytes: &[u8]) -> u16 {
 }
 
 /// The slot of a name: that of what stands between its first braces, where that is something.
-pub(in crate::store) fn slot_of_name(name: &str) -> u16 {
-    let tag = name.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
-    let tag = tag.map(|(tag, _)| tag).filter(|tag| !tag.is_empty());
-    crc16(tag.unwrap_or(name).as_bytes()) % SLOTS as u16
+pub(in crate::store) fn slot_of_name(name: &[u8]) -> u16 {
+    let find = |bytes: &[u8], brace| bytes.iter().position(|&byte| byte == brace);
+    let tag = find(name, b'{').and_then(|open| {
+        let rest = &name[open + 1..];
+        find(rest, b'}').map(|end| &rest[..end])
+    });
+    let tag = tag.filter(|tag| !tag.is_empty());
+    crc16(tag.unwrap_or(name)) % SLOTS as u16
 }
 
 /// A text that a glob pattern takes literally.
@@ -197,18 +197,64 @@ mod tests {
         let names = Names::new("ts:".to_owned(), 7);
         let key = Key::from_bytes([9; 32]);
         let owner = Owner::new("anna").unwrap();
+        let own = names.session(&key);
+        let (head, _) = own.split_once("s:").unwrap_or_default();
+        assert_eq!(names.parse(own.as_bytes()), Some(key.clone()));
         for name in [
             names.index(&owner),
             names.nothing(3),
             format!("ts:{{x}}:s:{key}"),
             format!("ts:{{}}:s:{key}"),
             format!("other:{{1}}:s:{key}"),
-            format!("ts:{{1}}:s:{key}x"),
+            format!("{head}s:{key}x"),
+            format!("{head}s:x{key}"),
+            format!("{head}S:{key}"),
+            format!("{head}s:s:{key}"),
+            format!("x{own}"),
+            own.replace("ts:", "ts:ts:"),
+            own.replace("{", "{0"),
+            own.replace("}", "}}"),
+            // The last character has two bits that mean nothing.
+            format!("{}l", &own[..own.len() - 1]),
+            format!("{own}="),
             String::new(),
         ] {
             assert_eq!(names.parse(name.as_bytes()), None, "{name}");
         }
         assert_eq!(names.parse(b"ts:{1}:s:\xff"), None);
+    }
+
+    #[test]
+    fn a_name_in_another_partition_is_no_session_and_no_index() {
+        let (one, seven) = (Names::new("ts:".to_owned(), 1), Names::new("ts:".to_owned(), 7));
+        for byte in 0..20 {
+            let key = Key::from_bytes([byte; 32]);
+            let own = seven.session(&key);
+            assert_eq!(one.parse(own.as_bytes()).is_some(), own == one.session(&key), "{own}");
+        }
+        let elsewhere = format!("ts:{{17}}:s:{}", Key::from_bytes([9; 32]));
+        assert_eq!(seven.parse(elsewhere.as_bytes()), None);
+        assert_eq!(one.parse_index(b"ts:{17}:o:anna"), None);
+    }
+
+    #[test]
+    fn a_name_of_something_else_is_no_index() {
+        let names = Names::new("ts:".to_owned(), 1);
+        assert_eq!(names.parse_index(b"ts:{0}:o:anna"), Owner::new("anna").ok());
+        for name in [
+            &b"ts:{0}:o:"[..],
+            b"ts:{0}:o:\n",
+            b"ts:{0}:o:\xff",
+            b"ts:{0}:O:anna",
+            b"ts:{00}:o:anna",
+            b"ts:{0}}:o:anna",
+            b"ts:{sensor}:o:anna",
+            b"ts:ts:{0}:o:anna",
+            b"ts:{0}:s:anna",
+            b"",
+        ] {
+            assert_eq!(names.parse_index(name), None, "{}", String::from_utf8_lossy(name));
+        }
     }
 
     #[test]
@@ -219,7 +265,7 @@ mod tests {
             let slot = names.slot(key.partition(256));
             let name = names.session(&key);
             assert_eq!(Slot::new(slot), Some(Slot::for_key(&name)));
-            assert_eq!(slot, names.slot_of(name.as_bytes()));
+            assert_eq!(slot, slot_of_name(name.as_bytes()));
         }
         let owner = Owner::new("{7}").unwrap();
         let slot = names.slot(owner.partition(256));
@@ -231,7 +277,11 @@ mod tests {
     #[test]
     fn the_slot_of_a_name_is_that_of_its_tag() {
         for name in ["sess:abc", "{a}b", "a{b}c{d}", "{}a", "a{b", "a}b{c}", ""] {
-            assert_eq!(Slot::new(slot_of_name(name)), Some(Slot::for_key(name)), "{name}");
+            assert_eq!(
+                Slot::new(slot_of_name(name.as_bytes())),
+                Some(Slot::for_key(name)),
+                "{name}"
+            );
         }
     }
 

@@ -25,24 +25,40 @@ impl Store for Redis {
         }
         let limit = record.limit.filter(|_| record.owner.is_some());
         let max = limit.map_or(String::new(), |limit| limit.max().to_string());
-        let args: [&[u8]; 6] = [
-            &record::encode_lifetime(&record.lifetime),
-            &record::encode_names(record),
-            &record.data,
-            flag(record.authenticated),
-            max.as_bytes(),
-            flag(limit.is_some_and(OwnerLimit::evicts)),
-        ];
-        match self.run(&script::INSERT, partition, &keys, &args).await? {
-            Value::SimpleString(what) => Err(StoreError::corrupt(key, what)),
-            Value::Int(0) => Ok(Inserted::KeyTaken),
-            Value::Int(1) => Ok(Inserted::OwnerFull),
-            Value::Array(evicted) => {
-                let keys = evicted.into_iter().map(key_from);
-                let evicted = keys.collect::<Result<_>>()?;
-                Ok(Inserted::Done { evicted })
+        let lifetime = record::encode_lifetime(&record.lifetime);
+        let owner_and_label = record::encode_names(record);
+        let (mut is_pruned, mut evicted) = (false, Vec::new());
+        loop {
+            let args: [&[u8]; 7] = [
+                &lifetime,
+                &owner_and_label,
+                &record.data,
+                flag(record.authenticated),
+                max.as_bytes(),
+                flag(limit.is_some_and(OwnerLimit::evicts)),
+                flag(is_pruned),
+            ];
+            let parts = match self.run(&script::INSERT, partition, &keys, &args).await? {
+                Value::SimpleString(what) => return Err(StoreError::corrupt(key, what)),
+                Value::Int(0) => return Ok(Inserted::KeyTaken),
+                Value::Int(1) => return Ok(Inserted::OwnerFull),
+                Value::Int(2) => {
+                    self.prune(record.owner.ok_or_else(unexpected)?).await?;
+                    is_pruned = true;
+                    continue;
+                }
+                Value::Array(parts) => <[Value; 2]>::try_from(parts).map_err(|_| unexpected())?,
+                _ => return Err(unexpected()),
+            };
+            let [Value::Int(is_done), Value::Array(gone)] = parts else {
+                return Err(unexpected());
+            };
+            for key in gone {
+                evicted.push(key_from(key)?);
             }
-            _ => Err(unexpected()),
+            if is_done == 1 {
+                return Ok(Inserted::Done { evicted });
+            }
         }
     }
 
@@ -115,12 +131,7 @@ impl Store for Redis {
     }
 
     async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
-        let limit = limit.to_string();
-        let found = self.run_on_owner(&script::OWNED, owner, &[limit.as_bytes()]).await?;
-        let Value::Array(found) = found else {
-            return Err(unexpected());
-        };
-        found.into_iter().map(owned_from).collect()
+        self.list_owned(owner, limit).await
     }
 
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
@@ -184,7 +195,7 @@ impl Redis {
 }
 
 /// A record as a script hands it out.
-fn record_from(key: &Key, value: Value) -> Result<Record> {
+pub(super) fn record_from(key: &Key, value: Value) -> Result<Record> {
     let Value::BulkString(bytes) = value else {
         return Err(unexpected());
     };
@@ -197,27 +208,10 @@ fn flag(is_on: bool) -> &'static [u8] {
 }
 
 /// A key as the scripts hand it out: its text form.
-fn key_from(value: Value) -> Result<Key> {
+pub(super) fn key_from(value: Value) -> Result<Key> {
     let Value::BulkString(text) = value else {
         return Err(unexpected());
     };
     let key = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
     key.ok_or_else(unexpected)
-}
-
-/// A session as a list of an owner's has it: its key, and its record without the data, or what is
-/// wrong with that.
-fn owned_from(value: Value) -> Result<(Key, Meta)> {
-    let Value::Array(parts) = value else {
-        return Err(unexpected());
-    };
-    let Ok([key, record]) = <[Value; 2]>::try_from(parts) else {
-        return Err(unexpected());
-    };
-    let key = key_from(key)?;
-    if let Value::SimpleString(what) = record {
-        return Err(StoreError::corrupt(&key, what));
-    }
-    let meta = record_from(&key, record)?.meta;
-    Ok((key, meta))
 }

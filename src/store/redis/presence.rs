@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::event::{Event, Events, Listeners};
+use crate::store::{Result, StoreError};
 
 /// For so long nothing may have failed before Redis counts as within reach again. While one master
 /// of a Cluster is away, calls fail and succeed in turns.
@@ -43,6 +44,14 @@ impl Presence {
         if self.is_up.swap(false, Ordering::Relaxed) {
             self.tell(&Event::Disconnected);
         }
+    }
+
+    /// What a listing has found, the damaged records apart; those are told.
+    pub(super) fn readable<T>(
+        &self,
+        found: impl IntoIterator<Item = Result<T>>,
+    ) -> Result<(Vec<T>, Vec<StoreError>)> {
+        self.listeners.readable(found)
     }
 
     pub(super) fn tell(&self, event: &Event) {

@@ -1,88 +1,119 @@
-//! Listing, counting and clearing: what walks through all masters with `SCAN`.
+//! Listing, counting and clearing: what walks through all masters.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
+use redis::{ErrorKind, RedisResult, ServerErrorKind, Value};
 use tokio::time::Instant;
 
-use super::Redis;
-use super::cluster::Node;
-use super::connection::Connection;
-use super::error::{refused, store_error};
-use crate::store::{Cursor, Page, Result, Store, Touch};
+use super::error::{store_error, unexpected};
+use super::walk::{Recent, STEP, Sought, Walk};
+use super::{Redis, script};
+use crate::store::{Cursor, Page, Result, Store, StoreErrorKind, Touch};
 use crate::token::Key;
-
-/// How many keys a step asks Redis to look at, at most. More would hold up the calls of others.
-const STEP: usize = 500;
-
-/// A walk through the keys of all masters that match a pattern.
-pub(in crate::store) struct Walk {
-    nodes: Vec<Node>,
-    /// Which node is being walked through.
-    at: usize,
-    /// Where `SCAN` goes on there.
-    cursor: u64,
-}
 
 impl Redis {
     pub(super) async fn page(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         let mut walk = self.walk(after).await?;
-        let names = self.step(&mut walk, &self.0.names.session_pattern(), limit).await?;
-        let keys = self.keys(&names);
-        let loads = keys.iter().map(|key| self.load(key, Touch::No));
-        let records = try_join_all(loads).await?;
-        Ok(Page {
-            records: keys
-                .into_iter()
-                .zip(records)
-                .filter_map(|(key, record)| Some((key, record?)))
-                .collect(),
-            damaged: Vec::new(),
-            next: walk.place(),
-        })
+        let mut keys = self.keys(&self.step(&mut walk, &self.sessions(), limit).await?);
+        let names = keys.iter().map(|key| self.0.names.session(key).into_bytes());
+        let fitting = walk.fit(&self.0.connection, names.collect(), self.deadline()).await?;
+        keys.truncate(fitting);
+        let loads = keys.into_iter().map(async |key| {
+            let record = self.load(&key, Touch::No).await?;
+            Ok(record.map(|record| (key, record)))
+        });
+        let (records, damaged) = self.0.presence.readable(join_all(loads).await)?;
+        let records = records.into_iter().flatten().collect();
+        Ok(Page { records, damaged, next: walk.place() })
     }
 
     pub(super) async fn count_all(&self) -> Result<u64> {
         let mut walk = self.walk(None).await?;
-        let pattern = self.0.names.session_pattern();
-        // Redis may name a key twice while it resizes its table.
-        let mut live = HashSet::new();
+        let (sought, mut recent, mut count) = (self.sessions(), Recent::default(), 0);
         while !walk.is_over() {
-            let keys = self.keys(&self.step(&mut walk, &pattern, STEP).await?);
-            let looks = keys.iter().map(|key| self.touch(key, Touch::No));
-            let metas = try_join_all(looks).await?;
-            let living = keys.iter().zip(metas).filter(|(_, meta)| meta.is_some());
-            live.extend(living.map(|(key, _)| key.clone()));
+            let keys = self.keys(&self.step(&mut walk, &sought, STEP).await?);
+            let mut by_partition = BTreeMap::<u16, Vec<Key>>::new();
+            for key in keys.into_iter().filter(|key| recent.is_new(key)) {
+                by_partition.entry(key.partition(self.partitions())).or_default().push(key);
+            }
+            let counts =
+                by_partition.iter().map(|(&partition, keys)| self.count_of(partition, keys));
+            count += try_join_all(counts).await?.into_iter().sum::<u64>();
         }
-        Ok(live.len() as u64)
+        Ok(count)
     }
 
-    pub(super) async fn clear_all(&self) -> Result<()> {
-        let mut walk = self.walk(None).await?;
-        let pattern = self.0.names.pattern();
-        while !walk.is_over() {
-            let mut by_slot = BTreeMap::<u16, Vec<Vec<u8>>>::new();
-            for name in self.step(&mut walk, &pattern, STEP).await? {
-                by_slot.entry(self.0.names.slot_of(&name)).or_default().push(name);
+    /// How many of these sessions of one partition live.
+    async fn count_of(&self, partition: u16, keys: &[Key]) -> Result<u64> {
+        let names: Vec<String> = keys.iter().map(|key| self.0.names.session(key)).collect();
+        let names: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
+        let slot = self.0.names.slot(partition);
+        let counted =
+            self.0.connection.run(&script::COUNT, slot, &names, &[], self.deadline()).await;
+        let (live, unsure) = match counted {
+            Ok(answer) => count_from(answer, keys)?,
+            // A Cluster is moving the slot, and some of them are elsewhere already.
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::TryAgain) => {
+                (0, keys.iter().collect())
             }
-            let unlinks = by_slot.iter().map(|(&slot, names)| async move {
+            Err(error) => return Err(store_error(error)),
+        };
+        let mut count = live;
+        for meta in join_all(unsure.into_iter().map(|key| self.touch(key, Touch::No))).await {
+            match meta {
+                Ok(meta) => count += u64::from(meta.is_some()),
+                Err(error) if error.kind() == StoreErrorKind::Corrupt => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(count)
+    }
+
+    /// Removes what has exactly the name and the type of a session or of an index of this store. The
+    /// indexes go first, and all sessions of owners end with them.
+    pub(super) async fn clear_all(&self) -> Result<()> {
+        let (names, partitions) = (&self.0.names, self.partitions());
+        let indexes = Sought { pattern: names.index_pattern(), kind: "zset" };
+        self.remove_all(&indexes, |name| Some(names.parse_index(name)?.partition(partitions)))
+            .await?;
+        self.remove_all(&self.sessions(), |name| Some(names.parse(name)?.partition(partitions)))
+            .await
+    }
+
+    /// Removes what a walk finds and `partition_of` knows for the store's own.
+    async fn remove_all(
+        &self,
+        sought: &Sought,
+        partition_of: impl Fn(&[u8]) -> Option<u16>,
+    ) -> Result<()> {
+        let mut walk = self.walk(None).await?;
+        while !walk.is_over() {
+            let mut by_partition = BTreeMap::<u16, Vec<Vec<u8>>>::new();
+            for name in self.step(&mut walk, sought, STEP).await? {
+                if let Some(partition) = partition_of(&name) {
+                    by_partition.entry(partition).or_default().push(name);
+                }
+            }
+            let unlinks = by_partition.iter().map(|(&partition, names)| async move {
                 let mut command = redis::cmd("UNLINK");
                 command.arg(names);
+                let slot = self.0.names.slot(partition);
                 self.0.connection.send(&command, slot, self.deadline()).await
             });
-            try_join_all(unlinks).await.map_err(store_error)?;
+            let unlinked: RedisResult<Vec<_>> = try_join_all(unlinks).await;
+            unlinked.map_err(store_error)?;
         }
         Ok(())
     }
 
-    /// The sessions among these names, each once. Names that a store with another number of
-    /// partitions has left behind are none.
+    fn sessions(&self) -> Sought {
+        Sought { pattern: self.0.names.session_pattern(), kind: "string" }
+    }
+
+    /// The sessions among these names, each once.
     fn keys(&self, names: &[Vec<u8>]) -> Vec<Key> {
-        let own = |name: &Vec<u8>| {
-            let key = self.0.names.parse(name)?;
-            (self.0.names.session(&key).as_bytes() == name).then_some(key)
-        };
-        let mut keys: Vec<Key> = names.iter().filter_map(own).collect();
+        let mut keys: Vec<Key> = names.iter().filter_map(|name| self.0.names.parse(name)).collect();
         keys.sort_unstable();
         keys.dedup();
         keys
@@ -92,8 +123,8 @@ impl Redis {
         Walk::begin(&self.0.connection, after, self.deadline()).await
     }
 
-    async fn step(&self, walk: &mut Walk, pattern: &str, count: usize) -> Result<Vec<Vec<u8>>> {
-        walk.step(&self.0.connection, pattern, count, self.deadline()).await
+    async fn step(&self, walk: &mut Walk, sought: &Sought, count: usize) -> Result<Vec<Vec<u8>>> {
+        walk.step(&self.0.connection, sought, count, self.deadline()).await
     }
 
     fn deadline(&self) -> Instant {
@@ -101,70 +132,11 @@ impl Redis {
     }
 }
 
-impl Walk {
-    /// Begins, or goes on where another walk was.
-    pub(in crate::store) async fn begin(
-        connection: &Connection,
-        after: Option<&Cursor>,
-        deadline: Instant,
-    ) -> Result<Self> {
-        let nodes = connection.nodes(deadline).await.map_err(store_error)?;
-        match after {
-            None => Ok(Self { nodes, at: 0, cursor: 0 }),
-            Some(place) => Self::resume(nodes, place),
-        }
-    }
-
-    /// The names on the next stretch, which may have none.
-    pub(in crate::store) async fn step(
-        &mut self,
-        connection: &Connection,
-        pattern: &str,
-        count: usize,
-        deadline: Instant,
-    ) -> Result<Vec<Vec<u8>>> {
-        let Some(node) = self.nodes.get(self.at) else {
-            return Ok(Vec::new());
-        };
-        let mut command = redis::cmd("SCAN");
-        command.arg(self.cursor).arg("MATCH").arg(pattern);
-        command.arg("COUNT").arg(count.clamp(1, STEP));
-        let answer = connection.send(&command, node.first_slot, deadline).await;
-        let answer = answer.map_err(store_error)?;
-        let (cursor, names) = redis::from_redis_value::<(u64, Vec<Vec<u8>>)>(answer)
-            .map_err(|error| store_error(error.into()))?;
-        self.cursor = cursor;
-        if cursor == 0 {
-            self.at += 1;
-        }
-        Ok(names)
-    }
-
-    pub(in crate::store) fn is_over(&self) -> bool {
-        self.at >= self.nodes.len()
-    }
-
-    /// Where the walk goes on: `<first slot> <cursor> <address>`.
-    pub(in crate::store) fn place(&self) -> Option<Cursor> {
-        let node = self.nodes.get(self.at)?;
-        let Node { first_slot, address } = node;
-        Some(Cursor::new(format!("{first_slot} {} {address}", self.cursor)))
-    }
-
-    /// Goes on where another walk was, as far as the Cluster is still the same. The cursors of a
-    /// server mean nothing to another one: where one has taken over, its part begins again.
-    fn resume(nodes: Vec<Node>, place: &Cursor) -> Result<Self> {
-        let parse = || {
-            let text = std::str::from_utf8(place.as_bytes()).ok()?;
-            let (first_slot, rest) = text.split_once(' ')?;
-            let (cursor, address) = rest.split_once(' ')?;
-            Some((first_slot.parse::<u16>().ok()?, cursor.parse::<u64>().ok()?, address))
-        };
-        let Some((first_slot, cursor, address)) = parse() else {
-            return Err(refused("the cursor is not one of a Redis store"));
-        };
-        let at = nodes.iter().take_while(|node| node.first_slot < first_slot).count();
-        let is_same = nodes.get(at).is_some_and(|node| node.address == address);
-        Ok(Self { nodes, at, cursor: if is_same { cursor } else { 0 } })
-    }
+/// How many the script has counted, and those of which it is not sure.
+fn count_from(answer: Value, keys: &[Key]) -> Result<(u64, Vec<&Key>)> {
+    let (live, unsure): (u64, Vec<usize>) =
+        redis::from_redis_value(answer).map_err(|_| unexpected())?;
+    let unsure: Option<Vec<_>> =
+        unsure.into_iter().map(|number| keys.get(number.checked_sub(1)?)).collect();
+    Ok((live, unsure.ok_or_else(unexpected)?))
 }

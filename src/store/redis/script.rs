@@ -25,8 +25,10 @@ script!(INSERT = "read", "write", "insert");
 script!(REPLACE = "read", "write", "replace");
 script!(RENAME = "read", "write", "rename");
 script!(REMOVE = "read", "remove");
-script!(OWNED = "read", "owned");
+script!(OWNED = "read", "visit", "owned");
 script!(REMOVE_OWNED = "remove_owned");
+script!(PRUNE = "visit", "prune");
+script!(COUNT = "read", "count");
 
 impl Script {
     pub(in crate::store) fn new(source: &'static str) -> Self {

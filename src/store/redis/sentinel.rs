@@ -6,9 +6,10 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisResult};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult};
 use tokio::time::{Instant, timeout_at};
 
+use super::error::{of_sentinel, wrong_setting};
 use super::target::Dialer;
 
 /// How long the others are waited for once a Sentinel has answered.
@@ -30,8 +31,8 @@ impl Sentinels {
     /// The master as the Sentinel names it that knows of the latest failover. Another one may still
     /// name the old master, which takes itself for one, and for empty, when it has just come back.
     pub(super) async fn master(&self) -> RedisResult<Client> {
-        let mut answers: FuturesUnordered<_> =
-            self.clients.iter().map(|client| ask(client, &self.master)).collect();
+        let ask = async |client| ask(client, &self.master).await.map_err(of_sentinel);
+        let mut answers: FuturesUnordered<_> = self.clients.iter().map(ask).collect();
         let mut latest: Option<Named> = None;
         let mut failure = None;
         // All are asked at once: one that has gone silent must not hold up the others.
@@ -49,14 +50,19 @@ impl Sentinels {
                         latest = Some(named);
                     }
                 }
-                Some(Err(error)) => failure = Some(error),
+                // That one is out of reach says less than what another one answers.
+                Some(Err(error)) => {
+                    if failure.as_ref().is_none_or(RedisError::is_io_error) {
+                        failure = Some(error);
+                    }
+                }
                 None => break,
             }
         }
         match (latest, failure) {
             (Some(named), _) => self.dialer.client_at(&named.address),
             (None, Some(error)) => Err(error),
-            (None, None) => Err((ErrorKind::InvalidClientConfig, "no Sentinel was named").into()),
+            (None, None) => Err(wrong_setting("no Sentinel was named".to_owned())),
         }
     }
 }
@@ -72,13 +78,20 @@ async fn ask(sentinel: &Client, master: &str) -> RedisResult<Named> {
     let config =
         AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
     let mut connection = sentinel.get_multiplexed_async_connection_with_config(&config).await?;
-    let mut questions = redis::pipe();
-    questions.cmd("SENTINEL").arg("get-master-addr-by-name").arg(master);
-    questions.cmd("SENTINEL").arg("master").arg(master);
-    let (address, facts): (Option<(String, u16)>, HashMap<String, String>) =
-        questions.query_async(&mut connection).await?;
-    let (host, port) = address
-        .ok_or((ErrorKind::InvalidClientConfig, "the Sentinels know no master of this name"))?;
+    let question = |word: &str| {
+        let mut question = redis::cmd("SENTINEL");
+        question.arg(word).arg(master);
+        question
+    };
+    let address: Option<(String, u16)> =
+        question("get-master-addr-by-name").query_async(&mut connection).await?;
+    let Some((host, port)) = address else {
+        return Err(wrong_setting(format!(
+            "the Sentinels know no master named {master}; SENTINEL MASTERS lists those that they \
+             watch, and the name stands behind the hosts in the URL"
+        )));
+    };
+    let facts: HashMap<String, String> = question("master").query_async(&mut connection).await?;
     let epoch = facts.get("config-epoch").and_then(|epoch| epoch.parse().ok());
     Ok(Named { address: format!("{host}:{port}"), epoch: epoch.unwrap_or_default() })
 }

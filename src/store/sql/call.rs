@@ -63,8 +63,9 @@ impl Verdict {
 pub(in crate::store) struct Client<DB: Database> {
     pub pool: Pool<DB>,
     pub timeout: Duration,
-    /// One for each connection that the pool may have. Who waits for a turn can be dropped without a
-    /// trace; with a turn, the pool is asked for a connection, and that goes on in a task.
+    /// One for each connection that the pool may have. A call that waits for a turn can be dropped and
+    /// leaves nothing behind. A call that has one asks the pool, and a task continues that when the
+    /// call is dropped: so there are never more such tasks than connections.
     turns: Arc<Semaphore>,
 }
 

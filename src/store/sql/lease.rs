@@ -45,8 +45,8 @@ where
 {
     /// Runs a statement on a connection of the pool.
     ///
-    /// When the caller is gone, a connection that is being made is made all the same, for the next
-    /// one; a statement is not begun, and one that was begun ends.
+    /// If the caller drops this, a connection that is being made is still made, for the next caller. A
+    /// statement that was begun ends, and one that was not is left out.
     pub async fn first(
         self,
         query: impl Execute<'static, DB> + 'static,
@@ -72,7 +72,7 @@ where
                 return Err(Failure::Late);
             }
             let outcome = held.run(query, after, after_error).await;
-            // Where a transaction is open, its end begins here.
+            // If the statement failed, dropping this rolls back a transaction that it has begun.
             let lease = Lease::new(held);
             Ok((lease, outcome?))
         })
@@ -80,8 +80,8 @@ where
     }
 }
 
-/// A connection of the pool. It goes back when this is dropped, unless something may be under way on
-/// it: it is closed then.
+/// A connection of the pool. Dropping it gives the connection back, or closes it if something may be
+/// under way on it.
 struct Held<DB: Server> {
     connection: PoolConnection<DB>,
     deadline: Option<Instant>,
@@ -95,9 +95,9 @@ impl<DB: Server> Held<DB>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
-    /// Must not be dropped half-way: the connection would be closed. The driver cannot be trusted with
-    /// it then: that of MySQL reads a packet's length and its content in two steps, and would take
-    /// what a client stored for the next packet.
+    /// If this future is dropped half-way, the connection is closed. The driver of MySQL reads a
+    /// packet's length and its content in two steps: dropped in between, it would take what a client
+    /// stored for the next packet.
     async fn run(
         &mut self,
         query: impl Execute<'static, DB> + 'static,
@@ -164,7 +164,7 @@ pub(in crate::store) struct Lease<DB: Server>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
-    /// Elsewhere while a statement runs.
+    /// `None` while a statement runs.
     held: Option<Held<DB>>,
     /// Where an open transaction is rolled back.
     runtime: Option<Handle>,

@@ -69,7 +69,8 @@ impl SqliteBuilder {
 
     /// How long an operation may take, the wait for other writes included: 5 seconds by default.
     /// Past that it fails as [`Unavailable`](StoreErrorKind::Unavailable), so that no request hangs.
-    /// Only `migrate` and `clear` take as long as they need.
+    /// Only `migrate` takes as long as it needs. `remove_owned`, `clear` and `sweep` may take this long
+    /// for each 500 sessions.
     ///
     /// From a millisecond to 24 days; what is outside is taken as the nearest of these.
     pub fn timeout(mut self, timeout: Duration) -> Self {

@@ -57,6 +57,10 @@ pub use self::builder::SqliteBuilder;
 /// | as it is | all that was answered | the file stays sound; the last commits may be lost, a logout among them |
 /// | [`full_sync`](SqliteBuilder::full_sync) | all that was answered | all that was answered, if the disk keeps its word |
 ///
+/// `remove_owned` and `clear` work in transactions of 500 rows, between which other writes have their
+/// turn. An insert with an owner's limit reads as many of the owner's sessions as the limit, and
+/// evicts up to 1,000.
+///
 /// # Which clock?
 /// This machine's, in milliseconds. There is no other: the file is on it.
 ///

@@ -25,7 +25,7 @@ use crate::token::Key;
 const META: &str = "version, idle_ms, absolute_ms, created_at, last_seen, deadline, \
                     authenticated_at, owner, label, ?1";
 
-/// How many rows one transaction sweeps, so that other writes have their turn soon.
+/// How many rows one transaction removes at most, so that other writes have their turn soon.
 const BATCH: usize = 500;
 
 /// The statements, with the name of one table in them.
@@ -163,8 +163,17 @@ impl Store for Sqlite {
     }
 
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
-        let (owner, keep) = (owner.clone(), keep.cloned());
-        self.write(writes::RemoveOwned { owner, keep }).await
+        let mut until = None;
+        loop {
+            let (owner, keep) = (owner.clone(), keep.cloned());
+            let batch = writes::RemoveOwned { owner, keep, until, limit: BATCH };
+            let batch = self.write(batch).await?;
+            if batch.is_last {
+                return Ok(());
+            }
+            // Logins from now on do not prolong it.
+            until = until.or(batch.until);
+        }
     }
 
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
@@ -182,7 +191,14 @@ impl Store for Sqlite {
     }
 
     async fn clear(&self) -> Result<()> {
-        self.writer.run(writes::Clear, None).await
+        let mut until = None;
+        loop {
+            let batch = self.write(writes::Clear { until, limit: BATCH }).await?;
+            if batch.is_last {
+                return Ok(());
+            }
+            until = until.or(batch.until);
+        }
     }
 
     async fn sweep(&self, limit: usize) -> Result<usize> {

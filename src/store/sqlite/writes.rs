@@ -23,6 +23,7 @@ pub(super) struct Statements {
     lives: Arc<str>,
     insert: Arc<str>,
     surplus: Arc<str>,
+    oldest: Arc<str>,
     delete: Arc<str>,
     touch: Arc<str>,
     replace: Arc<str>,
@@ -31,7 +32,9 @@ pub(super) struct Statements {
     take: Arc<str>,
     remove: Arc<str>,
     remove_owned: Arc<str>,
+    youngest: Arc<str>,
     clear: Arc<str>,
+    last: Arc<str>,
     sweep: Arc<str>,
 }
 
@@ -53,6 +56,7 @@ impl Statements {
             lives: sql(LIVES),
             insert: sql(INSERT),
             surplus: sql(SURPLUS),
+            oldest: sql(OLDEST),
             delete: sql(DELETE),
             touch: sql(TOUCH),
             replace: sql(REPLACE),
@@ -61,7 +65,9 @@ impl Statements {
             take: sql(TAKE),
             remove: sql(REMOVE),
             remove_owned: sql(REMOVE_OWNED),
+            youngest: sql(YOUNGEST),
             clear: sql(CLEAR),
+            last: sql(LAST),
             sweep: sql(SWEEP),
         }
     }
@@ -113,7 +119,8 @@ impl Insert {
         }
     }
 
-    /// The owner's sessions that are too many beside a new one.
+    /// The owner's sessions that are too many beside a new one, up to 1,000 of them, the oldest
+    /// first.
     async fn surplus(
         &self,
         sql: &Statements,
@@ -121,9 +128,18 @@ impl Insert {
         owner: &Owner,
         limit: OwnerLimit,
     ) -> Outcome<Vec<Vec<u8>>> {
-        query(&sql.surplus)
+        let surplus: i64 = query(&sql.surplus)
             .bind(owner.as_str())
             .bind(i64::from(limit.max().get()) - 1)
+            .fetch_one(&mut *connection)
+            .await?
+            .try_get(0)?;
+        if surplus == 0 {
+            return Ok(Vec::new());
+        }
+        query(&sql.oldest)
+            .bind(owner.as_str())
+            .bind(surplus)
             .fetch_all(connection)
             .await?
             .iter()
@@ -146,9 +162,15 @@ ON CONFLICT (key) DO UPDATE SET
      excluded.label)
 WHERE expires_at <= ?1";
 
+/// Looks at no more sessions than it has to.
 const SURPLUS: &str = "
-SELECT key FROM {sessions} WHERE owner = ?2 AND expires_at > ?1
-ORDER BY created_at DESC, key LIMIT -1 OFFSET ?3";
+SELECT count(*) FROM (
+    SELECT 1 FROM {sessions} WHERE owner = ?2 AND expires_at > ?1
+    ORDER BY created_at DESC LIMIT 1000 OFFSET ?3
+)";
+
+const OLDEST: &str = "
+SELECT key FROM {sessions} WHERE owner = ?2 AND expires_at > ?1 ORDER BY created_at LIMIT ?3";
 
 const DELETE: &str = "DELETE FROM {sessions} WHERE key = ?2";
 
@@ -377,36 +399,70 @@ impl Work for Remove {
     }
 }
 
+/// Ends a batch of an owner's sessions.
 pub(super) struct RemoveOwned {
     pub owner: Owner,
     pub keep: Option<Key>,
+    /// None that began later.
+    pub until: Option<i64>,
+    pub limit: usize,
 }
 
 const REMOVE_OWNED: &str = "
-DELETE FROM {sessions} WHERE owner = ?2 AND key IS NOT ?3";
+DELETE FROM {sessions} WHERE rowid IN (
+    SELECT rowid FROM {sessions} WHERE owner = ?2 AND key IS NOT ?3 AND created_at <= ?4
+    ORDER BY created_at LIMIT ?5
+)";
+
+const YOUNGEST: &str = "SELECT max(created_at) FROM {sessions} WHERE owner = ?2";
 
 impl Work for RemoveOwned {
-    type Answer = ();
+    type Answer = Batch;
 
-    async fn run(&self, sql: &Statements, connection: &mut SqliteConnection) -> Outcome<()> {
-        query(&sql.remove_owned)
+    async fn run(&self, sql: &Statements, connection: &mut SqliteConnection) -> Outcome<Batch> {
+        let done = query(&sql.remove_owned)
             .bind(self.owner.as_str())
             .bind(self.keep.as_ref().map(|key| key.as_bytes().as_slice()))
-            .execute(connection)
-            .await
-            .map(drop)
+            .bind(self.until.unwrap_or(i64::MAX))
+            .bind(row_limit(self.limit))
+            .execute(&mut *connection)
+            .await?;
+        let youngest = query(&sql.youngest).bind(self.owner.as_str());
+        let until = youngest.fetch_one(connection).await?.try_get(0)?;
+        Ok(Batch { is_last: done.rows_affected() < self.limit as u64, until })
     }
 }
 
-pub(super) struct Clear;
+/// What became of a batch of a removal.
+pub(super) struct Batch {
+    /// There were no more rows.
+    pub is_last: bool,
+    /// The row after which none is there yet.
+    pub until: Option<i64>,
+}
 
-const CLEAR: &str = "DELETE FROM {sessions}";
+/// Removes a batch of all rows.
+pub(super) struct Clear {
+    /// None with a larger number.
+    pub until: Option<i64>,
+    pub limit: usize,
+}
+
+const CLEAR: &str = "
+DELETE FROM {sessions} WHERE rowid IN (
+    SELECT rowid FROM {sessions} WHERE rowid <= ?2 ORDER BY rowid LIMIT ?3
+)";
+
+const LAST: &str = "SELECT max(rowid) FROM {sessions}";
 
 impl Work for Clear {
-    type Answer = ();
+    type Answer = Batch;
 
-    async fn run(&self, sql: &Statements, connection: &mut SqliteConnection) -> Outcome<()> {
-        raw_sql(AssertSqlSafe(Arc::clone(&sql.clear))).execute(connection).await.map(drop)
+    async fn run(&self, sql: &Statements, connection: &mut SqliteConnection) -> Outcome<Batch> {
+        let clear = query(&sql.clear).bind(self.until.unwrap_or(i64::MAX));
+        let done = clear.bind(row_limit(self.limit)).execute(&mut *connection).await?;
+        let until = query(&sql.last).fetch_one(connection).await?.try_get(0)?;
+        Ok(Batch { is_last: done.rows_affected() < self.limit as u64, until })
     }
 }
 

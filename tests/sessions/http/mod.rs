@@ -1,17 +1,21 @@
 //! What clients get from the HTTP edge, over real connections. Each case is written once and holds
 //! on every server.
 
+mod carriers;
+mod endings;
 mod handlers;
+mod logs;
 #[cfg(feature = "actix")]
 mod on_actix;
 mod on_axum;
+mod on_tower;
 mod scenarios;
 mod table;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use token_session::http::SessionLayer;
+use token_session::http::{SessionLayer, SessionLayerBuilder};
 use token_session::store::{ManualClock, Memory};
 use token_session::{Issued, Token, TokenSession};
 use tokio::sync::Barrier;
@@ -22,6 +26,7 @@ use crate::spy::Spy;
 type Data = Vec<String>;
 type Spied = Arc<Spy<Memory>>;
 type Manager = TokenSession<Data, Spied>;
+type Layer = SessionLayerBuilder<Data>;
 
 #[derive(Clone, Copy, Debug)]
 enum Server {
@@ -44,7 +49,7 @@ impl Server {
         self.start_with(|layer| layer).await
     }
 
-    async fn start_with(self, options: fn(SessionLayer<Data>) -> SessionLayer<Data>) -> Service {
+    async fn start_with(self, options: fn(Layer) -> Layer) -> Service {
         let clock = ManualClock::default();
         let store = Arc::new(Spy::new(Memory::builder().clock(clock.clone()).build()));
         let sessions = TokenSession::builder().store(store.clone()).max_size(1_000);
@@ -61,14 +66,17 @@ struct Setup {
     layer: SessionLayer<Data>,
     /// Whether the layer is around the routes.
     layered: bool,
+    /// A layer further in, for another type of data.
+    inner: Option<Arc<SessionLayer<u32>>>,
     sessions: Manager,
     both: Arc<Barrier>,
 }
 
 impl Setup {
-    fn new(sessions: Manager, options: fn(SessionLayer<Data>) -> SessionLayer<Data>) -> Self {
-        let layer = options(SessionLayer::new(sessions.clone()));
-        Self { layer, layered: true, sessions, both: Arc::new(Barrier::new(2)) }
+    fn new(sessions: Manager, options: fn(Layer) -> Layer) -> Self {
+        logs::capture();
+        let layer = options(SessionLayer::builder(sessions.clone())).build().unwrap();
+        Self { layer, layered: true, inner: None, sessions, both: Arc::new(Barrier::new(2)) }
     }
 }
 
@@ -123,7 +131,19 @@ macro_rules! on_every_server {
 }
 
 on_every_server! {
-    table: each_case_of_the_table_holds, each_case_without_a_carrier_holds;
+    table:
+        each_case_of_the_table_holds,
+        each_case_without_a_carrier_holds,
+        each_case_of_cookies_and_queries_holds;
+    carriers:
+        a_token_in_the_query_is_in_no_uri_that_a_handler_sees,
+        a_request_without_a_path_does_no_harm,
+        an_inner_layer_reads_the_parameter_that_an_outer_one_took;
+    endings:
+        a_token_that_died_before_the_answer_is_not_sent,
+        an_answer_that_replaces_another_keeps_the_headers_of_layers_further_in,
+        an_answer_that_depended_on_the_session_is_not_for_shared_caches;
+    logs: each_answer_of_500_or_503_has_one_event_with_the_reason_and_the_key;
     scenarios:
         an_expired_or_destroyed_token_is_401_invalid_token,
         a_token_of_a_megabyte_or_with_control_characters_does_no_harm,

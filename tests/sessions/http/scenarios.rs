@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use token_session::http::{SessionLayer, SignedCookie};
+use token_session::http::SignedCookie;
 use token_session::store::{Memory, Store, Write};
 use token_session::{KeyScheme, Origin, Token, TokenSession};
 
-use super::{Data, Server, Setup};
+use super::{Layer, Server, Setup};
 use crate::client::{send, send_bytes};
 use crate::spy::Spy;
 
@@ -180,8 +180,7 @@ pub async fn a_signed_cookie_is_believed_by_its_signature_alone(server: Server) 
 }
 
 pub async fn every_carrier_that_is_on_is_read(server: Server) {
-    let on =
-        |layer: SessionLayer<Data>| layer.cookie("tks").query("token").signed_cookie(of_express());
+    let on = |layer: Layer| layer.cookie("tks").query("token").signed_cookie(of_express());
     let service = server.start_with(on).await;
     let issued = service.login().await;
     let token = issued.token.reveal();
@@ -193,7 +192,6 @@ pub async fn every_carrier_that_is_on_is_read(server: Server) {
         assert_eq!(send_bytes(service.address, "GET /read", &headers, "").await.status, 200);
     }
     assert_eq!(service.ask(&format!("GET /read?token={token}"), "").await.status, 200);
-    assert_eq!(service.ask(&format!("GET /uri?a=1&token={token}&b"), "").await.body, "/uri?a=1&b");
 }
 
 pub async fn a_handler_without_the_layer_says_what_is_missing(server: Server) {

@@ -1,8 +1,6 @@
 //! What one request to one session is answered, and what it does to the store.
 
-use token_session::http::SessionLayer;
-
-use super::{Data, Server, Service};
+use super::{Layer, Server, Service};
 use crate::client::send_bytes;
 
 const NO_TOKEN: &str = r#"Bearer realm="session""#;
@@ -121,10 +119,20 @@ fn cases() -> Vec<Case> {
             .bearer()
             .with("token-session", b"TOKEN")
             .calls(1),
-        case("an empty token is told as such", "GET /read")
+        case("an empty header is no token", "GET /read")
             .with("token-session", b"")
-            .challenge(401, INVALID_TOKEN)
-            .detail("the token is empty"),
+            .challenge(401, NO_TOKEN)
+            .detail("log in"),
+        case("an empty header stands in no token's way", "GET /read")
+            .with("token-session", b"")
+            .bearer()
+            .body("first")
+            .calls(1),
+        case("empty credentials stand in no token's way", "GET /read")
+            .with("authorization", b"Bearer ")
+            .with("token-session", b"TOKEN")
+            .body("first")
+            .calls(1),
         case("a route without a session costs the store nothing", "GET /public")
             .bearer()
             .body("public"),
@@ -151,6 +159,14 @@ fn cases() -> Vec<Case> {
             .bearer()
             .status(500)
             .calls(1),
+        case("of two who ask at once none loses the other's change", "POST /two-holders")
+            .bearer()
+            .calls(3)
+            .data(vec!["first", "first"]),
+        case("a change that an update refused is not written by a later one", "POST /update-twice")
+            .bearer()
+            .calls(2)
+            .data(vec!["first", "small"]),
         case("a request that ends after the logout revives nothing", "POST /logout-during-add")
             .bearer()
             .challenge(401, INVALID_TOKEN)
@@ -250,6 +266,102 @@ fn cases_without_either() -> Vec<Case> {
     ]
 }
 
+/// With a layer that reads a cookie and the query too.
+fn cases_of_cookies_and_queries() -> Vec<Case> {
+    let mut cases = vec![
+        case("nothing but empty values is no token", "GET /read?token=")
+            .with("authorization", b"Bearer ")
+            .with("token-session", b"")
+            .with("cookie", b"tks=; tks=\"\"")
+            .challenge(401, NO_TOKEN),
+        case("of two cookies the one that is alive counts", "GET /read")
+            .with("cookie", b"tks=dead; tks=TOKEN")
+            .body("first")
+            .calls(2),
+        case("of two cookies the first that is alive counts", "GET /read")
+            .with("cookie", b"tks=TOKEN; tks=dead")
+            .body("first")
+            .calls(1),
+        case("cookies of two headers are cookies of one name too", "GET /maybe")
+            .with("cookie", b"tks=dead")
+            .with("cookie", b"a=b; tks=TOKEN")
+            .body("some 1")
+            .calls(2),
+        case("a change under the second cookie is written", "POST /add")
+            .with("cookie", b"tks=dead; tks=TOKEN")
+            .calls(3)
+            .data(vec!["first", "added"]),
+        case("dead cookies alone are 401", "GET /read")
+            .with("cookie", b"tks=dead; tks=dead; tks=dead-too")
+            .challenge(401, INVALID_TOKEN)
+            .calls(2),
+        case("dead cookies alone are no optional session", "GET /maybe")
+            .with("cookie", b"tks=dead; tks=dead-too")
+            .body("none")
+            .calls(2),
+        case("the store is asked for four cookies at most", "GET /read")
+            .with("cookie", b"tks=1; tks=2; tks=3; tks=4; tks=TOKEN")
+            .challenge(401, INVALID_TOKEN)
+            .calls(4),
+        case("a cookie that agrees with the bearer token is enough", "GET /read")
+            .bearer()
+            .with("cookie", b"tks=dead; tks=TOKEN")
+            .body("first")
+            .calls(1),
+        case("cookies of which none is the bearer token are 400", "GET /read")
+            .bearer()
+            .with("cookie", b"tks=dead; tks=other")
+            .challenge(400, INVALID_REQUEST),
+        case("a cookie that can be no token is told by its fault", "GET /read")
+            .with("cookie", b"tks=a b")
+            .challenge(401, INVALID_TOKEN)
+            .detail("character"),
+        case("a header that can be no token goes with no cookie", "GET /read")
+            .with("authorization", b"Bearer a b")
+            .with("cookie", b"tks=TOKEN")
+            .challenge(400, INVALID_REQUEST),
+        case(
+            "a parameter that is there twice with one token is one",
+            "GET /read?token=TOKEN&token=TOKEN",
+        )
+        .body("first")
+        .calls(1),
+        case("two different parameters are 400", "GET /read?token=TOKEN&token=other")
+            .challenge(400, INVALID_REQUEST),
+        case("a parameter of a longer name is another one", "GET /read?tokens=TOKEN&token")
+            .challenge(401, NO_TOKEN),
+    ];
+    let no_tokens: [&[u8]; 5] = [b"tks=", b"tks=\"\"", b"tks=a b", b"tks=\xff", b"tks; tks=%"];
+    for cookie in no_tokens {
+        cases.push(
+            case("a cookie that is no token stands in no token's way", "GET /read")
+                .bearer()
+                .with("cookie", cookie)
+                .body("first")
+                .calls(1),
+        );
+    }
+    for request in
+        ["GET /read?token", "GET /read?token=", "GET /read?a&token=&", "GET /read?token=a%20b"]
+    {
+        cases.push(
+            case("a parameter that is no token stands in no token's way", request)
+                .bearer()
+                .body("first")
+                .calls(1),
+        );
+        cases.push(
+            case("nor in a cookie's", request).with("cookie", b"tks=TOKEN").body("first").calls(1),
+        );
+    }
+    cases
+}
+
+pub async fn each_case_of_cookies_and_queries_holds(server: Server) {
+    let on = |layer: Layer| layer.cookie("tks").query("token");
+    each_holds(server, on, cases_of_cookies_and_queries()).await;
+}
+
 pub async fn each_case_of_the_table_holds(server: Server) {
     each_holds(server, |layer| layer, cases()).await;
 }
@@ -257,17 +369,12 @@ pub async fn each_case_of_the_table_holds(server: Server) {
 pub async fn each_case_without_a_carrier_holds(server: Server) {
     each_holds(server, |layer| layer.bearer(false), cases_without_bearer()).await;
     each_holds(server, |layer| layer.without_header(), cases_without_header()).await;
-    let cookie_alone =
-        |layer: SessionLayer<Data>| layer.bearer(false).without_header().cookie("tks");
+    let cookie_alone = |layer: Layer| layer.bearer(false).without_header().cookie("tks");
     each_holds(server, cookie_alone, cases_without_either()).await;
 }
 
 /// Runs every case, and names those that do not hold.
-async fn each_holds(
-    server: Server,
-    options: fn(SessionLayer<Data>) -> SessionLayer<Data>,
-    cases: Vec<Case>,
-) {
+async fn each_holds(server: Server, options: fn(Layer) -> Layer, cases: Vec<Case>) {
     let service = server.start_with(options).await;
     let mut failures = String::new();
     for case in cases {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::store::compat::Shape;
+use crate::store::{Renamed, Renewal};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const TEXT: &str = r#"{"cookie":{"maxAge":0},"data":{"a":1}}"#;
@@ -19,6 +20,8 @@ struct Faulty {
 
 #[derive(Clone, Copy, Debug)]
 enum Fault {
+    /// It has no form for the record.
+    Unfit,
     /// It says that it has not written.
     Refused,
     /// It cannot be reached, and has not written.
@@ -101,6 +104,7 @@ impl Backend for Faulty {
     const TTL: Duration = HOUR;
 
     type Old = String;
+    type New = String;
 
     fn format(&self) -> &Format {
         &self.format
@@ -114,10 +118,23 @@ impl Backend for Faulty {
         }))
     }
 
+    fn record(&self, text: &str, _: Option<&String>) -> Result<String> {
+        let mut faults = self.faults.lock().unwrap();
+        if let Some(Fault::Unfit) = faults.front() {
+            faults.pop_front();
+            return Err(refused("the database cannot keep it"));
+        }
+        Ok(text.to_owned())
+    }
+
+    fn again(old: &String) -> String {
+        old.clone()
+    }
+
     async fn add(
         &self,
         id: &str,
-        text: &str,
+        text: &String,
         _: Option<Duration>,
         like: Option<&String>,
     ) -> Result<Option<String>> {
@@ -179,6 +196,16 @@ impl Backend for Faulty {
     async fn sweep(&self, _: usize) -> Result<usize> {
         unreachable!("a rename sweeps nothing")
     }
+}
+
+#[tokio::test]
+async fn a_session_that_the_database_cannot_keep_is_not_removed() {
+    // Once it was removed, it could not be put back.
+    let faults = [Fault::Unfit, Fault::Missed, Fault::Missed, Fault::Missed];
+    let database = Faulty::new(&faults);
+    let error = database.rename().await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Refused);
+    assert_eq!(database.ids(), ["old"]);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const NOW: Timestamp = Timestamp::from_millis(1_795_486_653_816);
 
 fn format(shape: Shape) -> Format {
-    Format { shape, default: Lifetime::idle(DAY).unwrap() }
+    Format { shape, default: Lifetime::idle(DAY).unwrap(), listeners: Arc::default() }
 }
 
 fn wrapped() -> Format {
@@ -327,10 +327,8 @@ fn a_member_of_somebody_else_with_our_name_stays_theirs() {
 
 #[test]
 fn a_session_begun_for_express_lives_as_long_as_its_cookie() {
-    let format = Format {
-        shape: Shape::express().max_age(DAY).unwrap().cookie("maxAge", 1).cookie("expires", 1),
-        default: Lifetime::idle(DAY).unwrap(),
-    };
+    let shape = Shape::express().max_age(DAY).unwrap();
+    let format = format(shape.cookie("maxAge", 1).cookie("expires", 1));
     let cookie = r#"{"originalMaxAge":86400000,"expires":"2026-11-25T02:17:33.816Z","httpOnly":true,"path":"/"}"#;
     let record = NewRecord::new(r#"{"n":1}"#, format.default);
     assert!(format.needs_clock(&record));
@@ -361,7 +359,7 @@ fn a_session_lives_as_it_was_begun_whichever_of_ttl_and_max_age_is_set_first() {
         Shape::express().max_age(hour).unwrap().ttl(two).unwrap(),
         Shape::express().ttl(two).unwrap().max_age(hour).unwrap(),
     ] {
-        let format = Format { shape, default: Lifetime::idle(two).unwrap() };
+        let format = Format { default: Lifetime::idle(two).unwrap(), ..format(shape) };
         for idle in [hour, two, DAY] {
             let lifetime = Lifetime::idle(idle).unwrap();
             let text = begun(&format, &NewRecord::new(r#"{"n":1}"#, lifetime));

@@ -34,6 +34,9 @@ use self::moving::can_be_presented;
 ///    bar. It may be interrupted and begun again, and run while the service does.
 /// 5. When the old store is empty, deploy the new one alone.
 ///
+/// A session whose id [anybody could guess](super#which-ids-are-tokens) stays in the old store, and no
+/// token opens it.
+///
 /// The manager keeps its default [`KeyScheme`](crate::KeyScheme), SHA-256, has the codec
 /// [`Json`](crate::Json), and no [`prefix`](crate::Builder::prefix), which the old tokens would lack.
 ///
@@ -280,12 +283,19 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
         Ok(Page { records, ..page })
     }
 
-    /// What the old store has, a page at a time, until the visitor has seen enough.
-    async fn visit_old(&self, mut visit: impl FnMut(Key, Record) -> bool + Send) -> Result<()> {
+    /// What the old store has, a page at a time, until the visitor has seen enough. `None`: it is
+    /// damaged.
+    async fn visit_old(
+        &self,
+        mut visit: impl FnMut(Key, Option<Record>) -> bool + Send,
+    ) -> Result<()> {
         let mut after = None;
         loop {
             let page = self.page_of_old(after.as_ref(), PAGE).await?;
-            for (key, record) in page.records {
+            let damaged =
+                page.damaged.iter().filter_map(|error| Some((error.key()?.clone(), None)));
+            let sound = page.records.into_iter().map(|(key, record)| (key, Some(record)));
+            for (key, record) in sound.chain(damaged) {
                 if !visit(key, record) {
                     return Ok(());
                 }
@@ -392,8 +402,10 @@ impl<New: AtomicStore, Old: NodeStore> Store for Successor<New, Old> {
     async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
         let mut old = Vec::new();
         if self.owner.is_some() {
-            let collect = |key, Record { meta, .. }: Record| {
-                if meta.owner.as_ref() == Some(owner) {
+            let collect = |key, record: Option<Record>| {
+                if let Some(Record { meta, .. }) = record
+                    && meta.owner.as_ref() == Some(owner)
+                {
                     old.push((key, meta));
                 }
                 true
@@ -422,8 +434,9 @@ impl<New: AtomicStore, Old: NodeStore> Store for Successor<New, Old> {
                 self.move_one(&kept, record).await?;
             }
             let mut old = Vec::new();
-            let collect = |key: Key, record: Record| {
-                if record.meta.owner.as_ref() == Some(owner) && Some(&key) != keep {
+            let collect = |key: Key, record: Option<Record>| {
+                let of = record.and_then(|record| record.meta.owner);
+                if of.as_ref() == Some(owner) && Some(&key) != keep {
                     old.push(key);
                 }
                 true

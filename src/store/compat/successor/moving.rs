@@ -16,7 +16,7 @@ use crate::store::{
     AtomicStore, Condition, Cursor, NewRecord, Renamed, Renewal, Replaced, Result, StoreError,
     StoreErrorKind, Touch, Write,
 };
-use crate::token::{Key, Token};
+use crate::token::{Key, Token, is_guessable};
 
 /// What [`Successor::move_page`] has done.
 ///
@@ -79,6 +79,11 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
             (key, moved)
         });
         let mut done = Moved { next: page.next, ..Moved::default() };
+        for error in page.damaged {
+            if let Some(key) = error.key().cloned() {
+                done.failed.push((key, no_session().with_source(error)));
+            }
+        }
         for (key, moved) in join_all(moves).await {
             match moved {
                 Ok(true) => done.moved += 1,
@@ -222,16 +227,18 @@ impl Note {
     }
 }
 
+fn no_session() -> StoreError {
+    refused(
+        "it is no session as the Node service of this shape writes one, and stays; is the shape right?",
+    )
+}
+
 fn check(key: &Key, record: &Record) -> Result<()> {
     if serde_json::from_slice::<serde::de::IgnoredAny>(&record.data).is_err() {
-        return Err(refused(
-            "it is no session as the Node service of this shape writes one, and stays; is the shape \
-             right?",
-        ));
+        return Err(no_session());
     }
     match key.plain_id() {
-        // Node makes such ids of a session without one.
-        Some("undefined" | "null") => {
+        Some(id) if is_guessable(id) => {
             Err(refused("its id is one that anybody can guess; end the session"))
         }
         _ if !can_be_presented(key) => Err(refused(
@@ -245,7 +252,7 @@ fn check(key: &Key, record: &Record) -> Result<()> {
 /// Whether a client may hold the session's token. Else it may be one of another service, whose prefix
 /// is longer.
 pub(super) fn can_be_presented(key: &Key) -> bool {
-    key.plain_id().is_some_and(|id| Token::parse(id).is_ok())
+    key.plain_id().is_some_and(|id| Token::parse(id).is_ok() && !is_guessable(id))
 }
 
 /// The lifetime of a session that goes on elsewhere.

@@ -1,7 +1,7 @@
 -- KEYS: the record, [its owner's index].
 -- ARGV: the touch interval in milliseconds, or nothing for no touch; whether without the data.
 local key = KEYS[1]
-local record, now, seen, idle, deadline, index = read(key, KEYS[2])
+local record, now, seen, idle, deadline, index = read(key, KEYS[2], ARGV[2] == '')
 if not record then
   return now
 end

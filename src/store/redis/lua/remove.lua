@@ -1,7 +1,7 @@
 -- KEYS: the record, [its owner's index].
 -- ARGV: the condition, `any`, `version` or `owner`; its value; whether to hand the record out.
 local key = KEYS[1]
-local record, now, seen, idle, deadline, index = read(key, KEYS[2])
+local record, now, seen, idle, deadline, index = read(key, KEYS[2], ARGV[3] ~= '')
 if not record then
   -- Bytes that are no record can be removed, and nothing else.
   if now and now.ok and ARGV[1] == 'any' and ARGV[3] == '' then

@@ -4,7 +4,7 @@
 -- The key that is never there keeps a Cluster that is moving the slot from running this before all
 -- of it is in one place: the owners' indexes need not be named.
 local from, to = KEYS[1], KEYS[2]
-local record, now, seen, idle, deadline, index = read(from, true)
+local record, now, seen, idle, deadline, index = read(from, true, true)
 if not record then
   return now
 end

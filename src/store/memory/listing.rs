@@ -1,0 +1,200 @@
+//! What looks at many records: the lists, the count, and the end of all of an owner's sessions or of
+//! all that there are. Each looks at a thousand records before it lets others at its worker, and
+//! holds no lock for more than that.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+
+use papaya::{Compute, Operation};
+use tokio::task::yield_now;
+
+use super::LOOKS;
+use super::entry::{Entry, Epoch};
+use super::owners::Listed;
+use super::queue::Place;
+use super::records::Records;
+use crate::record::{Owner, Timestamp};
+use crate::token::Key;
+
+/// A part of an owner's list.
+struct Part<T> {
+    live: Vec<T>,
+    dead: Vec<Key>,
+    /// Where the list goes on: with the sessions before this turn.
+    next: Option<u64>,
+}
+
+impl Records {
+    /// The owner's live sessions, the youngest first.
+    pub(super) async fn owned<T>(
+        &self,
+        owner: &Owner,
+        limit: usize,
+        now: Timestamp,
+        view: impl Fn(&Key, &Entry) -> T,
+    ) -> Vec<T> {
+        let mut found = Vec::new();
+        let (mut before, mut looks) = (u64::MAX, 0);
+        while found.len() < limit {
+            let part = self.owned_before(owner, before, limit - found.len(), now, &view);
+            looks += part.live.len() + part.dead.len();
+            if part.dead.is_empty() {
+                found.extend(part.live);
+                let Some(next) = part.next else {
+                    break;
+                };
+                before = next;
+            } else {
+                // What was touched meanwhile is alive after all: the same part is looked at again.
+                self.discard_all(&part.dead, now);
+            }
+            if looks >= LOOKS {
+                looks = 0;
+                yield_now().await;
+            }
+        }
+        found
+    }
+
+    fn owned_before<T>(
+        &self,
+        owner: &Owner,
+        before: u64,
+        limit: usize,
+        now: Timestamp,
+        view: impl Fn(&Key, &Entry) -> T,
+    ) -> Part<T> {
+        let map = self.map.pin();
+        let mut part = Part { live: Vec::new(), dead: Vec::new(), next: None };
+        let owned = self.owners.lock(owner);
+        for (turn, key) in owned.keys_before(before) {
+            let looks = part.live.len() + part.dead.len();
+            if part.live.len() == limit || looks == LOOKS {
+                part.next = Some(turn + 1);
+                break;
+            }
+            match map.get(&key).filter(|entry| entry.is_live(now)) {
+                Some(entry) => part.live.push(view(&key, entry)),
+                None => part.dead.push(key),
+            }
+        }
+        self.looked(part.live.len() + part.dead.len());
+        part
+    }
+
+    /// Ends all sessions of an owner in one write. The space of the first thousand is freed at
+    /// once, that of the others by inserts and sweeps.
+    pub(super) fn remove_owned(&self, owner: &Owner, keep: Option<&Key>, now: Timestamp) {
+        self.leave_ended(self.end_epoch(owner, keep, now));
+        self.free_ended(LOOKS);
+    }
+
+    fn end_epoch(&self, owner: &Owner, keep: Option<&Key>, now: Timestamp) -> VecDeque<Listed> {
+        let map = self.map.pin();
+        let mut owned = self.owners.lock(owner);
+        let Some(epoch) = owned.epoch() else {
+            return VecDeque::new();
+        };
+        // Moved first: it is alive in either epoch, so it is at no moment dead.
+        let next = Epoch::new(owner.clone());
+        let kept = keep.map(|key| {
+            let moved = map.compute(key.clone(), |found| match found {
+                Some((_, entry)) if entry.is_live(now) && entry.is_in(epoch) => {
+                    Operation::Insert(entry.in_epoch(&next))
+                }
+                _ => Operation::Abort(()),
+            });
+            (key, moved)
+        });
+        owned.end_epoch(match kept {
+            Some((key, Compute::Updated { new: (_, entry), .. })) => Some((key, entry)),
+            _ => None,
+        })
+    }
+
+    /// Up to `limit` live records from a place on, and where to go on, unless these were the last.
+    pub(super) fn scan<T>(
+        &self,
+        from: Place,
+        limit: usize,
+        now: Timestamp,
+        view: impl Fn(&Key, &Entry) -> T,
+    ) -> (Vec<T>, Option<Place>) {
+        let map = self.map.pin();
+        let (mut found, mut looks, mut place) = (Vec::new(), 0, from);
+        while found.len() < limit && looks < LOOKS {
+            let most = (limit - found.len()).min(LOOKS - looks);
+            let (keys, next) = self.queue.keys_from(place, most);
+            looks += keys.len();
+            self.looked(keys.len());
+            for key in keys {
+                if let Some(entry) = map.get(&key).filter(|entry| entry.is_live(now)) {
+                    found.push(view(&key, entry));
+                }
+            }
+            let Some(next) = next else {
+                return (found, None);
+            };
+            place = next;
+        }
+        (found, Some(place))
+    }
+
+    pub(super) async fn count(&self, now: Timestamp) -> usize {
+        let (mut count, mut place) = (0, Place::default());
+        loop {
+            let (live, next) = self.scan(place, LOOKS, now, |_, _| ());
+            count += live.len();
+            let Some(next) = next else {
+                return count;
+            };
+            place = next;
+            yield_now().await;
+        }
+    }
+
+    /// Removes all records that are there now, and any that come meanwhile and are met.
+    pub(super) async fn clear(&self) {
+        let mut clearing = Clearing { records: self, next: Some(Place::default()), renames: 0 };
+        while clearing.go_on() {
+            yield_now().await;
+        }
+    }
+}
+
+/// Goes on to the end when it is dropped: a caller that hangs up leaves nothing half done.
+struct Clearing<'a> {
+    records: &'a Records,
+    next: Option<Place>,
+    /// How many renames there were when this round began.
+    renames: u64,
+}
+
+impl Clearing<'_> {
+    /// Removes a thousand records, and says whether any may be left.
+    fn go_on(&mut self) -> bool {
+        let Some(place) = self.next else {
+            return false;
+        };
+        let renames = || self.records.renames.load(Ordering::SeqCst);
+        if place == Place::default() {
+            self.renames = renames();
+        }
+        let (keys, next) = self.records.queue.keys_from(place, LOOKS);
+        self.records.looked(keys.len());
+        for key in keys {
+            let _ = self.records.remove_if(&key, |_| Ok::<(), ()>(()));
+        }
+        // A record may have been renamed to a place that was passed already: then another round
+        // follows.
+        let again = || (renames() != self.renames).then(Place::default);
+        self.next = next.or_else(again);
+        self.next.is_some()
+    }
+}
+
+impl Drop for Clearing<'_> {
+    fn drop(&mut self) {
+        while self.go_on() {}
+    }
+}

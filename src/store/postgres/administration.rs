@@ -1,0 +1,90 @@
+//! What [`Postgres`] does with all sessions.
+
+use sqlx::Row;
+
+use super::Postgres;
+use super::operations::{BATCH, query};
+use crate::store::sql::{key, page, row_limit};
+use crate::store::{Cursor, Page, Result};
+
+pub(super) const SCAN: &str = "
+SELECT key, {meta}, data FROM {sessions} WHERE key > $1 AND expires_at > {now} AND {own}
+ORDER BY key LIMIT $2";
+
+pub(super) const COUNT: &str = "SELECT count(*) FROM {sessions} WHERE expires_at > {now} AND {own}";
+
+/// A batch of all rows, in the order of their keys. A row that gets another key meanwhile stays, and
+/// is missing among the `gone`.
+pub(super) const CLEAR: &str = "
+WITH chosen AS MATERIALIZED (
+    SELECT key FROM {sessions} WHERE key > $1 ORDER BY key LIMIT 1000
+),
+gone AS (DELETE FROM {sessions} AS held USING chosen WHERE held.key = chosen.key RETURNING 1)
+SELECT (SELECT count(*) FROM chosen),
+       (SELECT count(*) FROM gone),
+       (SELECT key FROM chosen ORDER BY key DESC LIMIT 1)
+WHERE {own}";
+
+/// The clock of the statement's beginning, for only a value that does not change within it can be
+/// looked up in the index. Rows that another sweeper is at are passed over; `MATERIALIZED` keeps
+/// the planner from choosing the rows twice, which would be other ones the second time.
+pub(super) const SWEEP: &str = "
+WITH expired AS MATERIALIZED (
+    SELECT key FROM {sessions}
+    WHERE expires_at <= floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint
+    ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+DELETE FROM {sessions} AS held USING expired WHERE held.key = expired.key AND {own}
+RETURNING held.key";
+
+impl Postgres {
+    pub(super) async fn page(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
+        let after = after.map_or(&[][..], Cursor::as_bytes);
+        let limit = limit.max(1);
+        let mut call = self.client.call();
+        let rows = call.rows(|| query(&self.sql.scan).bind(after).bind(row_limit(limit))).await?;
+        page(&rows, limit, &self.listeners)
+    }
+
+    pub(super) async fn count_live(&self) -> Result<u64> {
+        let mut call = self.client.call();
+        let row = call.row(|| query(&self.sql.count)).await?;
+        Ok(row.map_or(0, |row| row.get::<i64, _>(0).unsigned_abs()))
+    }
+
+    /// Goes through the table until a batch at its beginning has seen all of it, and removed what it
+    /// saw: a row that gets another key meanwhile may have moved to where this has been.
+    pub(super) async fn remove_all(&self) -> Result<()> {
+        let mut after = Vec::new();
+        loop {
+            let mut call = self.client.call();
+            let row = call.row(|| query(&self.sql.clear).bind(after.as_slice())).await?;
+            let (chosen, gone, last) = row.map_or((0, 0, None), |row| {
+                (row.get::<i64, _>(0), row.get::<i64, _>(1), row.get::<Option<Vec<u8>>, _>(2))
+            });
+            if chosen == row_limit(BATCH) {
+                after = last.unwrap_or_default();
+            } else if after.is_empty() && gone == chosen {
+                return Ok(());
+            } else {
+                after.clear();
+            }
+        }
+    }
+
+    pub(super) async fn free_expired(&self, limit: usize) -> Result<usize> {
+        let mut swept = 0;
+        while swept < limit {
+            let batch = BATCH.min(limit - swept);
+            let mut call = self.client.call();
+            let rows = call.rows(|| query(&self.sql.sweep).bind(row_limit(batch))).await?;
+            let keys = rows.iter().map(|row| key(row, 0)).collect::<Result<Vec<_>>>()?;
+            self.listeners.expired(&keys);
+            swept += keys.len();
+            if keys.len() < batch {
+                break;
+            }
+        }
+        Ok(swept)
+    }
+}

@@ -1,0 +1,174 @@
+//! What [`Postgres`] does with all sessions of an owner.
+
+use sha2::{Digest, Sha256};
+use sqlx::{AssertSqlSafe, Row};
+
+use super::Postgres;
+use super::operations::{BATCH, insertion, query};
+use crate::record::{Meta, Owner};
+use crate::store::sql::{Call, Failure, list, row_limit};
+use crate::store::{Inserted, NewRecord, OwnerLimit, Result};
+use crate::token::Key;
+
+/// Runs with the owner locked. `mine` looks at no more sessions than it takes to know how many of
+/// them are too many beside a new one, up to 1,000. `$9` says whether those go; if not, there is no
+/// insert when there are any.
+///
+/// Both looks judge life by one moment, so that none is taken for another that ends in between. The
+/// inner limit of `oldest` tells the planner that it needs few rows.
+pub(super) const INSERT_LIMITED: &str = "
+WITH moment AS MATERIALIZED (SELECT {now} AS now),
+mine AS MATERIALIZED (
+    SELECT greatest(count(*) - ($8 - 1), 0) AS surplus
+    FROM (
+        SELECT FROM {sessions} WHERE owner = $6 AND expires_at > (SELECT now FROM moment)
+        ORDER BY created_at DESC LIMIT $8 - 1 + 1000
+    ) AS youngest
+),
+oldest AS MATERIALIZED (
+    SELECT key
+    FROM (
+        SELECT key, created_at FROM {sessions}
+        WHERE owner = $6 AND expires_at > (SELECT now FROM moment)
+        ORDER BY created_at LIMIT 1000
+    ) AS older
+    ORDER BY created_at LIMIT (SELECT surplus FROM mine)
+),
+evicted AS (
+    DELETE FROM {sessions} AS held USING oldest WHERE held.key = oldest.key AND $9
+    RETURNING held.key
+),
+inserted AS (
+    INSERT INTO {sessions} AS held
+        (key, data, version, idle_ms, absolute_ms, created_at, last_seen, deadline,
+         authenticated_at, owner, label)
+    SELECT $1, $2, 1, $3, $4, now, now, now + $4, CASE WHEN $5 THEN now END, $6, $7
+    FROM moment WHERE $9 OR (SELECT surplus FROM mine) = 0
+    ON CONFLICT (key) DO UPDATE SET
+        (data, version, idle_ms, absolute_ms, created_at, last_seen, deadline, authenticated_at,
+         owner, label) =
+        (excluded.data, 1, excluded.idle_ms, excluded.absolute_ms, excluded.created_at,
+         excluded.last_seen, excluded.deadline, excluded.authenticated_at, excluded.owner,
+         excluded.label)
+    WHERE held.expires_at <= {now}
+    RETURNING 1
+)
+SELECT EXISTS (SELECT FROM inserted),
+       EXISTS (SELECT FROM {sessions} WHERE key = $1 AND expires_at > {now}),
+       (SELECT surplus FROM mine),
+       ARRAY(SELECT key FROM evicted)
+WHERE {own}";
+
+pub(super) const OWNED: &str = "
+SELECT key, {meta} FROM {sessions} WHERE owner = $1 AND expires_at > {now} AND {own}
+ORDER BY created_at DESC, key LIMIT $2";
+
+/// A batch of the owner's sessions in the order in which they began, which no write and no rename
+/// changes, from `$3` on and up to `$4`.
+///
+/// It sees each session that was committed before. One that is written meanwhile is waited for, and
+/// then removed in its new version. One that is renamed meanwhile stays, and is missing among the
+/// `gone`.
+pub(super) const REMOVE_OWNED: &str = "
+WITH chosen AS MATERIALIZED (
+    SELECT key, created_at FROM {sessions}
+    WHERE owner = $1 AND key IS DISTINCT FROM $2 AND created_at BETWEEN $3 AND $4
+    ORDER BY created_at LIMIT 1000
+),
+gone AS (
+    DELETE FROM {sessions} AS held USING chosen
+    WHERE held.key = chosen.key AND held.owner = $1
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM chosen),
+       (SELECT count(*) FROM gone),
+       (SELECT max(created_at) FROM chosen),
+       (SELECT max(created_at) FROM {sessions} WHERE owner = $1)
+WHERE {own}";
+
+impl Postgres {
+    /// Both statements see what was committed before the lock was had, as each has a snapshot of
+    /// its own at this isolation level.
+    pub(super) async fn try_insert_limited(
+        &self,
+        call: &Call<'_, sqlx::Postgres>,
+        key: &Key,
+        record: &NewRecord<'_>,
+        owner: &Owner,
+        limit: OwnerLimit,
+    ) -> Result<Option<Inserted>, Failure> {
+        let mut transaction = call
+            .begin(AssertSqlSafe(format!(
+                "BEGIN ISOLATION LEVEL READ COMMITTED; {}SELECT pg_advisory_xact_lock({})",
+                self.sql.before,
+                owner_lock(owner)
+            )))
+            .await?;
+        let query = insertion(&self.sql.insert_limited, key, record)
+            .bind(i64::from(limit.max().get()))
+            .bind(limit.evicts());
+        let rows = transaction.rows(query).await?;
+        let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        let (inserted, key_taken): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
+        let (surplus, evicted): (i64, Vec<Vec<u8>>) = (row.try_get(2)?, row.try_get(3)?);
+        // One of the oldest may have moved to another key, and so have escaped.
+        if inserted && i64::try_from(evicted.len()) == Ok(surplus) {
+            transaction.end("COMMIT").await?;
+            let evicted = evicted.iter().filter_map(|bytes| bytes.as_slice().try_into().ok());
+            return Ok(Some(Inserted::Done { evicted: evicted.map(Key::from_bytes).collect() }));
+        }
+        transaction.end("ROLLBACK").await?;
+        Ok(if key_taken {
+            Some(Inserted::KeyTaken)
+        } else if surplus > 0 && !limit.evicts() {
+            Some(Inserted::OwnerFull)
+        } else {
+            None
+        })
+    }
+
+    pub(super) async fn list_owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
+        let mut call = self.client.call();
+        let rows = call
+            .rows(|| query(&self.sql.owned).bind(owner.as_str()).bind(row_limit(limit)))
+            .await?;
+        list(&rows, &self.listeners)
+    }
+
+    /// Each batch has a deadline of its own. From the second one on, only sessions that are no
+    /// younger than what the owner had after the first: logins meanwhile do not prolong it.
+    pub(super) async fn end_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
+        let keep = keep.map(|key| key.as_bytes().as_slice());
+        let (mut from, mut until) = (i64::MIN, None);
+        loop {
+            let mut call = self.client.call();
+            let batch = || {
+                let batch = query(&self.sql.remove_owned).bind(owner.as_str()).bind(keep);
+                batch.bind(from).bind(until.unwrap_or(i64::MAX))
+            };
+            let row = loop {
+                let row = call.row(batch).await?;
+                match row {
+                    Some(row) if row.get::<i64, _>(0) == row.get::<i64, _>(1) => break row,
+                    // One of them got another key, or somebody else removed it.
+                    _ => call.outrun().await?,
+                }
+            };
+            let chosen: i64 = row.get(0);
+            let (last, youngest): (Option<i64>, Option<i64>) = (row.get(2), row.get(3));
+            if chosen < row_limit(BATCH) {
+                return Ok(());
+            }
+            from = last.unwrap_or(from);
+            until = until.or(youngest);
+        }
+    }
+}
+
+/// What stands for an owner among the server's advisory locks. Two owners that share a number wait
+/// for each other, and no more.
+fn owner_lock(owner: &Owner) -> i64 {
+    let digest =
+        Sha256::new().chain_update("token-session owner ").chain_update(owner.as_str()).finalize();
+    digest.iter().take(8).fold(0, |number, &byte| number << 8 | i64::from(byte))
+}

@@ -1,0 +1,255 @@
+//! Owners of many sessions, on every server that speaks SQL.
+
+use std::time::{Duration, Instant};
+
+use sqlx::{AssertSqlSafe, Transaction};
+use token_session::store::{
+    Condition, Inserted, NewRecord, OwnerLimit, Removed, Renamed, Renewal, Store, Touch, Write,
+};
+use token_session::{Key, Lifetime, Owner};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::server::{
+    Database, Pool, PoolOptions, RENAME, Sql, WAITING, fresh_name, number, owned_rows, random_key,
+    shared_url,
+};
+use crate::sql_faults::BOUND;
+
+const ALWAYS: Touch = Touch::After(Duration::ZERO);
+
+/// An empty store, its pool and its table.
+async fn empty() -> (Sql, Pool, String) {
+    let table = fresh_name();
+    let pool = PoolOptions::new().max_connections(10);
+    let pool = pool.connect(shared_url()).await.unwrap();
+    let store = Sql::builder().table(&table).timeout(BOUND).build(pool.clone()).unwrap();
+    store.migrate().await.unwrap();
+    (store, pool, table)
+}
+
+fn anna() -> Owner {
+    Owner::new("Anna").unwrap()
+}
+
+fn of(owner: &Owner) -> NewRecord<'_> {
+    let hour = Lifetime::idle_secs(3_600).unwrap();
+    NewRecord { owner: Some(owner), ..NewRecord::new("data", hour) }
+}
+
+async fn put(store: &Sql, owner: &Owner) -> Key {
+    let key = random_key();
+    store.insert(&key, &of(owner)).await.unwrap();
+    key
+}
+
+async fn rows(pool: &Pool, table: &str) -> i64 {
+    number(pool, format!("SELECT count(*) FROM {table}")).await
+}
+
+/// A transaction that has given a session another key, and so holds its row, and nothing else.
+async fn renamed(pool: &Pool, table: &str, from: &Key, to: &Key) -> Transaction<'static, Database> {
+    let hex =
+        |key: &Key| key.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let rename = RENAME.replace("{table}", table);
+    let rename = rename.replace("{from}", &hex(from)).replace("{to}", &hex(to));
+    let mut holder = pool.begin().await.unwrap();
+    sqlx::query(AssertSqlSafe(rename)).execute(&mut *holder).await.unwrap();
+    holder
+}
+
+/// Waits until a statement on the table waits for a lock.
+async fn somebody_waits(pool: &Pool, table: &str) {
+    let begun = Instant::now();
+    while number(pool, WAITING.replace("{table}", table)).await == 0 {
+        assert!(begun.elapsed() < BOUND, "nobody waits for a lock");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn many_sessions_of_an_owner_end_and_no_others() {
+    for began in ["n", "1"] {
+        let (store, pool, table) = empty().await;
+        let bert = Owner::new("Bert").unwrap();
+        let berts = put(&store, &bert).await;
+        owned_rows(&pool, &table, "Anna", began, 2_500).await;
+        let kept = put(&store, &anna()).await;
+        store.remove_owned(&anna(), Some(&kept)).await.unwrap();
+        assert_eq!(rows(&pool, &table).await, 2, "began: {began}");
+        assert!(store.load(&kept, Touch::No).await.unwrap().is_some());
+        assert!(store.load(&berts, Touch::No).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_session_escapes_the_end_of_many_by_a_new_key() {
+    for began in ["n", "1"] {
+        let (store, pool, table) = empty().await;
+        owned_rows(&pool, &table, "Anna", began, 2_500).await;
+        let keys = store.owned(&anna(), 2_500).await.unwrap();
+        let renames: JoinSet<usize> = keys
+            .chunks(625)
+            .map(|keys| {
+                let (store, keys) = (store.clone(), keys.to_vec());
+                async move {
+                    let mut moved = 0;
+                    for (key, _) in keys.iter().rev() {
+                        let renamed = store.rename(key, &random_key(), Renewal::Key).await;
+                        moved += usize::from(renamed.unwrap() != Renamed::Missing);
+                    }
+                    moved
+                }
+            })
+            .collect();
+        let anna = anna();
+        let removal = store.remove_owned(&anna, None);
+        let (removed, moved) = tokio::join!(removal, renames.join_all());
+        removed.unwrap();
+        assert!(moved.iter().sum::<usize>() > 0, "no rename came in between");
+        assert_eq!(rows(&pool, &table).await, 0, "began: {began}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_end_of_many_sessions_that_is_dropped_half_way_is_completed_by_a_repeat() {
+    let (store, pool, table) = empty().await;
+    owned_rows(&pool, &table, "Anna", "n", 2_500).await;
+    // A session of the second batch, which so cannot end.
+    let mut holder = pool.begin().await.unwrap();
+    let hold = format!(
+        "SELECT created_at FROM {table} WHERE owner = 'Anna' AND created_at = 1500 FOR UPDATE"
+    );
+    sqlx::query(AssertSqlSafe(hold)).fetch_all(&mut *holder).await.unwrap();
+    let removal = tokio::spawn({
+        let store = store.clone();
+        async move { store.remove_owned(&anna(), None).await }
+    });
+    somebody_waits(&pool, &table).await;
+    assert_eq!(rows(&pool, &table).await, 1_500);
+    removal.abort();
+    assert!(removal.await.unwrap_err().is_cancelled());
+    holder.rollback().await.unwrap();
+    store.remove_owned(&anna(), None).await.unwrap();
+    assert_eq!(rows(&pool, &table).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_end_of_many_sessions_returns_although_logins_go_on() {
+    /// More logins than come while thousands of sessions end.
+    const ENOUGH: usize = 20_000;
+    let (store, pool, table) = empty().await;
+    owned_rows(&pool, &table, "Anna", "n", 2_500).await;
+    let anna = anna();
+    let log_in = async || {
+        for _ in 0..ENOUGH {
+            put(&store, &anna).await;
+        }
+    };
+    tokio::select! {
+        removed = store.remove_owned(&anna, None) => removed.unwrap(),
+        () = log_in() => panic!("it does not return"),
+        () = log_in() => panic!("it does not return"),
+    }
+    let old = format!("SELECT count(*) FROM {table} WHERE created_at <= 2500");
+    assert_eq!(number(&pool, old).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_end_of_an_owner_of_most_sessions_stops_nobody_else() {
+    let (store, pool, table) = empty().await;
+    let (bert, carl) = (Owner::new("Bert").unwrap(), Owner::new("Carl").unwrap());
+    // Before and behind the owner's in the table.
+    let mut others = vec![put(&store, &bert).await];
+    owned_rows(&pool, &table, "Anna", "n", 900).await;
+    for _ in 0..50 {
+        others.push(put(&store, &carl).await);
+    }
+    let youngest = &store.owned(&anna(), 1).await.unwrap()[0].0;
+    let holder = renamed(&pool, &table, youngest, youngest).await;
+    let removal = tokio::spawn({
+        let store = store.clone();
+        async move { store.remove_owned(&anna(), None).await }
+    });
+    somebody_waits(&pool, &table).await;
+
+    // It holds 899 locks now. Whoever had to wait for it would wait longer than this.
+    let hasty = Sql::builder().table(&table).timeout(Duration::from_secs(10));
+    let hasty = hasty.build(pool.clone()).unwrap();
+    for key in &others {
+        assert!(hasty.touch(key, ALWAYS).await.unwrap().is_some());
+    }
+    hasty.replace(&others[0], &Write::new("new")).await.unwrap();
+    let removed = hasty.remove(&others[1], Condition::Owner(&carl)).await;
+    assert_eq!(removed.unwrap(), Removed::Done);
+    put(&hasty, &bert).await;
+    let new = put(&hasty, &anna()).await;
+    assert!(!removal.is_finished());
+    holder.rollback().await.unwrap();
+    removal.await.unwrap().unwrap();
+    assert_eq!(store.owned(&anna(), 10).await.unwrap()[0].0, new);
+    assert_eq!(rows(&pool, &table).await, 52);
+}
+
+#[tokio::test]
+async fn an_insert_evicts_up_to_a_thousand_sessions_the_oldest_first() {
+    let (store, pool, table) = empty().await;
+    owned_rows(&pool, &table, "Anna", "n", 1_300).await;
+    let anna = anna();
+    let limit = Some(OwnerLimit::evict_oldest(3.try_into().unwrap()));
+    let record = NewRecord { limit, ..of(&anna) };
+    for (expected, last, left) in [(1_000, 1_000, 301), (299, 1_299, 3), (1, 1_300, 3)] {
+        let inserted = store.insert(&random_key(), &record).await.unwrap();
+        let Inserted::Done { evicted } = inserted else { panic!("{inserted:?}") };
+        assert_eq!(evicted.len(), expected);
+        assert_eq!(rows(&pool, &table).await, left);
+        let old = format!("SELECT count(*) FROM {table} WHERE created_at <= {last}");
+        assert_eq!(number(&pool, old).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn an_owner_of_more_than_the_limit_is_refused_another_one() {
+    let (store, pool, table) = empty().await;
+    owned_rows(&pool, &table, "Anna", "1", 1_300).await;
+    let anna = anna();
+    for max in [3, 1_300] {
+        let limit = Some(OwnerLimit::reject(max.try_into().unwrap()));
+        let record = NewRecord { limit, ..of(&anna) };
+        let inserted = store.insert(&random_key(), &record).await.unwrap();
+        assert_eq!(inserted, Inserted::OwnerFull, "{max}");
+    }
+    assert_eq!(rows(&pool, &table).await, 1_300);
+    let limit = Some(OwnerLimit::reject(1_301.try_into().unwrap()));
+    let record = NewRecord { limit, ..of(&anna) };
+    let inserted = store.insert(&random_key(), &record).await.unwrap();
+    assert_eq!(inserted, Inserted::Done { evicted: vec![] });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_session_that_gets_a_new_key_is_evicted_under_that_one() {
+    let (store, pool, table) = empty().await;
+    let (old, new) = (put(&store, &anna()).await, random_key());
+    let holder = renamed(&pool, &table, &old, &new).await;
+    let insert = tokio::spawn({
+        let store = store.clone();
+        async move {
+            let anna = anna();
+            let limit = Some(OwnerLimit::evict_oldest(1.try_into().unwrap()));
+            store.insert(&random_key(), &NewRecord { limit, ..of(&anna) }).await
+        }
+    });
+    somebody_waits(&pool, &table).await;
+    holder.commit().await.unwrap();
+    let inserted = timeout(BOUND, insert).await.unwrap().unwrap().unwrap();
+    assert_eq!(inserted, Inserted::Done { evicted: vec![new] });
+    assert_eq!(rows(&pool, &table).await, 1);
+}
+
+#[tokio::test]
+async fn a_clear_goes_on_past_its_first_batch() {
+    let (store, pool, table) = empty().await;
+    owned_rows(&pool, &table, "Anna", "n", 2_500).await;
+    store.clear().await.unwrap();
+    assert_eq!(rows(&pool, &table).await, 0);
+}

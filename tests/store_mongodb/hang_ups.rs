@@ -1,0 +1,87 @@
+//! What becomes of a connection whose caller is gone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use mongodb::event::EventHandler;
+use mongodb::event::cmap::CmapEvent;
+use token_session::Owner;
+use token_session::store::{MongoDb, NewRecord, OwnerLimit, Store, Touch, Write};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::server::{HOUR, database, fresh_name, options, put, random_key, record};
+
+const MOST: u32 = 5;
+
+/// A store on a client of a few connections, and how many of those were made so far.
+async fn counted() -> (MongoDb, Arc<AtomicUsize>) {
+    let made = Arc::<AtomicUsize>::default();
+    let counts = Arc::clone(&made);
+    let mut options = options().await;
+    options.max_pool_size = Some(MOST);
+    options.cmap_event_handler = Some(EventHandler::callback(move |event| {
+        if let CmapEvent::ConnectionCreated(_) = event {
+            counts.fetch_add(1, Ordering::SeqCst);
+        }
+    }));
+    let builder = MongoDb::builder().collection(fresh_name()).timeout(HOUR).connections(MOST);
+    let store = builder.database(&database(options)).unwrap();
+    store.migrate().await.unwrap();
+    (store, made)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_hang_up_cost_no_connections() {
+    let (store, made) = counted().await;
+    let key = put(&store, None).await;
+    let owner = Owner::new("Anna").unwrap();
+    let clients: JoinSet<_> = (0..20)
+        .map(|client| {
+            let (store, key, owner) = (store.clone(), key.clone(), owner.clone());
+            async move {
+                let limit = Some(OwnerLimit::evict_oldest(3.try_into().unwrap()));
+                let limited = NewRecord { limit, ..record("data", Some(&owner)) };
+                for call in 0..20 {
+                    let given_up = Duration::from_micros(200 * (call % 10));
+                    let new = random_key();
+                    let _ = match client % 4 {
+                        0 => timeout(given_up, store.insert(&new, &limited)).await.is_ok(),
+                        1 => {
+                            timeout(given_up, store.replace(&key, &Write::new("new"))).await.is_ok()
+                        }
+                        2 => timeout(given_up, store.owned(&owner, 10)).await.is_ok(),
+                        _ => timeout(given_up, store.load(&key, Touch::No)).await.is_ok(),
+                    };
+                }
+            }
+        })
+        .collect();
+    clients.join_all().await;
+    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+    assert!(store.owned(&owner, 10).await.unwrap().len() <= 3);
+    let made = made.load(Ordering::SeqCst);
+    assert!(made <= MOST as usize, "{made} connections were made");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_write_that_was_begun_is_done() {
+    let (store, _) = counted().await;
+    let key = put(&store, None).await;
+    let write = Write::new("new data");
+    {
+        // The first poll sends the command, or asks for a connection to send it on.
+        let mut replace = std::pin::pin!(store.replace(&key, &write));
+        let first = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(replace.as_mut().poll(context).is_pending())
+        });
+        assert!(first.await, "MongoDB has answered at once");
+    }
+    let is_done = async {
+        while store.load(&key, Touch::No).await.unwrap().unwrap().data != "new data" {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(60), is_done).await.expect("the write is done");
+}

@@ -1,0 +1,84 @@
+//! Owners of many sessions.
+
+use token_session::Owner;
+use token_session::store::{Inserted, NewRecord, OwnerLimit, Sqlite, Store, Touch};
+
+use crate::folder::{Folder, put, random_key, record, run};
+
+/// A store in which an owner has so many sessions, the `n`-th of which began at `began`.
+async fn with_many(folder: &Folder, began: &str, rows: usize) -> (Sqlite, Owner) {
+    let store = folder.store("sessions.db", Sqlite::builder()).await;
+    let fill = format!(
+        "INSERT INTO token_sessions
+             (key, data, version, absolute_ms, created_at, last_seen, deadline, owner)
+         WITH RECURSIVE numbers AS (
+             SELECT 1 AS n UNION ALL SELECT n + 1 FROM numbers WHERE n < {rows}
+         )
+         SELECT randomblob(32), 'data', 1, 1000, {began}, 1, 9000000000000, 'Anna' FROM numbers"
+    );
+    run(&mut folder.beside("sessions.db").await, fill).await;
+    (store, Owner::new("Anna").unwrap())
+}
+
+#[tokio::test]
+async fn many_sessions_of_an_owner_end_and_no_others() {
+    for began in ["n", "1"] {
+        let folder = Folder::new();
+        let (store, anna) = with_many(&folder, began, 1_700).await;
+        let nobodys = put(&store).await;
+        let kept = random_key();
+        store.insert(&kept, &NewRecord { owner: Some(&anna), ..record() }).await.unwrap();
+        store.remove_owned(&anna, Some(&kept)).await.unwrap();
+        assert_eq!(store.count().await.unwrap(), 2);
+        assert!(store.load(&kept, Touch::No).await.unwrap().is_some());
+        assert!(store.load(&nobodys, Touch::No).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn other_writes_have_their_turn_while_many_sessions_end_and_do_not_prolong_it() {
+    let folder = Folder::new();
+    let (store, anna) = with_many(&folder, "n", 10_000).await;
+    let mut seen = Vec::new();
+    let log_in = async {
+        for _ in 0..20_000 {
+            store
+                .insert(&random_key(), &NewRecord { owner: Some(&anna), ..record() })
+                .await
+                .unwrap();
+            seen.push(store.count().await.unwrap());
+        }
+        panic!("it does not return");
+    };
+    tokio::select! {
+        removed = store.remove_owned(&anna, None) => removed.unwrap(),
+        () = log_in => unreachable!(),
+    }
+    // Between two batches of it, not behind all of them.
+    assert!(seen.iter().any(|count| (1_000..9_500).contains(count)), "{seen:?}");
+    assert!(store.count().await.unwrap() <= seen.len() as u64 + 1);
+}
+
+#[tokio::test]
+async fn an_insert_evicts_up_to_a_thousand_sessions_the_oldest_first() {
+    let folder = Folder::new();
+    let (store, anna) = with_many(&folder, "n", 1_300).await;
+    let limit = Some(OwnerLimit::evict_oldest(3.try_into().unwrap()));
+    let record = NewRecord { owner: Some(&anna), limit, ..record() };
+    for (expected, oldest) in [(1_000, 1_001), (299, 1_300)] {
+        let inserted = store.insert(&random_key(), &record).await.unwrap();
+        let Inserted::Done { evicted } = inserted else { panic!("{inserted:?}") };
+        assert_eq!(evicted.len(), expected);
+        let left = store.owned(&anna, 2_000).await.unwrap();
+        assert_eq!(left.last().unwrap().1.created_at.as_millis(), oldest);
+    }
+    assert_eq!(store.count().await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn a_clear_goes_on_past_its_first_batch() {
+    let folder = Folder::new();
+    let (store, _) = with_many(&folder, "1", 1_700).await;
+    store.clear().await.unwrap();
+    assert_eq!(store.count().await.unwrap(), 0);
+}
