@@ -36,6 +36,8 @@ mod protocol;
 mod proxy;
 #[path = "store_postgres/server.rs"]
 mod server;
+#[path = "store_postgres/set_up.rs"]
+mod set_up;
 #[path = "sql/faults.rs"]
 mod sql_faults;
 #[path = "sql/server.rs"]

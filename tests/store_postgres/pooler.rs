@@ -87,7 +87,7 @@ async fn beside() -> (Postgres, String) {
 }
 
 #[tokio::test]
-async fn a_load_that_meets_another_clients_take_fails_and_deletes_nothing() {
+async fn a_load_that_meets_another_clients_take_deletes_nothing() {
     let (store, table) = beside().await;
     let key = put(&store).await;
     let pooler = PgBouncer::start(postgres_url(), PoolMode::Transaction, 1).unwrap();
@@ -102,7 +102,8 @@ async fn a_load_that_meets_another_clients_take_fails_and_deletes_nothing() {
     assert!(takes.take(&random_key()).await.unwrap().is_none());
     let loaded = loads.load(&key, Touch::No).await;
     assert!(store.load(&key, Touch::No).await.unwrap().is_some(), "the load removed it");
-    assert_eq!(loaded.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    // It fails, or finds its own statement on another connection; it never says that there is none.
+    assert!(!matches!(loaded, Ok(None)));
 }
 
 #[tokio::test]
