@@ -76,6 +76,7 @@ enum Fault {
     RemoveOwnedKeepsStrangers,
     RemoveOwnedLeavesTheOldest,
     RemoveOwnedEndsOthers,
+    RemoveOwnedWaitsForNone,
     RemoveOwnedWithoutSessionsFails,
     // administration
     ScanEndsEarly,
@@ -450,6 +451,13 @@ impl Store for FaultyStore {
                 self.inner.remove_owned(owner, oldest).await
             }
             RemoveOwnedEndsOthers => self.inner.clear().await,
+            RemoveOwnedWaitsForNone => loop {
+                self.inner.remove_owned(owner, keep).await?;
+                round_trip().await;
+                if self.inner.owned(owner, 1).await?.is_empty() {
+                    return Ok(());
+                }
+            },
             RemoveOwnedWithoutSessionsFails if owned.is_empty() => {
                 let kind = token_session::store::StoreErrorKind::Corrupt;
                 Err(token_session::store::StoreError::new(kind, "no such owner"))
@@ -688,7 +696,10 @@ found! {
         owners::of_two_that_keep_different_sessions_neither_keeps_one;
     an_end_that_leaves_one_is_found: RemoveOwnedLeavesTheOldest =>
         owners::all_sessions_of_an_owner_end,
-        owners::an_owner_whose_sessions_ended_begins_anew;
+        owners::an_owner_whose_sessions_ended_begins_anew,
+        owners::a_repeat_ends_what_a_dropped_end_has_left;
+    an_end_that_waits_until_no_sessions_come_is_found: RemoveOwnedWaitsForNone =>
+        owners::an_end_returns_although_sessions_keep_coming;
     an_end_of_others_is_found: RemoveOwnedEndsOthers =>
         owners::others_sessions_stay;
     an_error_for_no_sessions_is_found: RemoveOwnedWithoutSessionsFails =>

@@ -252,6 +252,8 @@ macro_rules! conformance_suite {
                 what_the_owner_had_ends_whatever_races
                 an_insert_that_races_is_listed_or_dead
                 of_two_that_keep_different_sessions_neither_keeps_one
+                a_repeat_ends_what_a_dropped_end_has_left
+                an_end_returns_although_sessions_keep_coming
             }
             administration {
                 a_scan_lists_every_live_record_once

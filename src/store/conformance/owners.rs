@@ -4,6 +4,9 @@ use std::collections::HashSet;
 use std::slice::from_ref;
 use std::time::Duration;
 
+use tokio::task::yield_now;
+
+use super::throughout::drop_after;
 use super::{
     Harness, assert_unchanged, facts, fresh, hour, is_alive, key_of, listed, long_label, look,
     moment, outlive_moment, owner_named, put, put_any, put_owned, race, record_of, tick,
@@ -406,5 +409,54 @@ pub async fn of_two_that_keep_different_sessions_neither_keeps_one<H: Harness>(h
             assert!(!is_alive(&store, key).await, "{key} outlived its end");
         }
         assert_eq!(listed(&store, &owner).await, []);
+    }
+}
+
+/// *After an error or a dropped future, some of the sessions may have ended. A repeat ends the rest.*
+pub async fn a_repeat_ends_what_a_dropped_end_has_left<H: Harness>(harness: &H) {
+    let store = fresh(harness).await;
+    race(harness.races().min(100), |task| {
+        let store = store.clone();
+        async move {
+            let owner = owner_named(format!("user-{task}"));
+            let mut keys = Vec::new();
+            for _ in 0..4 {
+                keys.push(put_owned(&store, &owner).await);
+            }
+            drop_after(task, store.remove_owned(&owner, None)).await;
+            store.remove_owned(&owner, None).await.unwrap();
+            for key in &keys {
+                assert!(!is_alive(&store, key).await, "{key} outlived its end");
+            }
+            assert_eq!(listed(&store, &owner).await, []);
+        }
+    })
+    .await;
+    assert_eq!(store.count().await.unwrap(), 0);
+}
+
+/// *It returns although such sessions keep coming.*
+pub async fn an_end_returns_although_sessions_keep_coming<H: Harness>(harness: &H) {
+    let store = harness.store().await;
+    let owner = owner_named("Anna");
+    let mut had = Vec::new();
+    for _ in 0..20 {
+        had.push(put_owned(&store, &owner).await);
+    }
+    let log_in = async || {
+        for _ in 0..1_000 {
+            put_owned(&store, &owner).await;
+            yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        ended = store.remove_owned(&owner, None) => ended.unwrap(),
+        _ = async { tokio::join!(log_in(), log_in(), log_in(), log_in()) } => {
+            panic!("it waits until no sessions come");
+        }
+    }
+    for key in &had {
+        assert!(!is_alive(&store, key).await, "{key} outlived its end");
     }
 }

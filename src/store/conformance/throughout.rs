@@ -192,7 +192,7 @@ pub async fn a_dropped_rename_is_done_or_not_done<H: Harness>(harness: &H) {
 /// Lets a future run a little, then drops it: after a few polls, so that one which stops between two
 /// steps is surely met there, or after a time that chance chooses, in which a server gets further.
 /// Every eighth task lets it end, so that both outcomes are seen.
-async fn drop_after<T>(task: usize, future: impl Future<Output = T>) {
+pub(super) async fn drop_after<T>(task: usize, future: impl Future<Output = T>) {
     match task % 8 {
         0 => drop(future.await),
         1 | 3 | 5 | 7 => {
