@@ -11,7 +11,8 @@ use crate::sql_faults::BOUND;
 /// Lets everybody in, and refuses whatever they ask.
 async fn refuse(mut client: TcpStream) -> std::io::Result<()> {
     let mut asked = [0; 8192];
-    client.read(&mut asked).await?;
+    // The start-up message, of which no part matters here.
+    let _ = client.read(&mut asked).await?;
     client.write_all(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I").await?;
     while client.read(&mut asked).await? > 0 {
         let fields = b"SERROR\0C42501\0Msettings are not yours\0\0";

@@ -133,8 +133,8 @@ mod tests {
     #[test]
     fn pages_list_every_key_once_in_the_order_of_the_slots() {
         let (mut slots, places) = filled(500);
-        for number in 64..256 {
-            slots.remove(places[number]);
+        for place in &places[64..256] {
+            slots.remove(*place);
         }
         for limit in [1, 7, 63, 64, 65, 1_000] {
             let (mut listed, mut next) = (Vec::new(), Some(Slot::default()));
