@@ -17,7 +17,6 @@ mod faults;
 mod gate;
 #[path = "sql/hang_ups.rs"]
 mod hang_ups;
-mod hanging_up;
 #[path = "sql/isolation.rs"]
 mod isolation;
 #[path = "store_mysql/least_privilege.rs"]

@@ -13,7 +13,6 @@ mod damaged;
 mod faults;
 #[path = "store_sqlite/folder.rs"]
 mod folder;
-mod hanging_up;
 #[path = "store_sqlite/owners.rs"]
 mod many_owned;
 #[path = "store_sqlite/tables.rs"]

@@ -16,3 +16,4 @@ mod proofs;
 mod service;
 mod spy;
 mod story;
+mod sweeper;

@@ -11,17 +11,17 @@ use token_session::{
     Token, TokenSession,
 };
 
-type Spied = Arc<Spy<Memory>>;
+pub type Spied = Arc<Spy<Memory>>;
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub const MINUTE: Duration = Duration::from_secs(60);
 
-struct World {
-    sessions: TokenSession<Vec<u32>, Spied>,
-    store: Spied,
-    clock: ManualClock,
+pub struct World {
+    pub sessions: TokenSession<Vec<u32>, Spied>,
+    pub store: Spied,
+    pub clock: ManualClock,
 }
 
-fn world() -> World {
+pub fn world() -> World {
     world_with(|builder| builder)
 }
 
@@ -37,7 +37,7 @@ fn world_with(
 }
 
 impl World {
-    async fn create(&self) -> Issued {
+    pub async fn create(&self) -> Issued {
         let issued = self.sessions.create(&vec![1]).await.unwrap();
         self.store.calls();
         issued
@@ -488,42 +488,4 @@ async fn nothing_that_is_printed_holds_a_token() {
     let session = world.sessions.get(&issued.token).await.unwrap().unwrap();
     let printed = format!("{:?} {issued:?} {session:?} {:?}", world.sessions, issued.token);
     assert!(!printed.contains(issued.token.reveal()), "{printed}");
-}
-
-#[tokio::test]
-async fn a_sweeper_frees_expired_sessions_until_it_is_dropped() {
-    let world = world();
-    world.create().await;
-    world.clock.advance(30 * MINUTE);
-    let mut events = world.sessions.subscribe();
-    let sweeper = world.sessions.spawn_sweeper(Duration::ZERO);
-    assert!(matches!(events.next().await, Some(Event::Expired { .. })));
-    drop(sweeper);
-    tokio::task::yield_now().await;
-    world.store.calls();
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    assert_eq!(world.store.calls(), 0);
-}
-
-#[tokio::test]
-async fn a_sweeper_sweeps_once_a_second_at_most() {
-    let world = world();
-    for every in [Duration::ZERO, Duration::from_nanos(1), Duration::from_millis(1)] {
-        world.store.calls();
-        let began = std::time::Instant::now();
-        let sweeper = world.sessions.spawn_sweeper(every);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let sweeps = world.store.calls();
-        drop(sweeper);
-        assert!(sweeps as u64 <= began.elapsed().as_secs(), "{sweeps} sweeps with {every:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_sweeper_with_an_endless_pause_waits() {
-    let world = world();
-    world.store.calls();
-    let _sweeper = world.sessions.spawn_sweeper(Duration::MAX);
-    tokio::time::sleep(Duration::from_millis(5)).await;
-    assert_eq!(world.store.calls(), 0);
 }

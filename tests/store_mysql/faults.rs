@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
+use sqlx::mysql::MySqlPoolOptions;
 use token_session::store::compat::{ExpressMysql, Shape};
 use token_session::store::{
     Condition, MySql, NewRecord, OwnerLimit, Store, StoreErrorKind, Touch, Write,
@@ -232,19 +232,4 @@ async fn what_was_answered_is_committed_whatever_the_servers_defaults() {
         assert_eq!(others.count().await.unwrap(), 0, "{default}");
         run(&admin, format!("SET GLOBAL {variable} = @before")).await;
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
-async fn clients_beside_others_that_hang_up() {
-    let server = test_servers::MariaDb::start().unwrap();
-    let store = MySql::connect(server.url()).await.unwrap();
-    store.migrate().await.unwrap();
-    crate::hanging_up::report("MySQL", store).await;
-    let admin = MySqlPool::connect(server.url()).await.unwrap();
-    let table = "CREATE TABLE sessions (session_id varchar(128) COLLATE utf8mb4_bin PRIMARY KEY,
-                 expires int unsigned NOT NULL, data mediumtext COLLATE utf8mb4_bin)";
-    run(&admin, table).await;
-    let store = ExpressMysql::connect(server.url(), Shape::token_session()).await.unwrap();
-    crate::hanging_up::report("express-mysql-session", store).await;
 }

@@ -231,8 +231,8 @@ const CODES: [(&str, StoreErrorKind, bool); 13] = [
     ("57P03", StoreErrorKind::Unavailable, true),
     ("57P05", StoreErrorKind::Unavailable, true),
     ("25P03", StoreErrorKind::Unavailable, true),
-    ("26000", StoreErrorKind::Refused, true),
-    ("42P05", StoreErrorKind::Refused, true),
+    ("26000", StoreErrorKind::Unavailable, true),
+    ("42P05", StoreErrorKind::Unavailable, true),
     ("0A000", StoreErrorKind::Refused, true),
     ("57P01", StoreErrorKind::Unavailable, false),
     ("57P02", StoreErrorKind::Unavailable, false),
@@ -291,21 +291,6 @@ async fn connect_pg_simple_replaces_connections_of_no_use() {
         on_all(&pool, 3, lost).await;
         assert_eq!(*sessions.get(&token).await.unwrap().unwrap(), lost);
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
-async fn clients_beside_others_that_hang_up() {
-    let server = test_servers::Postgres::start().unwrap();
-    let store = Postgres::connect(server.url()).await.unwrap();
-    store.migrate().await.unwrap();
-    crate::hanging_up::report("PostgreSQL", store).await;
-    let admin = PgPool::connect(server.url()).await.unwrap();
-    let table = "CREATE TABLE session (sid varchar PRIMARY KEY, sess json NOT NULL,
-                 expire timestamp(6) NOT NULL)";
-    run(&admin, table).await;
-    let store = ConnectPgSimple::connect(server.url(), Shape::token_session(), "UTC").await;
-    crate::hanging_up::report("connect-pg-simple", store.unwrap()).await;
 }
 
 #[tokio::test]

@@ -195,11 +195,3 @@ async fn readers_that_hang_up_cost_no_connections() {
     let opened = opened.load(Ordering::SeqCst);
     assert!(opened <= MOST, "{opened} were made");
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
-async fn clients_beside_others_that_hang_up() {
-    let folder = Folder::new();
-    let store = folder.store("sessions.db", Sqlite::builder()).await;
-    crate::hanging_up::report("SQLite", store).await;
-}

@@ -1,5 +1,6 @@
 //! [`Successor`]: a store that takes over from one of Node's while the service runs.
 
+mod listing;
 mod moving;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,6 @@ use crate::store::{
 use crate::token::Key;
 
 pub use self::moving::Moved;
-use self::moving::can_be_presented;
 
 /// Two stores as one: the new one, in which sessions begin, and the old one, from which they move.
 /// Nobody is logged out: a session's token and its public id stay what they are.
@@ -267,49 +267,7 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
         }
         Ok(Some(renamed))
     }
-
-    /// A page of what the old store has. What has but a note there leaves.
-    async fn page_of_old(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
-        let page = self.old.scan(after, limit).await?;
-        let mut records = Vec::with_capacity(page.records.len());
-        for (key, mut record) in page.records {
-            if self.arrive(&key, &record).await?.is_none() {
-                if can_be_presented(&key) {
-                    record.meta.owner = self.owner_of(&record);
-                }
-                records.push((key, record));
-            }
-        }
-        Ok(Page { records, ..page })
-    }
-
-    /// What the old store has, a page at a time, until the visitor has seen enough. `None`: it is
-    /// damaged.
-    async fn visit_old(
-        &self,
-        mut visit: impl FnMut(Key, Option<Record>) -> bool + Send,
-    ) -> Result<()> {
-        let mut after = None;
-        loop {
-            let page = self.page_of_old(after.as_ref(), PAGE).await?;
-            let damaged =
-                page.damaged.iter().filter_map(|error| Some((error.key()?.clone(), None)));
-            let sound = page.records.into_iter().map(|(key, record)| (key, Some(record)));
-            for (key, record) in sound.chain(damaged) {
-                if !visit(key, record) {
-                    return Ok(());
-                }
-            }
-            after = page.next;
-            if after.is_none() {
-                return Ok(());
-            }
-        }
-    }
 }
-
-/// How many sessions of the old store are looked at in one go.
-const PAGE: usize = 500;
 
 /// The key without the token, which the new store must not see.
 fn bare(key: &Key) -> Key {
