@@ -12,7 +12,7 @@ BEGIN
         -- No key: any session.
         PERFORM pg_notify(TG_ARGV[0], '');
     -- What has expired is in no cache, so that a sweep tells nothing.
-    ELSIF (SELECT count(*) FROM gone WHERE expires_at > moment) > 1000 THEN
+    ELSIF (SELECT count(*) FROM gone WHERE expires_at > moment) >= 1000 THEN
         PERFORM pg_notify(TG_ARGV[0], '');
     ELSE
         PERFORM pg_notify(TG_ARGV[0], encode(key, 'base64')) FROM gone WHERE expires_at > moment;

@@ -128,9 +128,9 @@ impl Records {
             looks += keys.len();
             self.looked(keys.len());
             for key in keys {
-                if let Some(entry) = map.get(&key).filter(|entry| entry.is_live(now)) {
-                    found.push(view(&key, entry));
-                }
+                // The key as it was inserted: the queue has its digest alone.
+                let held = map.get_key_value(&key).filter(|(_, entry)| entry.is_live(now));
+                found.extend(held.map(|(key, entry)| view(key, entry)));
             }
             let Some(next) = next else {
                 return (found, None);

@@ -19,6 +19,7 @@ async fn after_each_broken_move<F: Future<Output = ()>>(test: impl Fn(Both, Key)
                 break;
             }
             step += 1;
+            assert!(step <= 6, "no move comes to its end");
         }
         assert_eq!(step, 6, "a page, a copy, a note, its key, and the note's end");
     }
