@@ -9,7 +9,11 @@ mod renaming;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) use self::errors::{advised, discreet, no_owners, refused, server_code};
+#[cfg(any(feature = "mongodb", feature = "mysql", feature = "postgres"))]
+pub(super) use self::errors::advised;
+#[cfg(feature = "postgres")]
+pub(super) use self::errors::server_code;
+pub(super) use self::errors::{discreet, no_owners, refused};
 pub(super) use self::renaming::rename;
 use super::session::{Change, Format, Life, Session, Stored, Unfit, version_of};
 use crate::manager::retry::Backoff;
