@@ -21,6 +21,8 @@ mod hang_ups;
 mod isolation;
 #[path = "store_postgres/least_privilege.rs"]
 mod least_privilege;
+#[path = "store_postgres/logs.rs"]
+mod logs;
 #[path = "sql/owners.rs"]
 mod many_owned;
 #[path = "store_postgres/marks.rs"]

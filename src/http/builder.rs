@@ -65,9 +65,10 @@ impl<T> SessionLayerBuilder<T> {
     /// Reads the token from this cookie too. Default: no cookie.
     ///
     /// A browser may have several cookies of one name, set for different paths or domains, and sends
-    /// them all (RFC 6265, section 5.4). They are alternatives: the request's session is the first
-    /// that is alive, and each dead one before it costs a round trip more. At most four are looked
-    /// at. A value that cannot be a token counts as none.
+    /// them all (RFC 6265, section 5.4). Dead ones do no harm: the request's session is the one that
+    /// is alive. Each further cookie costs a round trip more, and at most four are looked at. If two
+    /// are alive the answer is 400: a neighbouring domain may have set one of them to have the person
+    /// act in a session of its own. A value that cannot be a token counts as none.
     pub fn cookie(self, name: impl Into<String>) -> Self {
         self.with(|transport| transport.cookie = Some(name.into()))
     }

@@ -338,16 +338,20 @@ impl<T: Send + Sync + 'static> Sessions<T> {
         Ok(Some(Session::new(loaded, changed, self.share())))
     }
 
-    /// What the store holds under the first of the tokens that has a live session.
+    /// What the store holds under the one token that has a live session.
     async fn find(&self, tokens: &Tokens) -> Result<Option<Loaded<T>>, Rejection> {
         let request = &self.request;
+        let mut found = None;
         for key in tokens.iter().filter_map(|token| request.edge.manager.key(token)) {
-            let found = request.edge.manager.load(&key).await;
-            if let Some(loaded) = found.map_err(|error| request.reject(error, &key))? {
-                return Ok(Some(loaded));
+            let loaded = request.edge.manager.load(&key).await;
+            if let Some(loaded) = loaded.map_err(|error| request.reject(error, &key))? {
+                // One of them may come from a neighbouring domain, which must not choose the session.
+                if found.replace(loaded).is_some() {
+                    return Err(Rejection::AmbiguousToken);
+                }
             }
         }
-        Ok(None)
+        Ok(found)
     }
 
     /// The request's session, or `None` where [`session`](Self::session) says 401.

@@ -36,8 +36,8 @@ const SIGNATURE: usize = 43;
 /// [`SessionLayerBuilder::signed_cookie`](super::SessionLayerBuilder::signed_cookie) reads it. A cookie
 /// that none of the secrets has signed counts as none, as it does for Express. A token in it that
 /// anybody could guess, such as `undefined`, is unknown, signed or not. A browser may have several of
-/// one name, for different paths or domains: of those that are signed, the first with a live session
-/// counts.
+/// one name, for different paths or domains: of those that are signed, the one with a live session
+/// counts, and two with live sessions are 400.
 ///
 /// It is set by nobody but your handler. So after [`Session::regenerate`](super::Session::regenerate)
 /// or [`reauthenticate`](super::Session::reauthenticate) the browser holds a token that is dead, and

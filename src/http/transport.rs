@@ -33,7 +33,7 @@ pub(super) enum Presented {
 }
 
 /// The tokens that the request's session may have: more than one only where a browser has several
-/// cookies of one name. The first that a session lives under is the request's.
+/// cookies of one name. The one that a session lives under is the request's.
 #[derive(Debug)]
 pub(super) struct Tokens {
     first: Token,

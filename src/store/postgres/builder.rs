@@ -4,8 +4,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
 
 use super::Postgres;
 use super::changes::WatchStatements;
@@ -127,7 +127,9 @@ impl PostgresBuilder {
     /// Without prepared statements the values stand in the text of each statement. An operation
     /// takes as many round trips as before; the server parses and plans each statement anew, and data
     /// takes twice its size on the way there. `statement_timeout` is then set with each statement
-    /// and not on the connection, which other programs use too.
+    /// and not on the connection, which other programs use too. A server that logs statements logs
+    /// the values with them. The driver does so too: [`connect`](Self::connect) switches that off, and
+    /// a pool of your own needs `ConnectOptions::disable_statement_logging`.
     ///
     /// For [`connect`](Self::connect), the option `statement-cache-capacity=0` in the URL says no
     /// as well.
@@ -162,8 +164,9 @@ impl PostgresBuilder {
             )
             .with_source(error)
         })?;
-        // PgBouncer lets no client in that sends this one.
-        let options = options.extra_float_digits(None);
+        // PgBouncer lets no client in that sends this one. And a statement that is not prepared holds
+        // what clients stored, which belongs in no log.
+        let options = options.extra_float_digits(None).disable_statement_logging();
         // Not in the start-up packet, where PgBouncer allows no settings; and not at all where the
         // connection may be another program's in a moment.
         let set_up = if self.prepared_statements && !keeps_no_statements(url) {

@@ -162,7 +162,9 @@ impl Postgres {
         let mut transaction = call.begin(AssertSqlSafe(begin)).await?;
         let found = transaction.rows(self.schema.look()).await?.pop();
         let missing = self.schema.missing(found)?;
-        match transaction.done(raw_sql(AssertSqlSafe(missing))).await {
+        // A look that is not prepared has brought the store's timeout along.
+        let create = format!("SET LOCAL statement_timeout = 0; {missing}");
+        match transaction.done(raw_sql(AssertSqlSafe(create))).await {
             Err(failure) if is_locked_out(&failure) => {
                 transaction.end("ROLLBACK").await?;
                 Err(failure)

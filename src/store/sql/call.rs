@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::lease::{Lease, Outcome, State, Turn};
+use crate::store::patience::patience;
 use crate::store::{Result, StoreError, StoreErrorKind};
 
 /// How often a statement is run again that lost a deadlock.
@@ -199,7 +200,7 @@ where
         let Client { pool, timeout, turns } = self.client;
         let wait = self.deadline.unwrap_or_else(|| {
             // As long as the pool itself would let its caller wait.
-            Instant::now() + pool.options().get_acquire_timeout()
+            Instant::now() + patience(pool.options().get_acquire_timeout())
         });
         match timeout_at(wait, Arc::clone(turns).acquire_owned()).await {
             Ok(Ok(permit)) => {

@@ -50,6 +50,16 @@ pub async fn a_request_without_a_path_does_no_harm(server: Server) {
     assert_eq!(service.ask("GET /read", token).await.status, 200);
 }
 
+/// A neighbouring domain may set a cookie of the same name, for a more specific path.
+pub async fn two_cookies_with_live_sessions_are_refused(server: Server) {
+    let service = server.start_with(|layer| layer.cookie("tks")).await;
+    let (theirs, ours) = (service.login().await, service.login().await);
+    let cookies = format!("tks={}; tks={}", theirs.token.reveal(), ours.token.reveal());
+    let headers: [(&str, &[u8]); 1] = [("cookie", cookies.as_bytes())];
+    let answer = send_bytes(service.address, "GET /read", &headers, "").await;
+    assert_eq!(answer.status, 400, "{answer:?}");
+}
+
 /// Two layers with two types of data, whose tokens come in one parameter.
 pub async fn an_inner_layer_reads_the_parameter_that_an_outer_one_took(server: Server) {
     let sessions = TokenSession::builder().store(Spy::new(Memory::new()).into()).build().unwrap();

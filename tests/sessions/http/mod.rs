@@ -138,6 +138,7 @@ on_every_server! {
     carriers:
         a_token_in_the_query_is_in_no_uri_that_a_handler_sees,
         a_request_without_a_path_does_no_harm,
+        two_cookies_with_live_sessions_are_refused,
         an_inner_layer_reads_the_parameter_that_an_outer_one_took;
     endings:
         a_token_that_died_before_the_answer_is_not_sent,
