@@ -26,6 +26,7 @@
 
 use std::error::Error;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -35,7 +36,7 @@ use token_session::store::Sqlite;
 use token_session::store::compat::{
     ConnectMongo, ConnectPgSimple, ConnectRedis, ExpressMysql, NodeStore, Shape, Successor,
 };
-use token_session::store::{AnyStore, MongoDb, MySql, Postgres, Redis, Store, StoreError};
+use token_session::store::{self, AtomicStore, MongoDb, MySql, Postgres, Redis, Store, StoreError};
 use token_session::{Owner, Record};
 
 #[path = "migrate/mover.rs"]
@@ -196,7 +197,7 @@ fn scheme(url: &str) -> &str {
 }
 
 /// The store to move to.
-async fn target(options: &Options) -> Result<AnyStore, Box<dyn Error>> {
+async fn target(options: &Options) -> Result<Arc<dyn AtomicStore>, Box<dyn Error>> {
     let Options { to, to_place, to_schema, to_partitions, .. } = options;
     let kind = scheme(to);
     if to_schema.is_some() && !["mysql", "mariadb", "postgres", "postgresql"].contains(&kind) {
@@ -220,7 +221,7 @@ async fn target(options: &Options) -> Result<AnyStore, Box<dyn Error>> {
             }
             let new = new.connect(to).await?;
             new.migrate().await?;
-            AnyStore::new(new)
+            Arc::new(new)
         }
         "mysql" | "mariadb" => {
             let mut new = MySql::builder().timeout(TIMEOUT);
@@ -232,7 +233,7 @@ async fn target(options: &Options) -> Result<AnyStore, Box<dyn Error>> {
             }
             let new = new.connect(to).await?;
             new.migrate().await?;
-            AnyStore::new(new)
+            Arc::new(new)
         }
         "postgres" | "postgresql" => {
             let mut new = Postgres::builder().timeout(TIMEOUT);
@@ -244,7 +245,7 @@ async fn target(options: &Options) -> Result<AnyStore, Box<dyn Error>> {
             }
             let new = new.connect(to).await?;
             new.migrate().await?;
-            AnyStore::new(new)
+            Arc::new(new)
         }
         #[cfg(feature = "sqlite")]
         "sqlite" => {
@@ -254,7 +255,7 @@ async fn target(options: &Options) -> Result<AnyStore, Box<dyn Error>> {
             }
             let new = new.connect(to).await?;
             new.migrate().await?;
-            AnyStore::new(new)
+            Arc::new(new)
         }
         _ if has_partitions => {
             let mut new = Redis::builder().timeout(TIMEOUT).connect_timeout(TIMEOUT);
@@ -264,10 +265,10 @@ async fn target(options: &Options) -> Result<AnyStore, Box<dyn Error>> {
             if let Some(partitions) = to_partitions {
                 new = new.partitions(*partitions);
             }
-            AnyStore::new(new.connect(to).await?)
+            Arc::new(new.connect(to).await?)
         }
         // The error says that this is the URL of no store.
-        _ => AnyStore::connect(to).await?,
+        _ => store::connect(to).await?,
     })
 }
 
@@ -304,7 +305,7 @@ async fn migrate(old: impl NodeStore, options: &Options) -> Result<(), Box<dyn E
     if mover.stay == 0 { Ok(()) } else { Err("not everything could be moved".into()) }
 }
 
-async fn is_empty(store: &AnyStore) -> Result<bool, StoreError> {
+async fn is_empty(store: &Arc<dyn AtomicStore>) -> Result<bool, StoreError> {
     let mut after = None;
     loop {
         let page = store.scan(after.as_ref(), PAGE).await?;

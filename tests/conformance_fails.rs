@@ -160,6 +160,7 @@ impl FaultyStore {
     }
 }
 
+#[async_trait::async_trait]
 impl Store for FaultyStore {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         let owner = record.owner.map(|owner| self.owner(owner));

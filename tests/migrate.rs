@@ -81,7 +81,7 @@ impl Move {
     }
 
     /// The service, in both stores or, when all have moved, in the new one.
-    async fn service<S: Store>(&self, store: impl Fn(Sqlite) -> S) -> TokenSession<Value, S> {
+    async fn service<S: Store>(&self, store: impl Fn(Sqlite) -> S) -> TokenSession<Value> {
         let new = Sqlite::builder().timeout(BOUND).connect(&self.target()).await.unwrap();
         new.migrate().await.unwrap();
         TokenSession::builder().store(store(new)).build().unwrap()
@@ -329,7 +329,7 @@ async fn sessions_move_to_a_cluster_and_have_no_owner_there() {
     assert_eq!(refused.kind(), StoreErrorKind::Refused);
 
     let store = Successor::new(new.clone(), there.old.clone());
-    let service = TokenSession::<Value, _>::builder().store(store.clone()).build().unwrap();
+    let service = TokenSession::<Value>::builder().store(store.clone()).build().unwrap();
     let renewed = service.regenerate(&tokens[0]).await.unwrap().token;
     let (mut moved, mut after) = (0, None);
     loop {
@@ -342,7 +342,7 @@ async fn sessions_move_to_a_cluster_and_have_no_owner_there() {
         }
     }
     assert_eq!((moved, there.old.count().await.unwrap()), (49, 0));
-    let service = TokenSession::<Value, _>::builder().store(new).build().unwrap();
+    let service = TokenSession::<Value>::builder().store(new).build().unwrap();
     for token in tokens[1..].iter().chain([&renewed]) {
         assert_eq!(*service.get(token).await.unwrap().unwrap(), json!(1));
     }

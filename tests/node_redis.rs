@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use token_session::http::{SessionLayer, Sessions, SignedCookie};
 use token_session::store::compat::{ConnectRedis, Shape, Successor};
 use token_session::store::conformance::Harness;
-use token_session::store::{Memory, Store, StoreErrorKind};
+use token_session::store::{Memory, StoreErrorKind};
 use token_session::{Error, Lifetime, TokenSession};
 use tower::ServiceExt;
 use url::Url;
@@ -342,10 +342,7 @@ async fn what_a_handler_changes_around_a_new_token_is_written() {
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-async fn log_in<Old: Store, Now: Store>(
-    old: &TokenSession<Value, Old>,
-    now: &TokenSession<Value, Now>,
-) {
+async fn log_in(old: &TokenSession<Value>, now: &TokenSession<Value>) {
     for renewal in ["regenerate", "reauthenticate"] {
         let begun = old.create(&json!({"steps": 0})).await.unwrap();
         let request = Request::builder()

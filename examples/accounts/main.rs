@@ -24,7 +24,7 @@ use clap::Parser;
 use token_session::codes::Codes;
 use token_session::http::SessionLayer;
 use token_session::links::{BaseUrl, Links, SignInLinks, page_headers};
-use token_session::store::AnyStore;
+use token_session::store::{self, AtomicStore};
 use token_session::{Lifetime, TokenSession};
 use tokio::net::TcpListener;
 
@@ -51,10 +51,10 @@ struct Options {
 /// What the handlers share.
 #[derive(Clone)]
 pub struct Service {
-    register: Codes<String, AnyStore>,
-    reset: Codes<String, AnyStore>,
-    sign_in: SignInLinks<SignIn, AnyStore>,
-    downloads: Links<String, AnyStore>,
+    register: Codes<String>,
+    reset: Codes<String>,
+    sign_in: SignInLinks<SignIn>,
+    downloads: Links<String>,
     outbox: Outbox,
     /// A real service has a table of them.
     known: Arc<Mutex<HashSet<String>>>,
@@ -63,7 +63,7 @@ pub struct Service {
 impl Service {
     /// Codes and links in the sessions' own store, which is fine as nothing here lists all sessions, and
     /// no account has the name of a code's owner; links to `base`, whatever `Host` a request names.
-    fn new(store: &AnyStore, base: &str) -> Result<Self, Box<dyn std::error::Error>> {
+    fn new(store: &Arc<dyn AtomicStore>, base: &str) -> Result<Self, Box<dyn std::error::Error>> {
         let magic = BaseUrl::path(&format!("{base}/magic/"))?;
         let downloads = BaseUrl::path(&format!("{base}/downloads/"))?;
         Ok(Self {
@@ -91,10 +91,10 @@ impl Service {
 /// # Errors
 /// A lifetime or an address that is none.
 pub fn app(
-    store: AnyStore,
+    store: Arc<dyn AtomicStore>,
     lifetime: Lifetime,
     base: &str,
-) -> Result<(Router, TokenSession<Account, AnyStore>), Box<dyn std::error::Error>> {
+) -> Result<(Router, TokenSession<Account>), Box<dyn std::error::Error>> {
     let service = Service::new(&store, base)?;
     let sessions = TokenSession::builder().store(store).lifetime(lifetime).build()?;
     let router = Router::new()
@@ -175,7 +175,7 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         format!("links cannot lead to {base}: {error}; give another address with --base")
     })?;
     let lifetime = Lifetime::idle_secs(options.ttl)?;
-    let store = AnyStore::connect(&options.store).await?;
+    let store = store::connect(&options.store).await?;
     let listener = TcpListener::bind(options.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;

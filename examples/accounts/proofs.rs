@@ -16,8 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use token_session::codes::{CodeError, Codes, Lease, OpenChallenge};
 use token_session::http::Sessions;
-use token_session::store::AnyStore;
-use token_session::{Codec, Json as JsonCodec, Label, Owner, Token, subjects};
+use token_session::{Label, Owner, Token, subjects};
 
 use super::Service;
 use super::pages;
@@ -79,14 +78,11 @@ impl Address {
 /// that is nobody; no mail goes out, and the codes of before stay good. That takes one round trip to
 /// the store more, which a clock may notice; and who spends the guesses of four challenges can count
 /// what the person has left of the day. A real service limits besides how often one client asks.
-async fn accepted<T>(
-    codes: &Codes<T, AnyStore>,
+async fn accepted<T: 'static>(
+    codes: &Codes<T>,
     payload: &T,
     opened: Result<OpenChallenge, CodeError>,
-) -> Result<Response, Problem>
-where
-    JsonCodec: Codec<T>,
-{
+) -> Result<Response, Problem> {
     let challenge = match opened {
         Err(CodeError::TooSoon { .. }) => {
             let nobody = Token::random("").map_err(CodeError::from)?;
@@ -103,13 +99,10 @@ where
 }
 
 /// Uses the code if what it is good for was done, and lets go of it if that failed.
-async fn settle<T>(
-    lease: Lease<T, AnyStore, JsonCodec>,
+async fn settle<T: 'static>(
+    lease: Lease<T>,
     done: Result<Response, Problem>,
-) -> Result<Response, Problem>
-where
-    JsonCodec: Codec<T>,
-{
+) -> Result<Response, Problem> {
     match done {
         Ok(_) => lease.commit().await?,
         // Where this fails too, the hold ends by itself.
@@ -237,7 +230,7 @@ pub async fn magic_code(
 
 async fn sign_in(
     sessions: &Sessions<Account>,
-    lease: Lease<SignIn, AnyStore, JsonCodec>,
+    lease: Lease<SignIn>,
     device: Label,
 ) -> Result<Response, Problem> {
     let done = begin(sessions, lease.payload.email.clone(), device).await;

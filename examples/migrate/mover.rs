@@ -2,12 +2,13 @@
 
 use std::error::Error;
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use token_session::Key;
 use token_session::store::compat::{NodeStore, Successor};
-use token_session::store::{AnyStore, StoreError};
+use token_session::store::{AtomicStore, StoreError};
 
 use super::PAGE;
 
@@ -56,7 +57,7 @@ impl Mover {
     /// What gets another place in the old store's order during one pass is found by the next.
     pub async fn move_all(
         &mut self,
-        store: &Successor<AnyStore, impl NodeStore>,
+        store: &Successor<Arc<dyn AtomicStore>, impl NodeStore>,
     ) -> Result<(), String> {
         loop {
             let before = self.moved;
@@ -68,7 +69,10 @@ impl Mover {
     }
 
     /// Goes through the old store once.
-    async fn pass(&mut self, store: &Successor<AnyStore, impl NodeStore>) -> Result<(), String> {
+    async fn pass(
+        &mut self,
+        store: &Successor<Arc<dyn AtomicStore>, impl NodeStore>,
+    ) -> Result<(), String> {
         (self.stay, self.has_more) = (0, false);
         self.named.clear();
         let (mut after, mut late_since, mut hindered) = (None, None, 0);

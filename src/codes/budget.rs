@@ -94,8 +94,8 @@ pub(super) enum Proven {
 }
 
 /// The guesses of one subject and purpose, or of one of the subject's devices.
-pub(super) struct Budget<'a, S> {
-    pub store: &'a S,
+pub(super) struct Budget<'a> {
+    pub store: &'a dyn AtomicStore,
     pub key: &'a Key,
     pub tries_per_day: u32,
 }
@@ -106,7 +106,7 @@ enum Change<R> {
     Leave(R),
 }
 
-impl<S: AtomicStore> Budget<'_, S> {
+impl Budget<'_> {
     /// Keeps up to `tries` guesses for a challenge; at least one, or the error says when there is
     /// one.
     pub async fn keep(

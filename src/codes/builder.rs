@@ -32,15 +32,15 @@ use crate::store::{AtomicStore, Memory};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use = "a builder does nothing until it builds"]
-pub struct CodesBuilder<T, S = Memory, C = Json> {
+pub struct CodesBuilder<T, C = Json> {
     policy: Policy,
     ring: Option<KeyRing>,
-    store: S,
+    store: Arc<dyn AtomicStore>,
     codec: C,
     payload: PhantomData<fn() -> T>,
 }
 
-impl<T, S, C> fmt::Debug for CodesBuilder<T, S, C> {
+impl<T, C> fmt::Debug for CodesBuilder<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("CodesBuilder").field(&self.policy).finish()
     }
@@ -51,14 +51,14 @@ impl<T> CodesBuilder<T> {
         Self {
             policy: Policy { purpose, ..Policy::default() },
             ring: None,
-            store: Memory::new(),
+            store: Arc::new(Memory::new()),
             codec: Json,
             payload: PhantomData,
         }
     }
 }
 
-impl<T, S, C> CodesBuilder<T, S, C> {
+impl<T, C> CodesBuilder<T, C> {
     /// How codes look. Default: 8 digits. Six need an [accepted risk](Self::accepted_risk), fewer
     /// are refused.
     pub fn format(mut self, format: CodeFormat) -> Self {
@@ -133,34 +133,24 @@ impl<T, S, C> CodesBuilder<T, S, C> {
 
     /// Where codes are kept. Default: in memory, by which a restart loses them, and two processes
     /// do not share them.
-    pub fn store<N: AtomicStore>(self, store: N) -> CodesBuilder<T, N, C> {
-        CodesBuilder {
-            policy: self.policy,
-            ring: self.ring,
-            store,
-            codec: self.codec,
-            payload: PhantomData,
-        }
+    pub fn store(mut self, store: impl AtomicStore) -> Self {
+        self.store = Arc::new(store);
+        self
     }
 
     /// How the payload is written. Default: JSON, which a dump of the store shows in the clear.
-    pub fn codec<N: Codec<T>>(self, codec: N) -> CodesBuilder<T, S, N> {
-        CodesBuilder {
-            policy: self.policy,
-            ring: self.ring,
-            store: self.store,
-            codec,
-            payload: PhantomData,
-        }
+    pub fn codec<N: Codec<T>>(self, codec: N) -> CodesBuilder<T, N> {
+        let Self { policy, ring, store, codec: _, payload } = self;
+        CodesBuilder { policy, ring, store, codec, payload }
     }
 }
 
-impl<T, S: AtomicStore, C: Codec<T>> CodesBuilder<T, S, C> {
+impl<T: 'static, C: Codec<T>> CodesBuilder<T, C> {
     /// Codes that are redeemed with a handle.
     ///
     /// # Errors
     /// What the policy would allow too much of, with the computation.
-    pub fn build(self) -> Result<Codes<T, S, C>, PolicyError> {
+    pub fn build(self) -> Result<Codes<T>, PolicyError> {
         self.engine(Duration::ZERO).map(Codes)
     }
 
@@ -169,7 +159,7 @@ impl<T, S: AtomicStore, C: Codec<T>> CodesBuilder<T, S, C> {
     /// # Errors
     /// As [`build`](Self::build), and [`NoKeyRing`](PolicyError::NoKeyRing) without a
     /// [key ring](Self::key_ring).
-    pub fn build_by_subject(self) -> Result<SubjectCodes<T, S, C>, PolicyError> {
+    pub fn build_by_subject(self) -> Result<SubjectCodes<T>, PolicyError> {
         if self.ring.is_none() {
             let what = "codes without a handle";
             return Err(PolicyError::NoKeyRing { what });
@@ -181,20 +171,19 @@ impl<T, S: AtomicStore, C: Codec<T>> CodesBuilder<T, S, C> {
     ///
     /// # Errors
     /// As [`build`](Self::build).
-    pub fn build_with_links(self, base: BaseUrl) -> Result<SignInLinks<T, S, C>, PolicyError> {
+    pub fn build_with_links(self, base: BaseUrl) -> Result<SignInLinks<T>, PolicyError> {
         let codes = self.build()?;
         Ok(SignInLinks::new(codes, base))
     }
 
-    fn engine(self, tombstone: Duration) -> Result<Arc<Engine<T, S, C>>, PolicyError> {
+    fn engine(self, tombstone: Duration) -> Result<Arc<Engine<T>>, PolicyError> {
         Ok(Arc::new(Engine {
             store: self.store,
-            codec: self.codec,
+            codec: Box::new(self.codec),
             policy: self.policy.checked()?,
             ring: self.ring,
             tombstone,
             compared: AtomicU64::new(0),
-            payload: PhantomData,
         }))
     }
 }

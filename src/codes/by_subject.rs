@@ -13,9 +13,8 @@ use super::format::Code;
 use super::issue::check_subject;
 use super::odds::Odds;
 use super::redeem::{Guess, Place, Redeemed};
-use crate::codec::{Codec, Json};
 use crate::manager::retry::Backoff;
-use crate::store::{AtomicStore, Inserted, Memory, NewRecord, Write};
+use crate::store::{Inserted, NewRecord, Write};
 use crate::stored::{self, Blob, Moment};
 
 /// Codes that are redeemed by subject and code alone: asked for on one device, typed on another.
@@ -46,7 +45,7 @@ use crate::stored::{self, Blob, Moment};
 /// assert_eq!(redeemed.payload, "living room");
 /// # Ok(()) }
 /// ```
-pub struct SubjectCodes<T, S = Memory, C = Json>(pub(super) Arc<Engine<T, S, C>>);
+pub struct SubjectCodes<T>(pub(super) Arc<Engine<T>>);
 
 /// A code to send.
 ///
@@ -74,7 +73,7 @@ pub struct Sent {
     pub resend_in: Duration,
 }
 
-impl<T, S: AtomicStore, C: Codec<T>> SubjectCodes<T, S, C> {
+impl<T: 'static> SubjectCodes<T> {
     /// A code for a subject: of a new challenge, or one more of the open one. The earlier codes stay
     /// good if the payload is the same; another payload retires them. 4 round trips, and one for
     /// each further key of the ring.
@@ -142,7 +141,7 @@ impl<T, S: AtomicStore, C: Codec<T>> SubjectCodes<T, S, C> {
     /// Forgiven are case, spaces, hyphens, lookalikes and invisible characters in the code, and one
     /// sentence mark after it. A text that cannot be a code or
     /// a subject is refused at no cost.
-    pub fn guess<'a>(&'a self, subject: &'a str, code: &'a str) -> Guess<'a, T, S, C> {
+    pub fn guess<'a>(&'a self, subject: &'a str, code: &'a str) -> Guess<'a, T> {
         let is_subject = check_subject(subject).is_ok();
         let code = self.0.policy.format.read(code).filter(|_| is_subject);
         Guess::new(&self.0, Place::Subject(subject), code)
@@ -182,7 +181,7 @@ impl<T, S: AtomicStore, C: Codec<T>> SubjectCodes<T, S, C> {
     }
 }
 
-impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
+impl<T: 'static> Engine<T> {
     /// The challenge of a subject, under whichever key of the application it was opened: one that
     /// waits for its code, or else one that was used. One round trip for each key that it is not
     /// under, and one more.
@@ -310,13 +309,13 @@ fn is_about_the_same(one: &Challenge, other: &Challenge) -> bool {
     (one.decoy, &one.payload) == (other.decoy, &other.payload)
 }
 
-impl<T, S, C> Clone for SubjectCodes<T, S, C> {
+impl<T> Clone for SubjectCodes<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<T, S, C> fmt::Debug for SubjectCodes<T, S, C> {
+impl<T> fmt::Debug for SubjectCodes<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SubjectCodes").field(&self.0.policy).finish()
     }
@@ -328,7 +327,7 @@ mod tests {
     use crate::codes::Codes;
     use crate::codes::stolen::Stolen;
     use crate::key_ring::KeyRing;
-    use crate::store::Store;
+    use crate::store::{Memory, Store};
 
     const PURPOSE: &str = "pair";
     const SUBJECT: &str = "anna@example.org";

@@ -6,12 +6,10 @@ use super::engine::Engine;
 use super::error::CodeError;
 use super::issue::check_subject;
 use super::policy::PolicyError;
-use crate::codec::Codec;
 use crate::key_ring::{mac, same};
-use crate::store::AtomicStore;
 use crate::token::{Key, Token};
 
-impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
+impl<T: 'static> Engine<T> {
     /// A random name for the device, and the MAC of the name and the subject.
     pub fn device_token(&self, subject: &str) -> Result<Token, CodeError> {
         check_subject(subject)?;

@@ -1,7 +1,7 @@
 //! What all kinds of codes have in common: where things are kept, and how a code comes to be.
 
 use std::future::Future;
-use std::marker::PhantomData;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -30,16 +30,15 @@ pub(super) const RETRIES: u32 = 64;
 /// it in the same request, which is over long before.
 pub(super) const TOMBSTONE: Duration = Duration::from_secs(10 * 60);
 
-pub(super) struct Engine<T, S, C> {
-    pub store: S,
-    pub codec: C,
+pub(super) struct Engine<T> {
+    pub store: Arc<dyn AtomicStore>,
+    pub codec: Box<dyn Codec<T>>,
     pub policy: Policy,
     pub ring: Option<KeyRing>,
     /// How long an ended challenge stays: [`TOMBSTONE`] where the key is the subject's, and not at
     /// all where it is a handle's, which no other challenge ever has.
     pub tombstone: Duration,
     pub compared: AtomicU64,
-    pub payload: PhantomData<fn() -> T>,
 }
 
 /// A challenge as it was found.
@@ -79,7 +78,7 @@ pub(super) struct Made {
     pub link: LinkToken,
 }
 
-impl<T, S, C> Engine<T, S, C> {
+impl<T: 'static> Engine<T> {
     /// Runs an operation where logs and metrics see it.
     pub async fn observe<R>(
         &self,
@@ -91,7 +90,7 @@ impl<T, S, C> Engine<T, S, C> {
     }
 }
 
-impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
+impl<T: 'static> Engine<T> {
     /// The application's key that signs, and its number; without one, nothing.
     pub fn signing(&self) -> (Option<u32>, &[u8]) {
         match &self.ring {
@@ -117,8 +116,8 @@ impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
         Key::from_bytes(mac(app, "subject of codes", &fields))
     }
 
-    pub fn budget<'a>(&'a self, key: &'a Key) -> Budget<'a, S> {
-        Budget { store: &self.store, key, tries_per_day: self.policy.tries_per_day }
+    pub fn budget<'a>(&'a self, key: &'a Key) -> Budget<'a> {
+        Budget { store: &*self.store, key, tries_per_day: self.policy.tries_per_day }
     }
 
     pub fn encode(&self, payload: &T) -> Result<Blob, CodeError> {

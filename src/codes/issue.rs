@@ -7,10 +7,9 @@ use super::challenge::{Challenge, Lock};
 use super::engine::{Engine, Found, Made, RETRIES, absolute};
 use super::error::CodeError;
 use super::format::Code;
-use crate::codec::Codec;
 use crate::manager::retry::Backoff;
 use crate::record::{Owner, Version};
-use crate::store::{AtomicStore, Inserted, NewRecord, Replaced, Write};
+use crate::store::{Inserted, NewRecord, Replaced, Write};
 use crate::stored::{self, Blob, Moment, owner_of, whole_seconds};
 use crate::token::{Key, Token};
 
@@ -98,7 +97,7 @@ pub struct Resent<T> {
     pub resend_in: Duration,
 }
 
-impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
+impl<T: 'static> Engine<T> {
     /// A new challenge that a new handle opens. It draws on the budget of the device, where that is
     /// known, or else on the subject's.
     pub async fn issue(

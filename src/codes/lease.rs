@@ -8,9 +8,7 @@ use super::challenge::State;
 use super::engine::{Engine, Found, RETRIES};
 use super::error::CodeError;
 use super::redeem::REPEAT;
-use crate::codec::Codec;
 use crate::manager::retry::Backoff;
-use crate::store::AtomicStore;
 use crate::stored::Blob;
 use crate::token::{Key, TokenError};
 
@@ -38,7 +36,7 @@ const LONGEST: Duration = Duration::from_secs(10 * 60);
 /// # Ok(()) }
 /// ```
 #[must_use = "commit the lease when the action is done, or abort it"]
-pub struct Lease<T, S, C> {
+pub struct Lease<T> {
     /// What was given when the code was issued.
     pub payload: T,
     /// The same for each lease of this code, and for its use: what the action writes down to see
@@ -49,14 +47,14 @@ pub struct Lease<T, S, C> {
     /// [redeemed](super::Guess::redeem) without a lease says so too, and [less](super::Redeemed::repeated)
     /// is known of it: take leases for all submits of a form, or for none.
     pub repeated: bool,
-    pub(super) engine: Arc<Engine<T, S, C>>,
+    pub(super) engine: Arc<Engine<T>>,
     pub(super) key: Key,
     pub(super) found: Found,
     pub(super) id: Blob,
     pub(super) attempt: Option<Blob>,
 }
 
-impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
+impl<T: 'static> Lease<T> {
     /// Uses the code, the action being done. May be called again after an error, within 30 seconds. 3
     /// round trips, and one more without a handle.
     ///
@@ -137,7 +135,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Lease<T, S, C> {
     }
 }
 
-impl<T, S, C> fmt::Debug for Lease<T, S, C> {
+impl<T> fmt::Debug for Lease<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")
             .field("receipt", &self.receipt)

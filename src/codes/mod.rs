@@ -106,10 +106,8 @@ pub use self::policy::PolicyError;
 pub use self::recovery::{Recovered, RecoveryCodes};
 use self::redeem::Place;
 pub use self::redeem::{Guess, Redeemed};
-use crate::codec::{Codec, Json};
 use crate::key_ring::same;
 use crate::links::SignInPage;
-use crate::store::{AtomicStore, Memory};
 use crate::token::{Key, Token};
 
 /// Issues codes of one purpose, and redeems them. Cheap to clone: a handle on shared state.
@@ -139,9 +137,9 @@ use crate::token::{Key, Token};
 /// assert!(codes.redeem(challenge.handle.reveal(), "1234 5678").await.is_err());
 /// # Ok(()) }
 /// ```
-pub struct Codes<T, S = Memory, C = Json>(Arc<Engine<T, S, C>>);
+pub struct Codes<T>(Arc<Engine<T>>);
 
-impl<T> Codes<T> {
+impl<T: 'static> Codes<T> {
     /// Codes for one purpose, such as `"sign-in"`. No code of one purpose is good for another. It is in
     /// logs and a label of metrics: one of few fixed words, never made from a request.
     pub fn builder(purpose: impl Into<String>) -> CodesBuilder<T> {
@@ -149,7 +147,7 @@ impl<T> Codes<T> {
     }
 }
 
-impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
+impl<T: 'static> Codes<T> {
     /// Opens a challenge: a code to send to the person, and a handle for the client that asked.
     ///
     /// The challenge keeps its guesses from the first moment on, so that no stranger can spend them.
@@ -274,7 +272,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
     /// Forgiven are case, spaces, hyphens, lookalikes and invisible characters in the code, and one
     /// sentence mark after it. A text that cannot be a code or
     /// a handle is refused at no cost.
-    pub fn guess<'a>(&'a self, handle: &'a str, code: &'a str) -> Guess<'a, T, S, C> {
+    pub fn guess<'a>(&'a self, handle: &'a str, code: &'a str) -> Guess<'a, T> {
         let code = self.0.policy.format.read(code);
         Guess::new(&self.0, Place::Handle(handle), code)
     }
@@ -350,7 +348,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
     }
 
     /// A guess that the code is the one that a link stands for.
-    pub(crate) fn guess_link<'a>(&'a self, handle: &'a str, link: &str) -> Guess<'a, T, S, C> {
+    pub(crate) fn guess_link<'a>(&'a self, handle: &'a str, link: &str) -> Guess<'a, T> {
         let link = LinkToken::parse(link).filter(|link| {
             let lock = self.lock(handle);
             lock.is_ok_and(|lock| lock.locator() == link.locator())
@@ -388,13 +386,13 @@ impl<T, S: AtomicStore, C: Codec<T>> Codes<T, S, C> {
     }
 }
 
-impl<T, S, C> Clone for Codes<T, S, C> {
+impl<T> Clone for Codes<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<T, S, C> std::fmt::Debug for Codes<T, S, C> {
+impl<T> std::fmt::Debug for Codes<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Codes").field(&self.0.policy).finish()
     }

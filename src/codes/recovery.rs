@@ -1,6 +1,7 @@
 //! [`RecoveryCodes`]: codes to be printed and kept, for the day when nothing else works.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -64,11 +65,11 @@ const TRIES_PER_DAY: u32 = 100;
 /// println!("Cross it out, and write down {}.", &*recovered.replacement.grouped());
 /// # Ok(()) }
 /// ```
-pub struct RecoveryCodes<S> {
+pub struct RecoveryCodes {
     purpose: String,
     count: u32,
     ring: KeyRing,
-    store: S,
+    store: Arc<dyn AtomicStore>,
 }
 
 /// A recovery code was right, and is used.
@@ -103,7 +104,7 @@ struct Set {
     macs: Vec<Blob>,
 }
 
-impl<S: AtomicStore> RecoveryCodes<S> {
+impl RecoveryCodes {
     /// Sets of `count` codes.
     ///
     /// # Errors
@@ -112,7 +113,7 @@ impl<S: AtomicStore> RecoveryCodes<S> {
         purpose: impl Into<String>,
         count: u32,
         ring: KeyRing,
-        store: S,
+        store: impl AtomicStore,
     ) -> Result<Self, PolicyError> {
         let purpose = purpose.into();
         check_purpose(&purpose)?;
@@ -123,7 +124,7 @@ impl<S: AtomicStore> RecoveryCodes<S> {
                 most: MOST_CODES,
             });
         }
-        Ok(Self { purpose, count, ring, store })
+        Ok(Self { purpose, count, ring, store: Arc::new(store) })
     }
 
     /// A new set for a subject. Those before it are good no more. One round trip, or 2, and one for
@@ -165,7 +166,7 @@ impl<S: AtomicStore> RecoveryCodes<S> {
         check_subject(subject)?;
         let code = FORMAT.read(code).ok_or(CodeError::Refused)?;
         let budget = Budget {
-            store: &self.store,
+            store: &*self.store,
             key: &self.budget_key(subject),
             tries_per_day: TRIES_PER_DAY,
         };
@@ -282,7 +283,7 @@ fn position(macs: &[Blob], wanted: &Blob) -> Option<usize> {
     )
 }
 
-impl<S> fmt::Debug for RecoveryCodes<S> {
+impl fmt::Debug for RecoveryCodes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RecoveryCodes")
             .field("purpose", &self.purpose)

@@ -9,10 +9,8 @@ use super::engine::{Engine, Found, RETRIES};
 use super::error::CodeError;
 use super::format::Code;
 use super::lease::{Lease, check_lease, draw_id};
-use crate::codec::Codec;
 use crate::key_ring::same;
 use crate::manager::retry::Backoff;
-use crate::store::AtomicStore;
 use crate::stored::Blob;
 use crate::token::{Key, Token};
 
@@ -84,8 +82,8 @@ pub(super) enum Place<'a> {
 /// # Ok(()) }
 /// ```
 #[must_use = "a guess does nothing until it is redeemed or leased"]
-pub struct Guess<'a, T, S, C> {
-    engine: &'a Arc<Engine<T, S, C>>,
+pub struct Guess<'a, T> {
+    engine: &'a Arc<Engine<T>>,
     place: Place<'a>,
     code: Option<Code>,
     subject: Option<&'a str>,
@@ -102,12 +100,8 @@ struct Proof<T> {
     repeated: bool,
 }
 
-impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
-    pub(super) fn new(
-        engine: &'a Arc<Engine<T, S, C>>,
-        place: Place<'a>,
-        code: Option<Code>,
-    ) -> Self {
+impl<'a, T: 'static> Guess<'a, T> {
+    pub(super) fn new(engine: &'a Arc<Engine<T>>, place: Place<'a>, code: Option<Code>) -> Self {
         Self { engine, place, code, subject: None, attempt: None }
     }
 
@@ -174,7 +168,7 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> Guess<'a, T, S, C> {
     /// # Errors
     /// As [`redeem`](Self::redeem), and [`Lease`](CodeError::Lease) for a lease of nothing or of
     /// more than 10 minutes.
-    pub async fn lease(self, lease: Duration) -> Result<Lease<T, S, C>, CodeError> {
+    pub async fn lease(self, lease: Duration) -> Result<Lease<T>, CodeError> {
         check_lease(lease)?;
         let (engine, key) = (self.engine, self.key());
         let id = draw_id()?;
@@ -282,7 +276,7 @@ fn check_attempt(attempt: &str) -> Result<&str, CodeError> {
     }
 }
 
-impl<T, S: AtomicStore, C: Codec<T>> Engine<T, S, C> {
+impl<T: 'static> Engine<T> {
     /// The challenge that a guess is about, and what its codes are hashed under. One round trip.
     async fn find(&self, place: Place<'_>) -> Result<Option<(Lock, Found)>, CodeError> {
         match place {

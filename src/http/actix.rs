@@ -107,7 +107,8 @@ fn begin<T: Send + Sync + 'static>(
     if let Some(name) = &edge.transport.query {
         hide(request, name, cut);
     }
-    let origin = if edge.manager.needs_origin() { parts(request).map(Box::new) } else { None };
+    let origin =
+        if edge.manager.generator_needs_origin() { parts(request).map(Box::new) } else { None };
     let state = RequestState::new(Arc::clone(edge), presented, origin);
     let sessions = Sessions::of_request(state);
     request.extensions_mut().insert(sessions.share());

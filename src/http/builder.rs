@@ -1,13 +1,11 @@
 //! [`SessionLayerBuilder`]: where a [`SessionLayer`] looks for the token.
 
-use std::sync::Arc;
-
 use http::header::{AUTHORIZATION, HeaderName};
 
 use super::layer::SessionLayer;
-use super::sessions::Manager;
 use super::signed_cookie::{SignedCookie, is_cookie_name};
 use super::transport::Transport;
+use crate::manager::TokenSession;
 
 /// The options of a [`SessionLayer`]. Each holds one value, which a later call replaces; the order
 /// of different options does not matter.
@@ -25,7 +23,7 @@ use super::transport::Transport;
 /// ```
 #[must_use = "no layer is made before `build`"]
 pub struct SessionLayerBuilder<T> {
-    manager: Arc<dyn Manager<T>>,
+    manager: TokenSession<T>,
     transport: Transport,
 }
 
@@ -37,7 +35,7 @@ impl<T> std::fmt::Debug for SessionLayerBuilder<T> {
 }
 
 impl<T> SessionLayerBuilder<T> {
-    pub(super) fn new(manager: Arc<dyn Manager<T>>) -> Self {
+    pub(super) fn new(manager: TokenSession<T>) -> Self {
         Self { manager, transport: Transport::default() }
     }
 
@@ -266,7 +264,6 @@ fn has_a_meaning(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manager::TokenSession;
 
     fn builder() -> SessionLayerBuilder<u32> {
         SessionLayer::builder(TokenSession::in_memory())

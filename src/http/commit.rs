@@ -17,7 +17,7 @@ impl<T: Send + Sync + 'static> Sessions<T> {
         let current = std::mem::replace(&mut request.progress().current, Current::Gone);
         match current {
             Current::Changed(mut loaded) => {
-                let written = request.edge.manager.write_back(&mut loaded).await;
+                let written = request.edge.manager.set_loaded(&mut loaded).await;
                 written.map(drop).map_err(|error| request.reject(error, &loaded.key))
             }
             Current::Contended => Err(Rejection::Conflict),

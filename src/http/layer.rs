@@ -6,11 +6,9 @@ use tower_layer::Layer;
 
 use super::builder::SessionLayerBuilder;
 use super::service::SessionService;
-use super::sessions::{Edge, Manager};
+use super::sessions::Edge;
 use super::transport::Transport;
-use crate::codec::Codec;
 use crate::manager::TokenSession;
-use crate::store::Store;
 
 /// A [tower layer](tower_layer::Layer), and with the feature `actix` a middleware of actix-web, that
 /// gives the requests that pass it their sessions.
@@ -44,13 +42,13 @@ use crate::store::Store;
 /// # Ok::<(), token_session::http::SessionLayerError>(())
 /// ```
 pub struct SessionLayer<T> {
-    manager: Arc<dyn Manager<T>>,
+    manager: TokenSession<T>,
     transport: Transport,
 }
 
 impl<T> Clone for SessionLayer<T> {
     fn clone(&self) -> Self {
-        Self { manager: Arc::clone(&self.manager), transport: self.transport.clone() }
+        Self { manager: self.manager.clone(), transport: self.transport.clone() }
     }
 }
 
@@ -63,27 +61,25 @@ impl<T> std::fmt::Debug for SessionLayer<T> {
 impl<T: Send + Sync + 'static> SessionLayer<T> {
     /// Serves this manager's sessions, by the tokens in `Authorization: Bearer` and the header
     /// `token-session`.
-    pub fn new<S: Store, C: Codec<T>>(sessions: TokenSession<T, S, C>) -> Self {
-        Self::with(Arc::new(sessions), Transport::default())
+    pub fn new(sessions: TokenSession<T>) -> Self {
+        Self::with(sessions, Transport::default())
     }
 
     /// Serves this manager's sessions, by the tokens in places of your choice.
-    pub fn builder<S: Store, C: Codec<T>>(
-        sessions: TokenSession<T, S, C>,
-    ) -> SessionLayerBuilder<T> {
-        SessionLayerBuilder::new(Arc::new(sessions))
+    pub fn builder(sessions: TokenSession<T>) -> SessionLayerBuilder<T> {
+        SessionLayerBuilder::new(sessions)
     }
 
     /// What all requests that pass one copy of the layer share.
     pub(super) fn edge(&self) -> Arc<Edge<T>> {
-        let (manager, transport) = (Arc::clone(&self.manager), self.transport.clone());
+        let (manager, transport) = (self.manager.clone(), self.transport.clone());
         let vary = transport.vary();
         Arc::new(Edge { manager, transport, vary })
     }
 }
 
 impl<T> SessionLayer<T> {
-    pub(super) fn with(manager: Arc<dyn Manager<T>>, transport: Transport) -> Self {
+    pub(super) fn with(manager: TokenSession<T>, transport: Transport) -> Self {
         Self { manager, transport }
     }
 }

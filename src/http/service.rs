@@ -76,7 +76,7 @@ where
             hide(&mut request, name, cut);
         }
         let mut origin = None;
-        if self.edge.manager.needs_origin() {
+        if self.edge.manager.generator_needs_origin() {
             let (parts, body) = request.into_parts();
             origin = Some(Box::new(parts.clone()));
             request = Request::from_parts(parts, body);

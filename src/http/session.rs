@@ -1,13 +1,12 @@
 //! [`Session`]: the request's session in a handler's hands.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::rejection::Rejection;
 use super::sessions::{Current, Sessions};
 use crate::manager::{Issued, Loaded};
-use crate::record::Meta;
+use crate::record::{Meta, Record};
 use crate::store::Renewal;
 use crate::token::Key;
 
@@ -138,7 +137,7 @@ impl<T: Send + Sync + 'static> Session<T> {
         let mut change = |data: &mut T| result = Some(change(data));
         let sessions = self.sessions.clone();
         let request = &sessions.request;
-        let updated = request.edge.manager.update(self.loaded_mut(), &mut change).await;
+        let updated = request.edge.manager.update_loaded(self.loaded_mut(), &mut change).await;
         if let Err(error) = updated {
             self.restore();
             return Err(request.reject(error, self.key()));
@@ -149,9 +148,11 @@ impl<T: Send + Sync + 'static> Session<T> {
 
     /// Has the data as it was read last, after a change that could not be written.
     fn restore(&mut self) {
-        let manager = Arc::clone(&self.sessions.request.edge.manager);
+        let manager = &self.sessions.request.edge.manager;
         let Loaded { key, encoded, meta, .. } = self.loaded();
-        if let Ok(read) = manager.decode(key.clone(), encoded.clone(), meta.clone()) {
+        if let Ok(read) =
+            manager.decode(key.clone(), Record { data: encoded.clone(), meta: meta.clone() })
+        {
             *self.loaded_mut() = read;
         }
     }
@@ -165,7 +166,7 @@ impl<T: Send + Sync + 'static> Session<T> {
     pub async fn save(&mut self) -> Result<(), Rejection> {
         if self.changed {
             let request = self.sessions.request.clone();
-            let written = request.edge.manager.write_back(self.loaded_mut()).await;
+            let written = request.edge.manager.set_loaded(self.loaded_mut()).await;
             written.map_err(|error| request.reject(error, self.key()))?;
             self.changed = false;
             self.settle();
@@ -200,13 +201,14 @@ impl<T: Send + Sync + 'static> Session<T> {
     async fn rename(&mut self, renewal: Renewal) -> Result<Issued, Rejection> {
         let request = self.sessions.request.clone();
         let version = self.meta().version;
-        let renamed = request.edge.manager.rename(self.key(), renewal, request.origin()).await;
+        let renamed =
+            request.edge.manager.regenerate_by_key(self.key(), renewal, request.origin()).await;
         let (issued, mut meta) = renamed.map_err(|error| request.reject(error, self.key()))?;
         request.send(&issued, meta.owner.as_ref());
         if meta.version != version.next() {
             // The store counts no versions, or another request wrote before the move: then what is
             // changed here must still meet it. The data tells which.
-            let found = request.edge.manager.load(&issued.key).await;
+            let found = request.edge.manager.get_by_key(&issued.key).await;
             let encoded = &self.loaded().encoded;
             meta.version = match found {
                 Ok(Some(found)) if found.encoded == *encoded => found.meta.version,
@@ -226,7 +228,7 @@ impl<T: Send + Sync + 'static> Session<T> {
     /// What the store says: the session may live on, and the client keeps its token.
     pub async fn destroy(mut self) -> Result<bool, Rejection> {
         let request = self.sessions.request.clone();
-        let done = request.edge.manager.destroy(self.key()).await;
+        let done = request.edge.manager.destroy_key(self.key()).await;
         let done = done.map_err(|error| request.reject(error, self.key()))?;
         request.ended(self.key());
         self.changed = false;
@@ -242,7 +244,7 @@ impl<T: Send + Sync + 'static> Session<T> {
     pub async fn destroy_others(&self) -> Result<(), Rejection> {
         if let Some(owner) = &self.meta().owner {
             let request = &self.sessions.request;
-            let done = request.edge.manager.destroy_all(owner, Some(self.key())).await;
+            let done = request.edge.manager.end_owned(owner, Some(self.key())).await;
             done.map_err(|error| request.reject(error, self.key()))?;
             request.ended_of(owner, Some(self.key()));
         }

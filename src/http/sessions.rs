@@ -1,6 +1,5 @@
 //! [`Sessions`]: what a request may do with sessions, and what is kept until its response leaves.
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::header::HeaderValue;
@@ -10,103 +9,11 @@ use super::attempt::Attempts;
 use super::rejection::Rejection;
 use super::session::Session;
 use super::transport::{Presented, Tokens, Transport};
-use crate::codec::Codec;
 use crate::error::Error;
 use crate::generator::Origin;
 use crate::manager::{Issued, Loaded, NewSession, TokenSession};
-use crate::observe::observe;
-use crate::record::{Meta, Owner};
-use crate::store::{Condition, Renewal, Store};
-use crate::token::{Key, Token};
-
-pub(super) type Boxed<'a, R> = Pin<Box<dyn Future<Output = Result<R, Error>> + Send + 'a>>;
-
-/// The manager with its store and codec hidden, so that a handler names its data's type alone.
-pub(super) trait Manager<T>: Send + Sync {
-    fn needs_origin(&self) -> bool;
-    fn key(&self, token: &Token) -> Option<Key>;
-    fn load<'a>(&'a self, key: &'a Key) -> Boxed<'a, Option<Loaded<T>>>;
-    fn decode(&self, key: Key, encoded: bytes::Bytes, meta: Meta) -> Result<Loaded<T>, Error>;
-    fn create<'a>(&'a self, data: &'a T, new: &'a NewSession<'a>) -> Boxed<'a, Issued>;
-    fn write_back<'a>(&'a self, loaded: &'a mut Loaded<T>) -> Boxed<'a, bool>;
-    fn update<'a>(
-        &'a self,
-        loaded: &'a mut Loaded<T>,
-        change: &'a mut (dyn FnMut(&mut T) + Send),
-    ) -> Boxed<'a, ()>;
-    fn rename<'a>(
-        &'a self,
-        key: &'a Key,
-        renewal: Renewal,
-        origin: Origin<'a>,
-    ) -> Boxed<'a, (Issued, Meta)>;
-    fn destroy<'a>(&'a self, key: &'a Key) -> Boxed<'a, bool>;
-    fn owned<'a>(&'a self, owner: &'a Owner, limit: usize) -> Boxed<'a, Vec<(Key, Meta)>>;
-    fn destroy_owned<'a>(&'a self, owner: &'a Owner, key: &'a Key) -> Boxed<'a, bool>;
-    fn destroy_all<'a>(&'a self, owner: &'a Owner, keep: Option<&'a Key>) -> Boxed<'a, ()>;
-}
-
-impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Manager<T> for TokenSession<T, S, C> {
-    fn needs_origin(&self) -> bool {
-        self.generator_needs_origin()
-    }
-    fn key(&self, token: &Token) -> Option<Key> {
-        self.key(token)
-    }
-    fn load<'a>(&'a self, key: &'a Key) -> Boxed<'a, Option<Loaded<T>>> {
-        Box::pin(
-            async move { observe("get", Some(key), self.load_key(key, self.auto_touch())).await },
-        )
-    }
-    fn decode(&self, key: Key, encoded: bytes::Bytes, meta: Meta) -> Result<Loaded<T>, Error> {
-        self.decode(key, crate::record::Record { data: encoded, meta })
-    }
-    fn create<'a>(&'a self, data: &'a T, new: &'a NewSession<'a>) -> Boxed<'a, Issued> {
-        Box::pin(self.create_with(data, new))
-    }
-    fn write_back<'a>(&'a self, loaded: &'a mut Loaded<T>) -> Boxed<'a, bool> {
-        let key = loaded.key.clone();
-        Box::pin(async move { observe("set", Some(&key), self.write_back(loaded)).await })
-    }
-    fn update<'a>(
-        &'a self,
-        loaded: &'a mut Loaded<T>,
-        change: &'a mut (dyn FnMut(&mut T) + Send),
-    ) -> Boxed<'a, ()> {
-        let key = loaded.key.clone();
-        Box::pin(
-            async move { observe("update", Some(&key), self.update_loaded(loaded, change)).await },
-        )
-    }
-    fn rename<'a>(
-        &'a self,
-        key: &'a Key,
-        renewal: Renewal,
-        origin: Origin<'a>,
-    ) -> Boxed<'a, (Issued, Meta)> {
-        let operation = match renewal {
-            Renewal::Key => "regenerate",
-            Renewal::Authentication => "reauthenticate",
-        };
-        Box::pin(
-            async move { observe(operation, Some(key), self.rename(key, renewal, origin)).await },
-        )
-    }
-    fn destroy<'a>(&'a self, key: &'a Key) -> Boxed<'a, bool> {
-        Box::pin(
-            async move { observe("destroy", Some(key), self.remove(key, Condition::Always)).await },
-        )
-    }
-    fn owned<'a>(&'a self, owner: &'a Owner, limit: usize) -> Boxed<'a, Vec<(Key, Meta)>> {
-        Box::pin(self.owned(owner, limit))
-    }
-    fn destroy_owned<'a>(&'a self, owner: &'a Owner, key: &'a Key) -> Boxed<'a, bool> {
-        Box::pin(self.destroy_owned(owner, key))
-    }
-    fn destroy_all<'a>(&'a self, owner: &'a Owner, keep: Option<&'a Key>) -> Boxed<'a, ()> {
-        Box::pin(self.end_owned(owner, keep))
-    }
-}
+use crate::record::{Meta, Owner, Record};
+use crate::token::Key;
 
 /// The sessions as one request sees them: its own, those that it makes, and those of an owner.
 ///
@@ -139,7 +46,7 @@ impl<T> std::fmt::Debug for Sessions<T> {
 
 /// What all requests share.
 pub(super) struct Edge<T> {
-    pub(super) manager: Arc<dyn Manager<T>>,
+    pub(super) manager: TokenSession<T>,
     pub(super) transport: Transport,
     /// The headers of a request that its session depends on.
     pub(super) vary: Option<HeaderValue>,
@@ -276,7 +183,7 @@ impl<T: Send + Sync + 'static> Sessions<T> {
     /// As [`TokenSession::create_with`].
     pub async fn create_with(&self, data: &T, new: NewSession<'_>) -> Result<Issued, Rejection> {
         let new = new.origin(self.request.origin());
-        let issued = self.request.edge.manager.create(data, &new).await?;
+        let issued = self.request.edge.manager.create_with(data, &new).await?;
         self.request.send(&issued, new.owner.as_ref());
         Ok(issued)
     }
@@ -323,7 +230,7 @@ impl<T: Send + Sync + 'static> Sessions<T> {
                     encoded: encoded.clone(),
                     meta: meta.clone(),
                 };
-                (self.request.edge.manager.decode(key, encoded, meta)?, false)
+                (self.request.edge.manager.decode(key, Record { data: encoded, meta })?, false)
             }
             Current::Changed(loaded) => {
                 progress.current = Current::of(&loaded);
@@ -343,7 +250,7 @@ impl<T: Send + Sync + 'static> Sessions<T> {
         let request = &self.request;
         let mut found = None;
         for key in tokens.iter().filter_map(|token| request.edge.manager.key(token)) {
-            let loaded = request.edge.manager.load(&key).await;
+            let loaded = request.edge.manager.get_by_key(&key).await;
             if let Some(loaded) = loaded.map_err(|error| request.reject(error, &key))? {
                 // One of them may come from a neighbouring domain, which must not choose the session.
                 if found.replace(loaded).is_some() {
@@ -395,7 +302,7 @@ impl<T: Send + Sync + 'static> Sessions<T> {
     /// # Errors
     /// What the store says.
     pub async fn destroy_all(&self, owner: &Owner) -> Result<(), Rejection> {
-        self.request.edge.manager.destroy_all(owner, None).await?;
+        self.request.edge.manager.end_owned(owner, None).await?;
         self.request.ended_of(owner, None);
         Ok(())
     }

@@ -33,12 +33,12 @@ use crate::store::{AtomicStore, Memory};
 /// # Ok(()) }
 /// ```
 #[must_use = "a builder does nothing until it builds"]
-pub struct LinksBuilder<T, S = Memory, C = Json> {
+pub struct LinksBuilder<T, C = Json> {
     purpose: String,
     base: BaseUrl,
     lifetime: Duration,
     max_payload: usize,
-    store: S,
+    store: Arc<dyn AtomicStore>,
     codec: C,
     payload: PhantomData<fn() -> T>,
 }
@@ -50,14 +50,14 @@ impl<T> LinksBuilder<T> {
             base,
             lifetime: Duration::from_secs(60 * 60),
             max_payload: 4096,
-            store: Memory::new(),
+            store: Arc::new(Memory::new()),
             codec: Json,
             payload: PhantomData,
         }
     }
 }
 
-impl<T, S, C> LinksBuilder<T, S, C> {
+impl<T, C> LinksBuilder<T, C> {
     /// How long a link lives that asks for nothing else, however often it is looked at. Default: an
     /// hour.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
@@ -72,52 +72,37 @@ impl<T, S, C> LinksBuilder<T, S, C> {
     }
 
     /// Where links are kept. Default: in memory, by which a restart loses them.
-    pub fn store<N: AtomicStore>(self, store: N) -> LinksBuilder<T, N, C> {
-        LinksBuilder {
-            purpose: self.purpose,
-            base: self.base,
-            lifetime: self.lifetime,
-            max_payload: self.max_payload,
-            store,
-            codec: self.codec,
-            payload: PhantomData,
-        }
+    pub fn store(mut self, store: impl AtomicStore) -> Self {
+        self.store = Arc::new(store);
+        self
     }
 
     /// How the payload is written. Default: JSON.
-    pub fn codec<N: Codec<T>>(self, codec: N) -> LinksBuilder<T, S, N> {
-        LinksBuilder {
-            purpose: self.purpose,
-            base: self.base,
-            lifetime: self.lifetime,
-            max_payload: self.max_payload,
-            store: self.store,
-            codec,
-            payload: PhantomData,
-        }
+    pub fn codec<N: Codec<T>>(self, codec: N) -> LinksBuilder<T, N> {
+        let Self { purpose, base, lifetime, max_payload, store, codec: _, payload } = self;
+        LinksBuilder { purpose, base, lifetime, max_payload, store, codec, payload }
     }
 }
 
-impl<T, S: AtomicStore, C: Codec<T>> LinksBuilder<T, S, C> {
+impl<T: 'static, C: Codec<T>> LinksBuilder<T, C> {
     /// The links.
     ///
     /// # Errors
     /// A purpose of no byte or more than 255, or a lifetime that is none.
-    pub fn build(self) -> Result<Links<T, S, C>, LinkPolicyError> {
+    pub fn build(self) -> Result<Links<T>, LinkPolicyError> {
         check_purpose(&self.purpose)?;
         Ok(Links(Arc::new(Inner {
             store: self.store,
-            codec: self.codec,
+            codec: Box::new(self.codec),
             purpose: self.purpose,
             base: self.base,
             lifetime: Lifetime::absolute(self.lifetime)?,
             max_payload: self.max_payload,
-            payload: PhantomData,
         })))
     }
 }
 
-impl<T, S, C> fmt::Debug for LinksBuilder<T, S, C> {
+impl<T, C> fmt::Debug for LinksBuilder<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LinksBuilder")
             .field("purpose", &self.purpose)

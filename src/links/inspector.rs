@@ -7,9 +7,7 @@ use std::time::Duration;
 use super::error::LinkError;
 use super::sign_in::SignInPage;
 use super::stored_links::Inner;
-use crate::codec::{Codec, Json};
 use crate::codes::{CodeError, Codes, LinkToken};
-use crate::store::{AtomicStore, Memory};
 
 /// Looks at [`Links`](super::Links), and cannot redeem them: give it to the routes that answer a `GET`
 /// or a `HEAD`, and what a mail scanner opens changes nothing, whatever their handlers do.
@@ -36,7 +34,7 @@ use crate::store::{AtomicStore, Memory};
 /// inspector.redeem(token).await;
 /// # }
 /// ```
-pub struct LinkInspector<T, S = Memory, C = Json>(pub(super) Arc<Inner<T, S, C>>);
+pub struct LinkInspector<T>(pub(super) Arc<Inner<T>>);
 
 /// What a link would do. Nothing was done.
 ///
@@ -67,7 +65,7 @@ pub struct Inspection<T> {
     pub opens_in: Duration,
 }
 
-impl<T, S: AtomicStore, C: Codec<T>> LinkInspector<T, S, C> {
+impl<T: 'static> LinkInspector<T> {
     /// As [`Links::inspect`](super::Links::inspect). One round trip.
     ///
     /// # Errors
@@ -95,9 +93,9 @@ impl<T, S: AtomicStore, C: Codec<T>> LinkInspector<T, S, C> {
 /// assert_eq!(inspector.inspect(issued.link.token()).await?.payload, "user-17");
 /// # Ok(()) }
 /// ```
-pub struct SignInInspector<T, S = Memory, C = Json>(pub(super) Codes<T, S, C>);
+pub struct SignInInspector<T>(pub(super) Codes<T>);
 
-impl<T, S: AtomicStore, C: Codec<T>> SignInInspector<T, S, C> {
+impl<T: 'static> SignInInspector<T> {
     /// As [`SignInLinks::inspect`](super::SignInLinks::inspect). One round trip.
     ///
     /// # Errors
@@ -108,25 +106,25 @@ impl<T, S: AtomicStore, C: Codec<T>> SignInInspector<T, S, C> {
     }
 }
 
-impl<T, S, C> Clone for LinkInspector<T, S, C> {
+impl<T> Clone for LinkInspector<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<T, S, C> Clone for SignInInspector<T, S, C> {
+impl<T> Clone for SignInInspector<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<T, S, C> fmt::Debug for LinkInspector<T, S, C> {
+impl<T> fmt::Debug for LinkInspector<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LinkInspector").field("purpose", &self.0.purpose).finish_non_exhaustive()
     }
 }
 
-impl<T, S, C> fmt::Debug for SignInInspector<T, S, C> {
+impl<T> fmt::Debug for SignInInspector<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SignInInspector").field(&self.0).finish()
     }

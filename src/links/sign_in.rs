@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use super::base_url::{BaseUrl, Link};
 use super::inspector::SignInInspector;
-use crate::codec::{Codec, Json};
 use crate::codes::{Code, CodeError, Codes, Guess, OpenChallenge, Redeemed};
-use crate::store::{AtomicStore, Memory};
 
 /// Links that stand for a code: clicked in the browser that asked, they complete at once; opened
 /// anywhere else, they show a short code to type where the request began.
@@ -46,8 +44,8 @@ use crate::store::{AtomicStore, Memory};
 /// assert_eq!(redeemed.payload, "user-17");
 /// # Ok(()) }
 /// ```
-pub struct SignInLinks<T, S = Memory, C = Json> {
-    codes: Codes<T, S, C>,
+pub struct SignInLinks<T> {
+    codes: Codes<T>,
     base: BaseUrl,
 }
 
@@ -142,8 +140,8 @@ pub struct SignInPage<T> {
     pub expires_in: Duration,
 }
 
-impl<T, S: AtomicStore, C: Codec<T>> SignInLinks<T, S, C> {
-    pub(crate) fn new(codes: Codes<T, S, C>, base: BaseUrl) -> Self {
+impl<T: 'static> SignInLinks<T> {
+    pub(crate) fn new(codes: Codes<T>, base: BaseUrl) -> Self {
         Self { codes, base }
     }
 
@@ -206,7 +204,7 @@ impl<T, S: AtomicStore, C: Codec<T>> SignInLinks<T, S, C> {
     }
 
     /// What can look at these links, and cannot redeem them: for the routes of a `GET`.
-    pub fn inspector(&self) -> SignInInspector<T, S, C> {
+    pub fn inspector(&self) -> SignInInspector<T> {
         SignInInspector(self.codes.clone())
     }
 
@@ -237,24 +235,24 @@ impl<T, S: AtomicStore, C: Codec<T>> SignInLinks<T, S, C> {
     /// assert!(submit().redeem().await?.repeated); // a double click
     /// # Ok(()) }
     /// ```
-    pub fn guess<'a>(&'a self, token: &str, handle: &'a str) -> Guess<'a, T, S, C> {
+    pub fn guess<'a>(&'a self, token: &str, handle: &'a str) -> Guess<'a, T> {
         self.codes.guess_link(handle, token)
     }
 
     /// The codes that the links stand for: to redeem one that was typed, to open a decoy, to cancel,
     /// to revoke.
-    pub fn codes(&self) -> &Codes<T, S, C> {
+    pub fn codes(&self) -> &Codes<T> {
         &self.codes
     }
 }
 
-impl<T, S, C> Clone for SignInLinks<T, S, C> {
+impl<T> Clone for SignInLinks<T> {
     fn clone(&self) -> Self {
         Self { codes: self.codes.clone(), base: self.base.clone() }
     }
 }
 
-impl<T, S, C> fmt::Debug for SignInLinks<T, S, C> {
+impl<T> fmt::Debug for SignInLinks<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SignInLinks").field("codes", &self.codes).field("base", &self.base).finish()
     }

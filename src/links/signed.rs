@@ -64,17 +64,16 @@ use crate::stored::whole_seconds;
 /// assert!(claim.accept(Binding::to_state(b"$argon2id$another")).is_err());
 /// # Ok(()) }
 /// ```
-pub struct SignedLinks<T, C = Json>(Arc<Inner<T, C>>);
+pub struct SignedLinks<T>(Arc<Inner<T>>);
 
-struct Inner<T, C> {
+struct Inner<T> {
     purpose: String,
     audience: String,
     base: BaseUrl,
     ring: KeyRing,
     lifetime: Lifetime,
     clock: Box<dyn Clock>,
-    codec: C,
-    payload: PhantomData<fn() -> T>,
+    codec: Box<dyn Codec<T>>,
 }
 
 /// What signed links are like. See [`SignedLinks::builder`].
@@ -156,7 +155,7 @@ impl fmt::Debug for Binding<'_> {
     }
 }
 
-impl<T> SignedLinks<T> {
+impl<T: 'static> SignedLinks<T> {
     /// Links of one purpose, such as `"password-reset"`, that lead to `base` and are signed with the
     /// first key of the ring. No link of one purpose is good for another.
     pub fn builder(
@@ -199,25 +198,17 @@ impl<T, C> SignedLinksBuilder<T, C> {
 
     /// How the payload is written. Default: JSON.
     pub fn codec<N: Codec<T>>(self, codec: N) -> SignedLinksBuilder<T, N> {
-        SignedLinksBuilder {
-            purpose: self.purpose,
-            audience: self.audience,
-            base: self.base,
-            ring: self.ring,
-            lifetime: self.lifetime,
-            clock: self.clock,
-            codec,
-            payload: PhantomData,
-        }
+        let Self { purpose, audience, base, ring, lifetime, clock, codec: _, payload } = self;
+        SignedLinksBuilder { purpose, audience, base, ring, lifetime, clock, codec, payload }
     }
 }
 
-impl<T, C: Codec<T>> SignedLinksBuilder<T, C> {
+impl<T: 'static, C: Codec<T>> SignedLinksBuilder<T, C> {
     /// The links.
     ///
     /// # Errors
     /// A purpose of no byte or more than 255, or a lifetime that is none.
-    pub fn build(self) -> Result<SignedLinks<T, C>, LinkPolicyError> {
+    pub fn build(self) -> Result<SignedLinks<T>, LinkPolicyError> {
         check_purpose(&self.purpose)?;
         Ok(SignedLinks(Arc::new(Inner {
             purpose: self.purpose,
@@ -226,13 +217,12 @@ impl<T, C: Codec<T>> SignedLinksBuilder<T, C> {
             ring: self.ring,
             lifetime: Lifetime::absolute(self.lifetime)?,
             clock: self.clock,
-            codec: self.codec,
-            payload: PhantomData,
+            codec: Box::new(self.codec),
         })))
     }
 }
 
-impl<T, C: Codec<T>> SignedLinks<T, C> {
+impl<T: 'static> SignedLinks<T> {
     /// Signs a link that is bound to nothing: [`new_link`](Self::new_link) and
     /// [`sign`](NewSignedLink::sign) in one.
     ///
@@ -243,7 +233,7 @@ impl<T, C: Codec<T>> SignedLinks<T, C> {
     }
 
     /// A link that is about to be signed: bound to something, good for so long.
-    pub fn new_link<'a>(&'a self, payload: &'a T) -> NewSignedLink<'a, T, C> {
+    pub fn new_link<'a>(&'a self, payload: &'a T) -> NewSignedLink<'a, T> {
         NewSignedLink {
             links: &self.0,
             payload,
@@ -306,15 +296,15 @@ impl<T, C: Codec<T>> SignedLinks<T, C> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use = "a link is not made until `sign`"]
-pub struct NewSignedLink<'a, T, C> {
-    links: &'a Inner<T, C>,
+pub struct NewSignedLink<'a, T> {
+    links: &'a Inner<T>,
     payload: &'a T,
     lifetime: Option<Duration>,
     opens_after: Duration,
     binding: Binding<'a>,
 }
 
-impl<'a, T, C: Codec<T>> NewSignedLink<'a, T, C> {
+impl<'a, T: 'static> NewSignedLink<'a, T> {
     /// Good for so long from now. Default: the [builder's](SignedLinksBuilder::lifetime).
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);
@@ -425,7 +415,7 @@ impl<T> Claim<T> {
     }
 }
 
-impl<T, C> Inner<T, C> {
+impl<T: 'static> Inner<T> {
     fn signature(&self, secret: &[u8], content: &[u8]) -> [u8; MAC] {
         let fields = [self.purpose.as_bytes(), self.audience.as_bytes(), content];
         mac(secret, "signed link", &fields)
@@ -446,13 +436,13 @@ fn bind(secret: &[u8], signature: &[u8; MAC], binding: Binding<'_>) -> [u8; MAC]
     mac(secret, "binding of a signed link", &fields)
 }
 
-impl<T, C> Clone for SignedLinks<T, C> {
+impl<T> Clone for SignedLinks<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<T, C> fmt::Debug for SignedLinks<T, C> {
+impl<T> fmt::Debug for SignedLinks<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SignedLinks")
             .field("purpose", &self.0.purpose)

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +12,13 @@ use super::base_url::{BaseUrl, Link};
 use super::builder::LinksBuilder;
 use super::error::LinkError;
 use super::inspector::{Inspection, LinkInspector};
-use crate::codec::{Codec, Json};
+use crate::codec::Codec;
 use crate::generator::draw;
 use crate::key_ring::{mac, same};
 use crate::manager::retry::Backoff;
 use crate::observe::observe_for;
 use crate::record::{Lifetime, Owner, Version};
-use crate::store::{
-    AtomicStore, Condition, Inserted, Memory, NewRecord, Removed, Replaced, Touch, Write,
-};
+use crate::store::{AtomicStore, Condition, Inserted, NewRecord, Removed, Replaced, Touch, Write};
 use crate::stored::{self, Blob, Moment, owner_of, whole_seconds};
 use crate::token::{Key, Token};
 
@@ -53,16 +50,15 @@ const RETRIES: u32 = 64;
 /// assert!(links.redeem(link.token()).await.is_err());
 /// # Ok(()) }
 /// ```
-pub struct Links<T, S = Memory, C = Json>(pub(super) Arc<Inner<T, S, C>>);
+pub struct Links<T>(pub(super) Arc<Inner<T>>);
 
-pub(super) struct Inner<T, S, C> {
-    pub store: S,
-    pub codec: C,
+pub(super) struct Inner<T> {
+    pub store: Arc<dyn AtomicStore>,
+    pub codec: Box<dyn Codec<T>>,
     pub purpose: String,
     pub base: BaseUrl,
     pub lifetime: Lifetime,
     pub max_payload: usize,
-    pub payload: PhantomData<fn() -> T>,
 }
 
 /// What a store keeps of a link.
@@ -137,7 +133,7 @@ pub struct Redeemed<T> {
     pub uses_left: Option<u32>,
 }
 
-impl<T> Links<T> {
+impl<T: 'static> Links<T> {
     /// Links of one purpose, such as `"download"`, that lead to `base`. No link of one purpose is
     /// good for another. It is in logs and a label of metrics: one of few fixed words, never made from
     /// a request.
@@ -146,7 +142,7 @@ impl<T> Links<T> {
     }
 }
 
-impl<T, S: AtomicStore, C: Codec<T>> Links<T, S, C> {
+impl<T: 'static> Links<T> {
     /// Makes a link of one use: [`new_link`](Self::new_link) and [`create`](NewLink::create) in one.
     ///
     /// # Errors
@@ -156,7 +152,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Links<T, S, C> {
     }
 
     /// A link that is about to be made: with so many uses, until then, for something.
-    pub fn new_link<'a>(&'a self, payload: &'a T) -> NewLink<'a, T, S, C> {
+    pub fn new_link<'a>(&'a self, payload: &'a T) -> NewLink<'a, T> {
         NewLink {
             links: &self.0,
             payload,
@@ -178,7 +174,7 @@ impl<T, S: AtomicStore, C: Codec<T>> Links<T, S, C> {
     }
 
     /// What can look at these links, and cannot redeem them: for the routes of a `GET`.
-    pub fn inspector(&self) -> LinkInspector<T, S, C> {
+    pub fn inspector(&self) -> LinkInspector<T> {
         LinkInspector(Arc::clone(&self.0))
     }
 
@@ -270,8 +266,8 @@ impl<T, S: AtomicStore, C: Codec<T>> Links<T, S, C> {
 /// # Ok(()) }
 /// ```
 #[must_use = "a link is not made until `create`"]
-pub struct NewLink<'a, T, S, C> {
-    links: &'a Inner<T, S, C>,
+pub struct NewLink<'a, T> {
+    links: &'a Inner<T>,
     payload: &'a T,
     uses: Option<NonZeroU32>,
     lifetime: Option<Duration>,
@@ -280,7 +276,7 @@ pub struct NewLink<'a, T, S, C> {
     subject: Option<&'a str>,
 }
 
-impl<'a, T, S: AtomicStore, C: Codec<T>> NewLink<'a, T, S, C> {
+impl<'a, T: 'static> NewLink<'a, T> {
     /// Good for so many uses. Default: one.
     pub fn uses(mut self, uses: NonZeroU32) -> Self {
         self.uses = Some(uses);
@@ -368,7 +364,7 @@ impl<'a, T, S: AtomicStore, C: Codec<T>> NewLink<'a, T, S, C> {
     }
 }
 
-impl<T, S: AtomicStore, C: Codec<T>> Inner<T, S, C> {
+impl<T: 'static> Inner<T> {
     /// Runs an operation where logs and metrics see it, and of which link.
     async fn observe<R>(
         &self,
@@ -506,13 +502,13 @@ fn is_bound_to(bound: Option<&Blob>, named: Option<&Blob>) -> bool {
     }
 }
 
-impl<T, S, C> Clone for Links<T, S, C> {
+impl<T> Clone for Links<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<T, S, C> fmt::Debug for Links<T, S, C> {
+impl<T> fmt::Debug for Links<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Links")
             .field("purpose", &self.0.purpose)

@@ -1,9 +1,8 @@
 //! What an operator does: see and end any session.
 
 use super::{Loaded, Result, TokenSession};
-use crate::codec::Codec;
 use crate::observe::observe;
-use crate::store::{Condition, Cursor, Store};
+use crate::store::{Condition, Cursor};
 use crate::token::Key;
 
 /// A part of all sessions.
@@ -33,7 +32,7 @@ pub struct SessionPage<T> {
     pub next: Option<Cursor>,
 }
 
-impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
+impl<T: Send + 'static> TokenSession<T> {
     /// A page of all live sessions, in no order and untouched. `after` is the
     /// [`next`](SessionPage::next) of the page before. A session that comes or goes meanwhile may be
     /// missing. `limit` is a hint, and should stay in the hundreds.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Inner, TokenSession};
-use crate::codec::Json;
+use crate::codec::{Codec, Json};
 use crate::event::Events;
 use crate::generator::{Origin, RandomTokens, TokenGenerator};
 use crate::record::Lifetime;
@@ -34,15 +34,15 @@ const DEFAULT_LIFETIME: Lifetime = match Lifetime::idle(Duration::from_secs(30 *
 /// # Ok(()) }
 /// ```
 #[must_use = "nothing is made before `build`"]
-pub struct Builder<T, S = Memory, C = Json> {
-    store: S,
+pub struct Builder<T, C = Json> {
     codec: C,
+    store: Arc<dyn Store>,
     generator: Option<Box<dyn TokenGenerator>>,
     options: Options,
     data: PhantomData<fn() -> T>,
 }
 
-/// The options that have one type whatever the store and the codec.
+/// The options that are kept as they were set.
 pub(super) struct Options {
     pub(super) prefix: String,
     pub(super) key_scheme: KeyScheme,
@@ -65,9 +65,12 @@ impl Options {
     }
 }
 
-impl<T> TokenSession<T> {
+impl<T: 'static> TokenSession<T> {
     /// Sessions in this process' memory, with all options at their defaults.
-    pub fn in_memory() -> Self {
+    pub fn in_memory() -> Self
+    where
+        Json: Codec<T>,
+    {
         Builder::new().finish()
     }
 
@@ -80,8 +83,8 @@ impl<T> TokenSession<T> {
 impl<T> Builder<T> {
     fn new() -> Self {
         Self {
-            store: Memory::new(),
             codec: Json,
+            store: Arc::new(Memory::new()),
             generator: None,
             options: Options {
                 prefix: String::new(),
@@ -97,17 +100,17 @@ impl<T> Builder<T> {
     }
 }
 
-impl<T, S, C> Builder<T, S, C> {
+impl<T, C> Builder<T, C> {
     /// Where sessions are kept. Default: [`Memory`].
-    pub fn store<S2: Store>(self, store: S2) -> Builder<T, S2, C> {
-        let Self { codec, generator, options, data, .. } = self;
-        Builder { store, codec, generator, options, data }
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Arc::new(store);
+        self
     }
 
     /// How data becomes bytes. Default: [`Json`]. A change makes the sessions there are unreadable.
-    pub fn codec<C2>(self, codec: C2) -> Builder<T, S, C2> {
-        let Self { store, generator, options, data, .. } = self;
-        Builder { store, codec, generator, options, data }
+    pub fn codec<N: Codec<T>>(self, codec: N) -> Builder<T, N> {
+        let Self { codec: _, store, generator, options, data } = self;
+        Builder { codec, store, generator, options, data }
     }
 
     /// What every token begins with, such as `acme_`, so that secret scanners find leaked ones. A
@@ -174,13 +177,13 @@ impl<T, S, C> Builder<T, S, C> {
     }
 }
 
-impl<T, S: Store, C> Builder<T, S, C> {
+impl<T: 'static, C: Codec<T>> Builder<T, C> {
     /// Checks the options and makes the manager. No round trip.
     ///
     /// # Errors
     /// A [`prefix`](Self::prefix) that no token may have, and
     /// [`NoPrefix`](TokenError::NoPrefix) for a [`generator`](Self::generator) that leaves it out.
-    pub fn build(self) -> Result<TokenSession<T, S, C>, TokenError> {
+    pub fn build(self) -> Result<TokenSession<T>, TokenError> {
         Token::random(&self.options.prefix)?;
         if let Some(generator) = &self.generator
             && !self.options.prefix.is_empty()
@@ -192,15 +195,16 @@ impl<T, S: Store, C> Builder<T, S, C> {
         Ok(self.finish())
     }
 
-    fn finish(self) -> TokenSession<T, S, C> {
-        let Self { store, codec, generator, options, data } = self;
+    fn finish(self) -> TokenSession<T> {
+        let Self { codec, store, generator, options, .. } = self;
         let generator =
             generator.unwrap_or_else(|| Box::new(RandomTokens { prefix: options.prefix.clone() }));
         let events = Events::default();
         store.attach(&events);
         let partitions = store.partitions();
         let plain_ids = store.keeps_plain_ids();
+        let codec = Box::new(codec);
         let inner = Inner { store, partitions, plain_ids, codec, generator, options, events };
-        TokenSession { inner: Arc::new(inner), data }
+        TokenSession { inner: Arc::new(inner) }
     }
 }

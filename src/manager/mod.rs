@@ -3,12 +3,13 @@
 mod admin;
 mod answer;
 mod builder;
+#[cfg(feature = "http")]
+mod by_key;
 mod new_session;
 mod owners;
 pub(crate) mod retry;
 mod sweeper;
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,15 +17,14 @@ use bytes::Bytes;
 
 use self::builder::Options;
 use self::retry::Backoff;
-use crate::codec::{Codec, Json};
+use crate::codec::Codec;
 use crate::error::Error;
 use crate::event::{Event, Events, Subscription};
 use crate::generator::{Origin, TokenGenerator, draw};
 use crate::observe::observe;
 use crate::record::{Lifetime, Meta, Record};
 use crate::store::{
-    Condition, Inserted, Memory, NewRecord, Removed, Renamed, Renewal, Replaced, Store, Touch,
-    Write,
+    Condition, Inserted, NewRecord, Removed, Renamed, Renewal, Replaced, Store, Touch, Write,
 };
 use crate::token::{Key, Token, TokenError, is_guessable};
 
@@ -40,7 +40,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// How often a new token is drawn when the one before was taken.
 const DRAWS: u32 = 8;
 
-/// Sessions with data of type `T`, kept in a store `S`. Cheap to clone; clones are one manager.
+/// Sessions with data of type `T`, kept in a store. Cheap to clone; clones are one manager.
 ///
 /// Every operation is one round trip to the store, unless it says otherwise, and so lives or fails
 /// as a whole.
@@ -62,22 +62,21 @@ const DRAWS: u32 = 8;
 /// assert!(sessions.destroy(&issued.token).await?);
 /// # Ok(()) }
 /// ```
-pub struct TokenSession<T, S = Memory, C = Json> {
-    inner: Arc<Inner<S, C>>,
-    data: PhantomData<fn() -> T>,
+pub struct TokenSession<T> {
+    inner: Arc<Inner<T>>,
 }
 
-struct Inner<S, C> {
-    store: S,
+struct Inner<T> {
+    store: Arc<dyn Store>,
     partitions: u16,
     plain_ids: bool,
-    codec: C,
+    codec: Box<dyn Codec<T>>,
     generator: Box<dyn TokenGenerator>,
     options: Options,
     events: Events,
 }
 
-impl<S, C> Inner<S, C> {
+impl<T> Inner<T> {
     fn key(&self, token: &Token) -> Key {
         if self.plain_ids {
             Key::with_plain_id(token.reveal())
@@ -87,19 +86,19 @@ impl<S, C> Inner<S, C> {
     }
 }
 
-impl<T, S, C> Clone for TokenSession<T, S, C> {
+impl<T> Clone for TokenSession<T> {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner), data: PhantomData }
+        Self { inner: Arc::clone(&self.inner) }
     }
 }
 
-impl<T, S, C> std::fmt::Debug for TokenSession<T, S, C> {
+impl<T> std::fmt::Debug for TokenSession<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("TokenSession")
     }
 }
 
-impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
+impl<T: Send + 'static> TokenSession<T> {
     /// Begins a session of no owner, with the manager's lifetime.
     ///
     /// # Errors
@@ -197,7 +196,7 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
         observe(operation, Some(&key), self.load_key(&key, touch)).await
     }
 
-    pub(crate) async fn load_key(&self, key: &Key, touch: Touch) -> Result<Option<Loaded<T>>> {
+    async fn load_key(&self, key: &Key, touch: Touch) -> Result<Option<Loaded<T>>> {
         let Some(record) = self.inner.store.load(key, touch).await? else {
             return Ok(None);
         };
@@ -268,13 +267,13 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
         let key = self.key(token).ok_or(Error::Gone)?;
         let work = async {
             let mut loaded = self.load_key(&key, self.auto_touch()).await?.ok_or(Error::Gone)?;
-            self.update_loaded(&mut loaded, change).await
+            self.change_loaded(&mut loaded, change).await
         };
         observe("update", Some(&key), work).await
     }
 
     /// Changes what was loaded, and writes it; loads it anew when another writer came first.
-    pub(crate) async fn update_loaded<R>(
+    async fn change_loaded<R>(
         &self,
         loaded: &mut Loaded<T>,
         mut change: impl FnMut(&mut T) -> R,
@@ -292,7 +291,7 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
     }
 
     /// Writes what was loaded if its data changed, over the version that was loaded.
-    pub(crate) async fn write_back(&self, loaded: &mut Loaded<T>) -> Result<bool> {
+    async fn write_back(&self, loaded: &mut Loaded<T>) -> Result<bool> {
         let data = self.encode(&loaded.data)?;
         if data == loaded.encoded {
             return Ok(false);
@@ -349,7 +348,7 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
         observe("reauthenticate", Some(&key), work).await.map(|(issued, _)| issued)
     }
 
-    pub(crate) async fn rename(
+    async fn rename(
         &self,
         old: &Key,
         renewal: Renewal,
@@ -422,7 +421,7 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
         self.inner.generator.needs_origin()
     }
 
-    pub(crate) fn auto_touch(&self) -> Touch {
+    fn auto_touch(&self) -> Touch {
         if self.inner.options.auto_touch { self.touch_after() } else { Touch::No }
     }
 
@@ -461,14 +460,14 @@ impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
     }
 }
 
-impl<T, S, C> TokenSession<T, S, C> {
+impl<T> TokenSession<T> {
     /// What happens to sessions through this manager, from now on, and what its store tells.
     pub fn subscribe(&self) -> Subscription {
         self.inner.events.subscribe()
     }
 
     /// The store.
-    pub fn store(&self) -> &S {
+    pub fn store(&self) -> &Arc<dyn Store> {
         &self.inner.store
     }
 }

@@ -1,15 +1,14 @@
 //! What an owner, or an application on their behalf, does with the owner's sessions.
 
 use super::{Result, TokenSession};
-use crate::codec::Codec;
 use crate::error::Error;
 use crate::event::Event;
 use crate::observe::observe;
 use crate::record::{Meta, Owner};
-use crate::store::{Condition, Store};
+use crate::store::Condition;
 use crate::token::{Key, Token};
 
-impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
+impl<T: Send + 'static> TokenSession<T> {
     /// Up to `limit` live sessions of an owner, the youngest first: each one's public id, and since
     /// when, until when and on what device it lives. No tokens; ids cannot be used as such.
     ///

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use super::{Result, TokenSession};
-use crate::codec::Codec;
 use crate::observe::observe;
-use crate::store::Store;
 
 /// The most records that one call to the store frees, so that live traffic is never held up long.
 const BATCH: usize = 1_000;
@@ -36,7 +34,7 @@ impl Drop for Sweeper {
     }
 }
 
-impl<T: Send + 'static, S: Store, C: Codec<T>> TokenSession<T, S, C> {
+impl<T: Send + 'static> TokenSession<T> {
     /// Frees the space of up to `limit` expired sessions, and says of how many. Nothing but space
     /// depends on it: an expired session is dead, swept or not.
     ///

@@ -27,12 +27,12 @@
 //! The module `conformance` (feature `conformance`) holds a test for each sentence here and below, for
 //! stores of your own too.
 
-mod any;
 mod cached;
 #[cfg(any(feature = "mongodb", feature = "mysql", feature = "postgres", feature = "redis"))]
 pub mod compat;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod connect;
 mod memory;
 #[cfg(feature = "mongodb")]
 mod mongodb;
@@ -51,6 +51,7 @@ mod patience;
 mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
+mod shared;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 mod sql;
 #[cfg(feature = "sqlite")]
@@ -67,14 +68,14 @@ mod to_the_end;
 mod tower_sessions;
 mod watch;
 
-use std::future::Future;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use self::any::AnyStore;
 pub use self::cached::{Cached, CachedBuilder};
+pub use self::connect::connect;
 pub use self::memory::{Clock, ManualClock, Memory, MemoryBuilder, SystemClock, WhenFull};
 #[cfg(feature = "mongodb")]
 pub use self::mongodb::{MongoDb, MongoDbBuilder};
@@ -101,8 +102,9 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// Keeps records under keys; see the [module](self) for what holds throughout.
 ///
-/// Implement the methods as `async fn`. An `Arc<S>` of a store is a store, and so is [`AnyStore`],
-/// for a service that picks its store at run time.
+/// Implement it with the attribute [`async_trait`](https://docs.rs/async-trait). An `Arc` of a store
+/// is a store, so a service that picks its store at run time holds an `Arc<dyn Store>`; each call
+/// costs one allocation, whether the store is known or not.
 ///
 /// ```
 /// use token_session::store::{Inserted, Memory, NewRecord, Store, Touch};
@@ -118,6 +120,7 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 /// assert!(store.load(&key, Touch::No).await?.is_none());
 /// # Ok(()) }
 /// ```
+#[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Puts a new record under `key`, with [`Version::FIRST`], created and last seen now.
     ///
@@ -130,11 +133,7 @@ pub trait Store: Send + Sync + 'static {
     /// * An owner may have more sessions than the limit, if the limit is new or lower than before. An
     ///   insert that evicts may end 1,000 of them and leave the rest to the next inserts.
     /// * The store is full: an error of kind [`Full`](StoreErrorKind::Full).
-    fn insert(
-        &self,
-        key: &Key,
-        record: &NewRecord<'_>,
-    ) -> impl Future<Output = Result<Inserted>> + Send;
+    async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted>;
 
     /// The live record under `key`, last seen now where `touch` asks for it and it is due
     /// ([`Lifetime::touch_due`]). [`Record::meta`] is as the touch left it.
@@ -142,10 +141,10 @@ pub trait Store: Send + Sync + 'static {
     /// * A touch moves [`last_seen`](Meta::last_seen) forward only, whatever the order in which
     ///   racing touches end, and the end of the session never past its deadline.
     /// * Missing, expired, or of an owner whose sessions were removed: `None`.
-    fn load(&self, key: &Key, touch: Touch) -> impl Future<Output = Result<Option<Record>>> + Send;
+    async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>>;
 
     /// As [`load`](Self::load), without the data.
-    fn touch(&self, key: &Key, touch: Touch) -> impl Future<Output = Result<Option<Meta>>> + Send;
+    async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>>;
 
     /// Writes new data, and what else [`Write`] says, over the live record under `key`.
     ///
@@ -153,11 +152,7 @@ pub trait Store: Send + Sync + 'static {
     ///   write brings a removed record back.
     /// * Of another version than [`Write::expected`]: [`Conflict`](Replaced::Conflict), and nothing
     ///   is written. Of writers that expect the same version, one wins.
-    fn replace(
-        &self,
-        key: &Key,
-        write: &Write<'_>,
-    ) -> impl Future<Output = Result<Replaced>> + Send;
+    async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced>;
 
     /// Moves the live record from one key to another, seen now: the data, the lifetime, the owner,
     /// the beginning and the deadline stay, unless [`Renewal`] says otherwise. The version is one
@@ -168,30 +163,17 @@ pub trait Store: Send + Sync + 'static {
     /// * `from` is missing or expired: [`Missing`](Renamed::Missing).
     /// * `to` holds a live record: [`KeyTaken`](Renamed::KeyTaken), and nothing changes.
     /// * Both keys fall into one partition, where the store has several.
-    fn rename(
-        &self,
-        from: &Key,
-        to: &Key,
-        renewal: Renewal,
-    ) -> impl Future<Output = Result<Renamed>> + Send;
+    async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed>;
 
     /// Removes the live record under `key` and hands it out, to one caller only.
-    fn take(&self, key: &Key) -> impl Future<Output = Result<Option<Record>>> + Send;
+    async fn take(&self, key: &Key) -> Result<Option<Record>>;
 
     /// Removes the live record under `key` if the condition holds. Only one of racing callers gets
     /// [`Done`](Removed::Done).
-    fn remove(
-        &self,
-        key: &Key,
-        condition: Condition<'_>,
-    ) -> impl Future<Output = Result<Removed>> + Send;
+    async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed>;
 
     /// Up to `limit` live sessions of an owner, the youngest first.
-    fn owned(
-        &self,
-        owner: &Owner,
-        limit: usize,
-    ) -> impl Future<Output = Result<Vec<(Key, Meta)>>> + Send;
+    async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>>;
 
     /// Ends all sessions of an owner, but the one under `keep` if that is a live one of this owner.
     ///
@@ -201,34 +183,26 @@ pub trait Store: Send + Sync + 'static {
     ///   keep coming.
     /// * After an error or a dropped future, some of the sessions may have ended. A repeat ends the
     ///   rest.
-    fn remove_owned(
-        &self,
-        owner: &Owner,
-        keep: Option<&Key>,
-    ) -> impl Future<Output = Result<()>> + Send;
+    async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()>;
 
     /// A page of all live records, in no order. `after` is the [`Page::next`] of the page before.
     ///
     /// A record that lives from the first page to the last is on one of them, and only a store that
     /// says so lists one twice; a record that comes or goes meanwhile may be missing. `limit` is a
     /// hint: a page may hold a few more, or be empty with more to come.
-    fn scan(
-        &self,
-        after: Option<&Cursor>,
-        limit: usize,
-    ) -> impl Future<Output = Result<Page>> + Send;
+    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page>;
 
     /// How many live records there are. May look at each of them. A damaged one may count.
-    fn count(&self) -> impl Future<Output = Result<u64>> + Send;
+    async fn count(&self) -> Result<u64>;
 
     /// Removes every record of this store, and nothing else that its server may hold. A record that
     /// is inserted meanwhile may be removed or stay. After an error or a dropped future, a repeat
     /// removes the rest.
-    fn clear(&self) -> impl Future<Output = Result<()>> + Send;
+    async fn clear(&self) -> Result<()>;
 
     /// Frees the space of up to `limit` expired records, and says of how many. Nothing but space
     /// depends on it. Where the server expires records by itself it does nothing.
-    fn sweep(&self, limit: usize) -> impl Future<Output = Result<usize>> + Send;
+    async fn sweep(&self, limit: usize) -> Result<usize>;
 
     /// In how many partitions the store keeps its records, where a key's place matters: all
     /// sessions of an owner, and both keys of a rename, fall into the same one

@@ -19,7 +19,7 @@ use driver::Driver;
 use scanner::Scanner;
 use serde_json::json;
 use token_session::Lifetime;
-use token_session::store::AnyStore;
+use token_session::store;
 use tokio::net::TcpListener;
 
 const ANNA: &str = "anna@example.org";
@@ -28,7 +28,7 @@ const ANNA: &str = "anna@example.org";
 async fn service() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let store = AnyStore::connect("memory:").await.unwrap();
+    let store = store::connect("memory:").await.unwrap();
     let lifetime = Lifetime::idle_secs(1800).unwrap();
     let (router, _) = accounts::app(store, lifetime, &format!("http://{address}")).unwrap();
     client::serve_on(listener, router);

@@ -38,7 +38,7 @@ async fn who_guesses_at_a_used_code_has_no_more_guesses_than_a_challenge() {
 async fn of_racing_guesses_at_a_used_code_no_more_are_compared_than_a_challenge_has() {
     let (store, _) = store_with_clock();
     let store = Arc::new(Watched::distant(store, SECOND / 1_000));
-    let codes: Codes<String, _> = builder(store).build().unwrap();
+    let codes: Codes<String> = builder(store).build().unwrap();
     let issued = issue(&codes).await;
     let submit = async |code: String| {
         codes.guess(handle(&issued), &code).attempt(FORM).redeem().await.is_ok()

@@ -372,7 +372,7 @@ async fn a_challenge_is_kept_in_the_partition_of_its_subject() {
 
 #[tokio::test]
 async fn codes_work_on_a_store_that_is_picked_at_run_time() {
-    let store = token_session::store::AnyStore::connect("memory:").await.unwrap();
+    let store = token_session::store::connect("memory:").await.unwrap();
     let codes = builder(store).build().unwrap();
     let issued = issue(&codes).await;
     guess_wrong(&codes, &issued, 4).await;

@@ -11,11 +11,11 @@ use super::{
     store_with_clock, wait,
 };
 
-fn by_subject<S: AtomicStore>(store: S, ids: &[u32]) -> SubjectCodes<String, S> {
+fn by_subject(store: impl AtomicStore, ids: &[u32]) -> SubjectCodes<String> {
     Codes::builder("pair").store(store).key_ring(ring(ids)).build_by_subject().unwrap()
 }
 
-async fn issue<S: AtomicStore>(codes: &SubjectCodes<String, S>, payload: &str) -> String {
+async fn issue(codes: &SubjectCodes<String>, payload: &str) -> String {
     let sent = codes.issue(ANNA, &payload.to_owned()).await.unwrap();
     sent.code.reveal().to_owned()
 }

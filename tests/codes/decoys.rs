@@ -13,7 +13,7 @@ use super::{MINUTE, assert_exhausted, assert_refused, store_with_clock, wait};
 const KNOWN: &str = "known@example.org";
 const UNKNOWN: &str = "strange@example.org";
 
-type OnWatched = Codes<String, Arc<Watched>>;
+type OnWatched = Codes<String>;
 
 /// What a client sees, and what the store is asked, from the first request to the last.
 async fn story(known: bool) -> (Vec<String>, Vec<String>) {
@@ -75,7 +75,7 @@ async fn work(known: bool, payload: &String) -> (Vec<String>, Vec<usize>) {
     let (store, clock) = store_with_clock();
     let codec = Counted::default();
     let codes = Codes::builder("sign-in").store(store.clone()).codec(codec.clone());
-    let codes: Codes<String, _, Counted> = codes.build().unwrap();
+    let codes: Codes<String> = codes.build().unwrap();
     let challenge = match known {
         true => codes.issue(KNOWN, payload).await.unwrap().challenge,
         false => codes.decoy(KNOWN, payload).await.unwrap(),

@@ -24,7 +24,7 @@ fn far_away() -> Arc<Watched> {
 /// address's.
 #[tokio::test]
 async fn the_address_that_is_confirmed_is_the_one_that_was_mailed() {
-    let codes: Codes<String, _> = builder(far_away()).build().unwrap();
+    let codes: Codes<String> = builder(far_away()).build().unwrap();
     let confirm = async |account: String, address: &str| {
         let issued = codes.issue(&account, &address.to_owned()).await.unwrap();
         let (handle, code) = (issued.challenge.handle.reveal(), issued.code.reveal());

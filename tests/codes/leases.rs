@@ -173,7 +173,7 @@ async fn wherever_a_process_dies_the_code_is_used_or_good_again() {
     for calls in 0.. {
         let (memory, clock) = store_with_clock();
         let store = Arc::new(Watched::new(memory));
-        let codes: Codes<String, _> = builder(store.clone()).build().unwrap();
+        let codes: Codes<String> = builder(store.clone()).build().unwrap();
         let issued = issue(&codes).await;
         let guess = || codes.guess(handle(&issued), issued.code.reveal());
 

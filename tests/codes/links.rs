@@ -30,7 +30,7 @@ fn base() -> BaseUrl {
     BaseUrl::path("https://example.org/downloads/").unwrap()
 }
 
-fn links<S: AtomicStore>(store: S) -> Links<String, S> {
+fn links(store: impl AtomicStore) -> Links<String> {
     Links::builder("download", base()).store(store).build().unwrap()
 }
 

@@ -42,7 +42,7 @@ fn store_with_clock() -> (Memory, ManualClock) {
     (store, clock)
 }
 
-fn builder<S: AtomicStore>(store: S) -> CodesBuilder<String, S> {
+fn builder(store: impl AtomicStore) -> CodesBuilder<String> {
     Codes::builder("sign-in").store(store)
 }
 
@@ -52,7 +52,7 @@ fn codes_with_clock() -> (Codes<String>, ManualClock) {
     (builder(store).build().unwrap(), clock)
 }
 
-async fn issue<S: AtomicStore>(codes: &Codes<String, S>) -> Issued {
+async fn issue(codes: &Codes<String>) -> Issued {
     codes.issue(ANNA, &"payload".to_owned()).await.unwrap()
 }
 
@@ -68,7 +68,7 @@ fn wrong(issued: &Issued) -> String {
 }
 
 /// Guesses wrong so many times, and is refused each time.
-async fn guess_wrong<S: AtomicStore>(codes: &Codes<String, S>, issued: &Issued, times: u32) {
+async fn guess_wrong(codes: &Codes<String>, issued: &Issued, times: u32) {
     for _ in 0..times {
         assert_refused(codes.redeem(handle(issued), &wrong(issued)).await);
     }

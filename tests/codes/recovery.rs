@@ -9,7 +9,7 @@ use token_session::store::{AtomicStore, Memory, Store};
 use super::watched::Watched;
 use super::{ANNA, DAY, MINUTE, assert_refused, dump, ring, store_with_clock, wait};
 
-fn recovery<S: AtomicStore + Clone>(store: &S, ids: &[u32]) -> RecoveryCodes<S> {
+fn recovery(store: &(impl AtomicStore + Clone), ids: &[u32]) -> RecoveryCodes {
     RecoveryCodes::new("recovery", 10, ring(ids), store.clone()).unwrap()
 }
 

@@ -128,6 +128,7 @@ fn random_part() -> f64 {
     random as f64 / u64::MAX as f64
 }
 
+#[async_trait::async_trait]
 impl Store for Watched {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         self.same_partition(key, record.owner);

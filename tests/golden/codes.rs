@@ -78,7 +78,7 @@ async fn a_sign_in_link_that_was_mailed_is_good() {
     assert_eq!(good(redeemed).payload, "payload");
 }
 
-fn recovery(store: Memory) -> RecoveryCodes<Memory> {
+fn recovery(store: Memory) -> RecoveryCodes {
     RecoveryCodes::new("recovery", 3, ring(), store).unwrap()
 }
 

@@ -10,7 +10,7 @@ use axum::routing::get;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 use token_session::http::Session;
-use token_session::store::AnyStore;
+use token_session::store;
 use token_session::store::compat::Lossless;
 use token_session::{Owner, Token, TokenSession};
 use tower::ServiceExt;
@@ -98,7 +98,7 @@ async fn a_service_moves_as_the_manual_says() {
     assert_eq!(out, "2 sessions have moved, 0 stay\n", "{complaint}");
 
     // The new store alone.
-    let new = AnyStore::connect(postgres).await.unwrap();
+    let new = store::connect(postgres).await.unwrap();
     let service = TokenSession::<Value>::builder().store(new).build().unwrap();
     let session = service.get(&token).await.unwrap().unwrap();
     let moved = json!({"name": "anna", "count": 2, "user": "anna", "theme": "dark"});

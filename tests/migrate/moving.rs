@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
-use token_session::store::AnyStore;
+use token_session::store;
 use token_session::store::compat::{ConnectRedis, Shape, Successor};
 use token_session::{Lifetime, Owner, Record, TokenSession};
 
@@ -18,7 +18,7 @@ fn owner(record: &Record) -> Option<Owner> {
     Owner::new(data.user?).ok()
 }
 
-pub type Sessions = TokenSession<Value, Successor<AnyStore, ConnectRedis>>;
+pub type Sessions = TokenSession<Value>;
 
 /// `is_first`: in the first deployment, while instances run that know the old store alone.
 pub async fn sessions(
@@ -29,7 +29,7 @@ pub async fn sessions(
     let ttl = Duration::from_secs(7200);
     let shape = Shape::token_session().ttl(ttl)?;
     let old = ConnectRedis::connect(redis_url, shape).await?.prefix("tokensess:");
-    let new = AnyStore::connect(postgres_url).await?;
+    let new = store::connect(postgres_url).await?;
     let mut store = Successor::new(new, old).owner(owner)?;
     if is_first {
         store = store.begin_in_old();

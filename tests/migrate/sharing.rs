@@ -13,7 +13,7 @@ pub struct Visitor {
     pub count: u32,
 }
 
-pub type Sessions = TokenSession<Lossless<Visitor>, ConnectRedis>;
+pub type Sessions = TokenSession<Lossless<Visitor>>;
 
 /// As `new TokenSession({ store: new RedisStore({ client, prefix: 'tokensess:', ttl: 7200 }) })`
 /// keeps them.

@@ -23,7 +23,7 @@ fn data(number: usize) -> Value {
 
 /// Begins sessions as the Node service does.
 async fn begin(old: impl Store) -> Vec<Token> {
-    let node = TokenSession::<Value, _>::builder().store(old).lifetime(idle()).build().unwrap();
+    let node = TokenSession::<Value>::builder().store(old).lifetime(idle()).build().unwrap();
     let mut tokens = Vec::new();
     for number in 0..SESSIONS {
         tokens.push(node.create(&data(number)).await.unwrap().token);
@@ -41,8 +41,8 @@ fn run(program: &mut Command) {
 }
 
 /// That the service has each session in the new store, as it was.
-async fn all_have_moved<S: Store>(new: S, tokens: &[Token]) -> TokenSession<Value, S> {
-    let service = TokenSession::<Value, _>::builder().store(new).build().unwrap();
+async fn all_have_moved<S: Store>(new: S, tokens: &[Token]) -> TokenSession<Value> {
+    let service = TokenSession::<Value>::builder().store(new).build().unwrap();
     for (number, token) in tokens.iter().enumerate() {
         let session = service.get(token).await.unwrap().expect("it was logged out");
         assert_eq!(session.data, data(number));
@@ -52,7 +52,7 @@ async fn all_have_moved<S: Store>(new: S, tokens: &[Token]) -> TokenSession<Valu
     service
 }
 
-async fn half_are_of_each_owner(service: TokenSession<Value, impl Store>) {
+async fn half_are_of_each_owner(service: TokenSession<Value>) {
     for owner in ["0", "1"] {
         let owned = service.owned(&Owner::new(owner).unwrap(), SESSIONS).await.unwrap();
         assert_eq!(owned.len(), SESSIONS / 2);

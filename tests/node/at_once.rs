@@ -78,7 +78,7 @@ async fn found(express: Peer, id: &str, steps: Value) -> Option<Value> {
 }
 
 /// A Node service of each kind, with a manager that writes every touch.
-async fn services<P: Place>(place: &P) -> [(Service, TokenSession<Value, P::Store>); 2] {
+async fn services<P: Place>(place: &P) -> [(Service, TokenSession<Value>); 2] {
     let sessions = async |shape| {
         let builder = TokenSession::builder().store(place.store(shape).await);
         let lifetime = Lifetime::idle(place.default_ttl()).unwrap();
@@ -225,9 +225,9 @@ pub async fn a_session_that_gets_new_ids_while_both_are_at_it_has_one<P: Place>(
 
 /// Gives a session one new id after the other while others count in it and touch it; its ids, and how
 /// many changes were acknowledged.
-async fn new_ids<S: token_session::store::Store>(
+async fn new_ids(
     service: Service,
-    sessions: TokenSession<Value, S>,
+    sessions: TokenSession<Value>,
     turns: usize,
 ) -> (Vec<String>, u64) {
     let mut ids = vec![service.begin().await];

@@ -16,7 +16,7 @@ use super::peer::Peer;
 use super::{Place, token};
 
 /// Node, and this crate with the wrapped shape.
-async fn both<P: Place>(place: &P) -> (Peer, TokenSession<Value, P::Store>) {
+async fn both<P: Place>(place: &P) -> (Peer, TokenSession<Value>) {
     (place.node().await, place.sessions(Shape::token_session()).await)
 }
 

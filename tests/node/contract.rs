@@ -21,6 +21,7 @@ fn from_json(record: Record) -> Record {
     Record { data: bytes.into(), ..record }
 }
 
+#[async_trait::async_trait]
 impl<S: Store> Store for AnyBytes<S> {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         let record = NewRecord { data: to_json(&record.data), ..record.clone() };

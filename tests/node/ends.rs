@@ -46,7 +46,7 @@ fn assert_end(end: Duration, (before, after): Span, life: Duration) {
 /// Asserts it of a session, as it is read here and as it stands there.
 async fn assert_ends<P: Place>(
     place: &P,
-    sessions: &TokenSession<Value, P::Store>,
+    sessions: &TokenSession<Value>,
     id: &str,
     span: Span,
     life: Duration,
@@ -59,7 +59,7 @@ async fn assert_ends<P: Place>(
 /// Asserts it of a session of express-session, and of its cookie where that has an end.
 async fn assert_ends_for_express<P: Place>(
     place: &P,
-    sessions: &TokenSession<Value, P::Store>,
+    sessions: &TokenSession<Value>,
     express: Peer,
     id: &str,
     span: Span,
@@ -74,12 +74,12 @@ async fn assert_ends_for_express<P: Place>(
 }
 
 /// `token-session` and this crate with one default.
-async fn token_session<P: Place>(place: &P) -> (Peer, TokenSession<Value, P::Store>) {
+async fn token_session<P: Place>(place: &P) -> (Peer, TokenSession<Value>) {
     let shape = Shape::token_session().ttl(seconds(USUAL)).unwrap();
     (place.node_with_ttl(USUAL).await, place.sessions(shape).await)
 }
 
-async fn create<P: Place>(sessions: &TokenSession<Value, P::Store>, idle: Duration) -> Issued {
+async fn create<P: Place>(sessions: &TokenSession<Value>, idle: Duration) -> Issued {
     let new = NewSession::new().lifetime(Lifetime::idle(idle).unwrap());
     sessions.create_with(&json!({"a": 1}), &new).await.unwrap()
 }
@@ -149,7 +149,7 @@ pub async fn both_agree_when_a_session_of_express_ends<P: Place>(place: &P) {
 /// Asserts that each way to touch a session here has its end moved, and nothing else.
 async fn assert_touches<P: Place>(
     place: &P,
-    sessions: &TokenSession<Value, P::Store>,
+    sessions: &TokenSession<Value>,
     id: &str,
     life: Duration,
 ) {

@@ -72,7 +72,7 @@ pub trait Place: Sync {
     }
 
     /// A manager that begins sessions as the package does by default.
-    async fn sessions<T>(&self, shape: Shape) -> TokenSession<T, Self::Store>
+    async fn sessions<T>(&self, shape: Shape) -> TokenSession<T>
     where
         T: Send + 'static,
         token_session::Json: Codec<T>,

@@ -3,7 +3,7 @@
 
 use test_servers::{RedisCluster, Sentinel};
 use token_session::store::compat::{ConnectRedis, Shape};
-use token_session::store::{AnyStore, Redis, Store, StoreError, StoreErrorKind, Touch};
+use token_session::store::{self, Redis, Store, StoreError, StoreErrorKind, Touch};
 
 use crate::rights::make_user;
 use crate::{ask, fresh_key};
@@ -12,7 +12,7 @@ use StoreErrorKind::{Refused, Unavailable};
 
 /// What comes of a URL, at the latest when it is first used; the same whoever reads it.
 async fn error_of(url: &str) -> StoreError {
-    let any = match AnyStore::connect(url).await {
+    let any = match store::connect(url).await {
         Err(error) => error,
         Ok(store) => store.load(&fresh_key(), Touch::No).await.expect_err(url),
     };
@@ -103,7 +103,7 @@ async fn what_is_wrong_with_a_cluster_is_said() {
     .await;
     // One good node is enough.
     let url = format!("REDIS-CLUSTER://:secret@127.0.0.1:1,{first}?protocol=3");
-    let store = AnyStore::connect(&url).await.unwrap();
+    let store = store::connect(&url).await.unwrap();
     assert_eq!(store.load(&fresh_key(), Touch::No).await.unwrap(), None);
 }
 
@@ -127,7 +127,7 @@ async fn what_is_wrong_with_sentinels_is_said() {
     ])
     .await;
     let url = format!("Valkey-Sentinel://127.0.0.1:1,{all}/{master}?db=1");
-    assert!(AnyStore::connect(&url).await.is_ok());
+    assert!(store::connect(&url).await.is_ok());
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn every_reader_of_a_url_reads_it_alike() {
         format!("redis://{host}?protocol=3"),
         format!(" redis://{host}/?db=0\n"),
     ] {
-        AnyStore::connect(&url).await.unwrap();
+        store::connect(&url).await.unwrap();
         Redis::connect(&url).await.unwrap();
         ConnectRedis::connect(&url, Shape::token_session()).await.unwrap();
     }

@@ -16,11 +16,11 @@ mod story;
 use std::net::SocketAddr;
 
 use token_session::Lifetime;
-use token_session::store::AnyStore;
+use token_session::store;
 
 /// The service, with its sessions where the URL says.
 async fn service(url: &str) -> SocketAddr {
-    let store = AnyStore::connect(url).await.unwrap();
+    let store = store::connect(url).await.unwrap();
     let lifetime = Lifetime::idle_secs(1800).unwrap();
     let (router, _) = accounts::app(store, lifetime, "http://localhost").unwrap();
     client::serve(router).await

@@ -16,7 +16,7 @@ pub type Spied = Arc<Spy<Memory>>;
 pub const MINUTE: Duration = Duration::from_secs(60);
 
 pub struct World {
-    pub sessions: TokenSession<Vec<u32>, Spied>,
+    pub sessions: TokenSession<Vec<u32>>,
     pub store: Spied,
     pub clock: ManualClock,
 }
@@ -26,9 +26,7 @@ pub fn world() -> World {
 }
 
 fn world_with(
-    options: impl FnOnce(
-        token_session::Builder<Vec<u32>, Spied>,
-    ) -> token_session::Builder<Vec<u32>, Spied>,
+    options: impl FnOnce(token_session::Builder<Vec<u32>>) -> token_session::Builder<Vec<u32>>,
 ) -> World {
     let clock = ManualClock::default();
     let store = Arc::new(Spy::new(Memory::builder().clock(clock.clone()).build()));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use token_session::Lifetime;
-use token_session::store::{AnyStore, Memory};
+use token_session::store::Memory;
 
 use crate::accounts;
 use crate::client::{send, serve};
@@ -23,7 +23,7 @@ pub async fn service() -> (SocketAddr, Arc<Spy<Memory>>) {
 pub async fn service_on(memory: Memory) -> (SocketAddr, Arc<Spy<Memory>>) {
     let store = Arc::new(Spy::new(memory));
     let lifetime = Lifetime::idle_secs(1800).unwrap();
-    let any = AnyStore::new(store.clone());
+    let any = Arc::new(store.clone());
     let (router, _) = accounts::app(any, lifetime, "http://localhost/").unwrap();
     (serve(router).await, store)
 }

@@ -50,6 +50,7 @@ impl<S> Spy<S> {
     }
 }
 
+#[async_trait::async_trait]
 impl<S: Store> Store for Spy<S> {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         self.call()?.insert(key, record).await

@@ -68,6 +68,7 @@ impl Watch for Far {
     }
 }
 
+#[async_trait::async_trait]
 impl Store for Far {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         self.0.memory.insert(key, record).await

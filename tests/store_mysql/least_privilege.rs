@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use token_session::store::conformance::Harness;
-use token_session::store::{AnyStore, MySql, Store};
+use token_session::store::{self, MySql, Store};
 
 use crate::server::{admin, fresh_name, login, run};
 
@@ -61,6 +61,6 @@ async fn an_account_that_may_not_create_connects_by_url_to_tables_that_are_there
     );
     run(&admin, grants).await;
     let (server, _) = url.rsplit_once('/').unwrap();
-    let store = AnyStore::connect(&format!("{server}/{schema}")).await.unwrap();
+    let store = store::connect(&format!("{server}/{schema}")).await.unwrap();
     assert_eq!(store.count().await.unwrap(), 0);
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::AssertSqlSafe;
 use test_servers::postgres_url;
-use token_session::store::{AnyStore, Postgres, Store, StoreErrorKind, Touch, Write};
+use token_session::store::{self, Postgres, Store, StoreErrorKind, Touch, Write};
 use tokio::task::JoinSet;
 
 use crate::server::{admin, fresh_name, login, number, put, run};
@@ -147,13 +147,13 @@ async fn a_role_that_may_not_create_connects_by_url_to_a_table_that_is_there() {
          ALTER ROLE {role} SET search_path = {schema}"
     );
     run(&admin, grants).await;
-    let error = AnyStore::connect(&url).await.unwrap_err();
+    let error = store::connect(&url).await.err().unwrap();
     assert_eq!(error.kind(), StoreErrorKind::Refused, "{error}");
     let owner = Postgres::builder().schema(&schema).build(admin.clone()).unwrap();
     owner.migrate().await.unwrap();
     let grant =
         format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.token_sessions TO {role}");
     run(&admin, grant).await;
-    let store = AnyStore::connect(&url).await.unwrap();
+    let store = store::connect(&url).await.unwrap();
     assert_eq!(store.count().await.unwrap(), 0);
 }

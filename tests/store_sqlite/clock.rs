@@ -13,7 +13,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 struct Machine {
     folder: Folder,
     store: Sqlite,
-    codes: Codes<(), Sqlite>,
+    codes: Codes<()>,
 }
 
 impl Machine {

@@ -15,7 +15,7 @@ const DAMAGES: [&str; 6] = [
     "version = x'00ff'",
 ];
 
-async fn sessions(folder: &Folder) -> TokenSession<String, Sqlite> {
+async fn sessions(folder: &Folder) -> TokenSession<String> {
     let store = folder.store("sessions.db", Sqlite::builder()).await;
     let lifetime = Lifetime::idle_secs(3_600).unwrap();
     TokenSession::<String>::builder().store(store).lifetime(lifetime).build().unwrap()

@@ -52,7 +52,7 @@ async fn report<S: Store>(name: &str, store: S) {
 
 /// How many answers the honest clients get in a time.
 async fn honest<S: Store>(
-    sessions: &TokenSession<Value, S>,
+    sessions: &TokenSession<Value>,
     tokens: &Arc<[Token]>,
     hang_up: bool,
     time: Duration,
@@ -129,7 +129,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     if is_wanted("mongodb") {
         let server = servers::MongoDb::start()?;
-        let store = MongoDb::connect(server.url()).await?;
+        let store = MongoDb::connect(&format!("{}/hang_ups", server.url())).await?;
         store.migrate().await?;
         report("MongoDB (a stand-in)", store).await;
     }

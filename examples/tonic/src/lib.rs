@@ -11,7 +11,6 @@ mod generated {
 use serde::{Deserialize, Serialize};
 use token_session::TokenSession;
 use token_session::http::{Rejection, Session, SessionLayer, Sessions};
-use token_session::store::Store;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
@@ -58,7 +57,7 @@ pub struct Rename {
 pub struct Nothing {}
 
 /// The service with its sessions, for [`tonic::transport::Server::add_routes`].
-pub fn routes<S: Store>(sessions: TokenSession<Account, S>) -> Routes {
+pub fn routes(sessions: TokenSession<Account>) -> Routes {
     let routes = Routes::new(AccountsServer::new(Service)).into_axum_router();
     routes.layer(SessionLayer::new(sessions)).into()
 }

@@ -101,6 +101,7 @@ impl<S: fmt::Debug> fmt::Debug for Cached<S> {
     }
 }
 
+#[async_trait::async_trait]
 impl<S: Store> Store for Cached<S> {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         let Inner { far, near, .. } = &*self.0;

@@ -359,6 +359,7 @@ macro_rules! impl_store {
         }
         impl super::NodeStore for $store {}
 
+        #[async_trait::async_trait]
         impl crate::store::Store for $store {
             async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
                 operations::discreet(self, operations::insert(self, key, record).await)

@@ -22,9 +22,11 @@
 
 use super::codes::{Outcome, PURPOSE, another_than, base, issue, outcome, store, subject};
 use super::{HOUR, Harness, moment_of, outlive_moment};
+use std::sync::Arc;
+
 use crate::codes::{CodeError, Codes};
 use crate::links::{LinkError, Links};
-use crate::store::{AnyStore, AtomicStore, Store};
+use crate::store::{AtomicStore, Store};
 
 /// The attempt key of a form.
 pub(super) const FORM: &str = "a random text of form 17";
@@ -223,11 +225,11 @@ pub async fn a_link_ends_with_its_lifetime<H: Harness<Store: AtomicStore>>(harne
     }
 }
 
-pub(super) fn codes(store: AnyStore) -> Codes<String, AnyStore> {
+pub(super) fn codes(store: Arc<dyn AtomicStore>) -> Codes<String> {
     Codes::builder(PURPOSE).store(store).build().unwrap()
 }
 
-pub(super) fn links(store: AnyStore) -> Links<String, AnyStore> {
+pub(super) fn links(store: Arc<dyn AtomicStore>) -> Links<String> {
     Links::builder(PURPOSE, base()).store(store).build().unwrap()
 }
 

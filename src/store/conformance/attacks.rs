@@ -17,7 +17,7 @@ use crate::codes::stolen::Stolen;
 use crate::codes::{CodeError, Codes, RecoveryCodes};
 use crate::key_ring::KeyRing;
 use crate::record::{Meta, Record, Timestamp};
-use crate::store::{AnyStore, AtomicStore, Store};
+use crate::store::{AtomicStore, Store};
 use crate::token::{Key, Token};
 
 /// A store's dump has no handle, no code, no link and no subject, as it is or encoded.
@@ -106,11 +106,7 @@ pub async fn thirty_days_of_guesses_stay_within_the_budget<H: Harness<Store: Ato
 
 /// Opens up to so many challenges, has another code sent for each and guesses twice, which is once too
 /// often. These are decoys: to guess at one is as to guess at a code, but no guess is right.
-async fn attack(
-    codes: &Codes<(), Arc<Later<AnyStore>>>,
-    store: &Later<AnyStore>,
-    challenges: usize,
-) {
+async fn attack(codes: &Codes<()>, store: &Later<Arc<dyn AtomicStore>>, challenges: usize) {
     let mut handles = Vec::new();
     for _ in 0..challenges {
         match codes.decoy(&subject(0), &()).await {
@@ -131,7 +127,7 @@ async fn attack(
 
 /// Fills a store with codes and links in all states, and returns what nobody but their clients and
 /// their persons may know.
-async fn put_some_of_everything(store: &AnyStore) -> Vec<String> {
+async fn put_some_of_everything(store: &Arc<dyn AtomicStore>) -> Vec<String> {
     let mut secrets: Vec<String> = (0..6).map(subject).collect();
     put_links(store, &mut secrets).await;
     put_codes_under_a_key(store, &mut secrets).await;
@@ -141,7 +137,7 @@ async fn put_some_of_everything(store: &AnyStore) -> Vec<String> {
 }
 
 /// Codes that are open, guessed at, used and leased.
-async fn put_codes(store: &AnyStore, secrets: &mut Vec<String>) {
+async fn put_codes(store: &Arc<dyn AtomicStore>, secrets: &mut Vec<String>) {
     let codes = codes(store.clone());
     let mut sent = Vec::new();
     for number in 0..4 {
@@ -157,7 +153,7 @@ async fn put_codes(store: &AnyStore, secrets: &mut Vec<String>) {
 }
 
 /// A link that signs in, and one that does not.
-async fn put_links(store: &AnyStore, secrets: &mut Vec<String>) {
+async fn put_links(store: &Arc<dyn AtomicStore>, secrets: &mut Vec<String>) {
     let sign_in = Codes::<String>::builder("sign-in").store(store.clone());
     let sign_in = sign_in.build_with_links(base()).unwrap();
     let issued = sign_in.issue(&subject(4), &"payload 4".to_owned()).await.unwrap();
@@ -176,7 +172,7 @@ async fn put_links(store: &AnyStore, secrets: &mut Vec<String>) {
 }
 
 /// Recovery codes, and a code without a handle.
-async fn put_codes_under_a_key(store: &AnyStore, secrets: &mut Vec<String>) {
+async fn put_codes_under_a_key(store: &Arc<dyn AtomicStore>, secrets: &mut Vec<String>) {
     const KEY: &str = "the suite's key, thirty-two bytes long";
     secrets.push(KEY.to_owned());
     let ring = || KeyRing::new(1, KEY.as_bytes()).unwrap();

@@ -7,7 +7,7 @@ use super::{Harness, how_many, moment_of, outlive_moment, race};
 use crate::codes::{CodeError, Codes, RecoveryCodes, SubjectCodes};
 use crate::key_ring::KeyRing;
 use crate::links::{BaseUrl, LinkError, Links};
-use crate::store::{AnyStore, AtomicStore};
+use crate::store::AtomicStore;
 
 /// What the suite's codes and links are for.
 pub(super) const PURPOSE: &str = "conformance";
@@ -317,12 +317,12 @@ fn ring() -> KeyRing {
     KeyRing::new(1, b"the suite's key, thirty-two bytes long").unwrap()
 }
 
-async fn by_subject<H: Harness<Store: AtomicStore>>(harness: &H) -> SubjectCodes<String, AnyStore> {
+async fn by_subject<H: Harness<Store: AtomicStore>>(harness: &H) -> SubjectCodes<String> {
     let codes = Codes::builder(PURPOSE).store(store(harness).await).key_ring(ring());
     codes.build_by_subject().unwrap()
 }
 
-async fn recovery<H: Harness<Store: AtomicStore>>(harness: &H) -> Arc<RecoveryCodes<AnyStore>> {
+async fn recovery<H: Harness<Store: AtomicStore>>(harness: &H) -> Arc<RecoveryCodes> {
     let store = store(harness).await;
     Arc::new(RecoveryCodes::new(PURPOSE, 3, ring(), store).unwrap())
 }
@@ -333,11 +333,11 @@ fn rounds_of_few<H: Harness>(harness: &H) -> usize {
 }
 
 /// An empty store, whose futures are boxed: within those of codes they are too much for a test's stack.
-pub(super) async fn store<H: Harness<Store: AtomicStore>>(harness: &H) -> AnyStore {
-    AnyStore::new(harness.store().await)
+pub(super) async fn store<H: Harness<Store: AtomicStore>>(harness: &H) -> Arc<dyn AtomicStore> {
+    Arc::new(harness.store().await)
 }
 
-async fn codes<H: Harness<Store: AtomicStore>>(harness: &H) -> Codes<String, AnyStore> {
+async fn codes<H: Harness<Store: AtomicStore>>(harness: &H) -> Codes<String> {
     Codes::builder(PURPOSE).store(store(harness).await).build().unwrap()
 }
 
@@ -350,14 +350,14 @@ pub(super) fn subject(number: usize) -> String {
 }
 
 /// A code for a subject of this number, and its handle.
-pub(super) async fn issue(codes: &Codes<String, AnyStore>, number: usize) -> (String, String) {
+pub(super) async fn issue(codes: &Codes<String>, number: usize) -> (String, String) {
     let issued = codes.issue(&subject(number), &format!("payload {number}")).await.unwrap();
     let handle = issued.challenge.handle.reveal().to_owned();
     (handle, issued.code.reveal().to_owned())
 }
 
 /// A code without a handle.
-async fn issue_to(codes: &SubjectCodes<String, AnyStore>, subject: &str, payload: &str) -> String {
+async fn issue_to(codes: &SubjectCodes<String>, subject: &str, payload: &str) -> String {
     let sent = codes.issue(subject, &payload.to_owned()).await.unwrap();
     sent.code.reveal().to_owned()
 }

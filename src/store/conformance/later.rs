@@ -46,6 +46,7 @@ impl<S> Later<S> {
     }
 }
 
+#[async_trait::async_trait]
 impl<S: Store> Store for Later<S> {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         let inserted = self.inner.insert(key, record).await?;

@@ -191,6 +191,7 @@ pub enum WhenFull {
     EvictNearestExpiry,
 }
 
+#[async_trait::async_trait]
 impl Store for Memory {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         let inserted = self.0.records.insert(key, record, self.0.clock.now()).await;

@@ -31,6 +31,7 @@ const PAGE: usize = 1_000;
 /// The most sessions of an owner that one command ends.
 const BATCH: usize = 1_000;
 
+#[async_trait::async_trait]
 impl Store for MongoDb {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         let new = new_session(self.under(key), record);

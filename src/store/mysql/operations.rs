@@ -239,6 +239,7 @@ impl MySql {
     }
 }
 
+#[async_trait::async_trait]
 impl Store for MySql {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         let mut call = self.client.call();

@@ -234,6 +234,7 @@ impl Postgres {
     }
 }
 
+#[async_trait::async_trait]
 impl Store for Postgres {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         let mut call = self.client.call();

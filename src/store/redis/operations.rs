@@ -12,6 +12,7 @@ use crate::store::{
 };
 use crate::token::Key;
 
+#[async_trait::async_trait]
 impl Store for Redis {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         let name = self.0.names.session(key);

@@ -107,6 +107,7 @@ fn is_due(meta: &Meta, touch: Touch) -> bool {
     }
 }
 
+#[async_trait::async_trait]
 impl Store for Sqlite {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         self.write(writes::Insert::new(key, record)).await

@@ -149,6 +149,7 @@ impl TowerSessions {
     }
 }
 
+#[async_trait::async_trait]
 impl Store for TowerSessions {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         if record.owner.is_some() {

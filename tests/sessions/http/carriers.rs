@@ -8,7 +8,6 @@ use token_session::store::Memory;
 
 use super::{Server, Setup};
 use crate::client::send_bytes;
-use crate::spy::Spy;
 
 pub async fn a_token_in_the_query_is_in_no_uri_that_a_handler_sees(server: Server) {
     let service = server.start_with(|layer| layer.query("token")).await;
@@ -62,7 +61,7 @@ pub async fn two_cookies_with_live_sessions_are_refused(server: Server) {
 
 /// Two layers with two types of data, whose tokens come in one parameter.
 pub async fn an_inner_layer_reads_the_parameter_that_an_outer_one_took(server: Server) {
-    let sessions = TokenSession::builder().store(Spy::new(Memory::new()).into()).build().unwrap();
+    let sessions = TokenSession::builder().store(Memory::new()).build().unwrap();
     let numbers = TokenSession::<u32>::in_memory();
     let inner = SessionLayer::builder(numbers.clone()).query("token").build().unwrap();
     let setup = Setup::new(sessions.clone(), |layer| layer.query("token"));

@@ -25,7 +25,7 @@ use crate::spy::Spy;
 
 type Data = Vec<String>;
 type Spied = Arc<Spy<Memory>>;
-type Manager = TokenSession<Data, Spied>;
+type Manager = TokenSession<Data>;
 type Layer = SessionLayerBuilder<Data>;
 
 #[derive(Clone, Copy, Debug)]

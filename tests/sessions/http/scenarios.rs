@@ -9,7 +9,6 @@ use token_session::{KeyScheme, Origin, Token, TokenSession};
 
 use super::{Layer, Server, Setup};
 use crate::client::{send, send_bytes};
-use crate::spy::Spy;
 
 pub async fn an_expired_or_destroyed_token_is_401_invalid_token(server: Server) {
     let service = server.start().await;
@@ -195,7 +194,7 @@ pub async fn every_carrier_that_is_on_is_read(server: Server) {
 }
 
 pub async fn a_handler_without_the_layer_says_what_is_missing(server: Server) {
-    let sessions = TokenSession::builder().store(Spy::new(Memory::new()).into()).build().unwrap();
+    let sessions = TokenSession::builder().store(Memory::new()).build().unwrap();
     let setup = Setup { layered: false, ..Setup::new(sessions, |layer| layer) };
     let answer = send(server.serve(setup).await, "GET /read", "token", "").await;
     assert_eq!(answer.status, 500);
@@ -208,7 +207,7 @@ pub async fn the_generator_sees_the_request(server: Server) {
         let tenant = parts.and_then(|parts| parts.headers.get("tenant"));
         Token::random(tenant.and_then(|tenant| tenant.to_str().ok()).unwrap_or("none"))
     };
-    let store = Spy::new(Memory::new()).into();
+    let store = Memory::new();
     let sessions = TokenSession::builder().store(store).generator(generator).build().unwrap();
     let address = server.serve(Setup::new(sessions, |layer| layer)).await;
     let token = send_bytes(address, "POST /login", &[("tenant", b"acme-")], "").await.body;

@@ -80,7 +80,7 @@ pub use self::moving::Moved;
 /// read from text, looks at every session in the old store. A limit of an owner's sessions counts those in
 /// the new one.
 ///
-/// It is no [`AtomicStore`], so an [`AnyStore`](crate::store::AnyStore) cannot hold it: name its type while
+/// It is no [`AtomicStore`], so codes and links cannot use it: give them the new store itself while
 /// the service moves.
 ///
 /// ```no_run
@@ -274,6 +274,7 @@ fn bare(key: &Key) -> Key {
     Key::from_bytes(*key.as_bytes())
 }
 
+#[async_trait::async_trait]
 impl<New: AtomicStore, Old: NodeStore> Store for Successor<New, Old> {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         if self.begins_in_old {

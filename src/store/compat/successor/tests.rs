@@ -64,6 +64,7 @@ impl Fragile {
     }
 }
 
+#[async_trait::async_trait]
 impl Store for Fragile {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         self.run(self.memory.insert(key, record)).await

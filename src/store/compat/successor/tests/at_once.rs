@@ -166,7 +166,7 @@ async fn a_service_that_finds_a_note_to_another_store_than_its_own_says_so() {
 async fn nothing_is_lost_or_revived_while_movers_come_and_go() {
     for round in 0..30 {
         let (_, store) = stores();
-        let sessions = TokenSession::<u32, _>::builder().store(store.clone()).build().unwrap();
+        let sessions = TokenSession::<u32>::builder().store(store.clone()).build().unwrap();
         let mut people = tokio::task::JoinSet::new();
         for number in 0..12 {
             let mut token = Token::random("").unwrap();

@@ -62,7 +62,7 @@ async fn what_cannot_move_stays_and_hinders_nothing_else() {
 #[tokio::test]
 async fn a_token_that_anybody_could_guess_opens_no_session_of_either_store() {
     let (_, store) = stores();
-    let sessions = TokenSession::<u32, _>::builder().store(store.clone()).build().unwrap();
+    let sessions = TokenSession::<u32>::builder().store(store.clone()).build().unwrap();
     for id in ["undefined", "null", "NaN", "0"] {
         put_under(&store.old, Key::with_plain_id(id), idle()).await;
         let moved = NewRecord::new("1", idle());
