@@ -6,7 +6,7 @@
         any(feature = "mongodb", feature = "mysql", feature = "postgres", feature = "redis"),
         any(feature = "mysql", feature = "postgres", feature = "sqlite"),
     )),
-    allow(dead_code, unused_imports)
+    allow(dead_code)
 )]
 
 use std::future::Future;
@@ -18,18 +18,13 @@ use tokio::runtime::Handle;
 use tokio::task_local;
 use tokio::time::timeout;
 
-use super::{Result, StoreError, StoreErrorKind};
-
-/// Runs an operation on `place` to its end, though its caller may drop it half-way, as happens when a
-/// client hangs up.
-pub(super) async fn to_the_end<T: Send + 'static>(
-    place: &str,
-    operation: impl Future<Output = Result<T>> + Send + 'static,
-) -> Result<T> {
-    tokio::spawn(operation).await.unwrap_or_else(|error| {
-        let message = format!("the runtime ended in the middle of an operation on {place}");
-        Err(StoreError::new(StoreErrorKind::Unavailable, message).with_source(error))
-    })
+/// An operation that is done as a whole or not begun, though its caller may drop it half-way. Those
+/// within it are not told that the caller has gone, or they would leave out what has not begun.
+pub(super) fn to_the_end<T: Send + 'static>(
+    limit: Duration,
+    operation: impl Future<Output = T> + Send + 'static,
+) -> RunsOn<impl Future<Output = T> + Send + 'static> {
+    RunsOn::new(limit, CALLER_IS_GONE.scope(false, operation))
 }
 
 /// A future that runs on when its caller drops it: in a task, which ends after `limit` at the latest.
@@ -83,16 +78,16 @@ pub(super) fn run_on(
     work: impl Future<Output: Send> + Send + 'static,
 ) {
     let _inside = runtime.enter();
-    runtime.spawn(async move { timeout(limit, CALLER_IS_GONE.scope((), work)).await.is_ok() });
+    runtime.spawn(async move { timeout(limit, CALLER_IS_GONE.scope(true, work)).await.is_ok() });
 }
 
 task_local! {
-    static CALLER_IS_GONE: ();
+    static CALLER_IS_GONE: bool;
 }
 
 /// Whether the current future runs on after its caller has dropped it.
 pub(super) fn caller_is_gone() -> bool {
-    CALLER_IS_GONE.try_with(|()| ()).is_ok()
+    CALLER_IS_GONE.try_with(|gone| *gone).unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -132,6 +127,20 @@ mod tests {
             poll_once(&mut work).await;
             drop(work);
             assert_eq!(hears.await, Ok((false, true)));
+        });
+    }
+
+    #[test]
+    fn what_is_done_as_a_whole_goes_on_as_if_its_caller_were_there() {
+        runtime().block_on(async {
+            let (said, hears) = oneshot::channel();
+            let mut work = Box::pin(to_the_end(LIMIT, async {
+                yield_now().await;
+                said.send(caller_is_gone()).unwrap();
+            }));
+            poll_once(&mut work).await;
+            drop(work);
+            assert_eq!(hears.await, Ok(false));
         });
     }
 

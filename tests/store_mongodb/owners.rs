@@ -8,10 +8,10 @@ use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
 use mongodb::options::IndexOptions;
 use mongodb::{Collection, IndexModel};
-use token_session::store::{MongoDb, Store, Touch};
+use token_session::store::{Inserted, MongoDb, NewRecord, OwnerLimit, Store, Touch};
 use token_session::{Key, Owner};
 
-use super::server::{HOUR, database, fresh_name, options, put, random_key};
+use super::server::{HOUR, database, fresh_name, options, put, random_key, record};
 
 const MANY: usize = 2_500;
 
@@ -24,20 +24,28 @@ struct Hooked {
     documents: Collection<Document>,
     before: Arc<Mutex<Option<Before>>>,
     sent: Arc<Mutex<Vec<String>>>,
+    /// How many documents each answer to a question had.
+    found: Arc<Mutex<Vec<usize>>>,
 }
 
 async fn hooked() -> Hooked {
     let before = Arc::<Mutex<Option<Before>>>::default();
     let sent = Arc::<Mutex<Vec<String>>>::default();
-    let (hook, heard) = (Arc::clone(&before), Arc::clone(&sent));
+    let found = Arc::<Mutex<Vec<usize>>>::default();
+    let (hook, heard, counted) = (Arc::clone(&before), Arc::clone(&sent), Arc::clone(&found));
     let mut options = options().await;
-    options.command_event_handler = Some(EventHandler::callback(move |event| {
-        if let CommandEvent::Started(command) = event {
+    options.command_event_handler = Some(EventHandler::callback(move |event| match event {
+        CommandEvent::Started(command) => {
             if let Some(before) = &mut *hook.lock().unwrap() {
                 before(&command.command_name);
             }
             heard.lock().unwrap().push(command.command_name);
         }
+        CommandEvent::Succeeded(answer) if answer.command_name == "aggregate" => {
+            let batch = answer.reply.get_document("cursor").unwrap().get_array("firstBatch");
+            counted.lock().unwrap().push(batch.unwrap().len());
+        }
+        _ => {}
     }));
     let name = fresh_name();
     let builder = MongoDb::builder().collection(&name).timeout(HOUR);
@@ -45,7 +53,7 @@ async fn hooked() -> Hooked {
     store.migrate().await.unwrap();
     sent.lock().unwrap().clear();
     let documents = database(super::server::options().await).collection(&name);
-    Hooked { store, documents, before, sent }
+    Hooked { store, documents, before, sent, found }
 }
 
 /// Runs something to its end on a thread of its own, for what cannot wait by itself.
@@ -124,6 +132,84 @@ async fn the_end_of_an_owners_sessions_ends_though_a_thousand_log_in_meanwhile()
     assert!(it.store.load(&first, Touch::No).await.unwrap().is_none());
     let old = doc! { "created_at": { "$lte": DateTime::from_millis(1_700_000_000_000) } };
     assert_eq!(it.documents.count_documents(old).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_sessions_end_a_thousand_at_a_time_though_others_begin_meanwhile() {
+    let it = hooked().await;
+    let owner = Owner::new("guest").unwrap();
+    fill(&it.documents, &owner, MANY, 1_700_000_000_000).await;
+    it.sent.lock().unwrap().clear();
+    let (name, mut removals) = (it.documents.name().to_owned(), 0);
+    *it.before.lock().unwrap() = Some(Box::new(move |command| {
+        if command == "delete" {
+            removals += 1;
+            assert!(removals < 10, "it goes on and on");
+            let (name, owner) = (name.clone(), owner.clone());
+            on_a_thread(async move {
+                let documents = database(options().await).collection(&name);
+                fill(&documents, &owner, 1_000, DateTime::now().timestamp_millis()).await;
+            });
+        }
+    }));
+    it.store.clear().await.unwrap();
+    *it.before.lock().unwrap() = None;
+    let (look, end) = ("aggregate", "delete");
+    // The second look asks how far the call has to go.
+    assert_eq!(*it.sent.lock().unwrap(), [look, look, end, look, end, look, end]);
+    let old = doc! { "created_at": { "$lte": DateTime::from_millis(1_700_000_000_000) } };
+    assert_eq!(it.documents.count_documents(old).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn an_insert_looks_at_no_more_sessions_than_the_limit_and_a_hundred() {
+    let it = hooked().await;
+    let owner = Owner::new("guest").unwrap();
+    fill(&it.documents, &owner, MANY, 1_700_000_000_000).await;
+    let limit = Some(OwnerLimit::evict_oldest(3.try_into().unwrap()));
+    let record = NewRecord { limit, ..record("data", Some(&owner)) };
+    let inserted = it.store.insert(&random_key(), &record).await.unwrap();
+    assert!(matches!(inserted, Inserted::Done { evicted } if evicted.len() == 100));
+    assert_eq!(*it.found.lock().unwrap(), [103]);
+}
+
+#[tokio::test]
+async fn an_insert_finds_the_living_behind_more_dead_ones_than_it_looks_at() {
+    let it = hooked().await;
+    let owner = Owner::new("guest").unwrap();
+    let dead: Vec<_> = (0..150)
+        .map(|_| {
+            let (_, mut document) = session(&owner, 1_700_000_000_000);
+            document.insert("expires_at", DateTime::from_millis(1_700_000_001_000));
+            document
+        })
+        .collect();
+    it.documents.insert_many(dead).await.unwrap();
+    fill(&it.documents, &owner, 3, 1_700_000_002_000).await;
+    let limit = Some(OwnerLimit::reject(3.try_into().unwrap()));
+    let record = NewRecord { limit, ..record("data", Some(&owner)) };
+    let inserted = it.store.insert(&random_key(), &record).await.unwrap();
+    assert_eq!(inserted, Inserted::OwnerFull);
+}
+
+#[tokio::test]
+async fn a_key_of_somebody_else_is_taken_whether_or_not_a_session_would_go_for_it() {
+    let it = hooked().await;
+    let (owner, other) = (Owner::new("guest").unwrap(), Owner::new("other").unwrap());
+    fill(&it.documents, &owner, 3, 1_700_000_000_000).await;
+    let taken = put(&it.store, Some(&other)).await;
+    for max in [3, 10] {
+        let limit = Some(OwnerLimit::evict_oldest(max.try_into().unwrap()));
+        let record = NewRecord { limit, ..record("data", Some(&owner)) };
+        assert_eq!(it.store.insert(&taken, &record).await.unwrap(), Inserted::KeyTaken);
+    }
+    assert_eq!(it.store.owned(&owner, 10).await.unwrap().len(), 3);
+    let dead = doc! { "$set": { "expires_at": DateTime::from_millis(1_700_000_000_000) } };
+    it.documents.update_one(doc! { "owner": "other" }, dead).await.unwrap();
+    let limit = Some(OwnerLimit::evict_oldest(3.try_into().unwrap()));
+    let record = NewRecord { limit, ..record("data", Some(&owner)) };
+    let inserted = it.store.insert(&taken, &record).await.unwrap();
+    assert!(matches!(inserted, Inserted::Done { evicted } if evicted.len() == 1));
 }
 
 #[tokio::test]

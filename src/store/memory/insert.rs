@@ -148,11 +148,8 @@ impl Records {
         if !limit.evicts() {
             return Ok(None);
         }
-        let too_many = owned.len() + 1 - max;
-        if too_many > live.len() {
-            live = owned.keys().take(too_many).collect();
-        }
-        live.truncate(too_many);
+        // Of more than it has looked at, the rest is left to the next inserts.
+        live.truncate(owned.len() + 1 - max);
         Ok(Some(live))
     }
 

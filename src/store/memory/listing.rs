@@ -155,46 +155,27 @@ impl Records {
 
     /// Removes all records that are there now, and any that come meanwhile and are met.
     pub(super) async fn clear(&self) {
-        let mut clearing = Clearing { records: self, next: Some(Place::default()), renames: 0 };
-        while clearing.go_on() {
-            yield_now().await;
+        loop {
+            let renames = self.renames.load(Ordering::SeqCst);
+            let mut next = Some(Place::default());
+            while let Some(place) = next {
+                next = self.clear_from(place);
+                yield_now().await;
+            }
+            // A record may have been renamed to a place that was passed already.
+            if self.renames.load(Ordering::SeqCst) == renames {
+                return;
+            }
         }
     }
-}
 
-/// Goes on to the end when it is dropped: a caller that hangs up leaves nothing half done.
-struct Clearing<'a> {
-    records: &'a Records,
-    next: Option<Place>,
-    /// How many renames there were when this round began.
-    renames: u64,
-}
-
-impl Clearing<'_> {
-    /// Removes a thousand records, and says whether any may be left.
-    fn go_on(&mut self) -> bool {
-        let Some(place) = self.next else {
-            return false;
-        };
-        let renames = || self.records.renames.load(Ordering::SeqCst);
-        if place == Place::default() {
-            self.renames = renames();
-        }
-        let (keys, next) = self.records.queue.keys_from(place, LOOKS);
-        self.records.looked(keys.len());
+    /// Removes a thousand records from a place on, and says where to go on.
+    fn clear_from(&self, place: Place) -> Option<Place> {
+        let (keys, next) = self.queue.keys_from(place, LOOKS);
+        self.looked(keys.len());
         for key in keys {
-            let _ = self.records.remove_if(&key, |_| Ok::<(), ()>(()));
+            let _ = self.remove_if(&key, |_| Ok::<(), ()>(()));
         }
-        // A record may have been renamed to a place that was passed already: then another round
-        // follows.
-        let again = || (renames() != self.renames).then(Place::default);
-        self.next = next.or_else(again);
-        self.next.is_some()
-    }
-}
-
-impl Drop for Clearing<'_> {
-    fn drop(&mut self) {
-        while self.go_on() {}
+        next
     }
 }

@@ -21,6 +21,10 @@ use crate::record::Owner;
 use crate::store::{Inserted, OwnerLimit};
 use crate::token::Key;
 
+/// The most sessions that one insert ends, where an owner has more than the limit allows. Each is a
+/// command of its own.
+const MOST_EVICTED: usize = 100;
+
 impl MongoDb {
     pub(super) async fn insert_limited(
         &self,
@@ -32,8 +36,8 @@ impl MongoDb {
         let max = usize::try_from(limit.max().get()).unwrap_or(usize::MAX);
         let mut attempt = 0;
         loop {
-            let Seen { key_is_taken, alive, dead, places } = self.see(new_key, owner).await?;
-            if key_is_taken {
+            let Seen { all, alive, dead, places } = self.see(owner, max).await?;
+            if alive.contains(new_key) {
                 return Ok(Inserted::KeyTaken);
             }
             if !dead.is_empty() {
@@ -43,15 +47,24 @@ impl MongoDb {
                 self.sessions.delete_many(dead).await?;
             }
             if alive.len() < max {
+                if !all {
+                    // What was not seen may be alive. The dead that hid it are gone now.
+                    continue;
+                }
                 let mut new = new.clone();
                 new.insert("place", free_place(&places));
                 if let Some(inserted) = self.try_insert(new_key, new).await? {
                     return Ok(inserted);
                 }
             } else if limit.evicts() {
-                let going = alive[..=alive.len() - max].to_vec();
-                if let Some(evicted) = self.take_over(going, new.clone()).await? {
-                    return Ok(Inserted::Done { evicted });
+                let going = (alive.len() - max + 1).min(MOST_EVICTED);
+                match self.take_over(alive[..going].to_vec(), new.clone()).await? {
+                    TakenOver::Done { evicted } => return Ok(Inserted::Done { evicted }),
+                    TakenOver::Gone => {}
+                    TakenOver::KeyTaken if self.is_taken(new_key).await? => {
+                        return Ok(Inserted::KeyTaken);
+                    }
+                    TakenOver::KeyTaken => {}
                 }
             } else {
                 return Ok(Inserted::OwnerFull);
@@ -61,49 +74,40 @@ impl MongoDb {
         }
     }
 
-    /// The sessions of an owner, and what holds a key.
-    async fn see(&self, new_key: &Key, owner: &Owner) -> Result<Seen, Failure> {
+    /// The oldest sessions of an owner: as many as the limit allows, and [`MOST_EVICTED`] more.
+    async fn see(&self, owner: &Owner, max: usize) -> Result<Seen, Failure> {
+        let most = max.saturating_add(MOST_EVICTED);
         let pipeline = vec![
-            doc! { "$match": { "$or": [self.of(owner), self.under(new_key)] } },
+            doc! { "$match": self.of(owner) },
             doc! { "$sort": { "created_at": 1, "_id": 1 } },
+            doc! { "$limit": i64::try_from(most).unwrap_or(i64::MAX) },
             doc! { "$project": { "key": 1, "place": 1, "is_live": is_live() } },
         ];
-        let mut seen = Seen::default();
-        for document in self.list(pipeline, usize::MAX).await? {
+        let documents = self.list(pipeline, most).await?;
+        let mut seen = Seen { all: documents.len() < most, ..Seen::default() };
+        for document in documents {
             if !document.get_bool("is_live").unwrap_or(false) {
                 seen.dead.extend(document.get("_id").cloned());
                 continue;
             }
-            match key(&document) {
-                Ok(key) if key == *new_key => {
-                    seen.key_is_taken = true;
-                    continue;
-                }
-                Ok(key) => seen.alive.push(key),
-                // Nobody can load it, so it does not count; but it may have a place.
-                Err(_) => {}
-            }
+            // Nobody can load one without a key, so it does not count; but it may have a place.
+            seen.alive.extend(key(&document).ok());
             seen.places.extend(document.get_i64("place").ok());
         }
         Ok(seen)
     }
 
-    /// Puts a new session in the place of the last of some that go, and removes the others. None
-    /// where that one has gone by itself, or the key is taken by now, and nothing was done.
-    async fn take_over(
-        &self,
-        mut going: Vec<Key>,
-        new: Document,
-    ) -> Result<Option<Vec<Key>>, Failure> {
+    /// Puts a new session in the place of the last of some that go, and removes the others.
+    async fn take_over(&self, mut going: Vec<Key>, new: Document) -> Result<TakenOver, Failure> {
         let Some(last) = going.pop() else {
-            return Ok(None);
+            return Ok(TakenOver::Gone);
         };
         let in_its_place = doc! { "$mergeObjects": [new, { "place": "$place" }] };
         let update = vec![doc! { "$replaceWith": in_its_place }];
         match self.sessions.update_one(self.live(&last), update).await {
             Ok(done) if done.matched_count > 0 => {}
-            Ok(_) => return Ok(None),
-            Err(error) if is_duplicate(&error) => return Ok(None),
+            Ok(_) => return Ok(TakenOver::Gone),
+            Err(error) if is_duplicate(&error) => return Ok(TakenOver::KeyTaken),
             Err(error) => return Err(error.into()),
         }
         let mut evicted = vec![last];
@@ -111,20 +115,32 @@ impl MongoDb {
             let removed = self.sessions.delete_one(self.live(&key)).await?;
             evicted.extend((removed.deleted_count > 0).then_some(key));
         }
-        Ok(Some(evicted))
+        Ok(TakenOver::Done { evicted })
     }
 }
 
 /// What an insert has found.
 #[derive(Default)]
 struct Seen {
-    key_is_taken: bool,
+    /// Whether the owner has no sessions besides.
+    all: bool,
     /// The owner's live sessions, the oldest first.
     alive: Vec<Key>,
     /// The places that the owner's live documents have.
     places: HashSet<i64>,
     /// The documents that have expired.
     dead: Vec<Bson>,
+}
+
+/// What became of an attempt to take over a session's document. Unless it is done, nothing is.
+enum TakenOver {
+    Done {
+        evicted: Vec<Key>,
+    },
+    /// The session has ended by itself.
+    Gone,
+    /// Another document has the new key, dead or alive.
+    KeyTaken,
 }
 
 /// Waits for a moment after each loss, longer each time and never as long as another one: else all

@@ -69,7 +69,7 @@ pub(super) use self::error::{code as mongodb_code, is_duplicate, of_driver as mo
 /// # What if a client hangs up?
 /// The driver closes a connection when its command is dropped. So an operation that has begun runs on
 /// in a task, within its [timeout](MongoDbBuilder::timeout), and the connection goes back to the pool.
-/// One that waits for a connection is dropped. No more operations run at once than the client has
+/// One that works in batches begins no other batch. One that waits for a connection is dropped. No more operations run at once than the client has
 /// connections; a store on a client that it did not open has to be told
 /// [how many](MongoDbBuilder::connections) that are, where it is not the driver's default of 10.
 ///
@@ -82,6 +82,7 @@ pub(super) use self::error::{code as mongodb_code, is_duplicate, of_driver as mo
 ///   what never changes of a session, its owner and its beginning. One that is written or renamed
 ///   meanwhile stays where the next look finds it. After an error some sessions may live on: repeat
 ///   the call, and it ends the rest. Sessions that begin after the call do not keep it from ending.
+///   `clear` works alike.
 /// * **The owner's limit** is kept by numbered places, unique for each owner: of two logins that see
 ///   the same free place one gets it, and the other looks again. Where the oldest session goes, the
 ///   newcomer takes over its document in one update. When a limit was lowered and several go at

@@ -15,7 +15,6 @@ use super::expression::{
 use crate::event::Events;
 use crate::record::{Meta, Owner, Record};
 use crate::store::patience::patience;
-use crate::store::to_the_end::to_the_end;
 use crate::store::{
     AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
     Result, Store, StoreError, StoreErrorKind, Touch, Write,
@@ -28,7 +27,7 @@ const UNHURRIED: u32 = 60;
 /// The most records of a page.
 const PAGE: usize = 1_000;
 
-/// The most sessions of an owner that one command ends.
+/// The most sessions that one command ends.
 const BATCH: usize = 1_000;
 
 #[async_trait::async_trait]
@@ -124,12 +123,9 @@ impl Store for MongoDb {
                     Err(error) if is_duplicate(&error) => {}
                     Err(error) => return Err(error.into()),
                 }
-                if store.read(&to, &["data"]).await?.is_some() {
+                if store.is_taken(&to).await? {
                     return Ok(Renamed::KeyTaken);
                 }
-                let mut dead = store.under(&to);
-                dead.insert("$expr", is_expired());
-                store.sessions.delete_one(dead).await?;
             }
         })
         .await
@@ -215,18 +211,15 @@ impl Store for MongoDb {
         if let Some(keep) = keep {
             filter.insert("key", doc! { "$ne": binary(keep.as_bytes()) });
         }
-        let store = self.clone();
-        to_the_end("MongoDB", async move {
-            let (mut until, mut more) = (None, true);
-            while more {
-                let (batch, filter) = (store.clone(), filter.clone());
-                // Each batch has the whole timeout, so that any number of sessions ends.
-                let batch = async move { batch.remove_oldest(filter, until).await };
-                (until, more) = store.run(store.timeout, batch).await?;
-            }
-            Ok(())
-        })
-        .await
+        let (mut until, mut more) = (None, true);
+        while more {
+            let (store, filter) = (self.clone(), filter.clone());
+            // Each batch has the whole timeout, so that any number of sessions ends. A caller that
+            // hangs up leaves the batch that is under way to end by itself, and begins no other.
+            let batch = async move { store.remove_oldest(filter, until).await };
+            (until, more) = self.run(self.timeout, batch).await?;
+        }
+        Ok(())
     }
 
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
@@ -272,12 +265,13 @@ impl Store for MongoDb {
     }
 
     async fn clear(&self) -> Result<()> {
-        let sessions = self.sessions.clone();
-        self.run(self.unhurried(), async move {
-            sessions.delete_many(doc! {}).await?;
-            Ok(())
-        })
-        .await
+        let (mut until, mut more) = (None, true);
+        while more {
+            let store = self.clone();
+            let batch = async move { store.remove_first(until).await };
+            (until, more) = self.run(self.timeout, batch).await?;
+        }
+        Ok(())
     }
 
     async fn sweep(&self, _limit: usize) -> Result<usize> {
@@ -303,9 +297,47 @@ impl MongoDb {
         filter
     }
 
+    /// Whether a live session has this key. A dead one is removed.
+    pub(super) async fn is_taken(&self, key: &Key) -> Result<bool, Failure> {
+        if self.read(key, &["data"]).await?.is_some() {
+            return Ok(true);
+        }
+        let mut dead = self.under(key);
+        dead.insert("$expr", is_expired());
+        self.sessions.delete_one(dead).await?;
+        Ok(false)
+    }
+
     /// The sessions of an owner, dead or alive.
     pub(super) fn of(&self, owner: &Owner) -> Document {
         doc! { "partition": self.partition_of(owner), "owner": owner.as_str() }
+    }
+
+    /// Removes a batch of all documents, and says whether more may be there. What is inserted after
+    /// the first batch was seen is left, so that the call ends though logins go on: `until` is the
+    /// last of the ids by then, for the batches that follow.
+    async fn remove_first(&self, until: Option<Bson>) -> Result<(Option<Bson>, bool), Failure> {
+        let first = |order: i32, limit: usize| {
+            let until = until.clone().map_or(doc! {}, |until| doc! { "_id": { "$lte": until } });
+            vec![
+                doc! { "$match": until },
+                doc! { "$sort": { "_id": order } },
+                doc! { "$limit": limit as i64 },
+                doc! { "$project": { "_id": 1 } },
+            ]
+        };
+        let id = |document: &Document| document.get("_id").cloned();
+        let batch = self.list(first(1, BATCH), BATCH).await?;
+        let more = batch.len() == BATCH;
+        let until = match until {
+            None if more => self.list(first(-1, 1), 1).await?.first().and_then(id),
+            until => until,
+        };
+        if !batch.is_empty() {
+            let ids: Vec<_> = batch.iter().filter_map(id).collect();
+            self.sessions.delete_many(doc! { "_id": { "$in": ids } }).await?;
+        }
+        Ok((until, more))
     }
 
     /// Removes a batch of the oldest of these sessions of an owner, and says whether more may be

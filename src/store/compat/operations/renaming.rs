@@ -78,7 +78,7 @@ async fn shift<B: Backend>(
 ) -> Result<Shift> {
     let (backend, old_id, new_id) = (backend.clone(), old_id.to_owned(), new_id.to_owned());
     let left = stored.expires.map(|expires| expires.since(stored.now));
-    to_the_end(B::PACKAGE, async move {
+    to_the_end(LONGEST, async move {
         if !backend.withdraw(&old_id, &old).await? {
             return Ok(Shift::Outrun);
         }
@@ -98,6 +98,9 @@ async fn shift<B: Backend>(
     })
     .await
 }
+
+/// How long a move may go on whose caller has hung up. Each of its commands has a timeout of its own.
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// How often it is tried to put a removed record somewhere.
 const PUTS: u32 = 3;

@@ -186,17 +186,21 @@ fn a_count_looks_at_a_thousand_in_a_step() {
 }
 
 #[test]
-fn a_clear_looks_at_a_thousand_in_a_step_and_a_dropped_one_clears_all() {
+fn a_clear_removes_a_thousand_in_a_step_and_a_dropped_one_leaves_the_rest() {
     let records = filled(without_cap());
     let ((), longest) = measured(&records, records.clear());
     assert_eq!((longest, records.sizes()), (LOOKS, (0, 0, 0)));
 
     let records = filled(records);
+    let held = records.held();
     {
         let mut clear = pin!(records.clear());
         let step = clear.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(step.is_pending());
     }
+    assert_eq!(records.held(), held - LOOKS);
+    records.assert_whole();
+    done(records.clear());
     assert_eq!((records.held(), records.sizes()), (0, (0, 0, 0)));
 }
 
@@ -289,13 +293,18 @@ fn an_expired_session_in_the_middle_of_many_makes_room_for_its_owners_next() {
 }
 
 #[test]
-fn a_lowered_limit_ends_as_many_as_it_has_to() {
+fn an_insert_under_a_lowered_limit_ends_a_thousand_and_leaves_the_rest_to_the_next() {
     let owner = owner(1);
     let records = of_one_owner(&owner);
     let three = limited(&owner, OwnerLimit::evict_oldest(3.try_into().unwrap()));
-    let inserted = done(records.insert(&spread(MANY), &three, START)).unwrap();
-    let evicted = (0..MANY - 2).map(spread).collect();
-    assert_eq!(inserted, Inserted::Done { evicted });
+    for turn in 0..=MANY / LOOKS {
+        let (inserted, longest) =
+            measured(&records, records.insert(&spread(MANY + turn), &three, START));
+        let all_but_three = MANY + turn - 2;
+        let evicted = (turn * LOOKS..all_but_three.min((turn + 1) * LOOKS)).map(spread).collect();
+        assert_eq!(inserted.unwrap(), Inserted::Done { evicted });
+        assert!(longest <= LOOKS, "{longest} looks in one step");
+    }
     assert_eq!(done(records.count(START)), 3);
     records.assert_whole();
 }
