@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use redis::cluster_routing::Slot;
 use test_servers::RedisCluster;
+use token_session::Key;
 use token_session::store::{Redis, Store, StoreErrorKind, Touch, Write};
 use tokio::task::{JoinSet, block_in_place};
 
 use crate::outage::Load;
 use crate::rights::make_user;
-use crate::{ask, eventually, fresh_key, hour, log_in, or_unavailable, owner};
+use crate::{LONG, ask, eventually, fresh_key, hour, log_in, or_unavailable, owner};
 
 fn url(cluster: &RedisCluster) -> String {
     let hosts: Vec<_> =
@@ -111,7 +112,7 @@ async fn slots_that_move_under_load_lose_no_session() {
 }
 
 /// Under which name a session is kept, wherever that is.
-fn name_of(cluster: &RedisCluster, key: &token_session::Key) -> String {
+fn name_of(cluster: &RedisCluster, key: &Key) -> String {
     let masters = cluster.masters().unwrap();
     let pattern = format!("*{key}");
     let named = masters.iter().find_map(|&master| {
@@ -146,6 +147,37 @@ fn migrate(cluster: &RedisCluster, slot: u16) {
     for master in cluster.masters().unwrap() {
         set(cluster.node(master).url(), ["NODE", &target_id]);
     }
+}
+
+/// A session in a partition whose slot one master has.
+async fn log_in_at(store: &Redis, cluster: &RedisCluster, master: usize) -> Key {
+    let of_master = |key: &Key| {
+        let slot = slot_of(&format!("{{{}}}", key.partition(store.partitions())));
+        // In the middle of what the master has: on the border, it shares a range with another one.
+        [slot.saturating_sub(1_024), slot, (slot + 1_024).min(16_383)]
+            .into_iter()
+            .all(|slot| cluster.master_of_slot(slot).unwrap() == master)
+    };
+    let key = block_in_place(|| std::iter::repeat_with(fresh_key).find(of_master)).unwrap();
+    store.insert(&key, &hour("data")).await.unwrap();
+    key
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_nobody_waits_for_on_one_master_keep_nobody_from_another() {
+    let cluster = block_in_place(RedisCluster::start).unwrap();
+    let store = Redis::builder().timeout(LONG).connect(&url(&cluster)).await.unwrap();
+    let masters = block_in_place(|| cluster.masters()).unwrap();
+    let silent = log_in_at(&store, &cluster, masters[0]).await;
+    let other = log_in_at(&store, &cluster, masters[1]).await;
+    block_in_place(|| cluster.node(masters[0]).pause()).unwrap();
+    for _ in 0..50 {
+        let call = store.load(&silent, Touch::No);
+        assert!(tokio::time::timeout(Duration::from_millis(2), call).await.is_err());
+    }
+    let answer = tokio::time::timeout(LONG / 2, store.load(&other, Touch::No)).await;
+    assert!(answer.expect("it waits for the silent master").unwrap().is_some());
+    block_in_place(|| cluster.node(masters[0]).resume()).unwrap();
 }
 
 /// The driver by itself would send it again, and the write could take place twice.

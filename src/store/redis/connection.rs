@@ -59,8 +59,16 @@ impl From<ClusterConnection> for RedisConnection {
 #[derive(Clone)]
 pub(in crate::store) struct Connection {
     way: Way,
-    abandoned: Arc<Abandoned>,
+    /// For each range of slots, so that one master of a Cluster that does not answer keeps nobody from
+    /// the others. As many as a few ranges allow may lie with one master.
+    abandoned: Arc<[Arc<Abandoned>; RANGES]>,
 }
+
+/// Into how many ranges the slots are parted. Each master of a Cluster has a few of them.
+const RANGES: usize = 16;
+
+/// How many slots a range has, of 16,384.
+const SLOTS: usize = 16_384 / RANGES;
 
 /// The ways to Redis.
 #[derive(Clone)]
@@ -84,9 +92,13 @@ impl Connection {
         slot: u16,
         deadline: Instant,
     ) -> RedisResult<Value> {
-        self.abandoned.are_few(deadline).await?;
+        self.abandoned(slot).are_few(deadline).await?;
         let call = Call { connection: self, slot, deadline, is_over: false };
         call.end(self.way.send(command, slot, deadline).await)
+    }
+
+    fn abandoned(&self, slot: u16) -> &Arc<Abandoned> {
+        &self.abandoned[usize::from(slot) / SLOTS % RANGES]
     }
 
     pub(super) fn is_cluster(&self) -> bool {
@@ -169,7 +181,7 @@ impl Drop for Call<'_> {
         }
         if let Ok(runtime) = Handle::try_current() {
             let (way, slot, deadline) = (self.connection.way.clone(), self.slot, self.deadline);
-            let abandoned = self.connection.abandoned.add();
+            let abandoned = self.connection.abandoned(slot).add();
             runtime.spawn(async move {
                 // An error is an answer as well. The store's user has the right to this command.
                 let _ = way.send(&redis::cmd("TIME"), slot, deadline).await;
