@@ -114,10 +114,12 @@ fn refresh(root: &Path) -> Result<()> {
     unshared(&arguments)
 }
 
-/// Runs a command whose mounts nobody else sees. They are gone with it, however it ends.
+/// Runs a command whose mounts nobody else sees. They are gone with it, however it ends. It ends with
+/// this process.
 fn unshared(command: &[&str]) -> Result<()> {
     let unshare = UTIL_LINUX.program("unshare")?;
     let mut arguments = vec!["--mount", "--propagation", "private", "--"];
+    arguments.extend(["setpriv", "--pdeathsig", "KILL", "--"]);
     arguments.extend(command);
     run(&unshare, &arguments, None).map(drop)
 }
