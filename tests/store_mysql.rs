@@ -9,6 +9,8 @@ use token_session::store::conformance::Harness;
 mod costs;
 #[path = "sql/damaged.rs"]
 mod damaged;
+#[path = "store_mysql/differences.rs"]
+mod differences;
 #[path = "sql/failover.rs"]
 mod failover;
 #[path = "store_mysql/faults.rs"]

@@ -1,6 +1,7 @@
 use std::fs;
 
 use crate::error::{Error, Result};
+use crate::system;
 
 /// The ordinary user that a server runs as when it refuses to run as root.
 #[derive(Clone)]
@@ -15,14 +16,15 @@ impl Account {
         if !is_root() {
             return Ok(None);
         }
-        let path = "/etc/passwd";
-        let passwd = fs::read_to_string(path)
-            .map_err(|error| Error::doing(format!("reading {path}"), error))?;
-        ["postgres", "nobody"]
-            .iter()
-            .find_map(|name| find(&passwd, name))
-            .map(Some)
-            .ok_or_else(|| Error::new(format!("{path} has neither a user postgres nor nobody")))
+        let path = system::root().unwrap_or_else(|| "/".into()).join("etc/passwd");
+        let passwd = fs::read_to_string(&path)
+            .map_err(|error| Error::doing(format!("reading {}", path.display()), error))?;
+        ["postgres", "nobody"].iter().find_map(|name| find(&passwd, name)).map(Some).ok_or_else(
+            || {
+                let path = path.display();
+                Error::new(format!("{path} has neither a user postgres nor nobody"))
+            },
+        )
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::account::Account;
 use crate::error::{Error, Result};
-use crate::program;
+use crate::{program, system};
 
 /// A server's own directory. It is removed on drop; the one of a process that ended without
 /// dropping (a static, an abort) is removed by the next process that makes one: the lock beside
@@ -23,7 +23,10 @@ impl Directory {
         static SWEPT: Once = Once::new();
         static NUMBER: AtomicU32 = AtomicU32::new(0);
 
-        let base = base()?;
+        let base = match system::home() {
+            Some(home) => home,
+            None => base()?,
+        };
         // Held over the sweep and the creation: another process must not take a lock file that is
         // not locked yet for one that has lost its owner.
         let turn = lock(&base.join("turn"))?;

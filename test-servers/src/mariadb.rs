@@ -1,5 +1,6 @@
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::ops::Deref;
+use std::path::PathBuf;
 
 use rustix::process::Signal;
 
@@ -9,8 +10,10 @@ use crate::error::{Error, Result};
 use crate::packages::MARIADB;
 use crate::port::Port;
 use crate::server::{Launch, Server, connect, run};
+use crate::system;
 
-/// One MariaDB server, with the database `test`, whose user `root` needs no password.
+/// One MariaDB server, with the database `test`, whose user `root` needs no password; MySQL itself where
+/// the servers are another system's that has it.
 pub struct MariaDb(Server);
 
 impl MariaDb {
@@ -25,8 +28,7 @@ impl MariaDb {
     }
 
     fn start_with(setting: &str) -> Result<Self> {
-        let program = MARIADB.program("mariadbd")?;
-        let install_db = MARIADB.program("mariadb-install-db")?;
+        let kind = Kind::here()?;
         let directory = Directory::create("mariadb", None)?;
         let path = |name: &str| directory.path().join(name).display().to_string();
         // It runs as root only when told so by name.
@@ -38,13 +40,12 @@ impl MariaDb {
         let (data, tmp) =
             (format!("--datadir={}", path("data")), format!("--tmpdir={}", path("tmp")));
         let mut arguments = vec!["--no-defaults", &data, &tmp];
-        arguments.extend(["--skip-test-db", "--skip-name-resolve"]);
-        arguments.extend(["--auth-root-authentication-method=normal"]);
+        arguments.extend(kind.to_make);
         arguments.extend(user);
-        run(&install_db, &arguments, None)?;
+        run(&kind.maker, &arguments, None)?;
 
         // Also after a restart, hence the condition.
-        std::fs::write(path("init.sql"), "CREATE DATABASE IF NOT EXISTS test;\n")
+        std::fs::write(path("init.sql"), kind.init)
             .map_err(|error| Error::doing(format!("writing {}", path("init.sql")), error))?;
         let port = Port::reserve()?;
         let number = port.number();
@@ -56,12 +57,55 @@ impl MariaDb {
             vec!["--no-defaults", &data, &tmp, &port_option, &socket, &pid_file, &init];
         arguments.extend(["--bind-address=127.0.0.1", "--skip-name-resolve", "--skip-log-bin"]);
         arguments.extend(["--max-connections=300", "--innodb-buffer-pool-size=64M", setting]);
+        arguments.extend(kind.to_run);
         arguments.extend(user);
         let arguments = arguments.into_iter().map(str::to_owned).collect();
         let url = format!("mysql://root@127.0.0.1:{number}/test");
-        let launch = Launch { program, arguments, account: None, end: Signal::KILL };
+        let launch = Launch { program: kind.program, arguments, account: None, end: Signal::KILL };
         let answers = Box::new(move || greets(number));
         Server::start("mariadb", url, port, launch, directory, answers).map(Self)
+    }
+}
+
+/// How MariaDB and MySQL differ.
+struct Kind {
+    program: PathBuf,
+    /// Makes the data directory.
+    maker: PathBuf,
+    to_make: &'static [&'static str],
+    to_run: &'static [&'static str],
+    /// What it runs at each start.
+    init: &'static str,
+}
+
+impl Kind {
+    /// Debian has MySQL in its suite `sid` alone.
+    fn here() -> Result<Self> {
+        if system::root().is_some() {
+            let program = MARIADB.server("mysqld")?;
+            return Ok(Self {
+                maker: program.clone(),
+                program,
+                // The folder that it would look into by default is not there.
+                to_make: &["--initialize-insecure", "--secure-file-priv=NULL"],
+                to_run: &["--secure-file-priv=NULL", "--mysqlx=OFF"],
+                // The root that it makes by itself may only come from localhost.
+                init: "CREATE DATABASE IF NOT EXISTS test;\n\
+                       CREATE USER IF NOT EXISTS root@'127.0.0.1';\n\
+                       GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION;\n",
+            });
+        }
+        Ok(Self {
+            program: MARIADB.program("mariadbd")?,
+            maker: MARIADB.program("mariadb-install-db")?,
+            to_make: &[
+                "--skip-test-db",
+                "--skip-name-resolve",
+                "--auth-root-authentication-method=normal",
+            ],
+            to_run: &[],
+            init: "CREATE DATABASE IF NOT EXISTS test;\n",
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 use crate::program::{self, find};
+use crate::system;
 
 /// Packages that are needed together, and the programs in them that the tests call, or that one of
 /// those calls. If one program is missing, all packages are installed.
@@ -15,7 +16,7 @@ pub struct Packages {
 
 /// Runs the servers of the tests as another user, and lets none outlive its test.
 pub const UTIL_LINUX: Packages =
-    Packages { names: &["util-linux"], programs: &["setpriv", "ipcrm"] };
+    Packages { names: &["util-linux"], programs: &["setpriv", "ipcrm", "unshare"] };
 
 /// Redis, its Cluster and its Sentinel.
 pub const REDIS: Packages =
@@ -52,6 +53,9 @@ pub const CHROMIUM: Packages =
 /// Runs a program with another clock.
 pub const FAKETIME: Packages = Packages { names: &["faketime"], programs: &["faketime"] };
 
+/// Makes a folder with another Debian, for the newest servers. No ordinary test needs it.
+pub const DEBOOTSTRAP: Packages = Packages { names: &["debootstrap"], programs: &["debootstrap"] };
+
 /// What `cargo xtask test` needs.
 const ALL: &[&Packages] = &[
     &UTIL_LINUX,
@@ -71,6 +75,11 @@ impl Packages {
     pub fn program(&self, name: &str) -> Result<PathBuf> {
         install_missing(&[self])?;
         find(name)
+    }
+
+    /// The path of a server's program: the other system's, if the environment names one.
+    pub(crate) fn server(&self, name: &str) -> Result<PathBuf> {
+        system::program(name).unwrap_or_else(|| self.program(name))
     }
 
     /// Installs the packages, whatever is there.

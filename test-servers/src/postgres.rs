@@ -25,8 +25,8 @@ impl Postgres {
     }
 
     fn start_with(settings: &[&str]) -> Result<Self> {
-        let program = POSTGRESQL.program("postgres")?;
-        let initdb = POSTGRESQL.program("initdb")?;
+        let program = POSTGRESQL.server("postgres")?;
+        let initdb = POSTGRESQL.server("initdb")?;
         let account = Account::unless_ordinary()?;
         let directory = Directory::create("postgres", account.as_ref())?;
         let data = directory.path().join("data").display().to_string();

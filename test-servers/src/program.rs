@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use crate::account::is_root;
 use crate::directory;
 use crate::error::{Error, Result};
+use crate::system;
 
 /// Every package that starts a service asks the policy file first, and 101 forbids it. A policy
 /// that the machine has is left as it is.
@@ -27,7 +28,7 @@ pub(crate) fn find(name: &str) -> Result<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = env::split_paths(&path).collect();
     folders.extend(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-    folders.extend(newest_postgres());
+    folders.extend(system::newest_postgres(Path::new("/")));
     folders
         .into_iter()
         .map(|folder| folder.join(name))
@@ -64,15 +65,6 @@ fn apt(packages: &[&str]) -> Result<()> {
         "apt-get could not install {0}; install {0} yourself and try again: {cause}",
         packages.join(" ")
     )))
-}
-
-fn newest_postgres() -> Option<PathBuf> {
-    let version = |path: &Path| path.file_name()?.to_str()?.parse::<u32>().ok();
-    let versions = fs::read_dir("/usr/lib/postgresql").ok()?.flatten().map(|entry| entry.path());
-    let newest = versions
-        .filter(|path| path.join("bin/postgres").exists())
-        .max_by_key(|path| version(path))?;
-    Some(newest.join("bin"))
 }
 
 fn is_executable(file: &Path) -> bool {

@@ -16,7 +16,9 @@ use crate::error::{Error, Result};
 use crate::packages::UTIL_LINUX;
 use crate::port::Port;
 use crate::process_tree::{freeze, send, wait_until_gone};
+use crate::program::find;
 use crate::spawn::spawn;
+use crate::system;
 
 /// How long a server may take until it answers, on a machine that is busy with other tests.
 pub(crate) const START_LIMIT: Duration = Duration::from_secs(120);
@@ -117,8 +119,9 @@ impl Server {
     pub fn restart(&self) -> Result<()> {
         let mut state = self.state();
         self.kill_child(&mut state)?;
-        let setpriv = UTIL_LINUX.program("setpriv")?;
-        let child = self.launch_child(&setpriv);
+        let options = ["--pdeathsig", "KILL"];
+        let command = command(&self.launch.program, &options, self.launch.account.as_ref())?;
+        let child = self.launch_child(command);
         let child = child.map_err(|error| self.error("starting it", &error))?;
         let child = state.child.insert(child);
 
@@ -173,15 +176,9 @@ impl Server {
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
 
-    fn launch_child(&self, setpriv: &Path) -> io::Result<Child> {
+    fn launch_child(&self, mut command: Command) -> io::Result<Child> {
         let log = OpenOptions::new().create(true).append(true).open(self.log_path())?;
-        let mut command = Command::new(setpriv);
-        command.args(["--pdeathsig", "KILL"]);
-        if let Some(account) = &self.launch.account {
-            command.args(["--reuid", &account.user.to_string()]);
-            command.args(["--regid", &account.group.to_string(), "--clear-groups"]);
-        }
-        command.arg("--").arg(&self.launch.program).args(&self.launch.arguments);
+        command.args(&self.launch.arguments);
         command.current_dir(self.directory.path());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         spawn(command)
@@ -259,18 +256,29 @@ pub(crate) fn connect(port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// A program with no arguments yet, which `setpriv` runs with these options. A change of the root and
+/// of the user forgets the parent-death signal, so `setpriv` runs behind `chroot`.
+fn command(program: &Path, options: &[&str], account: Option<&Account>) -> Result<Command> {
+    let (mut command, program) = match system::inside(program) {
+        Some((root, inside)) => {
+            let mut command = Command::new(find("chroot")?);
+            command.arg(root).arg("setpriv");
+            (command, inside)
+        }
+        None => (Command::new(UTIL_LINUX.program("setpriv")?), program.to_owned()),
+    };
+    command.args(options);
+    if let Some(account) = account {
+        command.args(["--reuid", &account.user.to_string()]);
+        command.args(["--regid", &account.group.to_string(), "--clear-groups"]);
+    }
+    command.arg("--").arg(program);
+    Ok(command)
+}
+
 /// Runs a program of the server's own to its end, such as the one that makes its data directory.
 pub(crate) fn run(program: &Path, arguments: &[&str], account: Option<&Account>) -> Result<String> {
-    let mut command = match account {
-        Some(account) => {
-            let mut command = Command::new(UTIL_LINUX.program("setpriv")?);
-            command.args(["--reuid", &account.user.to_string()]);
-            command.args(["--regid", &account.group.to_string(), "--clear-groups", "--"]);
-            command.arg(program);
-            command
-        }
-        None => Command::new(program),
-    };
+    let mut command = command(program, &[], account)?;
     command.args(arguments).current_dir("/").stdin(Stdio::null());
     let output = command
         .output()

@@ -32,6 +32,17 @@ pub struct Running {
 }
 
 impl Shared {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::Redis,
+        Self::RedisCluster,
+        Self::RedisSentinel,
+        Self::RedisTls,
+        Self::Postgres,
+        Self::Mysql,
+        Self::MongoDb,
+    ];
+
     /// The environment variables that name it, the one with its URL first.
     pub fn variables(self) -> &'static [&'static str] {
         match self {

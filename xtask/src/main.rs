@@ -5,6 +5,7 @@ mod binaries;
 mod cargo;
 mod check;
 mod jobs;
+mod newest;
 mod outcome;
 mod servers;
 mod stores;
@@ -37,6 +38,11 @@ const TASKS: &[Task] = &[
         run: check::run,
     },
     Task {
+        name: "test --newest",
+        about: "the stores on Debian's newest servers, which it keeps in /var/cache; needs root",
+        run: newest::run,
+    },
+    Task {
         name: "all",
         about: "test and check, with the counts of the tests at the end",
         run: test::run_and_check,
@@ -67,7 +73,7 @@ fn main() -> ExitCode {
 }
 
 fn list() -> String {
-    TASKS.iter().map(|task| format!("cargo xtask {:<7} {}\n", task.name, task.about)).collect()
+    TASKS.iter().map(|task| format!("cargo xtask {:<14} {}\n", task.name, task.about)).collect()
 }
 
 fn finish(result: Result<()>) -> ExitCode {

@@ -7,11 +7,17 @@ pub struct Counts {
     pub passed: u64,
     pub failed: u64,
     pub ignored: u64,
+    /// Those that the caller did not want.
+    pub left_out: u64,
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} passed, {} failed", self.passed, self.failed)
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        match self.left_out {
+            0 => Ok(()),
+            left_out => write!(f, ", {left_out} left out"),
+        }
     }
 }
 
@@ -31,6 +37,7 @@ impl Outcome {
             counts.passed += more.passed;
             counts.failed += more.failed;
             counts.ignored += more.ignored;
+            counts.left_out += more.left_out;
         }
     }
 
@@ -44,6 +51,7 @@ impl Outcome {
             passed: total.passed + counts.passed,
             failed: total.failed + counts.failed,
             ignored: total.ignored + counts.ignored,
+            left_out: total.left_out + counts.left_out,
         })
     }
 }
@@ -65,6 +73,7 @@ fn counts(line: &str) -> Option<Counts> {
             Some((number, "passed")) => counts.passed = number.parse().ok()?,
             Some((number, "failed")) => counts.failed = number.parse().ok()?,
             Some((number, "ignored")) => counts.ignored = number.parse().ok()?,
+            Some((number, "filtered out")) => counts.left_out = number.parse().ok()?,
             _ => {}
         }
     }
@@ -96,7 +105,7 @@ test result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
 
     #[test]
     fn each_result_belongs_to_the_binary_that_was_named_last() {
-        let memory = Counts { passed: 61, failed: 1, ignored: 0 };
+        let memory = Counts { passed: 61, failed: 1, ..Counts::default() };
         assert_eq!(outcome().of("tests/store_memory.rs"), memory);
         assert_eq!(outcome().of("unittests src/lib.rs").ignored, 1);
         assert_eq!(outcome().of("token_session").passed, 7);
@@ -110,5 +119,12 @@ test result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
     #[test]
     fn the_total_is_one_line_of_passed_and_failed() {
         assert_eq!(outcome().total().to_string(), "70 passed, 1 failed");
+    }
+
+    #[test]
+    fn a_test_that_was_left_out_is_counted_as_that_alone() {
+        let mut outcome = Outcome::default();
+        outcome.read("test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out");
+        assert_eq!(outcome.total().to_string(), "2 passed, 0 failed, 3 left out");
     }
 }

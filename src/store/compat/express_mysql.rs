@@ -87,9 +87,9 @@ const BATCH: usize = 1000;
 /// * An id has at most 128 bytes; a longer one is refused.
 /// * The column of the data is text. A `mediumtext` holds 16 MiB; the `text` of the package's
 ///   versions before 2.1.2 holds 64 KiB, cookie and all, so give the manager a
-///   [`max_size`](crate::Builder::max_size) below that. With a column of MySQL's type JSON, which
-///   spaces and orders what it is given, a write is followed by a look at what it made of it, which
-///   is one round trip more; that was tested on MariaDB, where a trigger did the same.
+///   [`max_size`](crate::Builder::max_size) below that. MySQL's type JSON spaces and orders what it is
+///   given. With a column of that type, the store reads a row back after each change, which costs one
+///   more round trip. MariaDB's type JSON keeps the text, and costs nothing more.
 /// * A column of another charset than `utf8mb4`, as a site may have made it, refuses what it cannot
 ///   hold, if the connection has `STRICT_TRANS_TABLES` in its `sql_mode`, as those of
 ///   [`connect`](Self::connect) have. Else MySQL keeps a `?` in its place, and says nothing.

@@ -19,7 +19,8 @@ pub use self::builder::MySqlBuilder;
 
 /// Keeps sessions in a table of MySQL 8.0 or MariaDB 10.6, or later, over [`sqlx`].
 ///
-/// It uses nothing that MySQL 8.0 lacks, and was tested on MariaDB 10.11.
+/// It uses nothing that MySQL 8.0 lacks. The tests run on MariaDB 10.11 in CI, and on MySQL 9.7 by
+/// `cargo xtask test --newest`.
 ///
 /// ```no_run
 /// use token_session::TokenSession;
@@ -179,9 +180,9 @@ impl Server for sqlx::MySql {
             // A deadlock, a row that changed after MariaDB's snapshot of it, and a commit that lost to
             // another member of the replication group.
             1213 | 1020 | 3101 => return Verdict::Again,
-            // --read-only and --super-read-only, transaction_read_only, a table or a whole server
-            // that is read-only.
-            1036 | 1290 | 1792 | 1836 => {
+            // --read-only and --super-read-only, transaction_read_only, a table, a whole server or
+            // MySQL's schema that is read-only.
+            1036 | 1290 | 1792 | 1836 | 3989 => {
                 return Verdict::useless_before(
                     StoreErrorKind::Unavailable,
                     "does not write here: it is a replica, or read-only; retry after the failover, or \
@@ -265,3 +266,15 @@ impl Server for sqlx::MySql {
 }
 
 const NOT_AT_WORK: &str = "is not at work, or has ended the connection; try later";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_statement_returns_what_it_changed_because_mysql_cannot() {
+        let statements = format!("{:?}", Statements::new("sessions", "locks")).to_uppercase();
+        assert!(statements.contains("DELETE FROM SESSIONS"), "{statements}");
+        assert!(!statements.contains("RETURNING"), "{statements}");
+    }
+}

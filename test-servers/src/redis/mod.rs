@@ -80,7 +80,7 @@ fn launch(
     let common = ["--bind", "127.0.0.1", "--dir", &path, "--enable-debug-command", "yes"];
     arguments.extend(common.map(str::to_owned));
     let url = format!("{scheme}://127.0.0.1:{}", port.number());
-    let program = REDIS.program("redis-server")?;
+    let program = REDIS.server("redis-server")?;
     let launch = Launch { program, arguments, account: None, end: Signal::KILL };
     Server::start(name, url, port, launch, directory, Box::new(answers))
 }
