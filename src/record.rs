@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
+use crate::token::Key;
+
 /// A point in time on the store's clock: milliseconds since the Unix epoch.
 ///
 /// ```
@@ -225,8 +227,10 @@ impl Version {
     }
 }
 
-/// The account that a session belongs to: an application's own user id. Let no account have a name
-/// that begins with `token-session:`, as codes and links that are in the same store have such ones.
+/// The account that a session belongs to: an application's own user id.
+///
+/// An id that begins with `token-session:` is refused. Codes and links in the same store have owners
+/// of such names, and nobody may list or end them by taking one as a user name.
 ///
 /// ```
 /// use token_session::Owner;
@@ -234,18 +238,38 @@ impl Version {
 /// let owner = Owner::new("user-17")?;
 /// assert_eq!(owner.as_str(), "user-17");
 /// assert!(Owner::new("").is_err());
+/// assert!(Owner::new("token-session:anna").is_err());
 /// # Ok::<(), token_session::TextError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner(Arc<str>);
 
 impl Owner {
+    /// What the names of owners begin with that are no accounts.
+    const RESERVED: &str = "token-session:";
+
     /// An owner of 1 to 255 bytes without control characters.
     ///
     /// # Errors
     /// What the id has that an owner may not.
     pub fn new(id: impl Into<Arc<str>>) -> Result<Self, TextError> {
+        let owner = Self::from_stored(id)?;
+        let is_reserved = owner.0.starts_with(Self::RESERVED);
+        if is_reserved { Err(TextError::Reserved { prefix: Self::RESERVED }) } else { Ok(owner) }
+    }
+
+    /// For stores: the owner whose [id](Self::as_str) was kept. Unlike [`new`](Self::new) it takes
+    /// those of codes and links.
+    ///
+    /// # Errors
+    /// What the id has that no owner has.
+    pub fn from_stored(id: impl Into<Arc<str>>) -> Result<Self, TextError> {
         short_text("owner", id.into()).map(Self)
+    }
+
+    /// The owner that stands for a digest, and that no account can be.
+    pub(crate) fn of_digest(digest: &Key) -> Self {
+        Self(format!("{}{digest}", Self::RESERVED).into())
     }
 
     /// The id.
@@ -328,6 +352,14 @@ pub enum TextError {
     Control {
         /// What the text was meant for.
         what: &'static str,
+    },
+    /// It begins like the owners of codes and links.
+    #[error(
+        "no owner may begin with {prefix:?}, which is kept for codes and links; choose another"
+    )]
+    Reserved {
+        /// What it begins with.
+        prefix: &'static str,
     },
 }
 
@@ -459,5 +491,17 @@ mod tests {
         assert_eq!(Owner::new("x".repeat(256)), Err(TextError::Length { what: "owner", len: 256 }));
         assert_eq!(Label::new("a\nb"), Err(TextError::Control { what: "label" }));
         assert!(Owner::new("ü".repeat(127)).is_ok());
+    }
+
+    #[test]
+    fn an_account_cannot_have_the_name_of_the_owner_of_a_code() {
+        let of_code = Owner::of_digest(&Key::from_bytes([7; 32]));
+        let reserved = Err(TextError::Reserved { prefix: "token-session:" });
+        for name in [of_code.as_str(), "token-session:", "token-session:anna"] {
+            assert_eq!(Owner::new(name), reserved);
+        }
+        assert_eq!(Owner::from_stored(of_code.as_str()), Ok(of_code));
+        assert!(Owner::new("token-session").is_ok());
+        assert!(Owner::new("Token-session:anna").is_ok());
     }
 }

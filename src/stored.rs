@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::StoreError;
-use crate::record::{Meta, Owner};
+use crate::record::Meta;
 use crate::token::Key;
 
 /// The bytes to keep.
@@ -91,13 +91,6 @@ impl std::ops::Add<Duration> for Moment {
 pub(crate) fn whole_seconds(wait: Duration) -> Duration {
     let seconds = u64::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX);
     Duration::from_secs(seconds.max(1))
-}
-
-/// The owner that stands for a digest. No account has such a name, so that none lists or ends what
-/// is another's where codes and sessions share a store.
-pub(crate) fn owner_of(digest: &Key) -> Owner {
-    Owner::new(format!("token-session:{digest}"))
-        .unwrap_or_else(|_| unreachable!("14 letters and 43 characters of base64url"))
 }
 
 #[cfg(test)]

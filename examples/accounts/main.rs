@@ -61,8 +61,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Codes and links in the sessions' own store, which is fine as nothing here lists all sessions, and
-    /// no account has the name of a code's owner; links to `base`, whatever `Host` a request names.
+    /// Codes and links in the sessions' own store, which is fine as nothing here lists all sessions; links
+    /// to `base`, whatever `Host` a request names.
     fn new(store: &Arc<dyn AtomicStore>, base: &str) -> Result<Self, Box<dyn std::error::Error>> {
         let magic = BaseUrl::path(&format!("{base}/magic/"))?;
         let downloads = BaseUrl::path(&format!("{base}/downloads/"))?;

@@ -10,7 +10,7 @@ use super::format::Code;
 use crate::manager::retry::Backoff;
 use crate::record::{Owner, Version};
 use crate::store::{Inserted, NewRecord, Replaced, Write};
-use crate::stored::{self, Blob, Moment, owner_of, whole_seconds};
+use crate::stored::{self, Blob, Moment, whole_seconds};
 use crate::token::{Key, Token};
 
 /// A code to send, and the challenge that it answers.
@@ -111,7 +111,7 @@ impl<T: 'static> Engine<T> {
         let known = device.and_then(|device| self.device_budget(device, subject));
         let subject = self.subject_key(self.signing().1, subject);
         let budget = known.unwrap_or_else(|| subject.clone());
-        let owner = owner_of(&subject);
+        let owner = Owner::of_digest(&subject);
         let mut challenge = self.begin(&subject, &budget, self.encode(payload)?, decoy)?;
         // Before the handle is drawn, which takes time where a store has many partitions: who is
         // too early costs little.
@@ -252,7 +252,7 @@ impl<T: 'static> Engine<T> {
         check_subject(subject)?;
         for app in self.app_keys() {
             let key = self.subject_key(app, subject);
-            self.store.remove_owned(&owner_of(&key), None).await?;
+            self.store.remove_owned(&Owner::of_digest(&key), None).await?;
             self.budget(&key).give_all_back().await?;
         }
         Ok(())

@@ -121,9 +121,8 @@ use crate::token::{Key, Token};
 /// first, or `anna@example.org` and `Anna@Example.org` have two budgets.
 ///
 /// Keep codes in a store of their own, such as another table or another prefix: they and sessions
-/// do not get in each other's way under one key, but who lists all sessions would find codes too.
-/// Where they share one, no account may have a name that begins with `token-session:`: codes have
-/// owners of such names.
+/// do not get in each other's way, under one key or one owner, but who lists all sessions would find
+/// codes too.
 ///
 /// ```
 /// use token_session::codes::Codes;

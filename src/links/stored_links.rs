@@ -19,7 +19,7 @@ use crate::manager::retry::Backoff;
 use crate::observe::observe_for;
 use crate::record::{Lifetime, Owner, Version};
 use crate::store::{AtomicStore, Condition, Inserted, NewRecord, Removed, Replaced, Touch, Write};
-use crate::stored::{self, Blob, Moment, owner_of, whole_seconds};
+use crate::stored::{self, Blob, Moment, whole_seconds};
 use crate::token::{Key, Token};
 
 /// How often a use is tried to be counted beyond the uses that are left. Each lost race is another
@@ -477,7 +477,7 @@ impl<T: 'static> Inner<T> {
         }
         let fields = [self.purpose.as_bytes(), subject.as_bytes()];
         let key = Key::from_bytes(mac(b"", "subject of links", &fields));
-        Ok(owner_of(&key))
+        Ok(Owner::of_digest(&key))
     }
 
     fn resource(&self, link: &Key, resource: &str) -> Blob {

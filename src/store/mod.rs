@@ -260,7 +260,7 @@ pub struct NewRecord<'a> {
     pub data: Bytes,
     /// How long it lives.
     pub lifetime: Lifetime,
-    /// The account that it belongs to.
+    /// The account that it belongs to. A store reads it back with [`Owner::from_stored`].
     pub owner: Option<&'a Owner>,
     /// What a person knows it by.
     pub label: Option<&'a Label>,

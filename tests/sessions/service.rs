@@ -86,7 +86,7 @@ async fn bad_input_is_400_and_says_why() {
     assert_eq!((answer.status, answer.body.contains("the owner has 0 bytes")), (400, true));
     let body = json!({ "user": "token-session:someone", "device": "phone" }).to_string();
     let answer = send(service, "POST /login", "", &body).await;
-    assert_eq!((answer.status, answer.body.contains("no account may have this name")), (400, true));
+    assert_eq!((answer.status, answer.body.contains("choose another")), (400, true));
     let offer = json!({ "file": "a".repeat(5_000), "uses": 1, "ttl": 60 }).to_string();
     let answer = send(service, "POST /downloads", &token, &offer).await;
     assert_eq!((answer.status, answer.body.contains("the maximum of 4096")), (400, true));

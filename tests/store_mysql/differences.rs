@@ -77,7 +77,7 @@ async fn a_server_that_takes_no_writes_is_unavailable_until_it_does() {
 
 /// A table of express-mysql-session whose data is of the type JSON. MySQL spaces and orders what it is
 /// given; MariaDB keeps the text.
-async fn json_table() -> (MySqlPool, String, TokenSession<Value, ExpressMysql>) {
+async fn json_table() -> (MySqlPool, String, TokenSession<Value>) {
     let (table, admin) = (fresh_name(), admin().await);
     let create = format!(
         "CREATE TABLE {table} (session_id varchar(128) COLLATE utf8mb4_bin PRIMARY KEY,

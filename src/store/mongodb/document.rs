@@ -78,7 +78,7 @@ pub(super) fn meta(key: &Key, document: &Document) -> Result<Meta> {
         authenticated_at: fields.time("authenticated_at")?,
         owner: fields
             .text("owner")?
-            .map(Owner::new)
+            .map(Owner::from_stored)
             .transpose()
             .map_err(|error| fields.damaged(error))?,
         label: fields

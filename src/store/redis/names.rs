@@ -103,7 +103,7 @@ impl Names {
         let separator = b"}:o:";
         let at = tagged.windows(separator.len()).position(|bytes| bytes == separator)?;
         let owner = std::str::from_utf8(&tagged[at + separator.len()..]).ok()?;
-        let owner = Owner::new(owner).ok()?;
+        let owner = Owner::from_stored(owner).ok()?;
         let own_head = self.head(owner.partition(self.partitions()));
         let rest = name.strip_prefix(own_head.as_bytes())?.strip_prefix(b"o:")?;
         (rest == owner.as_str().as_bytes()).then_some(owner)

@@ -55,7 +55,7 @@ pub(super) fn decode(bytes: Vec<u8>) -> Result<Record, &'static str> {
     bytes.advance(8);
     let (owner_len, label_len) = (usize::from(bytes.get_u8()), usize::from(bytes.get_u8()));
     let owner = match text(&mut bytes, owner_len)? {
-        Some(owner) => Some(Owner::new(owner).map_err(|_| "its owner is none")?),
+        Some(owner) => Some(Owner::from_stored(owner).map_err(|_| "its owner is none")?),
         None => None,
     };
     let label = match text(&mut bytes, label_len)? {

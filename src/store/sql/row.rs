@@ -213,7 +213,7 @@ pub(in crate::store) fn meta(row: &impl Columns, first: usize, key: &Key) -> Res
         last_seen: time(number(4)?)?,
         deadline: optional(5)?.map(time).transpose()?,
         authenticated_at: optional(6)?.map(time).transpose()?,
-        owner: text(7)?.map(Owner::new).transpose().map_err(|error| damaged(&error))?,
+        owner: text(7)?.map(Owner::from_stored).transpose().map_err(|error| damaged(&error))?,
         label: text(8)?.map(Label::new).transpose().map_err(|error| damaged(&error))?,
         now: time(number(9)?)?,
     })
