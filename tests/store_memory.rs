@@ -212,10 +212,15 @@ async fn the_nearest_expiry_makes_room_if_it_shall() {
 }
 
 #[tokio::test]
-async fn a_store_without_space_takes_nothing() {
+async fn a_capacity_of_zero_takes_no_session_and_says_so() {
     for policy in [WhenFull::Refuse, WhenFull::EvictNearestExpiry] {
         let store = Memory::builder().capacity(0).when_full(policy).build();
-        assert!(is_full(&store, 1).await);
+        let refused = store.insert(&key(1), &record(seconds(60))).await.unwrap_err();
+        assert_eq!(refused.kind(), StoreErrorKind::Full);
+        assert_eq!(
+            refused.to_string(),
+            "the memory store has a capacity of 0, so it takes no session; raise it"
+        );
         assert_eq!(store.held(), 0);
     }
 }

@@ -131,6 +131,19 @@ mod tests {
     }
 
     #[test]
+    fn a_future_that_is_not_dropped_spawns_no_task() {
+        runtime().block_on(async {
+            let tasks = || Handle::current().metrics().num_alive_tasks();
+            let mut work = Box::pin(to_the_end(LIMIT, async { yield_now().await }));
+            poll_once(&mut work).await;
+            assert_eq!(tasks(), 0);
+            work.as_mut().await;
+            drop(work);
+            assert_eq!(tasks(), 0);
+        });
+    }
+
+    #[test]
     fn what_is_done_as_a_whole_goes_on_as_if_its_caller_were_there() {
         runtime().block_on(async {
             let (said, hears) = oneshot::channel();

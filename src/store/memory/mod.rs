@@ -123,7 +123,9 @@ pub struct MemoryBuilder {
 }
 
 impl MemoryBuilder {
-    /// How many sessions it holds at most. Default: as many as the machine's memory holds.
+    /// How many sessions it holds at most. Default: as many as the machine's memory holds. With 0 it
+    /// holds none: every insert fails with [`Full`](StoreErrorKind::Full), whatever
+    /// [`when_full`](Self::when_full) says.
     #[must_use]
     pub fn capacity(self, sessions: usize) -> Self {
         Self { capacity: sessions, ..self }
@@ -196,11 +198,15 @@ impl Store for Memory {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         let inserted = self.0.records.insert(key, record, self.0.clock.now()).await;
         inserted.map_err(|Full| {
-            let message = format!(
-                "the memory store holds {} sessions, its capacity; \
-                 wait until some end, raise it, or have it evict the nearest expiry",
-                self.0.records.capacity
-            );
+            let message = match self.0.records.capacity {
+                0 => {
+                    "the memory store has a capacity of 0, so it takes no session; raise it".into()
+                }
+                capacity => format!(
+                    "the memory store holds {capacity} sessions, its capacity; \
+                     wait until some end, raise it, or have it evict the nearest expiry"
+                ),
+            };
             StoreError::new(StoreErrorKind::Full, message)
         })
     }
