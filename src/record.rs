@@ -195,21 +195,27 @@ pub enum LifetimeError {
     },
 }
 
-/// Which writing of a record's data this is: 1 for a new one, and one more with each write. A touch
-/// leaves it. Stores that keep somebody else's format, which has no place for it, take a digest of
+/// Which writing of a record's data this is: a random number for a new record, and one more with each
+/// write. A touch leaves it. So a write that is meant for a record which has ended meets another
+/// version if its key was used again. Stores that keep somebody else's format, which has no place for it, take a digest of
 /// what they hold: there, too, another version is another writing.
 ///
 /// ```
 /// use token_session::Version;
 ///
-/// assert_eq!(Version::FIRST.next().get(), 2);
+/// let first = Version::random();
+/// assert_eq!(first.next().get(), first.get() + 1);
+/// assert_ne!(Version::random(), first);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(u64);
 
 impl Version {
-    /// The version of a new record.
-    pub const FIRST: Self = Self(1);
+    /// The version of a new record: 48 random bits, so that a store may count on in a double. 1 where
+    /// the operating system gives none; it gives no token either then.
+    pub fn random() -> Self {
+        Self(getrandom::u64().map_or(1, |bits| bits >> 16))
+    }
 
     /// The version that a store kept as this number.
     pub const fn from_u64(number: u64) -> Self {

@@ -555,7 +555,7 @@ found! {
         remove::a_removed_record_is_gone;
 
     an_insert_that_is_two_writes_is_found: InsertWritesTwice =>
-        insert::a_new_record_is_of_the_first_version_created_and_seen_now;
+        insert::a_new_record_is_of_its_version_created_and_seen_now;
     an_insert_over_another_is_found: InsertOverwrites =>
         insert::a_taken_key_is_refused_and_nothing_changes,
         insert::of_racing_inserts_of_one_key_one_is_done;

@@ -131,12 +131,11 @@ impl<T: Send + 'static> TokenSession<T> {
         let inner = &*self.inner;
         let lifetime = new.lifetime.unwrap_or(inner.options.lifetime);
         let record = NewRecord {
-            data,
-            lifetime,
             owner: new.owner.as_ref(),
             label: new.label.as_ref(),
             authenticated: new.is_authenticated(),
             limit: new.owner.as_ref().and(inner.options.owner_limit),
+            ..NewRecord::new(data, lifetime)
         };
         let home = new.owner.as_ref().map(|owner| owner.partition(inner.partitions));
         for _ in 0..DRAWS {

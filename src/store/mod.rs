@@ -122,7 +122,8 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 /// ```
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Puts a new record under `key`, with [`Version::FIRST`], created and last seen now.
+    /// Puts a new record under `key`, with its [version](NewRecord::version), created and last seen
+    /// now.
     ///
     /// * The key holds a live record: [`KeyTaken`](Inserted::KeyTaken), and nothing changes. An
     ///   expired record there is no hindrance.
@@ -258,6 +259,9 @@ pub trait AtomicStore: Store {}
 pub struct NewRecord<'a> {
     /// The user's data, encoded.
     pub data: Bytes,
+    /// The version that it begins with. One that no earlier record under this key had, as a random one:
+    /// the writes that are meant for that one then miss this one.
+    pub version: Version,
     /// How long it lives.
     pub lifetime: Lifetime,
     /// The account that it belongs to. A store reads it back with [`Owner::from_stored`].
@@ -271,10 +275,11 @@ pub struct NewRecord<'a> {
 }
 
 impl NewRecord<'_> {
-    /// A record of no owner.
+    /// A record of no owner, with a random version.
     pub fn new(data: impl Into<Bytes>, lifetime: Lifetime) -> Self {
         Self {
             data: data.into(),
+            version: Version::random(),
             lifetime,
             owner: None,
             label: None,
@@ -351,7 +356,7 @@ pub enum Touch {
 /// use token_session::Version;
 /// use token_session::store::Write;
 ///
-/// let write = Write { expected: Some(Version::FIRST), ..Write::new("new data") };
+/// let write = Write { expected: Some(Version::from_u64(17)), ..Write::new("new data") };
 /// ```
 #[derive(Clone, Debug)]
 pub struct Write<'a> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use token_session::store::{
-    Condition, Redis, Removed, Replaced, Store, StoreErrorKind, Touch, Write,
+    Condition, NewRecord, Redis, Removed, Replaced, Store, StoreErrorKind, Touch, Write,
 };
 use token_session::{Event, Events, Key, Version};
 use tokio::task::JoinSet;
@@ -72,22 +72,24 @@ macro_rules! answered {
 
 /// One session from its beginning to its end.
 async fn visit(store: &Redis, owned: bool, successes: &AtomicU64) {
+    // So that the data tells the version.
+    let (mut version, new) = (Version::from_u64(1), hour("0"));
+    let new = NewRecord { version, ..new };
     let key = if owned {
         let anna = owner(&format!("anna-{}", fresh_key()));
         let key = crate::key_of(store, &anna);
-        let record = token_session::store::NewRecord { owner: Some(&anna), ..hour("0") };
+        let record = NewRecord { owner: Some(&anna), ..new };
         if or_unavailable(store.insert(&key, &record).await).is_none() {
             return;
         }
         key
     } else {
         let key = fresh_key();
-        if or_unavailable(store.insert(&key, &hour("0")).await).is_none() {
+        if or_unavailable(store.insert(&key, &new).await).is_none() {
             return;
         }
         key
     };
-    let mut version = Version::FIRST;
     for _ in 0..20 {
         let write = Write { expected: Some(version), ..Write::new(version.get().to_string()) };
         match or_unavailable(store.replace(&key, &write).await) {

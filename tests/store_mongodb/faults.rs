@@ -52,15 +52,16 @@ async fn step(
     key: &Key,
     end: bool,
 ) -> Result<Answered, token_session::store::StoreError> {
-    store.insert(key, &record("data", None)).await?;
-    let write = Write { expected: Some(Version::FIRST), ..Write::new("new data") };
+    let new = record("data", None);
+    store.insert(key, &new).await?;
+    let write = Write { expected: Some(new.version), ..Write::new("new data") };
     let written = store.replace(key, &write).await?;
-    assert_eq!(written, Replaced::Done(Version::FIRST.next()));
+    assert_eq!(written, Replaced::Done(new.version.next()));
     if end {
         assert_eq!(store.remove(key, Condition::Always).await?, Removed::Done);
         return Ok(Answered::Removed);
     }
-    Ok(Answered::Alive(Version::FIRST.next()))
+    Ok(Answered::Alive(new.version.next()))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

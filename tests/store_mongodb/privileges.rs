@@ -48,7 +48,7 @@ async fn four_rights_on_one_collection_are_enough() {
     assert!(store.load(&key, always).await.unwrap().is_some());
     assert!(store.touch(&key, Touch::No).await.unwrap().is_some());
     let replaced = store.replace(&key, &Write::new("new data")).await.unwrap();
-    assert_eq!(replaced, Replaced::Done(Version::FIRST.next()));
+    assert!(matches!(replaced, Replaced::Done(_)));
     let to = random_key();
     let renamed = store.rename(&key, &to, Renewal::Authentication).await.unwrap();
     assert!(matches!(renamed, Renamed::Done(_)));

@@ -45,6 +45,14 @@ impl Watched {
         std::mem::take(&mut self.sent.lock().unwrap())
     }
 
+    /// A session of no owner, and its version.
+    async fn put_new(&self) -> (token_session::Key, Version) {
+        let key = self.put(None).await;
+        let record = self.store.load(&key, Touch::No).await.unwrap().unwrap();
+        self.sent();
+        (key, record.meta.version)
+    }
+
     /// The session is there, and what it took to make it is forgotten.
     async fn put(&self, owner: Option<&Owner>) -> token_session::Key {
         let key = put(&self.store, owner).await;
@@ -111,16 +119,16 @@ async fn a_touch_that_is_due_is_one_command_more() {
 #[tokio::test]
 async fn a_write_is_one_command() {
     let watched = Watched::new().await;
-    let key = watched.put(None).await;
+    let (key, first) = watched.put_new().await;
     let lifetime = Lifetime::absolute(HOUR).unwrap();
     let write = Write {
-        expected: Some(Version::FIRST),
+        expected: Some(first),
         touch: true,
         lifetime: Some(&lifetime),
         ..Write::new("new data")
     };
     let done = watched.store.replace(&key, &write).await.unwrap();
-    assert_eq!(done, Replaced::Done(Version::FIRST.next()));
+    assert_eq!(done, Replaced::Done(first.next()));
     assert_eq!(watched.sent(), ["findAndModify"]);
     let missing = watched.store.replace(&random_key(), &Write::new("data")).await.unwrap();
     assert_eq!(missing, Replaced::Missing);
@@ -130,8 +138,8 @@ async fn a_write_is_one_command() {
 #[tokio::test]
 async fn a_write_over_another_version_is_two_commands() {
     let watched = Watched::new().await;
-    let key = watched.put(None).await;
-    let write = Write { expected: Some(Version::FIRST.next()), ..Write::new("new data") };
+    let (key, first) = watched.put_new().await;
+    let write = Write { expected: Some(first.next()), ..Write::new("new data") };
     let conflict = watched.store.replace(&key, &write).await.unwrap();
     assert_eq!(conflict, Replaced::Conflict);
     assert_eq!(watched.sent(), ["findAndModify", "aggregate"]);
@@ -168,8 +176,8 @@ async fn a_take_is_two_commands() {
 #[tokio::test]
 async fn a_removal_is_one_command_and_one_more_where_its_condition_fails() {
     let watched = Watched::new().await;
-    let key = watched.put(None).await;
-    let other = Condition::Version(Version::FIRST.next());
+    let (key, first) = watched.put_new().await;
+    let other = Condition::Version(first.next());
     assert_eq!(watched.store.remove(&key, other).await.unwrap(), Removed::Conflict);
     assert_eq!(watched.sent(), ["delete", "aggregate"]);
     assert_eq!(watched.store.remove(&key, Condition::Always).await.unwrap(), Removed::Done);

@@ -33,8 +33,8 @@ async fn statements_of_all(store: &MySql, proxy: &Proxy) -> Vec<(&'static str, u
     let plain = NewRecord { owner: Some(&anna), ..NewRecord::new("data", hour) };
     let limited =
         NewRecord { limit: Some(OwnerLimit::evict_oldest(1.try_into().unwrap())), ..plain.clone() };
-    let stale = Write { expected: Some(Version::FIRST), ..Write::new("older") };
-    let first = Condition::Version(Version::FIRST);
+    let stale = Write { expected: Some(plain.version), ..Write::new("older") };
+    let first = Condition::Version(plain.version);
     let mut all = Vec::new();
     macro_rules! count {
         ($name:literal, $expected:literal, $operation:expr) => {

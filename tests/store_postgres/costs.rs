@@ -34,7 +34,7 @@ async fn statements_of_all(store: &Postgres, proxy: &Proxy) -> Vec<(&'static str
     let plain = NewRecord { owner: Some(&anna), ..NewRecord::new("data", hour) };
     let limit = Some(OwnerLimit::evict_oldest(1.try_into().unwrap()));
     let limited = NewRecord { limit, ..plain.clone() };
-    let stale = Write { expected: Some(token_session::Version::FIRST), ..Write::new("older") };
+    let stale = Write { expected: Some(plain.version), ..Write::new("older") };
     let mut all = Vec::new();
     macro_rules! count {
         ($name:literal, $operation:expr) => {
@@ -56,10 +56,7 @@ async fn statements_of_all(store: &Postgres, proxy: &Proxy) -> Vec<(&'static str
     count!("rename", store.rename(&key, &to, Renewal::Key));
     count!("replace, missing", store.replace(&key, &stale));
     count!("owned", store.owned(&anna, 10));
-    count!(
-        "remove, conflict",
-        store.remove(&to, Condition::Version(token_session::Version::FIRST))
-    );
+    count!("remove, conflict", store.remove(&to, Condition::Version(plain.version)));
     count!("remove", store.remove(&to, Condition::Owner(&anna)));
     count!("take", store.take(&key));
     count!("remove_owned", store.remove_owned(&anna, None));

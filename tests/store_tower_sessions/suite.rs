@@ -42,7 +42,7 @@ macro_rules! what_can_hold {
                 a_dropped_write_is_done_or_not_done
             }
             insert {
-                a_new_record_is_of_the_first_version_created_and_seen_now
+                a_new_record_is_of_its_version_created_and_seen_now
                 a_new_record_is_as_it_was_given
                 data_of_every_size_and_byte_is_kept
                 timeouts_from_a_millisecond_to_the_longest_are_kept

@@ -88,9 +88,8 @@ async fn each_change_is_told(there: &impl Store, hear: impl AsyncFnOnce() -> Hea
     let [replaced, renamed, taken, removed] = [put().await, put().await, put().await, put().await];
     let mut heard = hear().await;
 
-    let write = Write { expected: Some(Version::FIRST), ..Write::new("new data") };
-    let answer = there.replace(&replaced, &write).await.unwrap();
-    assert_eq!(answer, Replaced::Done(Version::FIRST.next()));
+    let answer = there.replace(&replaced, &Write::new("new data")).await.unwrap();
+    assert!(matches!(answer, Replaced::Done(_)));
     heard.wait_for_session(&replaced, &owner).await;
 
     let answer = there.rename(&renamed, &key_of_owner(), Renewal::Key).await.unwrap();

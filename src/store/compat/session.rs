@@ -140,7 +140,7 @@ impl Format {
             expires: None,
             seen: true,
             now,
-            version: Version::FIRST,
+            version: record.version,
         };
         session.change(&Change {
             data: Some(&record.data),

@@ -31,14 +31,19 @@ async fn three<H: Harness>(harness: &H, store: &H::Store, owner: &Owner) -> [Key
     [first, second, third]
 }
 
-/// *Puts a new record under `key`, with `Version::FIRST`, created and last seen now.*
-pub async fn a_new_record_is_of_the_first_version_created_and_seen_now<H: Harness>(harness: &H) {
+/// *Puts a new record under `key`, with its version, created and last seen now.*
+pub async fn a_new_record_is_of_its_version_created_and_seen_now<H: Harness>(harness: &H) {
     let store = harness.store().await;
-    let first = look(&store, &put_any(&store).await).await.meta;
+    let (one, largest) = (NewRecord::new("data", hour()), Version::from_u64((1 << 48) - 1));
+    let other = NewRecord { version: largest, ..one.clone() };
+    let keys = [random_key(), random_key()];
+    put(&store, &keys[0], &one).await;
+    let first = look(&store, &keys[0]).await.meta;
     tick(harness).await;
-    let second = look(&store, &put_any(&store).await).await.meta;
-    for meta in [&first, &second] {
-        assert_eq!(meta.version, Version::FIRST);
+    put(&store, &keys[1], &other).await;
+    let second = look(&store, &keys[1]).await.meta;
+    for (meta, version) in [(&first, one.version), (&second, largest)] {
+        assert_eq!(meta.version, version);
         assert_eq!(meta.last_seen, meta.created_at);
         assert!(meta.created_at <= meta.now);
     }
@@ -131,10 +136,11 @@ pub async fn an_expired_record_is_no_hindrance<H: Harness>(harness: &H) {
     let key = key_for(&store, owner);
     put(&store, &key, &NewRecord { owner, ..NewRecord::new("data", moment(harness)) }).await;
     outlive_moment(harness).await;
-    put(&store, &key, &NewRecord::new("new data", hour())).await;
+    let new = NewRecord::new("new data", hour());
+    put(&store, &key, &new).await;
     let found = look(&store, &key).await;
     assert_eq!(found.data, "new data");
-    assert_eq!(found.meta.version, Version::FIRST);
+    assert_eq!(found.meta.version, new.version);
     assert_eq!(found.meta.owner, None);
     assert_listed(&store, owner, &[]).await;
     if let Some(owner) = owner {
@@ -151,13 +157,15 @@ pub async fn of_racing_inserts_of_one_key_one_is_done<H: Harness>(harness: &H) {
         let (store, key) = (store.clone(), key.clone());
         async move {
             let record = NewRecord::new(task.to_string(), hour());
-            store.insert(&key, &record).await.unwrap()
+            (store.insert(&key, &record).await.unwrap(), record)
         }
     })
     .await;
+    let (answers, records): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
     assert_eq!(how_many(&answers, &DONE), 1);
     assert_eq!(how_many(&answers, &Inserted::KeyTaken), answers.len() - 1);
-    assert_eq!(look(&store, &key).await.meta.version, Version::FIRST);
+    let winner = answers.iter().position(|answer| *answer == DONE).map(|at| &records[at]);
+    assert_eq!(look(&store, &key).await.meta.version, winner.unwrap().version);
     assert_eq!(store.count().await.unwrap(), 1);
 }
 

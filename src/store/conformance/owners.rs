@@ -11,7 +11,6 @@ use super::{
     Harness, assert_unchanged, facts, fresh, hour, is_alive, key_of, listed, long_label, look,
     moment, outlive_moment, owner_named, put, put_any, put_owned, race, record_of, tick,
 };
-use crate::record::Version;
 use crate::store::{
     Condition, Inserted, NewRecord, OwnerLimit, Removed, Renamed, Renewal, Replaced, Store, Touch,
     Write,
@@ -227,9 +226,9 @@ pub async fn the_kept_session_stays_and_works_on<H: Harness>(harness: &H) {
     }
 
     assert!(store.touch(&kept, ALWAYS).await.unwrap().is_some());
-    let write = Write { expected: Some(Version::FIRST), ..Write::new("new data") };
+    let write = Write { expected: Some(before.meta.version), ..Write::new("new data") };
     let replace = store.replace(&kept, &write).await;
-    assert_eq!(replace.unwrap(), Replaced::Done(Version::FIRST.next()));
+    assert_eq!(replace.unwrap(), Replaced::Done(before.meta.version.next()));
     let to = key_of(&store, &owner);
     let rename = store.rename(&kept, &to, Renewal::Key).await;
     assert!(matches!(rename.unwrap(), Renamed::Done(_)));

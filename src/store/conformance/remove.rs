@@ -7,9 +7,9 @@ use super::{
 use crate::record::{Owner, Version};
 use crate::store::{Condition, NewRecord, Removed, Store, Write};
 
-/// Those that hold for a new record.
-fn each_condition(owner: Option<&Owner>) -> impl Iterator<Item = Condition<'_>> {
-    let others = [Condition::Always, Condition::Version(Version::FIRST)];
+/// Those that hold for a new record of this version.
+fn each_condition(owner: Option<&Owner>, version: Version) -> impl Iterator<Item = Condition<'_>> {
+    let others = [Condition::Always, Condition::Version(version)];
     others.into_iter().chain(owner.map(Condition::Owner))
 }
 
@@ -55,7 +55,7 @@ pub async fn a_removed_record_is_gone<H: Harness>(harness: &H) {
     let record = NewRecord { owner, ..NewRecord::new("data", hour()) };
     let stays = key_for(&store, owner);
     put(&store, &stays, &record).await;
-    for condition in each_condition(owner) {
+    for condition in each_condition(owner, record.version) {
         let key = key_for(&store, owner);
         put(&store, &key, &record).await;
         let answer = store.remove(&key, condition).await;
@@ -75,7 +75,7 @@ pub async fn a_missing_record_is_not_removed<H: Harness>(harness: &H) {
     let owner = owner.as_ref();
     let record = NewRecord { owner, ..NewRecord::new("data", hour()) };
     put(&store, &key_for(&store, owner), &record).await;
-    for condition in each_condition(owner) {
+    for condition in each_condition(owner, record.version) {
         let answer = store.remove(&random_key(), condition).await;
         assert_eq!(answer.unwrap(), Removed::Missing);
     }
@@ -119,12 +119,13 @@ pub async fn of_racing_removals_one_is_done<H: Harness>(harness: &H) {
     let store = fresh(harness).await;
     let owner = owner_named("Anna");
     let key = put_owned(&store, &owner).await;
+    let version = look(&store, &key).await.meta.version;
     let answers = race(harness.races(), |task| {
         let (store, owner, key) = (store.clone(), owner.clone(), key.clone());
         async move {
             let condition = match task % 3 {
                 0 => Condition::Always,
-                1 => Condition::Version(Version::FIRST),
+                1 => Condition::Version(version),
                 _ => Condition::Owner(&owner),
             };
             store.remove(&key, condition).await.unwrap()

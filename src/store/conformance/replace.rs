@@ -15,8 +15,6 @@ use crate::store::{
     Condition, NewRecord, Removed, Renamed, Renewal, Replaced, Store, Touch, Write,
 };
 
-const SECOND_VERSION: Version = Version::FIRST.next();
-
 /// *Writes new data, and what else `Write` says*: nothing else.
 pub async fn a_write_changes_the_data_and_the_version_alone<H: Harness>(harness: &H) {
     let store = harness.store().await;
@@ -31,7 +29,7 @@ pub async fn a_write_changes_the_data_and_the_version_alone<H: Harness>(harness:
     };
     put(&store, &key, &record).await;
     let mut expected = look(&store, &key).await.meta;
-    for (turn, expects) in [None, Some(SECOND_VERSION)].into_iter().enumerate() {
+    for (turn, expects) in [None, Some(expected.version.next())].into_iter().enumerate() {
         tick(harness).await;
         let data = format!("data {turn}");
         let write = Write { expected: expects, ..Write::new(data.clone()) };
@@ -52,7 +50,7 @@ pub async fn a_write_may_touch<H: Harness>(harness: &H) {
     tick(harness).await;
     let write = Write { touch: true, ..Write::new("new data") };
     let answer = store.replace(&key, &write).await;
-    assert_eq!(answer.unwrap(), Replaced::Done(SECOND_VERSION));
+    assert_eq!(answer.unwrap(), Replaced::Done(before.version.next()));
     let after = look(&store, &key).await;
     assert_eq!(after.data, "new data");
     assert!(after.meta.last_seen >= before.now);
@@ -92,9 +90,10 @@ pub async fn a_write_may_begin_a_new_lifetime<H: Harness>(harness: &H) {
 pub async fn a_new_lifetime_may_be_shorter<H: Harness>(harness: &H) {
     let store = harness.store().await;
     let key = put_any(&store).await;
+    let first = look(&store, &key).await.meta.version;
     let write = Write { lifetime: Some(&moment(harness)), ..Write::new("new data") };
     let answer = store.replace(&key, &write).await;
-    assert_eq!(answer.unwrap(), Replaced::Done(SECOND_VERSION));
+    assert_eq!(answer.unwrap(), Replaced::Done(first.next()));
     outlive_moment(harness).await;
     assert!(!is_alive(&store, &key).await);
 }
@@ -114,7 +113,7 @@ pub async fn data_of_every_size_and_byte_is_written<H: Harness>(harness: &H) {
 pub async fn a_missing_record_is_not_written<H: Harness>(harness: &H) {
     let store = harness.store().await;
     let key = random_key();
-    for expected in [None, Some(Version::FIRST)] {
+    for expected in [None, Some(Version::random())] {
         for lifetime in [None, Some(&hour())] {
             let write = Write { expected, lifetime, touch: true, ..Write::new("data") };
             let answer = store.replace(&key, &write).await;
@@ -233,9 +232,11 @@ pub async fn another_version_is_a_conflict_and_nothing_is_written<H: Harness>(ha
     store.replace(&key, &Write::new("data 2")).await.unwrap();
     let before = look(&store, &key).await;
     tick(harness).await;
-    for number in [0, 1, 3, u64::from(u32::MAX)] {
+    let number = before.meta.version.get();
+    for other in [0, 1, number.wrapping_sub(1), number + 1, number ^ (1 << 47), u64::from(u32::MAX)]
+    {
         let write = Write {
-            expected: Some(Version::from_u64(number)),
+            expected: Some(Version::from_u64(other)),
             touch: true,
             lifetime: Some(&moment(harness)),
             ..Write::new("new data")
@@ -250,16 +251,17 @@ pub async fn another_version_is_a_conflict_and_nothing_is_written<H: Harness>(ha
 pub async fn of_racing_writes_that_expect_one_version_one_is_done<H: Harness>(harness: &H) {
     let store = fresh(harness).await;
     let key = put_any(&store).await;
+    let first = look(&store, &key).await.meta.version;
     let answers = race(harness.races(), |task| {
         let (store, key) = (store.clone(), key.clone());
         async move {
-            let write = Write { expected: Some(Version::FIRST), ..Write::new(task.to_string()) };
+            let write = Write { expected: Some(first), ..Write::new(task.to_string()) };
             (task, store.replace(&key, &write).await.unwrap())
         }
     })
     .await;
     let (winners, losers): (Vec<_>, Vec<_>) =
-        answers.into_iter().partition(|(_, answer)| *answer == Replaced::Done(SECOND_VERSION));
+        answers.into_iter().partition(|(_, answer)| *answer == Replaced::Done(first.next()));
     let [(winner, _)] = winners[..] else {
         panic!("{} writers won", winners.len());
     };
@@ -267,14 +269,15 @@ pub async fn of_racing_writes_that_expect_one_version_one_is_done<H: Harness>(ha
     assert_eq!(how_many(&losers, &Replaced::Conflict), losers.len());
     let record = look(&store, &key).await;
     assert_eq!(record.data, winner.to_string());
-    assert_eq!(record.meta.version, SECOND_VERSION);
+    assert_eq!(record.meta.version, first.next());
 }
 
 /// *Of writers that expect the same version, one wins*: so no increment is lost.
 pub async fn racing_increments_are_all_counted<H: Harness>(harness: &H) {
     let store = fresh(harness).await;
     let key = random_key();
-    put(&store, &key, &NewRecord::new("0", hour())).await;
+    let new = NewRecord::new("0", hour());
+    put(&store, &key, &new).await;
     let races = harness.races();
     // Were all of them under way at once, each success would cost as many failures.
     let under_way = Arc::new(Semaphore::new(16));
@@ -300,5 +303,5 @@ pub async fn racing_increments_are_all_counted<H: Harness>(harness: &H) {
     .await;
     let record = look(&store, &key).await;
     assert_eq!(record.data, races.to_string());
-    assert_eq!(record.meta.version.get(), races as u64 + 1);
+    assert_eq!(record.meta.version.get(), new.version.get() + races as u64);
 }

@@ -28,9 +28,10 @@ pub async fn an_expired_record_does_not_exist<H: Harness>(harness: &H) {
     let both = super::lifetime(hour().and_absolute(timeout));
     for lifetime in [moment, absolute, both] {
         let mut keys = Vec::new();
+        let record = NewRecord { owner, ..NewRecord::new("data", lifetime) };
         for _ in 0..9 {
             let key = key_for(&store, owner);
-            put(&store, &key, &NewRecord { owner, ..NewRecord::new("data", lifetime) }).await;
+            put(&store, &key, &record).await;
             keys.push(key);
         }
         outlive_moment(harness).await;
@@ -52,7 +53,7 @@ pub async fn an_expired_record_does_not_exist<H: Harness>(harness: &H) {
         assert_eq!(store.take(&keys[6]).await.unwrap(), None);
         let remove = store.remove(&keys[7], Condition::Always).await;
         assert_eq!(remove.unwrap(), Removed::Missing);
-        let condition = owner.map_or(Condition::Version(Version::FIRST), Condition::Owner);
+        let condition = owner.map_or(Condition::Version(record.version), Condition::Owner);
         let remove = store.remove(&keys[8], condition).await;
         assert_eq!(remove.unwrap(), Removed::Missing);
 
@@ -89,8 +90,9 @@ pub async fn nobody_sees_half_of_a_write<H: Harness>(harness: &H) {
     let store = fresh(harness).await;
     let key = random_key();
     let data = |version: Version| version.get().to_string().repeat(1_000);
-    let first = data(Version::FIRST);
-    put(&store, &key, &NewRecord::new(first, hour())).await;
+    let first = Version::random();
+    let record = NewRecord { version: first, ..NewRecord::new(data(first), hour()) };
+    put(&store, &key, &record).await;
     race(harness.races().min(200), |task| {
         let (store, key) = (store.clone(), key.clone());
         async move {
@@ -112,7 +114,7 @@ pub async fn nobody_sees_half_of_a_write<H: Harness>(harness: &H) {
         }
     })
     .await;
-    assert!(look(&store, &key).await.meta.version > Version::FIRST);
+    assert!(look(&store, &key).await.meta.version > first);
 }
 
 /// *A dropped future leaves the operation done or not done*: an insert, with its place in the
@@ -149,13 +151,14 @@ pub async fn a_dropped_write_is_done_or_not_done<H: Harness>(harness: &H) {
         let store = store.clone();
         async move {
             let key = put_any(&store).await;
+            let first = look(&store, &key).await.meta.version;
             let write = Write::new("new data");
             drop_after(task, store.replace(&key, &write)).await;
             let record = look(&store, &key).await;
-            if record.meta.version == Version::FIRST {
+            if record.meta.version == first {
                 assert_eq!(record.data, "data");
             } else {
-                assert_eq!(record.meta.version, Version::FIRST.next());
+                assert_eq!(record.meta.version, first.next());
                 assert_eq!(record.data, "new data");
             }
         }

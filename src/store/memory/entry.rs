@@ -60,7 +60,7 @@ impl Entry {
         let deadline = record.lifetime.deadline(now);
         Self {
             data: own(&record.data),
-            version: Version::FIRST,
+            version: record.version,
             lifetime: record.lifetime,
             created_at: now,
             last_seen: now,

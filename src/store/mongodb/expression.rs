@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mongodb::bson::{Document, doc};
 
-use super::document::{binary, millis};
+use super::document::{binary, millis, number};
 use crate::record::Lifetime;
 use crate::store::NewRecord;
 
@@ -76,7 +76,7 @@ pub(super) fn new_session(under: Document, record: &NewRecord<'_>) -> Document {
     let lifetime = record.lifetime;
     let mut session = under;
     session.extend(doc! {
-        "version": 1_i64,
+        "version": number(record.version),
         "idle_ms": lifetime.idle_timeout().map(millis),
         "absolute_ms": lifetime.absolute_timeout().map(millis),
         "created_at": now(),

@@ -117,7 +117,7 @@ const INSERT: &str = "
 INSERT INTO {sessions}
     (`key`, data, `version`, idle_ms, absolute_ms, created_at, last_seen, deadline,
      authenticated_at, `owner`, label)
-VALUES (?, ?, 1, ?, ?, {now}, {now}, {now} + ?, IF(?, {now}, NULL), ?, ?)";
+VALUES (?, ?, ?, ?, ?, {now}, {now}, {now} + ?, IF(?, {now}, NULL), ?, ?)";
 
 const VACATE: &str = "DELETE FROM {sessions} WHERE `key` = ? AND expires_at <= {now}";
 
@@ -173,6 +173,7 @@ pub(super) fn insertion(sql: &Arc<str>, key: &Key, record: &NewRecord<'_>) -> My
     query(sql)
         .bind(key.as_bytes().as_slice())
         .bind(&*record.data)
+        .bind(record.version.get())
         .bind(idle)
         .bind(absolute)
         .bind(absolute)

@@ -95,12 +95,12 @@ const INSERT: &str = "
 INSERT INTO {sessions} AS held
     (key, data, version, idle_ms, absolute_ms, created_at, last_seen, deadline, authenticated_at,
      owner, label)
-SELECT $1, $2, 1, $3, $4, now, now, now + $4, CASE WHEN $5 THEN now END, $6, $7
+SELECT $1, $2, $8, $3, $4, now, now, now + $4, CASE WHEN $5 THEN now END, $6, $7
 FROM (SELECT {now} AS now) AS moment WHERE {own}
 ON CONFLICT (key) DO UPDATE SET
     (data, version, idle_ms, absolute_ms, created_at, last_seen, deadline, authenticated_at, owner,
      label) =
-    (excluded.data, 1, excluded.idle_ms, excluded.absolute_ms, excluded.created_at,
+    (excluded.data, excluded.version, excluded.idle_ms, excluded.absolute_ms, excluded.created_at,
      excluded.last_seen, excluded.deadline, excluded.authenticated_at, excluded.owner,
      excluded.label)
 WHERE held.expires_at <= {now}";
@@ -204,6 +204,7 @@ pub(super) fn insertion(sql: &Statement, key: &Key, record: &NewRecord<'_>) -> P
         .bind(record.authenticated)
         .bind(record.owner.map(Owner::as_str))
         .bind(record.label.map(Label::as_str))
+        .bind(record.version.get().cast_signed())
 }
 
 impl Postgres {

@@ -23,13 +23,13 @@ use crate::token::Key;
 pub(super) const INSERT_LIMITED: &str = "
 WITH moment AS MATERIALIZED (SELECT {now} AS now),
 mine AS MATERIALIZED (
-    SELECT greatest(count(*) - ($8 - 1), 0) AS surplus
+    SELECT greatest(count(*) - ($9 - 1), 0) AS surplus
     FROM (
         SELECT FROM {sessions}
         WHERE owner IS NOT NULL AND expires_at > (SELECT now FROM moment)
             AND (owner, created_at) >= ($6, '-9223372036854775808'::bigint)
             AND (owner, created_at) <= ($6, '9223372036854775807'::bigint)
-        ORDER BY owner DESC, created_at DESC LIMIT $8 - 1 + 1000
+        ORDER BY owner DESC, created_at DESC LIMIT $9 - 1 + 1000
     ) AS youngest
 ),
 oldest AS MATERIALIZED (
@@ -44,18 +44,18 @@ oldest AS MATERIALIZED (
     ORDER BY owner, created_at LIMIT (SELECT surplus FROM mine)
 ),
 evicted AS (
-    DELETE FROM {sessions} WHERE key = ANY (ARRAY(SELECT key FROM oldest)) AND $9 RETURNING key
+    DELETE FROM {sessions} WHERE key = ANY (ARRAY(SELECT key FROM oldest)) AND $10 RETURNING key
 ),
 inserted AS (
     INSERT INTO {sessions} AS held
         (key, data, version, idle_ms, absolute_ms, created_at, last_seen, deadline,
          authenticated_at, owner, label)
-    SELECT $1, $2, 1, $3, $4, now, now, now + $4, CASE WHEN $5 THEN now END, $6, $7
-    FROM moment WHERE $9 OR (SELECT surplus FROM mine) = 0
+    SELECT $1, $2, $8, $3, $4, now, now, now + $4, CASE WHEN $5 THEN now END, $6, $7
+    FROM moment WHERE $10 OR (SELECT surplus FROM mine) = 0
     ON CONFLICT (key) DO UPDATE SET
         (data, version, idle_ms, absolute_ms, created_at, last_seen, deadline, authenticated_at,
          owner, label) =
-        (excluded.data, 1, excluded.idle_ms, excluded.absolute_ms, excluded.created_at,
+        (excluded.data, excluded.version, excluded.idle_ms, excluded.absolute_ms, excluded.created_at,
          excluded.last_seen, excluded.deadline, excluded.authenticated_at, excluded.owner,
          excluded.label)
     WHERE held.expires_at <= {now}

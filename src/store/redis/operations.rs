@@ -27,10 +27,11 @@ impl Store for Redis {
         let limit = record.limit.filter(|_| record.owner.is_some());
         let max = limit.map_or(String::new(), |limit| limit.max().to_string());
         let lifetime = record::encode_lifetime(&record.lifetime);
+        let version = record.version.get().to_be_bytes();
         let owner_and_label = record::encode_names(record);
         let (mut is_pruned, mut evicted) = (false, Vec::new());
         loop {
-            let args: [&[u8]; 7] = [
+            let args: [&[u8]; 8] = [
                 &lifetime,
                 &owner_and_label,
                 &record.data,
@@ -38,6 +39,7 @@ impl Store for Redis {
                 max.as_bytes(),
                 flag(limit.is_some_and(OwnerLimit::evicts)),
                 flag(is_pruned),
+                &version,
             ];
             let parts = match self.run(&script::INSERT, partition, &keys, &args).await? {
                 Value::SimpleString(what) => return Err(StoreError::corrupt(key, what)),

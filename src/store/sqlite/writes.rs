@@ -99,6 +99,7 @@ impl Work for Migrate {
 pub(super) struct Insert {
     key: Key,
     data: Bytes,
+    version: Version,
     lifetime: Lifetime,
     owner: Option<Owner>,
     label: Option<Label>,
@@ -111,6 +112,7 @@ impl Insert {
         Self {
             key: key.clone(),
             data: record.data.clone(),
+            version: record.version,
             lifetime: record.lifetime,
             owner: record.owner.cloned(),
             label: record.label.cloned(),
@@ -153,11 +155,11 @@ const INSERT: &str = "
 INSERT INTO {sessions}
     (key, data, version, idle_ms, absolute_ms, created_at, last_seen, deadline, authenticated_at,
      owner, label)
-VALUES (?2, ?3, 1, ?4, ?5, ?1, ?1, ?1 + ?5, iif(?6, ?1, NULL), ?7, ?8)
+VALUES (?2, ?3, ?9, ?4, ?5, ?1, ?1, ?1 + ?5, iif(?6, ?1, NULL), ?7, ?8)
 ON CONFLICT (key) DO UPDATE SET
     (data, version, idle_ms, absolute_ms, created_at, last_seen, deadline, authenticated_at, owner,
      label) =
-    (excluded.data, 1, excluded.idle_ms, excluded.absolute_ms, excluded.created_at,
+    (excluded.data, excluded.version, excluded.idle_ms, excluded.absolute_ms, excluded.created_at,
      excluded.last_seen, excluded.deadline, excluded.authenticated_at, excluded.owner,
      excluded.label)
 WHERE expires_at <= ?1";
@@ -201,6 +203,7 @@ impl Work for Insert {
             .bind(self.authenticated)
             .bind(self.owner.as_ref().map(Owner::as_str))
             .bind(self.label.as_ref().map(Label::as_str))
+            .bind(self.version.get().cast_signed())
             .execute(connection)
             .await?;
         Ok(match done.rows_affected() {

@@ -160,7 +160,7 @@ impl Store for TowerSessions {
         }
         let now = now();
         let meta = Meta {
-            version: Version::FIRST,
+            version: record.version,
             lifetime: record.lifetime,
             created_at: now,
             last_seen: now,

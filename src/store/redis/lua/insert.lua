@@ -1,7 +1,7 @@
 -- KEYS: the record, [its owner's index].
 -- ARGV: absolute and idle timeout; owner and label with their lengths; the data; whether the person
 -- has just authenticated; the limit, or nothing; whether it evicts; whether the expired sessions have
--- been taken out of a large index.
+-- been taken out of a large index; the version.
 --
 -- Returns 0: the key is taken; 1: the owner is full; 2: take the expired sessions out of the index and
 -- call again; or else whether the record was written, and which sessions went. It was not when more
@@ -58,7 +58,7 @@ end
 
 -- The first write is the one that a server whose memory is full refuses: nothing has changed then.
 local authenticated = ARGV[4] ~= '' and now or 0
-local head = struct.pack('>BI8I8I8', 1, 1, now, authenticated)
+local head = string.char(1) .. ARGV[8] .. struct.pack('>I8I8', now, authenticated)
 local times = struct.pack('>I8I8', deadline, now)
 if is_room then
   call('SET', key, head .. ARGV[1] .. times .. ARGV[2] .. ARGV[3], 'PXAT', ends - 1)
