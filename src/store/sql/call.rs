@@ -83,18 +83,13 @@ impl<DB: Database> Client<DB> {
         let turns = Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS));
         Self { pool, timeout, turns: Arc::new(turns) }
     }
-
-    /// How many connections the pool may have.
-    fn most(&self) -> u32 {
-        self.pool.options().get_max_connections()
-    }
 }
 
 impl<DB: Server> Client<DB> {
     /// Begins an operation.
     pub fn call(&self) -> Call<'_, DB> {
         let deadline = Some(Instant::now() + self.timeout);
-        Call { client: self, deadline, attempts: 0, useless: 0 }
+        Call { client: self, deadline, attempts: 0, tries_left: None }
     }
 
     /// Begins an operation that takes as long as its table is large.
@@ -111,8 +106,8 @@ pub(in crate::store) struct Call<'a, DB: Database> {
     client: &'a Client<DB>,
     deadline: Option<Instant>,
     attempts: u32,
-    /// How many connections were of no use.
-    useless: u32,
+    /// How many more connections it may try, once one was of no use.
+    tries_left: Option<u32>,
 }
 
 impl<DB: Server> Call<'_, DB>
@@ -223,12 +218,12 @@ where
                 sleep(Duration::from_millis(1 << self.attempts.min(5))).await;
                 Ok(())
             }
-            // Every connection of the pool may be like this one, as after a failover, but not one that
-            // was just made.
-            Failure::Useless { nothing_done: true, is_new, .. }
-                if self.useless == 0 || !is_new && self.useless <= self.client.most() =>
-            {
-                self.useless += 1;
+            // Every other connection that the pool had may be like the first one, as after a failover.
+            // Each is closed once it was tried, so the last try is on one that was made since. A pool
+            // does not say which of its connections are new.
+            Failure::Useless { nothing_done: true, others, .. } if self.tries_left != Some(0) => {
+                let tries = self.tries_left.unwrap_or(others.saturating_add(1));
+                self.tries_left = Some(tries - 1);
                 self.in_time()
             }
             failure => Err(self.error(failure)),
@@ -272,8 +267,8 @@ pub(in crate::store) enum Failure {
         error: sqlx::Error,
         /// Whether nothing was done.
         nothing_done: bool,
-        /// Whether this was its first statement, so that an older one is not the reason.
-        is_new: bool,
+        /// How many more connections the pool had then.
+        others: u32,
     },
     /// What it answered is no record.
     Answer(StoreError),

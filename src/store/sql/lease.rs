@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use sqlx::pool::PoolConnection;
-use sqlx::{Connection, Either, Execute, Executor, Pool, SqlSafeStr, raw_sql};
+use sqlx::{Either, Execute, Executor, Pool, SqlSafeStr, raw_sql};
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
@@ -57,17 +57,9 @@ where
         // around it would have them too, and an unoptimized service would run out of stack.
         RunsOn::new(self.timeout, async move {
             let Self { pool, permit, deadline, timeout } = self;
-            let none_idle = pool.num_idle() == 0;
             let connection = within(deadline, pool.acquire()).await?;
-            let is_new = none_idle && connection.cached_statements_size() == 0;
-            let mut held = Held {
-                connection,
-                deadline,
-                timeout,
-                is_new,
-                state: State::Settled,
-                _permit: permit,
-            };
+            let state = State::Settled;
+            let mut held = Held { connection, pool, deadline, timeout, state, _permit: permit };
             if caller_is_gone() {
                 return Err(Failure::Late);
             }
@@ -84,9 +76,9 @@ where
 /// under way on it.
 struct Held<DB: Server> {
     connection: PoolConnection<DB>,
+    pool: Pool<DB>,
     deadline: Option<Instant>,
     timeout: Duration,
-    is_new: bool,
     state: State,
     _permit: OwnedSemaphorePermit,
 }
@@ -137,7 +129,9 @@ where
         if let sqlx::Error::Database(refusal) = &error
             && let Verdict::Useless { nothing_done, .. } = DB::verdict(&**refusal)
         {
-            return Failure::Useless { error, nothing_done, is_new: self.is_new };
+            // The pool counts this one too.
+            let others = self.pool.size().saturating_sub(1);
+            return Failure::Useless { error, nothing_done, others };
         }
         self.state = after_error;
         Failure::Driver(error)
