@@ -68,12 +68,14 @@ pub(in crate::store) struct Client<DB: Database> {
     /// leaves nothing behind. A call that has one asks the pool, and a task continues that when the
     /// call is dropped: so there are never more such tasks than connections.
     turns: Arc<Semaphore>,
+    /// Whether the driver would panic when it adds the pool's `acquire_timeout` to the time of day.
+    waits_too_long: bool,
 }
 
 impl<DB: Database> Clone for Client<DB> {
     fn clone(&self) -> Self {
         let (pool, turns) = (self.pool.clone(), Arc::clone(&self.turns));
-        Self { pool, timeout: self.timeout, turns }
+        Self { pool, turns, ..*self }
     }
 }
 
@@ -81,7 +83,9 @@ impl<DB: Database> Client<DB> {
     pub fn new(pool: Pool<DB>, timeout: Duration) -> Self {
         let most = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
         let turns = Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS));
-        Self { pool, timeout, turns: Arc::new(turns) }
+        let wait = pool.options().get_acquire_timeout();
+        let waits_too_long = Instant::now().checked_add(wait).is_none();
+        Self { pool, timeout, turns: Arc::new(turns), waits_too_long }
     }
 }
 
@@ -192,7 +196,13 @@ where
     }
 
     async fn turn(&self) -> Result<Turn<DB>, Failure> {
-        let Client { pool, timeout, turns } = self.client;
+        let Client { pool, timeout, turns, waits_too_long } = self.client;
+        if *waits_too_long {
+            return Err(Failure::Answer(StoreError::new(
+                StoreErrorKind::Refused,
+                "the pool's acquire_timeout is too long for the driver; a day is enough",
+            )));
+        }
         let wait = self.deadline.unwrap_or_else(|| {
             // As long as the pool itself would let its caller wait.
             Instant::now() + patience(pool.options().get_acquire_timeout())
