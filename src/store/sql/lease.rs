@@ -238,3 +238,71 @@ async fn within<T>(
         Err(_) => Err(Failure::Late),
     }
 }
+
+#[cfg(all(test, feature = "postgres"))]
+mod tests {
+    use std::future::poll_fn;
+
+    use sqlx::postgres::{PgPool, PgPoolOptions, PgRow};
+    use tokio::runtime::{Builder, Runtime};
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::store::sql::Client;
+
+    /// How many allocations a call costs, and how many tasks it spawns, when all that is kept between
+    /// calls is there.
+    fn costs<F: Future>(runtime: &Runtime, pool: &PgPool, call: impl Fn() -> F) -> (u64, usize) {
+        let once = |_| {
+            runtime.block_on(async {
+                while pool.num_idle() < 1 {
+                    yield_now().await;
+                }
+            });
+            let (tasks, mut spawned) = (runtime.metrics(), 0);
+            // Before the count, or the runtime would box a large future and count for the driver alone.
+            let mut call = Box::pin(call());
+            let spent = allocation_counter::measure(|| {
+                runtime.block_on(async {
+                    // No task runs meanwhile, so each new one is seen.
+                    poll_fn(|context| {
+                        let before = tasks.num_alive_tasks();
+                        let polled = call.as_mut().poll(context);
+                        spawned += tasks.num_alive_tasks() - before;
+                        polled
+                    })
+                    .await;
+                });
+            });
+            (spent.count_total, spawned)
+        };
+        // The driver's buffers grow now and then.
+        (0..50).map(once).min().unwrap()
+    }
+
+    async fn by_the_driver(pool: &PgPool) -> Vec<PgRow> {
+        let mut connection = pool.acquire().await.unwrap();
+        let mut answers = (&mut *connection).fetch_many(sqlx::query("SELECT 1"));
+        let mut rows = Vec::new();
+        while let Some(answer) = answers.try_next().await.unwrap() {
+            if let Either::Right(row) = answer {
+                rows.push(row);
+            }
+        }
+        rows
+    }
+
+    #[test]
+    fn an_answered_call_costs_one_allocation_more_than_the_driver_and_no_task() {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let options = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
+        let pool = options.connect(test_servers::postgres_url());
+        let pool = runtime.block_on(pool).unwrap();
+        let client = Client::new(pool.clone(), Duration::from_secs(60));
+        let (allocations, tasks) = costs(&runtime, &pool, || by_the_driver(&pool));
+        let call = || async { client.call().try_rows(sqlx::query("SELECT 1")).await.unwrap() };
+        assert_eq!(costs(&runtime, &pool, call), (allocations + 1, tasks));
+        // The driver spawns what gives the connection back.
+        assert_eq!(tasks, 1);
+    }
+}
