@@ -3,6 +3,9 @@
 use std::future::Future;
 use std::time::Duration;
 
+use sqlx::mysql::MySqlPoolOptions;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::sqlite::SqlitePoolOptions;
 use test_servers::fresh_name;
 use token_session::codes::Codes;
 use token_session::links::{BaseUrl, Links, SignedLinks};
@@ -96,6 +99,39 @@ async fn sqlite_takes_any_timeout() {
     let url = format!("sqlite:{}/sessions.db", folder.path().display());
     Sqlite::connect(&url).await.unwrap().migrate().await.unwrap();
     at_the_limits(|timeout| Sqlite::builder().timeout(timeout).connect(&url)).await;
+}
+
+/// What a store says on a pool whose callers may wait for ever, with which the driver panics.
+async fn on_an_endless_pool(store: &impl Store) {
+    let error = store.scan(None, 10).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Refused, "{error}");
+    assert!(error.to_string().contains("acquire_timeout"), "{error}");
+}
+
+#[tokio::test]
+async fn a_pool_that_waits_longer_than_its_driver_can_is_refused() {
+    let (folder, endless) = (tempfile::tempdir().unwrap(), Duration::MAX);
+    let url = "postgres://nobody@127.0.0.1/none";
+    let pool = PgPoolOptions::new().acquire_timeout(endless).connect_lazy(url).unwrap();
+    on_an_endless_pool(&Postgres::new(pool.clone())).await;
+    on_an_endless_pool(&ConnectPgSimple::new(pool, Shape::express(), "UTC")).await;
+    let url = "mysql://nobody@127.0.0.1/none";
+    let pool = MySqlPoolOptions::new().acquire_timeout(endless).connect_lazy(url).unwrap();
+    on_an_endless_pool(&MySql::new(pool.clone())).await;
+    on_an_endless_pool(&ExpressMysql::new(pool, Shape::express())).await;
+    let url = format!("sqlite:{}/sessions.db", folder.path().display());
+    let pool = SqlitePoolOptions::new().acquire_timeout(endless).connect_lazy(&url).unwrap();
+    on_an_endless_pool(&Sqlite::new(pool)).await;
+}
+
+#[tokio::test]
+async fn a_pool_may_wait_for_centuries() {
+    let wait = DAY.saturating_mul(365_000);
+    let pool = PgPoolOptions::new().acquire_timeout(wait);
+    let pool = pool.connect(test_servers::postgres_url()).await.unwrap();
+    let store = Postgres::builder().table(fresh_name()).build(pool).unwrap();
+    store.migrate().await.unwrap();
+    assert_eq!(store.count().await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -47,6 +47,8 @@ mod sql_server;
 mod sweeping;
 #[path = "store_postgres/tables.rs"]
 mod tables;
+#[path = "store_postgres/unprepared.rs"]
+mod unprepared;
 
 struct OnPostgres;
 

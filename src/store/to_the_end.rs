@@ -29,8 +29,9 @@ pub(super) fn to_the_end<T: Send + 'static>(
 
 /// A future that runs on when its caller drops it: in a task, which ends after `limit` at the latest.
 ///
-/// As long as the caller waits, the future runs where it is awaited, and no task is spawned. A future
-/// that is dropped before its first poll has not begun, and does not run on.
+/// As long as the caller waits, the future runs where it is awaited, and no task is spawned. It costs
+/// one allocation: a future that was polled cannot move from its caller to a task, but its box can. A
+/// future that is dropped before its first poll has not begun, and does not run on.
 pub(super) struct RunsOn<F: Future<Output: Send> + Send + 'static> {
     work: Option<Pin<Box<F>>>,
     limit: Duration,
@@ -113,6 +114,31 @@ mod tests {
             Poll::Ready(Pin::new(&mut *future).poll(context).is_pending())
         });
         assert!(polled.await, "it is not half-way");
+    }
+
+    /// How many allocations a future costs, and how many tasks are there in its midst.
+    fn costs<F: Future>(work: impl FnOnce(Handle) -> F) -> (u64, F::Output) {
+        let runtime = runtime();
+        let mut output = None;
+        let spent = allocation_counter::measure(|| {
+            output = Some(runtime.block_on(work(runtime.handle().clone())));
+        });
+        (spent.count_total, output.unwrap())
+    }
+
+    async fn tasks_half_way(runtime: Handle) -> usize {
+        yield_now().await;
+        runtime.metrics().num_alive_tasks()
+    }
+
+    #[test]
+    fn a_future_that_is_not_dropped_costs_one_allocation_and_no_task() {
+        let (bare, tasks) = costs(tasks_half_way);
+        assert_eq!(tasks, 0);
+        let runs_on = |runtime| RunsOn::new(LIMIT, tasks_half_way(runtime));
+        assert_eq!(costs(runs_on), (bare + 1, 0));
+        let done_as_a_whole = |runtime| to_the_end(LIMIT, tasks_half_way(runtime));
+        assert_eq!(costs(done_as_a_whole), (bare + 1, 0));
     }
 
     #[test]

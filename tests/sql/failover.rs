@@ -1,7 +1,10 @@
 //! Connections of a pool that are of no use any more, on every server that speaks SQL.
 
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::poll;
+use sqlx::Executor;
 use token_session::store::{
     Condition, NewRecord, OwnerLimit, Removed, Renamed, Renewal, Replaced, Store, Touch, Write,
 };
@@ -9,7 +12,8 @@ use token_session::{Lifetime, Owner};
 
 use crate::gate::Gate;
 use crate::server::{
-    PLAIN, Pool, PoolOptions, READ_ONLY, RESET, Sql, fresh_name, put, random_key, shared_url,
+    Builder, PLAIN, Pool, PoolOptions, READ_ONLY, RESET, Sql, fresh_name, put, random_key,
+    shared_url,
 };
 
 const CONNECTIONS: u32 = 4;
@@ -66,6 +70,42 @@ async fn connections_to_a_server_that_became_read_only_are_replaced() {
     holds!(store.remove_owned(&owner, None));
     holds!(store.sweep(10));
     holds!(store.clear());
+}
+
+/// Two connections that became read-only are handed to one call while it waits for them, so that the
+/// pool has none idle whenever the call asks. In between, somebody else makes the new one.
+pub async fn waits_for_two_read_only_connections(builder: Builder) {
+    let pool = PoolOptions::new().max_connections(2).test_before_acquire(false);
+    let pool = pool.connect(shared_url()).await.unwrap();
+    let builder = builder.table(fresh_name());
+    builder.clone().connect(shared_url()).await.unwrap().migrate().await.unwrap();
+    let store = builder.build(pool.clone()).unwrap();
+    let mut old = [pool.acquire().await.unwrap(), pool.acquire().await.unwrap()];
+    for connection in &mut old {
+        connection.execute(sqlx::raw_sql(READ_ONLY)).await.unwrap();
+    }
+    let [first, second] = old;
+    let mut call = pin!(put(&store));
+    assert!(poll!(&mut call).is_pending());
+    let mut other = pin!(pool.acquire());
+    assert!(poll!(&mut other).is_pending());
+    drop(first);
+    // The call runs on the first one, which is refused and closed: that lets the other go on.
+    let made = tokio::select! {
+        biased;
+        _ = &mut call => panic!("the other connection is held"),
+        made = other => made.unwrap(),
+    };
+    assert!(poll!(&mut call).is_pending());
+    drop(second);
+    let key = call.await;
+    drop(made);
+    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_call_that_waits_for_its_connections_outlives_two_that_became_read_only() {
+    waits_for_two_read_only_connections(Sql::builder()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

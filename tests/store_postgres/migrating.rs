@@ -7,7 +7,7 @@ use test_servers::postgres_url;
 use token_session::store::{self, Postgres, Store, StoreErrorKind, Touch, Write};
 use tokio::task::JoinSet;
 
-use crate::server::{admin, fresh_name, login, number, put, run};
+use crate::server::{Pool, admin, fresh_name, login, number, put, run};
 use crate::sql_faults::BOUND;
 
 /// What servers that migrate take one after the other.
@@ -113,6 +113,62 @@ async fn a_migration_waits_for_another_one_longer_than_a_statement_may_take() {
     }
     other.rollback().await.unwrap();
     migrating.await.unwrap().unwrap();
+}
+
+/// Has the server take longer over an index of this table than a statement of the store may take: the
+/// creation waits for a lock that somebody holds, after it has begun.
+async fn slow_index(admin: &Pool, table: &str, gate: i64) {
+    let wait = format!(
+        "CREATE FUNCTION {table}_slow() RETURNS event_trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands()
+                        WHERE object_identity LIKE '%.{table}\\_%') THEN
+                 SET LOCAL lock_timeout = 0;
+                 PERFORM pg_advisory_xact_lock_shared({gate});
+             END IF;
+         END $$;
+         CREATE EVENT TRIGGER {table}_slow ON ddl_command_end WHEN TAG IN ('CREATE INDEX')
+         EXECUTE FUNCTION {table}_slow()"
+    );
+    run(admin, wait).await;
+}
+
+async fn an_index_may_take_longer_than_a_statement(prepared: bool) {
+    let (admin, table) = (admin().await, fresh_name());
+    let builder = Postgres::builder().table(&table).prepared_statements(prepared);
+    let store = builder.timeout(Duration::from_millis(300)).connect(postgres_url()).await.unwrap();
+    let gate = i64::from(std::process::id()) << 1 | i64::from(prepared);
+    slow_index(&admin, &table, gate).await;
+    let mut other = admin.begin().await.unwrap();
+    let lock = format!("SELECT pg_advisory_xact_lock({gate})");
+    sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *other).await.unwrap();
+    let migrating = tokio::spawn(async move { store.migrate().await });
+    let waits = format!(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE wait_event = 'advisory' AND query LIKE '%CREATE INDEX%{table}%'
+         AND pid <> pg_backend_pid() AND clock_timestamp() - query_start > interval '900 ms'"
+    );
+    let begun = Instant::now();
+    while number(&admin, waits.clone()).await == 0 {
+        assert!(begun.elapsed() < BOUND, "nothing takes so long");
+        assert!(!migrating.is_finished(), "the index is cut off");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    other.rollback().await.unwrap();
+    migrating.await.unwrap().unwrap();
+    run(&admin, format!("DROP EVENT TRIGGER {table}_slow")).await;
+    let indexes = format!("SELECT count(*) FROM pg_indexes WHERE tablename = '{table}'");
+    assert_eq!(number(&admin, indexes).await, 3);
+}
+
+#[tokio::test]
+async fn an_index_may_take_longer_than_a_prepared_statement() {
+    an_index_may_take_longer_than_a_statement(true).await;
+}
+
+#[tokio::test]
+async fn an_index_may_take_longer_than_a_statement_that_is_not_prepared() {
+    an_index_may_take_longer_than_a_statement(false).await;
 }
 
 #[tokio::test]

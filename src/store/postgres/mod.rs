@@ -81,7 +81,8 @@ pub use self::builder::PostgresBuilder;
 /// Nothing that the server's defaults could get wrong: the statements do not depend on the
 /// connection's time zone, date style or isolation level. Set `statement_timeout` and
 /// `idle_in_transaction_session_timeout` as [`connect`](Self::connect) does, so that the server gives
-/// up by itself.
+/// up by itself. An `acquire_timeout` of `Duration::MAX` is
+/// [`Refused`](StoreErrorKind::Refused) by every call, as the driver panics with it; a day is enough.
 ///
 /// # What holds when operations race?
 /// Each statement is atomic by itself at any isolation level, and is judged again on the newest row

@@ -68,12 +68,14 @@ pub(in crate::store) struct Client<DB: Database> {
     /// leaves nothing behind. A call that has one asks the pool, and a task continues that when the
     /// call is dropped: so there are never more such tasks than connections.
     turns: Arc<Semaphore>,
+    /// Whether the driver would panic when it adds the pool's `acquire_timeout` to the time of day.
+    waits_too_long: bool,
 }
 
 impl<DB: Database> Clone for Client<DB> {
     fn clone(&self) -> Self {
         let (pool, turns) = (self.pool.clone(), Arc::clone(&self.turns));
-        Self { pool, timeout: self.timeout, turns }
+        Self { pool, turns, ..*self }
     }
 }
 
@@ -81,12 +83,9 @@ impl<DB: Database> Client<DB> {
     pub fn new(pool: Pool<DB>, timeout: Duration) -> Self {
         let most = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
         let turns = Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS));
-        Self { pool, timeout, turns: Arc::new(turns) }
-    }
-
-    /// How many connections the pool may have.
-    fn most(&self) -> u32 {
-        self.pool.options().get_max_connections()
+        let wait = pool.options().get_acquire_timeout();
+        let waits_too_long = Instant::now().checked_add(wait).is_none();
+        Self { pool, timeout, turns: Arc::new(turns), waits_too_long }
     }
 }
 
@@ -94,7 +93,7 @@ impl<DB: Server> Client<DB> {
     /// Begins an operation.
     pub fn call(&self) -> Call<'_, DB> {
         let deadline = Some(Instant::now() + self.timeout);
-        Call { client: self, deadline, attempts: 0, useless: 0 }
+        Call { client: self, deadline, attempts: 0, tries_left: None }
     }
 
     /// Begins an operation that takes as long as its table is large.
@@ -111,8 +110,8 @@ pub(in crate::store) struct Call<'a, DB: Database> {
     client: &'a Client<DB>,
     deadline: Option<Instant>,
     attempts: u32,
-    /// How many connections were of no use.
-    useless: u32,
+    /// How many more connections it may try, once one was of no use.
+    tries_left: Option<u32>,
 }
 
 impl<DB: Server> Call<'_, DB>
@@ -197,7 +196,13 @@ where
     }
 
     async fn turn(&self) -> Result<Turn<DB>, Failure> {
-        let Client { pool, timeout, turns } = self.client;
+        let Client { pool, timeout, turns, waits_too_long } = self.client;
+        if *waits_too_long {
+            return Err(Failure::Answer(StoreError::new(
+                StoreErrorKind::Refused,
+                "the pool's acquire_timeout is too long for the driver; a day is enough",
+            )));
+        }
         let wait = self.deadline.unwrap_or_else(|| {
             // As long as the pool itself would let its caller wait.
             Instant::now() + patience(pool.options().get_acquire_timeout())
@@ -223,12 +228,12 @@ where
                 sleep(Duration::from_millis(1 << self.attempts.min(5))).await;
                 Ok(())
             }
-            // Every connection of the pool may be like this one, as after a failover, but not one that
-            // was just made.
-            Failure::Useless { nothing_done: true, is_new, .. }
-                if self.useless == 0 || !is_new && self.useless <= self.client.most() =>
-            {
-                self.useless += 1;
+            // Every other connection that the pool had may be like the first one, as after a failover.
+            // Each is closed once it was tried, so the last try is on one that was made since. A pool
+            // does not say which of its connections are new.
+            Failure::Useless { nothing_done: true, others, .. } if self.tries_left != Some(0) => {
+                let tries = self.tries_left.unwrap_or(others.saturating_add(1));
+                self.tries_left = Some(tries - 1);
                 self.in_time()
             }
             failure => Err(self.error(failure)),
@@ -272,8 +277,8 @@ pub(in crate::store) enum Failure {
         error: sqlx::Error,
         /// Whether nothing was done.
         nothing_done: bool,
-        /// Whether this was its first statement, so that an older one is not the reason.
-        is_new: bool,
+        /// How many more connections the pool had then.
+        others: u32,
     },
     /// What it answered is no record.
     Answer(StoreError),

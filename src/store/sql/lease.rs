@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use sqlx::pool::PoolConnection;
-use sqlx::{Connection, Either, Execute, Executor, Pool, SqlSafeStr, raw_sql};
+use sqlx::{Either, Execute, Executor, Pool, SqlSafeStr, raw_sql};
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
@@ -57,17 +57,9 @@ where
         // around it would have them too, and an unoptimized service would run out of stack.
         RunsOn::new(self.timeout, async move {
             let Self { pool, permit, deadline, timeout } = self;
-            let none_idle = pool.num_idle() == 0;
             let connection = within(deadline, pool.acquire()).await?;
-            let is_new = none_idle && connection.cached_statements_size() == 0;
-            let mut held = Held {
-                connection,
-                deadline,
-                timeout,
-                is_new,
-                state: State::Settled,
-                _permit: permit,
-            };
+            let state = State::Settled;
+            let mut held = Held { connection, pool, deadline, timeout, state, _permit: permit };
             if caller_is_gone() {
                 return Err(Failure::Late);
             }
@@ -84,9 +76,9 @@ where
 /// under way on it.
 struct Held<DB: Server> {
     connection: PoolConnection<DB>,
+    pool: Pool<DB>,
     deadline: Option<Instant>,
     timeout: Duration,
-    is_new: bool,
     state: State,
     _permit: OwnedSemaphorePermit,
 }
@@ -137,7 +129,9 @@ where
         if let sqlx::Error::Database(refusal) = &error
             && let Verdict::Useless { nothing_done, .. } = DB::verdict(&**refusal)
         {
-            return Failure::Useless { error, nothing_done, is_new: self.is_new };
+            // The pool counts this one too.
+            let others = self.pool.size().saturating_sub(1);
+            return Failure::Useless { error, nothing_done, others };
         }
         self.state = after_error;
         Failure::Driver(error)
@@ -242,5 +236,73 @@ async fn within<T>(
     match timeout_at(deadline, work).await {
         Ok(done) => Ok(done?),
         Err(_) => Err(Failure::Late),
+    }
+}
+
+#[cfg(all(test, feature = "postgres"))]
+mod tests {
+    use std::future::poll_fn;
+
+    use sqlx::postgres::{PgPool, PgPoolOptions, PgRow};
+    use tokio::runtime::{Builder, Runtime};
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::store::sql::Client;
+
+    /// How many allocations a call costs, and how many tasks it spawns, when all that is kept between
+    /// calls is there.
+    fn costs<F: Future>(runtime: &Runtime, pool: &PgPool, call: impl Fn() -> F) -> (u64, usize) {
+        let once = |_| {
+            runtime.block_on(async {
+                while pool.num_idle() < 1 {
+                    yield_now().await;
+                }
+            });
+            let (tasks, mut spawned) = (runtime.metrics(), 0);
+            // Before the count, or the runtime would box a large future and count for the driver alone.
+            let mut call = Box::pin(call());
+            let spent = allocation_counter::measure(|| {
+                runtime.block_on(async {
+                    // No task runs meanwhile, so each new one is seen.
+                    poll_fn(|context| {
+                        let before = tasks.num_alive_tasks();
+                        let polled = call.as_mut().poll(context);
+                        spawned += tasks.num_alive_tasks() - before;
+                        polled
+                    })
+                    .await;
+                });
+            });
+            (spent.count_total, spawned)
+        };
+        // The driver's buffers grow now and then.
+        (0..50).map(once).min().unwrap()
+    }
+
+    async fn by_the_driver(pool: &PgPool) -> Vec<PgRow> {
+        let mut connection = pool.acquire().await.unwrap();
+        let mut answers = (&mut *connection).fetch_many(sqlx::query("SELECT 1"));
+        let mut rows = Vec::new();
+        while let Some(answer) = answers.try_next().await.unwrap() {
+            if let Either::Right(row) = answer {
+                rows.push(row);
+            }
+        }
+        rows
+    }
+
+    #[test]
+    fn an_answered_call_costs_one_allocation_more_than_the_driver_and_no_task() {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let options = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
+        let pool = options.connect(test_servers::postgres_url());
+        let pool = runtime.block_on(pool).unwrap();
+        let client = Client::new(pool.clone(), Duration::from_secs(60));
+        let (allocations, tasks) = costs(&runtime, &pool, || by_the_driver(&pool));
+        let call = || async { client.call().try_rows(sqlx::query("SELECT 1")).await.unwrap() };
+        assert_eq!(costs(&runtime, &pool, call), (allocations + 1, tasks));
+        // The driver spawns what gives the connection back.
+        assert_eq!(tasks, 1);
     }
 }

@@ -134,7 +134,8 @@ impl SqliteBuilder {
 
     /// Uses a file whose pool is there already, for reading. Writes go over one connection more, with
     /// the pool's options, which should have the WAL mode on: without it, reads wait for writes. The
-    /// database must be a file.
+    /// database must be a file. An `acquire_timeout` of `Duration::MAX` makes every read
+    /// [`Refused`](StoreErrorKind::Refused), as the driver panics with it; a day is enough.
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) for a table name that cannot be used.
