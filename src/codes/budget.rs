@@ -3,14 +3,14 @@
 //! One record a subject and purpose is the only place where guesses are counted. A challenge *keeps*
 //! its guesses when it is issued, so nobody else can spend them; each guess is *charged* before it
 //! is compared; what a challenge did not spend goes back when it ends. All of it is compare-and-swap
-//! on that record: of any number of racing guesses no more are charged than there are. The record is
-//! never removed, and outlives what it counts, or the swap would not know it from the next one.
+//! on that record: of any number of racing guesses no more are charged than there are. The record lives
+//! as long as what it counts.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::engine::{RETRIES, TOMBSTONE, absolute};
+use super::engine::{RETRIES, absolute};
 use super::error::CodeError;
 use crate::manager::retry::Backoff;
 use crate::store::{AtomicStore, Inserted, NewRecord, Replaced, Touch, Write};
@@ -251,7 +251,7 @@ impl Budget<'_> {
                 Change::Leave(result) => return Ok(result),
                 Change::Write(result) => result,
             };
-            let lifetime = absolute(ledger.end(now).since(now) + TOMBSTONE);
+            let lifetime = absolute(ledger.end(now).since(now));
             let written = match &found {
                 Some(record) => {
                     let write = Write {

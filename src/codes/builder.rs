@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use super::engine::{Engine, TOMBSTONE};
+use super::engine::Engine;
 use super::format::CodeFormat;
 use super::policy::{Policy, PolicyError};
 use super::{Codes, SubjectCodes};
@@ -151,7 +151,7 @@ impl<T: 'static, C: Codec<T>> CodesBuilder<T, C> {
     /// # Errors
     /// What the policy would allow too much of, with the computation.
     pub fn build(self) -> Result<Codes<T>, PolicyError> {
-        self.engine(Duration::ZERO).map(Codes)
+        self.engine().map(Codes)
     }
 
     /// Codes that are redeemed without a handle.
@@ -164,7 +164,7 @@ impl<T: 'static, C: Codec<T>> CodesBuilder<T, C> {
             let what = "codes without a handle";
             return Err(PolicyError::NoKeyRing { what });
         }
-        self.engine(TOMBSTONE).map(SubjectCodes)
+        self.engine().map(SubjectCodes)
     }
 
     /// Links that stand for codes, and lead to `base`.
@@ -176,13 +176,12 @@ impl<T: 'static, C: Codec<T>> CodesBuilder<T, C> {
         Ok(SignInLinks::new(codes, base))
     }
 
-    fn engine(self, tombstone: Duration) -> Result<Arc<Engine<T>>, PolicyError> {
+    fn engine(self) -> Result<Arc<Engine<T>>, PolicyError> {
         Ok(Arc::new(Engine {
             store: self.store,
             codec: Box::new(self.codec),
             policy: self.policy.checked()?,
             ring: self.ring,
-            tombstone,
             compared: AtomicU64::new(0),
         }))
     }

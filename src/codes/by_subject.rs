@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use super::budget::{Charge, Status};
 use super::challenge::{Challenge, Lock};
-use super::engine::{Engine, Found, Made, RETRIES, TOMBSTONE, absolute};
+use super::engine::{Engine, Found, Made, RETRIES, absolute};
 use super::error::CodeError;
 use super::format::Code;
 use super::issue::check_subject;
 use super::odds::Odds;
 use super::redeem::{Guess, Place, Redeemed};
 use crate::manager::retry::Backoff;
-use crate::store::{Inserted, NewRecord, Write};
-use crate::stored::{self, Blob, Moment};
+use crate::store::{Condition, Inserted, NewRecord};
+use crate::stored::{self, Moment};
 
 /// Codes that are redeemed by subject and code alone: asked for on one device, typed on another.
 /// [`CodesBuilder::build_by_subject`](super::CodesBuilder::build_by_subject) makes them.
@@ -150,8 +150,7 @@ impl<T: 'static> SubjectCodes<T> {
     /// Ends the challenge of a subject. The wrong guesses of this day still count. 2 round trips, or
     /// 3, for each key of the ring.
     ///
-    /// In the place of the challenge a record without codes and without payload stays for 10
-    /// minutes, so that no request that is still under way brings it back.
+    /// No request that is still under way brings it back.
     ///
     /// # Errors
     /// The store's.
@@ -204,7 +203,7 @@ impl<T: 'static> Engine<T> {
         let mut place = None;
         for app in self.app_keys() {
             let lock = Lock::of_subject(app, &self.policy.purpose, subject);
-            let found = self.load_or_tombstone(&lock.key).await?;
+            let found = self.load(&lock.key).await?;
             if found.as_ref().is_some_and(is_open) {
                 return Ok((lock, found));
             }
@@ -216,13 +215,10 @@ impl<T: 'static> Engine<T> {
     /// Ends the challenge of a subject.
     async fn revoke_challenge(&self, subject: &str) -> Result<(), CodeError> {
         check_subject(subject)?;
-        let lifetime = absolute(TOMBSTONE);
         for app in self.app_keys() {
             let lock = Lock::of_subject(app, &self.policy.purpose, subject);
             let subject = self.subject_key(app, subject);
-            let ended = stored::write(&self.begin(&subject, &subject, Blob::new(b""), true)?);
-            let write = Write { lifetime: Some(&lifetime), ..Write::new(ended) };
-            self.store.replace(&lock.key, &write).await?;
+            self.store.remove(&lock.key, Condition::Always).await?;
             self.budget(&subject).give_all_back().await?;
         }
         Ok(())
@@ -236,8 +232,8 @@ impl<T: 'static> Engine<T> {
         left: Option<Found>,
         challenge: Challenge,
     ) -> Result<Option<Made>, CodeError> {
-        // A code that expired within its cool-down; a revoked one leaves no codes.
-        let sent = left.as_ref().filter(|left| !left.is_used() && !left.challenge.codes.is_empty());
+        // A code that expired within its cool-down.
+        let sent = left.as_ref().filter(|left| !left.is_used());
         sent.map_or(Ok(()), |left| self.check_cool_down(left))?;
         let (salt, budget) = (challenge.salt.clone(), challenge.budget_key(&lock.key)?);
         self.keep(&challenge, &budget).await?;
@@ -252,7 +248,7 @@ impl<T: 'static> Engine<T> {
             self.forgo(&salt, &budget).await;
         }
         match opened {
-            // The tombstone went a moment ago.
+            // What was left went a moment ago.
             Err(CodeError::Refused) => Ok(None),
             opened => opened,
         }
@@ -265,7 +261,7 @@ impl<T: 'static> Engine<T> {
         mut challenge: Challenge,
     ) -> Result<Option<Made>, CodeError> {
         let made = self.add_code(lock, &mut challenge, Moment::START)?;
-        let lifetime = absolute(self.policy.lifetime + self.tombstone);
+        let lifetime = absolute(self.longest_trace());
         let record = NewRecord::new(stored::write(&challenge), lifetime);
         let inserted = self.store.insert(&lock.key, &record).await?;
         Ok(matches!(inserted, Inserted::Done { .. }).then_some(made))
@@ -302,7 +298,8 @@ impl<T: 'static> Engine<T> {
 
 /// Whether a challenge waits for its code.
 fn is_open(found: &Found) -> bool {
-    !found.is_used() && !found.is_tombstone()
+    let is_waiting = found.challenge.live(found.now).next().is_some() || found.busy().is_some();
+    !found.is_used() && is_waiting
 }
 
 fn is_about_the_same(one: &Challenge, other: &Challenge) -> bool {

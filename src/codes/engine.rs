@@ -24,20 +24,11 @@ use crate::token::{Key, Token, TokenError};
 /// write, and the budget of a day allows few of them; who loses so often meets something else.
 pub(super) const RETRIES: u32 = 64;
 
-/// For so long the record of a subject stays after it has ended, as a tombstone. A record that is
-/// inserted begins at the first version again, so a write that was meant for the one before it would
-/// hit the new one: as long as there is a tombstone, the versions go on. Who loads a record writes
-/// it in the same request, which is over long before.
-pub(super) const TOMBSTONE: Duration = Duration::from_secs(10 * 60);
-
 pub(super) struct Engine<T> {
     pub store: Arc<dyn AtomicStore>,
     pub codec: Box<dyn Codec<T>>,
     pub policy: Policy,
     pub ring: Option<KeyRing>,
-    /// How long an ended challenge stays: [`TOMBSTONE`] where the key is the subject's, and not at
-    /// all where it is a handle's, which no other challenge ever has.
-    pub tombstone: Duration,
     pub compared: AtomicU64,
 }
 
@@ -48,17 +39,13 @@ pub(super) struct Found {
     pub budget: Key,
     pub version: Version,
     pub now: Moment,
-    /// How long the challenge lives. Zero: this is its tombstone.
+    /// How long the challenge lives.
     pub expires_in: Duration,
 }
 
 impl Found {
     pub fn is_used(&self) -> bool {
         matches!(self.challenge.state, State::Used { .. })
-    }
-
-    pub fn is_tombstone(&self) -> bool {
-        self.expires_in.is_zero()
     }
 
     /// The answer while somebody acts on it under a lease.
@@ -144,12 +131,6 @@ impl<T: 'static> Engine<T> {
 
     /// The challenge under `key`. One round trip.
     pub async fn load(&self, key: &Key) -> Result<Option<Found>, CodeError> {
-        let found = self.load_or_tombstone(key).await?;
-        Ok(found.filter(|found| !found.is_tombstone()))
-    }
-
-    /// As [`load`](Self::load), or what is left of it.
-    pub async fn load_or_tombstone(&self, key: &Key) -> Result<Option<Found>, CodeError> {
         let Some(record) = self.store.load(key, Touch::No).await? else {
             return Ok(None);
         };
@@ -159,7 +140,7 @@ impl<T: 'static> Engine<T> {
             challenge,
             version: record.meta.version,
             now: Moment::now(&record.meta),
-            expires_in: record.meta.expires_in().saturating_sub(self.tombstone),
+            expires_in: record.meta.expires_in(),
         }))
     }
 

@@ -199,8 +199,14 @@ impl<T: 'static> Engine<T> {
     ) -> Result<Option<Made>, CodeError> {
         let made = self.add_code(lock, &mut found.challenge, found.now)?;
         // A lease may be longer than a code's life.
-        let lifetime = self.policy.lifetime.max(found.expires_in);
+        let lifetime = self.longest_trace().max(found.expires_in);
         Ok(self.write(&lock.key, found, lifetime).await?.map(|_| made))
+    }
+
+    /// How long a challenge stays after a code of it was made: as long as the code, and as long as no
+    /// other one may follow.
+    pub fn longest_trace(&self) -> Duration {
+        self.policy.lifetime.max(self.policy.resend_after)
     }
 
     pub(super) fn check_cool_down(&self, found: &Found) -> Result<(), CodeError> {
@@ -221,7 +227,7 @@ impl<T: 'static> Engine<T> {
         found: &Found,
         lifetime: Duration,
     ) -> Result<Option<Version>, CodeError> {
-        let lifetime = absolute(lifetime + self.tombstone);
+        let lifetime = absolute(lifetime);
         let write = Write {
             expected: Some(found.version),
             lifetime: Some(&lifetime),

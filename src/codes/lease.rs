@@ -56,7 +56,7 @@ pub struct Lease<T> {
 
 impl<T: 'static> Lease<T> {
     /// Uses the code, the action being done. May be called again after an error, within 30 seconds. 3
-    /// round trips, and one more without a handle.
+    /// round trips.
     ///
     /// # Errors
     /// [`LeaseLost`](CodeError::LeaseLost) when the lease had ended and the code expired, or another
@@ -77,7 +77,7 @@ impl<T: 'static> Lease<T> {
     }
 
     /// Lets go of the code, the action having failed: it is good again until it expires. One round
-    /// trip, and one more without a handle. A lease that has ended anyway is no error.
+    /// trip. A lease that has ended anyway is no error.
     ///
     /// # Errors
     /// The store's.
@@ -102,14 +102,6 @@ impl<T: 'static> Lease<T> {
         lifetime: impl Fn(&Found) -> Duration,
     ) -> Result<bool, CodeError> {
         let (key, mut found) = (&self.key, self.found.clone());
-        // A lease may be held for longer than a tombstone stays, and the subject have another
-        // challenge by then, of the same version.
-        if !self.engine.tombstone.is_zero() {
-            found = match self.engine.load(key).await? {
-                Some(found) => found,
-                None => return Ok(false),
-            };
-        }
         let mut backoff = Backoff::new();
         for _ in 0..RETRIES {
             match &found.challenge.state {

@@ -44,12 +44,11 @@
 //! one of the subjects.
 //!
 //! # What stays in the store, and for how long?
-//! A challenge stays as long as its codes are good, a used one for 30 seconds. The guesses of a
-//! subject stay for a day, and what a challenge keeps of them for a minute more than its codes. Where
-//! the key is made of the subject, which are the budgets, [`SubjectCodes`] and [`RecoveryCodes`], a
-//! record stays for 10 minutes after that, a challenge with its payload, or for 10 minutes after it was
-//! revoked, with nothing in it: without it, a request that is still under way could bring back what has
-//! ended.
+//! A challenge stays as long as its codes are good, and at least until another code may be sent; a used
+//! one for 30 seconds. The guesses of a subject stay for a day, and what a challenge keeps of them for
+//! a minute more than its codes. What is revoked goes at once. A request that is still under way does
+//! not bring it back: each record begins with a random [version](crate::Version), so a late write
+//! misses the next one.
 //!
 //! # What if the store forgets a record before its time?
 //! A challenge that is gone refuses every code. A subject's budget that is gone is a full one: whoever

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
-use super::engine::{RETRIES, TOMBSTONE, absolute};
+use super::engine::{RETRIES, absolute};
 use super::error::CodeError;
 use super::format::{Code, CodeFormat};
 use super::issue::check_subject;
@@ -15,7 +15,7 @@ use crate::key_ring::{KeyRing, mac, same};
 use crate::manager::retry::Backoff;
 use crate::observe::observe_for;
 use crate::record::{Lifetime, Version};
-use crate::store::{AtomicStore, Inserted, NewRecord, Replaced, Touch, Write};
+use crate::store::{AtomicStore, Condition, Inserted, NewRecord, Replaced, Touch, Write};
 use crate::stored::{self, Blob};
 use crate::token::{Key, TokenError};
 
@@ -98,8 +98,8 @@ pub struct Recovered {
     pub count: usize,
 }
 
-/// What a store keeps of a set. Without codes it is a tombstone.
-#[derive(Default, Serialize, Deserialize)]
+/// What a store keeps of a set.
+#[derive(Serialize, Deserialize)]
 struct Set {
     macs: Vec<Blob>,
 }
@@ -146,7 +146,7 @@ impl RecoveryCodes {
         let set = Set { macs: codes.iter().map(|code| self.mac(app, &key, code)).collect() };
         self.put(&key, &set).await?;
         for (_, older) in self.ring.iter().skip(1) {
-            self.bury(&self.set_key(older, subject)).await?;
+            self.store.remove(&self.set_key(older, subject), Condition::Always).await?;
         }
         Ok(codes)
     }
@@ -197,8 +197,7 @@ impl RecoveryCodes {
 
     /// Ends a subject's set. One round trip for each key of the ring.
     ///
-    /// In the place of the set an empty one stays for 10 minutes, so that no request that is still
-    /// under way brings it back; the wrong guesses of this day still count.
+    /// No request that is still under way brings it back. The wrong guesses of this day still count.
     ///
     /// # Errors
     /// The store's.
@@ -210,16 +209,8 @@ impl RecoveryCodes {
     async fn end(&self, subject: &str) -> Result<(), CodeError> {
         check_subject(subject)?;
         for (_, app) in self.ring.iter() {
-            self.bury(&self.set_key(app, subject)).await?;
+            self.store.remove(&self.set_key(app, subject), Condition::Always).await?;
         }
-        Ok(())
-    }
-
-    /// Puts a tombstone in the place of a set, if there is one.
-    async fn bury(&self, key: &Key) -> Result<(), CodeError> {
-        let lifetime = absolute(TOMBSTONE);
-        let data = stored::write(&Set::default());
-        self.store.replace(key, &Write { lifetime: Some(&lifetime), ..Write::new(data) }).await?;
         Ok(())
     }
 
@@ -248,9 +239,7 @@ impl RecoveryCodes {
             let key = self.set_key(app, subject);
             if let Some(record) = self.store.load(&key, Touch::No).await? {
                 let set: Set = stored::read(&key, &record.data)?;
-                if !set.macs.is_empty() {
-                    return Ok(Some((app, key, set, record.meta.version)));
-                }
+                return Ok(Some((app, key, set, record.meta.version)));
             }
         }
         Ok(None)

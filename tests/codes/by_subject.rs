@@ -373,9 +373,9 @@ async fn codes_without_a_handle_cost_what_their_docs_say() {
         issue(&codes, "payload").await;
         cost(4);
         codes.guess(ANNA, &code).lease(MINUTE).await.unwrap().abort().await.unwrap();
-        cost(6 + 2);
+        cost(6 + 1);
         codes.guess(ANNA, &code).lease(MINUTE).await.unwrap().commit().await.unwrap();
-        cost(6 + 4);
+        cost(6 + 3);
         issue(&codes, "payload").await;
         store.calls();
         codes.revoke(ANNA).await.unwrap();

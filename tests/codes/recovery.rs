@@ -7,7 +7,7 @@ use token_session::codes::{CodeError, PolicyError, RecoveryCodes};
 use token_session::store::{AtomicStore, Memory, Store};
 
 use super::watched::Watched;
-use super::{ANNA, DAY, MINUTE, assert_refused, dump, ring, store_with_clock, wait};
+use super::{ANNA, DAY, assert_refused, dump, ring, store_with_clock, wait};
 
 fn recovery(store: &(impl AtomicStore + Clone), ids: &[u32]) -> RecoveryCodes {
     RecoveryCodes::new("recovery", 10, ring(ids), store.clone()).unwrap()
@@ -91,14 +91,12 @@ async fn a_late_redemption_does_not_bring_a_set_of_an_older_key_back() {
 }
 
 #[tokio::test]
-async fn ten_minutes_after_a_revocation_nothing_is_left() {
-    let (store, clock) = store_with_clock();
+async fn after_a_revocation_nothing_is_left() {
+    let (store, _) = store_with_clock();
     let recovery = recovery(&store, &[1]);
     recovery.generate(ANNA).await.unwrap();
     recovery.revoke(ANNA).await.unwrap();
     recovery.revoke("eve@example.org").await.unwrap();
-    assert_eq!(store.count().await.unwrap(), 1);
-    clock.advance(10 * MINUTE);
     assert_eq!(store.count().await.unwrap(), 0);
 }
 

@@ -142,7 +142,9 @@ impl Store for Watched {
         self.call(format!("touch {touch:?}"), self.inner.touch(key, touch)).await
     }
     async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
-        let what = format!("replace {:?} {:?}", write.expected, write.lifetime);
+        // Versions are random.
+        let is_conditional = write.expected.is_some();
+        let what = format!("replace {is_conditional} {:?}", write.lifetime);
         self.call(what, self.inner.replace(key, write)).await
     }
     async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {

@@ -61,7 +61,7 @@ impl Sample {
         let store = empty_store();
         for stored in &self.records {
             let key: Key = stored.key.parse().unwrap();
-            let owner = stored.owner.as_deref().map(|owner| Owner::new(owner).unwrap());
+            let owner = stored.owner.as_deref().map(|owner| Owner::from_stored(owner).unwrap());
             let lifetime = Lifetime::absolute(Duration::from_secs(3_600)).unwrap();
             let data = stored.data.clone().into_bytes();
             let record = NewRecord { owner: owner.as_ref(), ..NewRecord::new(data, lifetime) };

@@ -2,11 +2,11 @@
 
 use mongodb::Client;
 use mongodb::bson::doc;
+use token_session::Owner;
 use token_session::store::{
     Condition, MongoDb, NewRecord, OwnerLimit, Removed, Renamed, Renewal, Replaced, Store,
     StoreErrorKind, Touch, Write,
 };
-use token_session::{Owner, Version};
 
 use super::server::{put, random_key, record, url};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use token_session::store::{Condition, MySql, NewRecord, OwnerLimit, Renewal, Store, Touch, Write};
-use token_session::{Lifetime, Owner, Version};
+use token_session::{Lifetime, Owner};
 
 use crate::protocol::Client;
 use crate::proxy::Proxy;

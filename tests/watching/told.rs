@@ -7,7 +7,7 @@ use token_session::store::{
     Change, Condition, Inserted, NewRecord, OwnerLimit, Postgres, Redis, Removed, Renamed, Renewal,
     Replaced, Store, StoreErrorKind, Watch, Watching, Write,
 };
-use token_session::{Key, Lifetime, Owner, Version};
+use token_session::{Key, Lifetime, Owner};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
