@@ -106,7 +106,7 @@ async fn a_table_of_other_columns_is_refused() {
     let store = Postgres::builder().table(&table).build(admin.clone()).unwrap();
     store.migrate().await.unwrap();
     let key = put(&store).await;
-    run(&admin, format!("ALTER TABLE {table} ALTER version TYPE integer")).await;
+    run(&admin, format!("ALTER TABLE {table} ALTER version TYPE integer USING 1")).await;
     let error = store.load(&key, Touch::No).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused, "{error}");
     run(&admin, format!("ALTER TABLE {table} DROP label")).await;
