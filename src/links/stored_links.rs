@@ -277,7 +277,7 @@ pub struct NewLink<'a, T> {
 }
 
 impl<'a, T: 'static> NewLink<'a, T> {
-    /// Good for so many uses. Default: one.
+    /// Good for so many uses. Default: one. Of this and [`unlimited`](Self::unlimited) the last counts.
     pub fn uses(mut self, uses: NonZeroU32) -> Self {
         self.uses = Some(uses);
         self

@@ -129,7 +129,8 @@ impl<T, C> Builder<T, C> {
         self
     }
 
-    /// How a token becomes what the store sees. Default: SHA-256.
+    /// How a token becomes what the store sees. Default: SHA-256. It has no effect on a store whose
+    /// format [keeps the token itself](crate::store::Store::keeps_plain_ids).
     pub fn key_scheme(mut self, scheme: KeyScheme) -> Self {
         self.options.key_scheme = scheme;
         self

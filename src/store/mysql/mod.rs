@@ -92,6 +92,8 @@ pub use self::builder::MySqlBuilder;
 /// **With `autocommit = 0` or `completion_type = 1`, writes are answered and never committed.** The
 /// connection's character set must be `utf8mb4`, as `sqlx` sets it. The time zone and the isolation
 /// level do not matter. Set `innodb_lock_wait_timeout` as well, so that the server gives up by itself.
+/// An `acquire_timeout` of `Duration::MAX` is [`Refused`](StoreErrorKind::Refused) by every call, as the
+/// driver panics with it; a day is enough.
 ///
 /// # What holds when operations race?
 /// Each operation takes effect in one statement, or in a transaction that sets its isolation level by
