@@ -9,7 +9,8 @@ pub type CodecError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Turns the user's data into what a store keeps, and back.
 ///
-/// Must be deterministic: the HTTP layer compares encoded bytes to see whether data changed.
+/// The same value must be written in the same way twice: whether data changed is seen by comparing how
+/// it is written before and after.
 ///
 /// ```
 /// use bytes::Bytes;

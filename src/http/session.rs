@@ -67,7 +67,13 @@ impl<T: Send + Sync + 'static> Deref for Session<T> {
 
 impl<T: Send + Sync + 'static> DerefMut for Session<T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.changed = true;
+        if !self.changed {
+            self.changed = true;
+            let manager = &self.sessions.request.edge.manager;
+            if let Some(loaded) = &mut self.loaded {
+                manager.note_before(loaded);
+            }
+        }
         &mut self.loaded_mut().data
     }
 }

@@ -47,8 +47,11 @@ pub struct Loaded<T> {
     pub key: Key,
     /// What goes with the data.
     pub meta: Meta,
-    /// The data as the store holds it, to see later whether it changed.
+    /// The data as the store holds it.
     pub(crate) encoded: Bytes,
+    /// The data as the codec writes it, from before a change of it. What a store hands out need not
+    /// be that: another program may have written it, or the store have set it in order.
+    pub(crate) before: Option<Bytes>,
 }
 
 impl<T> Deref for Loaded<T> {

@@ -279,6 +279,7 @@ impl<T: Send + 'static> TokenSession<T> {
     ) -> Result<R> {
         let mut backoff = Backoff::new();
         loop {
+            self.note_before(loaded);
             let result = change(&mut loaded.data);
             match self.write_back(loaded).await {
                 Ok(_) => return Ok(result),
@@ -289,10 +290,16 @@ impl<T: Send + 'static> TokenSession<T> {
         }
     }
 
+    /// Notes the data that is about to change, to see later whether it did. The same value is written
+    /// in the same way twice, a map that has no order of its own included.
+    pub(crate) fn note_before(&self, loaded: &mut Loaded<T>) {
+        loaded.before = self.inner.codec.encode(&loaded.data).ok();
+    }
+
     /// Writes what was loaded if its data changed, over the version that was loaded.
     async fn write_back(&self, loaded: &mut Loaded<T>) -> Result<bool> {
         let data = self.encode(&loaded.data)?;
-        if data == loaded.encoded {
+        if Some(&data) == loaded.before.as_ref() || data == loaded.encoded {
             return Ok(false);
         }
         let write = Write { expected: Some(loaded.meta.version), ..Write::new(data.clone()) };
@@ -300,6 +307,7 @@ impl<T: Send + 'static> TokenSession<T> {
             Replaced::Done(version) => {
                 loaded.meta.version = version;
                 loaded.encoded = data;
+                loaded.before = None;
                 Ok(true)
             }
             Replaced::Missing => Err(Error::Gone),
@@ -453,7 +461,7 @@ impl<T: Send + 'static> TokenSession<T> {
     pub(crate) fn decode(&self, key: Key, record: Record) -> Result<Loaded<T>> {
         let Record { data: encoded, meta } = record;
         match self.inner.codec.decode(&encoded) {
-            Ok(data) => Ok(Loaded { data, key, meta, encoded }),
+            Ok(data) => Ok(Loaded { data, key, meta, encoded, before: None }),
             Err(source) => Err(Error::Decode { key, source }),
         }
     }

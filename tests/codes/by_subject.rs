@@ -1,5 +1,6 @@
 //! Codes without a handle.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use token_session::codes::{CodeError, Codes, PolicyError, SubjectCodes};
@@ -73,6 +74,20 @@ async fn one_more_code_waits_for_the_cool_down_and_leaves_the_earlier_one_good()
     let second = codes.issue(ANNA, &"payload".to_owned()).await.unwrap();
     codes.redeem(ANNA, first.code.reveal()).await.unwrap();
     assert_refused(codes.redeem(ANNA, second.code.reveal()).await);
+}
+
+#[tokio::test]
+async fn a_payload_without_an_order_is_equal_to_itself_and_leaves_the_earlier_code_good() {
+    let (store, clock) = store_with_clock();
+    let codes = Codes::<HashMap<String, u32>>::builder("pair").store(store).key_ring(ring(&[1]));
+    let codes = codes.build_by_subject().unwrap();
+    // Two maps, and so most likely two orders.
+    let payload = || (0..50).map(|number| (format!("key {number}"), number)).collect();
+    let first = codes.issue(ANNA, &payload()).await.unwrap();
+    clock.advance(MINUTE);
+    codes.issue(ANNA, &payload()).await.unwrap();
+    let redeemed = codes.redeem(ANNA, first.code.reveal()).await.unwrap();
+    assert_eq!(redeemed.payload, payload());
 }
 
 #[tokio::test]

@@ -17,3 +17,4 @@ mod service;
 mod spy;
 mod story;
 mod sweeper;
+mod unchanged;
