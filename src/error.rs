@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::codec::CodecError;
+use crate::observe::{Failure, STORE_ERROR};
 use crate::record::{LifetimeError, TextError};
 use crate::token::{Key, TokenError};
 
@@ -202,5 +203,16 @@ impl fmt::Display for StoreError {
 impl std::error::Error for StoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl Failure for Error {
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Conflict { .. } => "conflict",
+            Self::Store(_) => STORE_ERROR,
+            _ => "error",
+        }
     }
 }

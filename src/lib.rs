@@ -54,6 +54,7 @@
 //! Every operation returns an error whose [`is_retryable`](Error::is_retryable) is true, and the
 //! HTTP layer answers 503, never 401: a client must not drop a token that is good.
 
+mod backoff;
 mod codec;
 pub mod codes;
 mod error;

@@ -2,9 +2,7 @@
 
 use std::future::Future;
 
-use crate::codes::CodeError;
 use crate::error::Error;
-use crate::links::LinkError;
 use crate::token::Key;
 
 /// Runs an operation of the manager. The span `token_session` has the fields `operation`, `key` and
@@ -37,7 +35,7 @@ pub(crate) trait Failure: std::error::Error {
 }
 
 /// The outcome that is worth a warning.
-const STORE_ERROR: &str = "store_error";
+pub(crate) const STORE_ERROR: &str = "store_error";
 
 async fn run<R, E: Failure>(
     operation: &'static str,
@@ -95,42 +93,4 @@ fn measure(
     histogram!("token_session_operation_seconds", labels.clone()).record(took);
     labels.push(Label::from_static_parts("outcome", outcome));
     counter!("token_session_operations_total", labels).increment(1);
-}
-
-impl Failure for Error {
-    fn outcome(&self) -> &'static str {
-        match self {
-            Self::Gone => "gone",
-            Self::Conflict { .. } => "conflict",
-            Self::Store(_) => STORE_ERROR,
-            _ => "error",
-        }
-    }
-}
-
-impl Failure for CodeError {
-    fn outcome(&self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::Exhausted => "exhausted",
-            Self::TooSoon { .. } => "too_soon",
-            Self::Busy { .. } => "busy",
-            Self::LeaseLost => "lease_lost",
-            Self::Contended { .. } => "conflict",
-            Self::Store(_) => STORE_ERROR,
-            _ => "error",
-        }
-    }
-}
-
-impl Failure for LinkError {
-    fn outcome(&self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::NotYet { .. } => "not_yet",
-            Self::Contended { .. } => "conflict",
-            Self::Store(_) => STORE_ERROR,
-            _ => "error",
-        }
-    }
 }

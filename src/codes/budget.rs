@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::{RETRIES, absolute};
 use super::error::CodeError;
-use crate::manager::retry::Backoff;
+use crate::backoff::Backoff;
 use crate::store::{AtomicStore, Inserted, NewRecord, Replaced, Touch, Write};
 use crate::stored::{self, Blob, Moment, whole_seconds};
 use crate::token::Key;

@@ -13,7 +13,7 @@ use super::format::Code;
 use super::issue::check_subject;
 use super::odds::Odds;
 use super::redeem::{Guess, Place, Redeemed};
-use crate::manager::retry::Backoff;
+use crate::backoff::Backoff;
 use crate::store::{Condition, Inserted, NewRecord};
 use crate::stored::{self, Moment};
 

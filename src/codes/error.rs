@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::policy::PolicyError;
 use crate::codec::CodecError;
 use crate::error::StoreError;
+use crate::observe::{Failure, STORE_ERROR};
 use crate::token::{Key, TokenError};
 
 /// Why a code was not issued or not redeemed: a variant for each thing that a service would do about
@@ -132,6 +133,21 @@ impl CodeError {
         match self {
             Self::TooSoon { retry_after } | Self::Busy { retry_after } => Some(*retry_after),
             _ => None,
+        }
+    }
+}
+
+impl Failure for CodeError {
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Exhausted => "exhausted",
+            Self::TooSoon { .. } => "too_soon",
+            Self::Busy { .. } => "busy",
+            Self::LeaseLost => "lease_lost",
+            Self::Contended { .. } => "conflict",
+            Self::Store(_) => STORE_ERROR,
+            _ => "error",
         }
     }
 }

@@ -7,7 +7,7 @@ use super::challenge::{Challenge, Lock};
 use super::engine::{Engine, Found, Made, RETRIES, absolute};
 use super::error::CodeError;
 use super::format::Code;
-use crate::manager::retry::Backoff;
+use crate::backoff::Backoff;
 use crate::record::{Owner, Version};
 use crate::store::{Inserted, NewRecord, Replaced, Write};
 use crate::stored::{self, Blob, Moment, whole_seconds};

@@ -8,7 +8,7 @@ use super::challenge::State;
 use super::engine::{Engine, Found, RETRIES};
 use super::error::CodeError;
 use super::redeem::REPEAT;
-use crate::manager::retry::Backoff;
+use crate::backoff::Backoff;
 use crate::stored::Blob;
 use crate::token::{Key, TokenError};
 

@@ -9,8 +9,8 @@ use super::engine::{Engine, Found, RETRIES};
 use super::error::CodeError;
 use super::format::Code;
 use super::lease::{Lease, check_lease, draw_id};
+use crate::backoff::Backoff;
 use crate::key_ring::same;
-use crate::manager::retry::Backoff;
 use crate::stored::Blob;
 use crate::token::{Key, Token};
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::codec::CodecError;
 use crate::error::StoreError;
+use crate::observe::{Failure, STORE_ERROR};
 use crate::record::LifetimeError;
 use crate::token::TokenError;
 
@@ -130,4 +131,16 @@ pub(super) fn check_purpose(purpose: &str) -> Result<(), LinkPolicyError> {
         return Err(LinkPolicyError::Purpose { len: purpose.len() });
     }
     Ok(())
+}
+
+impl Failure for LinkError {
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::NotYet { .. } => "not_yet",
+            Self::Contended { .. } => "conflict",
+            Self::Store(_) => STORE_ERROR,
+            _ => "error",
+        }
+    }
 }

@@ -7,7 +7,6 @@ mod builder;
 mod by_key;
 mod new_session;
 mod owners;
-pub(crate) mod retry;
 mod sweeper;
 
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::builder::Options;
-use self::retry::Backoff;
+use crate::backoff::Backoff;
 use crate::codec::Codec;
 use crate::error::Error;
 use crate::event::{Event, Events, Subscription};
@@ -36,6 +35,9 @@ pub use self::sweeper::Sweeper;
 
 /// What an operation of the manager answers.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// How often a change is tried that other writers come before.
+const MOST_ATTEMPTS: u32 = 64;
 
 /// How often a new token is drawn when the one before was taken.
 const DRAWS: u32 = 8;
@@ -283,7 +285,11 @@ impl<T: Send + 'static> TokenSession<T> {
             let result = change(&mut loaded.data);
             match self.write_back(loaded).await {
                 Ok(_) => return Ok(result),
-                Err(Error::Conflict { .. }) => backoff.wait_or_give_up().await?,
+                Err(Error::Conflict { .. }) => {
+                    if !backoff.wait_unless_last_of(MOST_ATTEMPTS).await {
+                        return Err(Error::Conflict { attempts: MOST_ATTEMPTS });
+                    }
+                }
                 Err(error) => return Err(error),
             }
             *loaded = self.load_key(&loaded.key, Touch::No).await?.ok_or(Error::Gone)?;

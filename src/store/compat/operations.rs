@@ -16,7 +16,7 @@ pub(super) use self::errors::server_code;
 pub(super) use self::errors::{discreet, no_owners, refused};
 pub(super) use self::renaming::rename;
 use super::session::{Change, Format, Life, Session, Stored, Unfit, version_of};
-use crate::manager::retry::Backoff;
+use crate::backoff::Backoff;
 use crate::record::{Lifetime, Record, Timestamp};
 use crate::store::{
     Condition, Cursor, Inserted, NewRecord, Page, Removed, Replaced, Result, StoreError,

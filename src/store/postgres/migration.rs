@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::Postgres;
 use super::statement::{PgQuery, Sending, Statement};
-use crate::manager::retry::Backoff;
+use crate::backoff::Backoff;
 use crate::store::Result;
 use crate::store::sql::{Call, Failure, fill, store_error};
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::Sqlite;
 use super::operations::Statements;
 use super::writer::Writer;
-use crate::manager::retry::Backoff;
+use crate::backoff::Backoff;
 use crate::store::patience::patience;
 use crate::store::sql::{Client, Quotes, quoted, store_error};
 use crate::store::{Result, StoreError, StoreErrorKind};

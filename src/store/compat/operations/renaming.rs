@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::errors::wrote_nothing;
 use super::{Backend, Laps, check_length, id_of, open, unfit};
-use crate::manager::retry::Backoff;
+use crate::backoff::Backoff;
 use crate::store::compat::session::{Change, Life, Stored};
 use crate::store::to_the_end::to_the_end;
 use crate::store::{Renamed, Renewal, Result, StoreError, StoreErrorKind};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Successor, bare};
-use crate::manager::retry::Backoff;
+use crate::backoff::Backoff;
 use crate::record::{Lifetime, Meta, Record, Version};
 use crate::store::compat::NodeStore;
 use crate::store::compat::operations::{Laps, refused};

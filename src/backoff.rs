@@ -2,11 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::error::Error;
-
-/// Attempts before a writer gives up.
-const MAX_ATTEMPTS: u32 = 64;
-
 /// The longest wait, whatever the store takes.
 const LONGEST: Duration = Duration::from_millis(256);
 
@@ -44,16 +39,13 @@ impl Backoff {
         self.began = Instant::now();
     }
 
-    /// As [`wait`](Self::wait).
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] when there were enough attempts.
-    pub(super) async fn wait_or_give_up(&mut self) -> Result<(), Error> {
-        if self.conflicts + 1 >= MAX_ATTEMPTS {
-            return Err(Error::Conflict { attempts: self.conflicts + 1 });
+    /// As [`wait`](Self::wait). False, and at once, when this was the last of so many attempts.
+    pub(crate) async fn wait_unless_last_of(&mut self, attempts: u32) -> bool {
+        if self.conflicts + 1 >= attempts {
+            return false;
         }
         self.wait().await;
-        Ok(())
+        true
     }
 }
 
@@ -106,8 +98,7 @@ mod tests {
     #[tokio::test]
     async fn who_loses_64_times_gives_up() {
         let mut backoff = Backoff { conflicts: 62, began: Instant::now() };
-        assert!(backoff.wait_or_give_up().await.is_ok());
-        let given_up = backoff.wait_or_give_up().await;
-        assert!(matches!(given_up, Err(Error::Conflict { attempts: 64 })), "{given_up:?}");
+        assert!(backoff.wait_unless_last_of(64).await);
+        assert!(!backoff.wait_unless_last_of(64).await);
     }
 }
