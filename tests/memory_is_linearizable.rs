@@ -97,6 +97,8 @@ fn run(store: &Memory, owner: &Owner, operation: Operation) -> Answer {
         Operation::Insert { at: key_at, owned, idle, limit } => {
             let lifetime = Lifetime::idle(Duration::from_millis(idle)).unwrap();
             let record = NewRecord {
+                // The search counts them, and a small one is met again.
+                version: Version::from_u64(1),
                 owner: owned.then_some(owner),
                 limit: limit.then(|| OwnerLimit::evict_oldest(1.try_into().unwrap())),
                 ..NewRecord::new("", lifetime)
