@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_millis(1);
 
 /// Measures how many sessions per second the honest clients get: beside others that wait, and beside
 /// others that hang up. The rounds of both alternate.
-async fn report<S: Store>(name: &str, store: S) {
+async fn report(name: &str, store: impl Store) {
     const ROUNDS: usize = 4;
     let round = Duration::from_millis(1_500);
     let sessions = TokenSession::<Value>::builder().store(store).build().unwrap();
@@ -51,7 +51,7 @@ async fn report<S: Store>(name: &str, store: S) {
 }
 
 /// How many answers the honest clients get in a time.
-async fn honest<S: Store>(
+async fn honest(
     sessions: &TokenSession<Value>,
     tokens: &Arc<[Token]>,
     hang_up: bool,
@@ -129,7 +129,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     if is_wanted("mongodb") {
         let server = servers::MongoDb::start()?;
-        let store = MongoDb::connect(&format!("{}/hang_ups", server.url())).await?;
+        let store = MongoDb::connect(&server.url().replacen("/?", "/hang_ups?", 1)).await?;
         store.migrate().await?;
         report("MongoDB (a stand-in)", store).await;
     }

@@ -40,6 +40,7 @@ impl MongoDb {
             if alive.contains(new_key) {
                 return Ok(Inserted::KeyTaken);
             }
+            let hidden = !all && !dead.is_empty();
             if !dead.is_empty() {
                 let partition = self.partition_of(owner);
                 let ids = doc! { "$in": dead };
@@ -47,7 +48,7 @@ impl MongoDb {
                 self.sessions.delete_many(dead).await?;
             }
             if alive.len() < max {
-                if !all {
+                if hidden {
                     // What was not seen may be alive. The dead that hid it are gone now.
                     continue;
                 }
