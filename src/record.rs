@@ -1,11 +1,14 @@
 //! [`Record`], what a store keeps under a key, with its [`Lifetime`] and its [`Version`].
 
+mod lifetime;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
+pub use self::lifetime::{Lifetime, LifetimeError};
 use crate::token::Key;
 
 /// A point in time on the store's clock: milliseconds since the Unix epoch.
@@ -53,152 +56,10 @@ impl From<Timestamp> for SystemTime {
     }
 }
 
-/// How long a session lives: an idle timeout, an absolute timeout, or both (the words of OWASP's
-/// Session Management Cheat Sheet). Whichever comes first ends it.
-///
-/// * **idle**: since the last touch. Each touch starts it anew.
-/// * **absolute**: since the session began. Nothing prolongs it, but to re-authenticate or to give
-///   the session a new lifetime.
-///
-/// ```
-/// use std::time::Duration;
-/// use token_session::Lifetime;
-///
-/// let minutes = |n: u64| Duration::from_secs(60 * n);
-/// let lifetime = Lifetime::idle(minutes(30))?.and_absolute(minutes(24 * 60))?;
-/// assert_eq!(lifetime.first(), minutes(30));
-/// assert!(Lifetime::idle(Duration::ZERO).is_err());
-/// # Ok::<(), token_session::LifetimeError>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lifetime {
-    idle: Option<Duration>,
-    absolute: Option<Duration>,
-}
-
-impl Lifetime {
-    /// The longest timeout: 100 years of 365 days. Every store can add it to its clock.
-    pub const MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-
-    /// Ends when the session was not touched for so long. Kept in whole milliseconds.
-    ///
-    /// # Errors
-    /// Less than a millisecond, or more than [`MAX`](Self::MAX).
-    pub const fn idle(timeout: Duration) -> Result<Self, LifetimeError> {
-        match checked(timeout) {
-            Ok(timeout) => Ok(Self { idle: Some(timeout), absolute: None }),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Ends so long after it began, used or not. Kept in whole milliseconds.
-    ///
-    /// # Errors
-    /// Less than a millisecond, or more than [`MAX`](Self::MAX).
-    pub const fn absolute(timeout: Duration) -> Result<Self, LifetimeError> {
-        match checked(timeout) {
-            Ok(timeout) => Ok(Self { idle: None, absolute: Some(timeout) }),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Ends by the absolute timeout too.
-    ///
-    /// # Errors
-    /// As [`absolute`](Self::absolute).
-    pub const fn and_absolute(self, timeout: Duration) -> Result<Self, LifetimeError> {
-        match checked(timeout) {
-            Ok(timeout) => Ok(Self { idle: self.idle, absolute: Some(timeout) }),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// An idle timeout as configuration files and the Node module give it: a number of seconds.
-    ///
-    /// # Errors
-    /// Zero, a negative number, or more than [`MAX`](Self::MAX).
-    pub fn idle_secs(seconds: i64) -> Result<Self, LifetimeError> {
-        u64::try_from(seconds)
-            .map_err(|_| LifetimeError::Negative { seconds })
-            .and_then(|seconds| Self::idle(Duration::from_secs(seconds)))
-    }
-
-    /// The idle timeout.
-    pub const fn idle_timeout(&self) -> Option<Duration> {
-        self.idle
-    }
-
-    /// The absolute timeout.
-    pub const fn absolute_timeout(&self) -> Option<Duration> {
-        self.absolute
-    }
-
-    /// What a session that begins now has before it: the shorter of the two.
-    pub fn first(&self) -> Duration {
-        self.idle.unwrap_or(Duration::MAX).min(self.absolute.unwrap_or(Duration::MAX))
-    }
-
-    /// When a session that begins at `start` ends at the latest.
-    pub fn deadline(&self, start: Timestamp) -> Option<Timestamp> {
-        self.absolute.map(|timeout| start + timeout)
-    }
-
-    /// When a session ends that was last seen at `last_seen`, given its deadline.
-    pub fn expiry(&self, last_seen: Timestamp, deadline: Option<Timestamp>) -> Timestamp {
-        let idle = self.idle.map_or(Timestamp(u64::MAX), |timeout| last_seen + timeout);
-        deadline.map_or(idle, |deadline| idle.min(deadline))
-    }
-
-    /// Whether a touch at `now` is to be written: `interval` has passed since the last one, or a
-    /// tenth of the idle timeout where that is shorter. Nothing slides without an idle timeout, so
-    /// nothing is written then.
-    pub fn touch_due(&self, last_seen: Timestamp, now: Timestamp, interval: Duration) -> bool {
-        self.idle.is_some_and(|idle| now.since(last_seen) >= interval.min(idle / 10))
-    }
-}
-
-const fn checked(timeout: Duration) -> Result<Duration, LifetimeError> {
-    if timeout.as_millis() == 0 {
-        Err(LifetimeError::Zero)
-    } else if timeout.as_secs() > Lifetime::MAX.as_secs() {
-        Err(LifetimeError::TooLong { timeout })
-    } else {
-        Ok(Duration::from_millis(timeout.as_millis() as u64))
-    }
-}
-
-/// Why a timeout is none.
-///
-/// ```
-/// use token_session::Lifetime;
-///
-/// let error = Lifetime::idle_secs(-5).unwrap_err();
-/// assert_eq!(error.to_string(), "a timeout of -5 seconds is negative; give a positive one");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum LifetimeError {
-    /// Less than a millisecond.
-    #[error("a timeout of zero would end every session at once; give at least a millisecond")]
-    Zero,
-    /// Less than nothing.
-    #[error("a timeout of {seconds} seconds is negative; give a positive one")]
-    Negative {
-        /// What was given.
-        seconds: i64,
-    },
-    /// More than [`Lifetime::MAX`].
-    #[error("a timeout of {timeout:?} is too long; give at most 100 years")]
-    TooLong {
-        /// What was given.
-        timeout: Duration,
-    },
-}
-
 /// Which writing of a record's data this is: a random number for a new record, and one more with each
 /// write. A touch leaves it. So a write that is meant for a record which has ended meets another
-/// version if its key was used again. Stores that keep somebody else's format, which has no place for it, take a digest of
-/// what they hold: there, too, another version is another writing.
+/// version if its key was used again. Stores that keep somebody else's format, which has no place for
+/// it, take a digest of what they hold: there, too, another version is another writing.
 ///
 /// ```
 /// use token_session::Version;
@@ -451,46 +312,6 @@ pub struct Record {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    #[test]
-    fn a_timeout_of_nothing_or_of_an_age_is_refused() {
-        assert_eq!(Lifetime::idle(Duration::ZERO), Err(LifetimeError::Zero));
-        assert_eq!(Lifetime::absolute(Duration::from_micros(999)), Err(LifetimeError::Zero));
-        assert_eq!(Lifetime::idle_secs(0), Err(LifetimeError::Zero));
-        assert_eq!(Lifetime::idle_secs(-1), Err(LifetimeError::Negative { seconds: -1 }));
-        for timeout in [Duration::MAX, Lifetime::MAX + SECOND] {
-            assert_eq!(Lifetime::idle(timeout), Err(LifetimeError::TooLong { timeout }));
-        }
-        assert!(matches!(Lifetime::idle_secs(i64::MAX), Err(LifetimeError::TooLong { .. })));
-        assert!(Lifetime::idle(Lifetime::MAX).is_ok());
-    }
-
-    #[test]
-    fn the_deadline_caps_the_idle_timeout() {
-        let lifetime = Lifetime::idle(10 * SECOND).unwrap().and_absolute(15 * SECOND).unwrap();
-        let start = Timestamp::from_millis(1_000_000);
-        let deadline = lifetime.deadline(start);
-        assert_eq!(lifetime.expiry(start, deadline), start + 10 * SECOND);
-        assert_eq!(lifetime.expiry(start + 9 * SECOND, deadline), start + 15 * SECOND);
-    }
-
-    #[test]
-    fn a_touch_is_due_after_the_interval_or_a_tenth_of_the_idle_timeout() {
-        let start = Timestamp::from_millis(0);
-        let due = |idle: u32, after_ms, interval| {
-            let lifetime = Lifetime::idle(idle * SECOND).unwrap();
-            lifetime.touch_due(start, start + Duration::from_millis(after_ms), interval)
-        };
-        assert!(!due(1_000, 59_999, 60 * SECOND));
-        assert!(due(1_000, 60_000, 60 * SECOND));
-        assert!(!due(10, 999, 60 * SECOND));
-        assert!(due(10, 1_000, 60 * SECOND));
-        assert!(due(10, 0, Duration::ZERO));
-        let absolute = Lifetime::absolute(SECOND).unwrap();
-        assert!(!absolute.touch_due(start, start + SECOND, Duration::ZERO));
-    }
 
     #[test]
     fn owners_and_labels_are_short_and_printable() {

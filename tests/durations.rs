@@ -101,7 +101,7 @@ async fn sqlite_takes_any_timeout() {
     at_the_limits(|timeout| Sqlite::builder().timeout(timeout).connect(&url)).await;
 }
 
-/// What a store says on a pool whose callers may wait for ever, with which the driver panics.
+/// A pool whose callers may wait without end is refused: the driver panics with it.
 async fn on_an_endless_pool(store: &impl Store) {
     let error = store.scan(None, 10).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused, "{error}");

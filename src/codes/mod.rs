@@ -44,8 +44,8 @@
 //! one of the subjects.
 //!
 //! # What stays in the store, and for how long?
-//! A challenge stays as long as its codes are good, and at least until another code may be sent; a used
-//! one for 30 seconds. The guesses of a subject stay for a day, and what a challenge keeps of them for
+//! A challenge stays as long as its codes are good; one without a handle, or with a second code, at
+//! least until another code may be sent; a used one for 30 seconds. The guesses of a subject stay for a day, and what a challenge keeps of them for
 //! a minute more than its codes. What is revoked goes at once. A request that is still under way does
 //! not bring it back: each record begins with a random [version](crate::Version), so a late write
 //! misses the next one.
@@ -143,9 +143,7 @@ impl<T: 'static> Codes<T> {
     pub fn builder(purpose: impl Into<String>) -> CodesBuilder<T> {
         CodesBuilder::new(purpose.into())
     }
-}
 
-impl<T: 'static> Codes<T> {
     /// Opens a challenge: a code to send to the person, and a handle for the client that asked.
     ///
     /// The challenge keeps its guesses from the first moment on, so that no stranger can spend them.

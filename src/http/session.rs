@@ -135,21 +135,17 @@ impl<T: Send + Sync + 'static> Session<T> {
     /// it was read last.
     pub async fn update<R: Send>(
         &mut self,
-        mut change: impl FnMut(&mut T) -> R + Send,
+        change: impl FnMut(&mut T) -> R + Send,
     ) -> Result<R, Rejection> {
         // Reading anew would lose what was changed through `&mut` before.
         self.save().await?;
-        let mut result = None;
-        let mut change = |data: &mut T| result = Some(change(data));
-        let sessions = self.sessions.clone();
-        let request = &sessions.request;
-        let updated = request.edge.manager.update_loaded(self.loaded_mut(), &mut change).await;
-        if let Err(error) = updated {
-            self.restore();
-            return Err(request.reject(error, self.key()));
+        let request = self.sessions.request.clone();
+        let updated = request.edge.manager.update_loaded(self.loaded_mut(), change).await;
+        match &updated {
+            Ok(_) => self.settle(),
+            Err(_) => self.restore(),
         }
-        self.settle();
-        result.ok_or(Rejection::Conflict)
+        updated.map_err(|error| request.reject(error, self.key()))
     }
 
     /// Has the data as it was read last, after a change that could not be written.

@@ -1,11 +1,8 @@
 //! What the HTTP layer asks for: it has found the token, and knows the session by its key.
 
 use super::{Result, TokenSession};
-use crate::generator::Origin;
-use crate::manager::{Issued, Loaded};
+use crate::manager::Loaded;
 use crate::observe::observe;
-use crate::record::Meta;
-use crate::store::Renewal;
 use crate::token::Key;
 
 impl<T: Send + 'static> TokenSession<T> {
@@ -28,20 +25,5 @@ impl<T: Send + 'static> TokenSession<T> {
     ) -> Result<R> {
         let key = loaded.key.clone();
         observe("update", Some(&key), self.change_loaded(loaded, change)).await
-    }
-
-    /// As [`regenerate`](Self::regenerate) or [`reauthenticate`](Self::reauthenticate), on behalf of
-    /// a request.
-    pub(crate) async fn regenerate_by_key(
-        &self,
-        key: &Key,
-        renewal: Renewal,
-        origin: Origin<'_>,
-    ) -> Result<(Issued, Meta)> {
-        let operation = match renewal {
-            Renewal::Key => "regenerate",
-            Renewal::Authentication => "reauthenticate",
-        };
-        observe(operation, Some(key), self.rename(key, renewal, origin)).await
     }
 }

@@ -305,7 +305,7 @@ impl<T: Send + 'static> TokenSession<T> {
     /// Writes what was loaded if its data changed, over the version that was loaded.
     async fn write_back(&self, loaded: &mut Loaded<T>) -> Result<bool> {
         let data = self.encode(&loaded.data)?;
-        if Some(&data) == loaded.before.as_ref() || data == loaded.encoded {
+        if Some(&data) == loaded.before.as_ref() {
             return Ok(false);
         }
         let write = Write { expected: Some(loaded.meta.version), ..Write::new(data.clone()) };
@@ -345,8 +345,8 @@ impl<T: Send + 'static> TokenSession<T> {
     /// store says.
     pub async fn regenerate(&self, token: &Token) -> Result<Issued> {
         let key = self.key(token).ok_or(Error::Gone)?;
-        let work = self.rename(&key, Renewal::Key, Origin::unknown());
-        observe("regenerate", Some(&key), work).await.map(|(issued, _)| issued)
+        let renewed = self.regenerate_by_key(&key, Renewal::Key, Origin::unknown());
+        renewed.await.map(|(issued, _)| issued)
     }
 
     /// As [`regenerate`](Self::regenerate), for a person who has just proved again who they are:
@@ -357,30 +357,39 @@ impl<T: Send + 'static> TokenSession<T> {
     /// As [`regenerate`](Self::regenerate).
     pub async fn reauthenticate(&self, token: &Token) -> Result<Issued> {
         let key = self.key(token).ok_or(Error::Gone)?;
-        let work = self.rename(&key, Renewal::Authentication, Origin::unknown());
-        observe("reauthenticate", Some(&key), work).await.map(|(issued, _)| issued)
+        let renewed = self.regenerate_by_key(&key, Renewal::Authentication, Origin::unknown());
+        renewed.await.map(|(issued, _)| issued)
     }
 
-    async fn rename(
+    /// As [`regenerate`](Self::regenerate) or [`reauthenticate`](Self::reauthenticate), on behalf of
+    /// a request.
+    pub(crate) async fn regenerate_by_key(
         &self,
         old: &Key,
         renewal: Renewal,
         origin: Origin<'_>,
     ) -> Result<(Issued, Meta)> {
-        let inner = &*self.inner;
-        for _ in 0..DRAWS {
-            let (token, key) = self.draw(origin, Some(old.partition(inner.partitions)))?;
-            match inner.store.rename(old, &key, renewal).await? {
-                Renamed::Done(meta) => {
-                    let event = || Event::Regenerated { old: old.clone(), new: key.clone() };
-                    inner.events.tell(event);
-                    return Ok((Issued { token, key, expires_in: meta.expires_in() }, meta));
+        let operation = match renewal {
+            Renewal::Key => "regenerate",
+            Renewal::Authentication => "reauthenticate",
+        };
+        let work = async {
+            let inner = &*self.inner;
+            for _ in 0..DRAWS {
+                let (token, key) = self.draw(origin, Some(old.partition(inner.partitions)))?;
+                match inner.store.rename(old, &key, renewal).await? {
+                    Renamed::Done(meta) => {
+                        let event = || Event::Regenerated { old: old.clone(), new: key.clone() };
+                        inner.events.tell(event);
+                        return Ok((Issued { token, key, expires_in: meta.expires_in() }, meta));
+                    }
+                    Renamed::Missing => return Err(Error::Gone),
+                    Renamed::KeyTaken => {}
                 }
-                Renamed::Missing => return Err(Error::Gone),
-                Renamed::KeyTaken => {}
             }
-        }
-        Err(Error::NotRandom { attempts: DRAWS })
+            Err(Error::NotRandom { attempts: DRAWS })
+        };
+        observe(operation, Some(old), work).await
     }
 
     /// Ends a session; whether this call did it. A session that is not there is no error: logging

@@ -28,6 +28,25 @@ struct Hooked {
     found: Arc<Mutex<Vec<usize>>>,
 }
 
+impl Hooked {
+    /// Has a thousand sessions of an owner begin before each removal.
+    fn log_in_at_each_removal(&self, owner: &Owner) {
+        let (name, owner) = (self.documents.name().to_owned(), owner.clone());
+        let mut removals = 0;
+        *self.before.lock().unwrap() = Some(Box::new(move |command| {
+            if command == "delete" {
+                removals += 1;
+                assert!(removals < 10, "it goes on and on");
+                let (name, owner) = (name.clone(), owner.clone());
+                on_a_thread(async move {
+                    let documents = database(options().await).collection(&name);
+                    fill(&documents, &owner, 1_000, DateTime::now().timestamp_millis()).await;
+                });
+            }
+        }));
+    }
+}
+
 async fn hooked() -> Hooked {
     let before = Arc::<Mutex<Option<Before>>>::default();
     let sent = Arc::<Mutex<Vec<String>>>::default();
@@ -114,19 +133,7 @@ async fn the_end_of_an_owners_sessions_ends_though_a_thousand_log_in_meanwhile()
     let it = hooked().await;
     let owner = Owner::new("guest").unwrap();
     let first = fill(&it.documents, &owner, MANY, 1_700_000_000_000).await;
-    let (name, again) = (it.documents.name().to_owned(), owner.clone());
-    let mut removals = 0;
-    *it.before.lock().unwrap() = Some(Box::new(move |command| {
-        if command == "delete" {
-            removals += 1;
-            assert!(removals < 10, "it goes on and on");
-            let (name, owner) = (name.clone(), again.clone());
-            on_a_thread(async move {
-                let documents = database(options().await).collection(&name);
-                fill(&documents, &owner, 1_000, DateTime::now().timestamp_millis()).await;
-            });
-        }
-    }));
+    it.log_in_at_each_removal(&owner);
     it.store.remove_owned(&owner, None).await.unwrap();
     *it.before.lock().unwrap() = None;
     assert!(it.store.load(&first, Touch::No).await.unwrap().is_none());
@@ -140,18 +147,7 @@ async fn all_sessions_end_a_thousand_at_a_time_though_others_begin_meanwhile() {
     let owner = Owner::new("guest").unwrap();
     fill(&it.documents, &owner, MANY, 1_700_000_000_000).await;
     it.sent.lock().unwrap().clear();
-    let (name, mut removals) = (it.documents.name().to_owned(), 0);
-    *it.before.lock().unwrap() = Some(Box::new(move |command| {
-        if command == "delete" {
-            removals += 1;
-            assert!(removals < 10, "it goes on and on");
-            let (name, owner) = (name.clone(), owner.clone());
-            on_a_thread(async move {
-                let documents = database(options().await).collection(&name);
-                fill(&documents, &owner, 1_000, DateTime::now().timestamp_millis()).await;
-            });
-        }
-    }));
+    it.log_in_at_each_removal(&owner);
     it.store.clear().await.unwrap();
     *it.before.lock().unwrap() = None;
     let (look, end) = ("aggregate", "delete");
