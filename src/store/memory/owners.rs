@@ -96,7 +96,7 @@ impl Owned<'_> {
     /// Puts a session at the young end. It begins now, or with the youngest if that one's clock was
     /// read later.
     pub(super) fn add(&mut self, key: &Key, now: Timestamp) -> Added {
-        let sessions = self.shard.entry(self.owner.clone()).or_insert_with_key(|owner| Sessions {
+        let sessions = self.shard.entry(self.owner.clone()).or_insert_with(|| Sessions {
             epoch: Epoch::new(),
             listed: VecDeque::with_capacity(1),
             gone: 0,

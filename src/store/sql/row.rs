@@ -8,8 +8,9 @@ use sqlx::{Column, ColumnIndex, Decode, Row, Type};
 
 use crate::event::Listeners;
 use crate::key::Key;
-use crate::record::{Label, Lifetime, Meta, Owner, Record, Timestamp, Version};
-use crate::store::{Cursor, Page, Result, StoreError, StoreErrorKind};
+use crate::proof::Proof;
+use crate::record::{Details, Lifetime, Meta, Owner, Record, Timestamp, Version};
+use crate::store::{Cursor, Page, Previous, Proofs, Result, StoreError, StoreErrorKind};
 
 /// The columns of a row, in the few types that a record has.
 pub(in crate::store) trait Columns {
