@@ -15,7 +15,7 @@ pub(super) use self::errors::advised;
 #[cfg(feature = "postgres")]
 pub(super) use self::errors::server_code;
 pub(super) use self::errors::{discreet, no_owners, refused};
-pub(super) use self::renaming::rename;
+pub(super) use self::renaming::{LONGEST, rename};
 use super::session::{Change, Changed, Format, Life, Session, Stored, Unfit, version_of};
 use crate::backoff::Backoff;
 use crate::key::Key;
@@ -155,12 +155,6 @@ fn id_of<B: Backend>(key: &Key) -> Result<&str> {
     })
 }
 
-/// As [`id_of`]. `None` for the key of a token in this crate's own form, which is no token here: only
-/// such a one comes with a claim and without an id.
-fn known_id<B: Backend>(key: &Key, is_claimed: bool) -> Result<Option<&str>> {
-    if is_claimed && key.plain_id().is_none() { Ok(None) } else { id_of::<B>(key).map(Some) }
-}
-
 fn check_length<B: Backend>(id: &str) -> Result<()> {
     if id.len() > B::LONGEST_ID {
         return Err(refused(format!(
@@ -206,9 +200,7 @@ pub(super) async fn insert<B: Backend>(
 }
 
 pub(super) async fn load<B: Backend>(backend: &B, key: &Key, load: &Load<'_>) -> Result<Found> {
-    let Some(id) = known_id::<B>(key, load.claim.is_some())? else {
-        return Ok(Found::Missing);
-    };
+    let id = id_of::<B>(key)?;
     let found = |session: Session<'_>| {
         let mut record = session.record();
         if !load.with_data {
@@ -240,9 +232,7 @@ pub(super) async fn replace<B: Backend>(
     key: &Key,
     write: &Write<'_>,
 ) -> Result<Replaced> {
-    let Some(id) = known_id::<B>(key, write.claim.is_some())? else {
-        return Ok(Replaced::Missing);
-    };
+    let id = id_of::<B>(key)?;
     if write.proof.is_some() {
         return Err(refused(format!(
             "in {} the id is the token, so the session {key} gets a new token by a move to another \
@@ -277,9 +267,7 @@ pub(super) async fn remove<B: Backend>(
     condition: Condition<'_>,
     hand_out: bool,
 ) -> Result<Removed> {
-    let Some(id) = known_id::<B>(key, matches!(condition, Condition::Claim(_)))? else {
-        return Ok(Removed::Missing);
-    };
+    let id = id_of::<B>(key)?;
     let mut laps = Laps::new();
     loop {
         let Some((stored, old)) = backend.fetch(id).await? else {

@@ -100,7 +100,7 @@ async fn shift<B: Backend>(
 }
 
 /// How long a move may go on whose caller has hung up. Each of its commands has a timeout of its own.
-const LONGEST: Duration = Duration::from_secs(600);
+pub(in crate::store::compat) const LONGEST: Duration = Duration::from_secs(600);
 
 /// How often it is tried to put a removed record somewhere.
 const PUTS: u32 = 3;
