@@ -22,7 +22,7 @@ use crate::key::Key;
 use crate::record::{Lifetime, Timestamp};
 use crate::store::{
     Condition, Cursor, Found, Inserted, Load, NewRecord, Page, Removed, Replaced, Result,
-    StoreError, StoreErrorKind, Write, Written,
+    StoreError, StoreErrorKind, Times, Write, Written,
 };
 
 /// A database with the records of one npm package.
@@ -255,7 +255,8 @@ pub(super) async fn replace<B: Backend>(
         let Changed { text, life, expires_at } = session.changed(&change).map_err(unfit(key))?;
         if let Some(text) = backend.swap(id, &old, &text, life).await? {
             let version = version_of(text.as_bytes());
-            return Ok(Replaced::Done(Written { version, now: stored.now, expires_at }));
+            let times = Some(Times { now: stored.now, expires_at });
+            return Ok(Replaced::Done(Written { version, times }));
         }
         laps.wait().await?;
     }
