@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::Redis;
 use super::error::{refused, store_error, timed_out};
-use super::listener::{Ear, Listener, PATIENCE};
+use super::listener::{Listener, PATIENCE};
 use super::names::Names;
 use crate::store::{Change, Result, Watch, Watching};
 
@@ -37,14 +37,16 @@ impl Watch for Redis {
     }
 }
 
+/// What a connection to one server tells, and to whom.
 #[derive(Clone)]
-struct Tracking {
+pub(super) struct Tracking {
     names: Arc<Names>,
     tell: Arc<dyn Fn(Change) + Send + Sync>,
 }
 
-impl Ear for Tracking {
-    async fn hear(&self, client: &Client) -> RedisResult<()> {
+impl Tracking {
+    /// Tells the changes on one server until the connection ends.
+    pub(super) async fn hear(&self, client: &Client) -> RedisResult<()> {
         let end = Arc::<Notify>::default();
         let _connection = self.track(client, Arc::clone(&end)).await?;
         (self.tell)(Change::Any);
@@ -52,9 +54,7 @@ impl Ear for Tracking {
         (self.tell)(Change::Any);
         Ok(())
     }
-}
 
-impl Tracking {
     /// A connection on which the server tells changes, and whose end is notified.
     async fn track(
         &self,
