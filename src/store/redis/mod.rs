@@ -33,8 +33,8 @@ use self::listener::Source;
 use self::names::Names;
 use self::presence::Presence;
 use super::{Result, Store, StoreError};
+use crate::key::Key;
 use crate::record::Owner;
-use crate::token::Key;
 
 pub use self::builder::RedisBuilder;
 pub(super) use self::connection::Connection;

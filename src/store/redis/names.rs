@@ -5,14 +5,11 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::key::Key;
 use crate::record::Owner;
-use crate::token::Key;
 
 /// Hash slots of a Cluster.
 const SLOTS: usize = 16_384;
-
-/// The length of a key's text form.
-const KEY_LEN: usize = 43;
 
 /// The names of the Redis keys of one store: for a session `<prefix>{<tag>}:s:<key>`, for an
 /// owner's index `<prefix>{<tag>}:o:<owner>`.
@@ -65,7 +62,7 @@ impl Names {
     /// Under which name a session is kept.
     pub(super) fn session(&self, key: &Key) -> String {
         let head = self.head(key.partition(self.partitions()));
-        let mut name = String::with_capacity(head.len() + 2 + KEY_LEN);
+        let mut name = String::with_capacity(head.len() + 2 + Key::TEXT_LEN);
         name.push_str(head);
         name.push_str("s:");
         URL_SAFE_NO_PAD.encode_string(key.as_bytes(), &mut name);
@@ -91,7 +88,7 @@ impl Names {
     /// The session that this store keeps under this name, if there can be one: exactly its prefix,
     /// the tag of the session's partition and the session's key.
     pub(super) fn parse(&self, name: &[u8]) -> Option<Key> {
-        let (head, text) = name.split_at_checked(name.len().checked_sub(KEY_LEN)?)?;
+        let (head, text) = name.split_at_checked(name.len().checked_sub(Key::TEXT_LEN)?)?;
         let key: Key = std::str::from_utf8(text).ok()?.parse().ok()?;
         let own_head = self.head(key.partition(self.partitions()));
         (head.strip_prefix(own_head.as_bytes()) == Some(b"s:")).then_some(key)
@@ -175,7 +172,7 @@ mod tests {
     #[test]
     fn a_name_says_which_session_it_is_of() {
         let names = Names::new("ts:".to_owned(), 7);
-        let key = Key::from_bytes([9; 32]);
+        let key = Key::from_bytes([9; 16]);
         let name = names.session(&key);
         assert_eq!(names.parse(name.as_bytes()), Some(key));
     }
@@ -188,14 +185,14 @@ mod tests {
             let name = names.index(&owner);
             assert_eq!(names.parse_index(name.as_bytes()), Some(owner));
         }
-        let session = names.session(&Key::from_bytes([9; 32]));
+        let session = names.session(&Key::from_bytes([9; 16]));
         assert_eq!(names.parse_index(session.as_bytes()), None);
     }
 
     #[test]
     fn a_name_of_something_else_is_no_session() {
         let names = Names::new("ts:".to_owned(), 7);
-        let key = Key::from_bytes([9; 32]);
+        let key = Key::from_bytes([9; 16]);
         let owner = Owner::new("anna").unwrap();
         let own = names.session(&key);
         let (head, _) = own.split_once("s:").unwrap_or_default();
@@ -214,7 +211,7 @@ mod tests {
             own.replace("ts:", "ts:ts:"),
             own.replace("{", "{0"),
             own.replace("}", "}}"),
-            // The last character has two bits that mean nothing.
+            // The last character has four bits that mean nothing.
             format!("{}l", &own[..own.len() - 1]),
             format!("{own}="),
             String::new(),
@@ -228,11 +225,11 @@ mod tests {
     fn a_name_in_another_partition_is_no_session_and_no_index() {
         let (one, seven) = (Names::new("ts:".to_owned(), 1), Names::new("ts:".to_owned(), 7));
         for byte in 0..20 {
-            let key = Key::from_bytes([byte; 32]);
+            let key = Key::from_bytes([byte; 16]);
             let own = seven.session(&key);
             assert_eq!(one.parse(own.as_bytes()).is_some(), own == one.session(&key), "{own}");
         }
-        let elsewhere = format!("ts:{{17}}:s:{}", Key::from_bytes([9; 32]));
+        let elsewhere = format!("ts:{{17}}:s:{}", Key::from_bytes([9; 16]));
         assert_eq!(seven.parse(elsewhere.as_bytes()), None);
         assert_eq!(one.parse_index(b"ts:{17}:o:anna"), None);
     }
@@ -261,7 +258,7 @@ mod tests {
     fn a_partition_lies_in_one_slot_of_the_cluster() {
         let names = Names::new("ts:".to_owned(), 256);
         for byte in 0..=255 {
-            let key = Key::from_bytes([byte; 32]);
+            let key = Key::from_bytes([byte; 16]);
             let slot = names.slot(key.partition(256));
             let name = names.session(&key);
             assert_eq!(Slot::new(slot), Some(Slot::for_key(&name)));

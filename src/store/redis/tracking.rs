@@ -13,21 +13,19 @@ use super::Redis;
 use super::error::{refused, store_error, timed_out};
 use super::listener::{Listener, PATIENCE};
 use super::names::Names;
-use crate::store::{Change, Result, Watch, Watching};
+use crate::store::{Change, Result, Tell, Watch, Watching};
 
+#[async_trait::async_trait]
 impl Watch for Redis {
     /// Takes a connection of its own to each master, and the right to `CLIENT TRACKING`. Redis 6 or
     /// later, and a store that [`connect`](Redis::connect) has made.
-    async fn watch<F>(&self, tell: F) -> Result<Watching>
-    where
-        F: Fn(Change) + Send + Sync + 'static,
-    {
+    async fn watch(&self, tell: Tell) -> Result<Watching> {
         let Some(source) = self.0.source.clone() else {
             return Err(refused(
                 "Redis tells changes on connections of the store's own; make the store by a URL",
             ));
         };
-        let tracking = Tracking { names: Arc::clone(&self.0.names), tell: Arc::new(tell) };
+        let tracking = Tracking { names: Arc::clone(&self.0.names), tell };
         // Whether it will be told at all is known now, not when something is missed.
         let clients = source.clients(Instant::now() + PATIENCE).await.map_err(store_error)?;
         for client in clients {
@@ -41,7 +39,7 @@ impl Watch for Redis {
 #[derive(Clone)]
 pub(super) struct Tracking {
     names: Arc<Names>,
-    tell: Arc<dyn Fn(Change) + Send + Sync>,
+    tell: Tell,
 }
 
 impl Tracking {
