@@ -10,7 +10,7 @@ use crate::key::Key;
 use crate::record::{Record, Timestamp, Version};
 use crate::store::{
     AtomicStore, Condition, Found, Inserted, Listing, Load, Moves, NewProof, NewRecord, OwnerLimit,
-    Owners, Removed, Replaced, Result, Store, StoreError, Touch, Watch, Write, Written,
+    Owners, Removed, Replaced, Result, Store, StoreError, Times, Touch, Watch, Write, Written,
 };
 
 #[async_trait::async_trait]
@@ -203,8 +203,7 @@ fn written_from(bytes: &[u8]) -> Result<Written> {
     let millis = |bytes: &[u8; 8]| Timestamp::from_millis(u64::from_be_bytes(*bytes));
     Ok(Written {
         version: Version::from_u64(u64::from_be_bytes(*version)),
-        now: millis(now),
-        expires_at: millis(expires_at),
+        times: Some(Times { now: millis(now), expires_at: millis(expires_at) }),
     })
 }
 

@@ -123,7 +123,9 @@ pub(super) fn encode_head(record: &NewRecord<'_>) -> Result<Vec<u8>> {
     let owner = record.owner.map_or("", Owner::as_str);
     let details = record.details.as_bytes();
     let mut head = Vec::with_capacity(2 * Proof::LEN + 8 + 5 + owner.len() + details.len());
-    head.extend_from_slice(record.proof.as_ref().map_or(&NO_PROOF, Proof::as_bytes));
+    head.extend_from_slice(
+        record.proof.as_ref().map_or(NO_PROOF.as_slice(), |proof| proof.as_bytes()),
+    );
     // No secret was handed over yet.
     head.extend_from_slice(&[0; Proof::LEN + 8]);
     // An owner has at most 255 bytes.
