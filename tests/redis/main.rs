@@ -9,7 +9,6 @@ mod crash;
 mod damaged;
 mod hang_ups;
 mod keys;
-mod notifications;
 mod outage;
 mod owners;
 mod proxy;
