@@ -57,6 +57,7 @@
 mod backoff;
 mod codec;
 pub mod codes;
+mod compare_and_swap;
 mod error;
 mod event;
 mod generator;
@@ -68,8 +69,8 @@ pub mod links;
 mod manager;
 mod observe;
 mod record;
+mod record_json;
 pub mod store;
-mod stored;
 pub mod subjects;
 mod token;
 

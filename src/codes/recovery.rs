@@ -6,18 +6,18 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
-use super::engine::{RETRIES, absolute};
 use super::error::CodeError;
 use super::format::{Code, CodeFormat};
-use super::issue::check_subject;
+use super::limits::check_subject;
 use super::policy::{PolicyError, check_purpose};
-use crate::backoff::Backoff;
+use crate::compare_and_swap::{self as cas, ATTEMPTS, Snapshot, Step, absolute, until_won};
+use crate::key::Key;
 use crate::key_ring::{KeyRing, mac, same};
 use crate::observe::observe_for;
-use crate::record::{Lifetime, Version};
-use crate::store::{AtomicStore, Condition, Inserted, NewRecord, Replaced, Touch, Write};
-use crate::stored::{self, Blob};
-use crate::token::{Key, TokenError};
+use crate::record::Lifetime;
+use crate::record_json::{self, Blob};
+use crate::store::{AtomicStore, Condition, Inserted, NewRecord, Replaced, Write};
+use crate::token::TokenError;
 
 /// Sixteen of twenty consonants: 69 bits, above the 64 that NIST SP 800-63B-4, section 4.2.1.1, asks
 /// of a saved recovery code.
@@ -38,7 +38,7 @@ const TRIES_PER_DAY: u32 = 100;
 /// without that key, which stands in the place of the slow hash that OWASP ASVS 5.0, 6.5.2, asks for
 /// below 112 bits.
 ///
-/// Whoever knows a subject may guess, and 100 wrong guesses close the subject's set for the day: ask
+/// Anyone who knows a subject may guess, and 100 wrong guesses close the subject's set for the day. Ask
 /// for recovery codes behind a password, or behind a code that was sent by mail.
 ///
 /// The count is kept under the key that signs. When that [changes](KeyRing#how-is-a-key-changed), it
@@ -91,7 +91,7 @@ pub struct RecoveryCodes {
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Recovered {
+pub struct RedeemedRecoveryCode {
     /// What took its place: show it to the person.
     pub replacement: Code,
     /// How many codes the set has, with the replacement.
@@ -146,23 +146,27 @@ impl RecoveryCodes {
         let set = Set { macs: codes.iter().map(|code| self.mac(app, &key, code)).collect() };
         self.put(&key, &set).await?;
         for (_, older) in self.ring.iter().skip(1) {
-            self.store.remove(&self.set_key(older, subject), Condition::Always).await?;
+            self.store.remove(&self.set_key(older, subject), Condition::Always, false).await?;
         }
         Ok(codes)
     }
 
     /// Uses a code, and puts another in its place. Charged before it is compared. A wrong code costs
-    /// 3 round trips, the right one 6.
+    /// 3 round trips, the right one 5.
     ///
     /// # Errors
     /// [`Refused`](CodeError::Refused) for a code that is wrong or used, or a subject without a set;
     /// [`TooSoon`](CodeError::TooSoon) after 100 wrong guesses within 24 hours.
-    pub async fn redeem(&self, subject: &str, code: &str) -> Result<Recovered, CodeError> {
+    pub async fn redeem(
+        &self,
+        subject: &str,
+        code: &str,
+    ) -> Result<RedeemedRecoveryCode, CodeError> {
         let work = self.swap(subject, code);
         observe_for(&self.purpose, "redeem_recovery_code", None, work).await
     }
 
-    async fn swap(&self, subject: &str, code: &str) -> Result<Recovered, CodeError> {
+    async fn swap(&self, subject: &str, code: &str) -> Result<RedeemedRecoveryCode, CodeError> {
         check_subject(subject)?;
         let code = FORMAT.read(code).ok_or(CodeError::Refused)?;
         let budget = Budget {
@@ -170,29 +174,22 @@ impl RecoveryCodes {
             key: &self.budget_key(subject),
             tries_per_day: TRIES_PER_DAY,
         };
-        budget.charge_free().await?;
-        let mut backoff = Backoff::new();
-        for _ in 0..RETRIES {
-            let (app, key, mut set, version) =
-                self.find(subject).await?.ok_or(CodeError::Refused)?;
-            let wanted = self.mac(app, &key, &code);
-            let Some(found) = position(&set.macs, &wanted) else {
-                return Err(CodeError::Refused);
-            };
+        let charged = budget.charge_free().await?;
+        let (app, key, set) = self.find(subject).await?.ok_or(CodeError::Refused)?;
+        let wanted = self.mac(app, &key, &code);
+        let swapped = cas::update(&*self.store, &key, Some(set), ATTEMPTS, |set| {
+            let mut macs = set.ok_or(CodeError::Refused)?.value.macs;
+            let used = position(&macs, &wanted).ok_or(CodeError::Refused)?;
             let replacement = FORMAT.random()?;
-            set.macs[found] = self.mac(app, &key, &replacement);
-            let write = Write { expected: Some(version), ..Write::new(stored::write(&set)) };
-            match self.store.replace(&key, &write).await? {
-                Replaced::Done(_) => {
-                    // The code is spent by now: a count that stays errs on the strict side.
-                    let _ = budget.succeed_free().await;
-                    return Ok(Recovered { replacement, count: set.macs.len() });
-                }
-                Replaced::Conflict => backoff.wait().await,
-                Replaced::Missing => return Err(CodeError::Refused),
-            }
-        }
-        Err(CodeError::Contended { attempts: RETRIES })
+            macs[used] = self.mac(app, &key, &replacement);
+            let answer = RedeemedRecoveryCode { replacement, count: macs.len() };
+            Ok::<_, CodeError>(Step::Write { value: Set { macs }, lifetime: None, answer })
+        });
+        let redeemed = swapped.await?.answer();
+        // The code is spent by now. If the store fails here the count stays, which errs on the strict
+        // side.
+        let _ = budget.succeed_free(charged).await;
+        Ok(redeemed)
     }
 
     /// Ends a subject's set. One round trip for each key of the ring.
@@ -209,37 +206,33 @@ impl RecoveryCodes {
     async fn end(&self, subject: &str) -> Result<(), CodeError> {
         check_subject(subject)?;
         for (_, app) in self.ring.iter() {
-            self.store.remove(&self.set_key(app, subject), Condition::Always).await?;
+            self.store.remove(&self.set_key(app, subject), Condition::Always, false).await?;
         }
         Ok(())
     }
 
     /// Puts a set in the place of the one before.
     async fn put(&self, key: &Key, set: &Set) -> Result<(), CodeError> {
-        let data = stored::write(set);
+        let data = record_json::write(set);
         let lifetime = absolute(Lifetime::MAX);
-        let mut backoff = Backoff::new();
-        for _ in 0..RETRIES {
-            let write = Write { lifetime: Some(&lifetime), ..Write::new(data.clone()) };
+        until_won(ATTEMPTS, async || {
+            let write = Write { lifetime: Some(&lifetime), ..Write::data(data.clone()) };
             if let Replaced::Done(_) = self.store.replace(key, &write).await? {
-                return Ok(());
+                return Ok(Some(()));
             }
             let record = NewRecord::new(data.clone(), lifetime);
-            if let Inserted::Done { .. } = self.store.insert(key, &record).await? {
-                return Ok(());
-            }
-            backoff.wait().await;
-        }
-        Err(CodeError::Contended { attempts: RETRIES })
+            let inserted = self.store.insert(key, &record).await?;
+            Ok(matches!(inserted, Inserted::Done { .. }).then_some(()))
+        })
+        .await
     }
 
     /// The set of a subject, and the key of the application that it was made with.
-    async fn find(&self, subject: &str) -> Result<Option<(&[u8], Key, Set, Version)>, CodeError> {
+    async fn find(&self, subject: &str) -> Result<Option<(&[u8], Key, Snapshot<Set>)>, CodeError> {
         for (_, app) in self.ring.iter() {
             let key = self.set_key(app, subject);
-            if let Some(record) = self.store.load(&key, Touch::No).await? {
-                let set: Set = stored::read(&key, &record.data)?;
-                return Ok(Some((app, key, set, record.meta.version)));
+            if let Some(set) = cas::load(&*self.store, &key).await? {
+                return Ok(Some((app, key, set)));
             }
         }
         Ok(None)
@@ -247,12 +240,12 @@ impl RecoveryCodes {
 
     fn budget_key(&self, subject: &str) -> Key {
         let fields = [self.purpose.as_bytes(), subject.as_bytes()];
-        Key::from_bytes(mac(self.ring.signing().1, "subject of recovery codes", &fields))
+        Key::of_digest(&mac(self.ring.signing().1, "subject of recovery codes", &fields))
     }
 
     fn set_key(&self, app: &[u8], subject: &str) -> Key {
         let fields = [self.purpose.as_bytes(), subject.as_bytes()];
-        Key::from_bytes(mac(app, "set of recovery codes", &fields))
+        Key::of_digest(&mac(app, "set of recovery codes", &fields))
     }
 
     /// What is kept of a code. The set's key stands for the purpose and the subject.
