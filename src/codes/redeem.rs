@@ -331,7 +331,7 @@ impl<T: 'static> CodesEngine<T> {
                     *repeats -= 1;
                     first.clone()
                 }
-                _ => return Ok(Step::Leave(())),
+                _ => return Ok::<_, CodeError>(Step::Leave(())),
             };
             // A repeated answer prolongs nothing.
             let lifetime = Some(found.expires_in);
