@@ -112,32 +112,30 @@ where
     V: Serialize + DeserializeOwned,
     E: From<StoreError> + From<Contended>,
 {
-    let mut first = Some(seen);
-    until_won(attempts, async || {
-        let seen = match first.take() {
-            Some(seen) => seen,
-            None => load(store, key).await?,
-        };
+    let mut seen = seen;
+    let mut races = Races::new(attempts);
+    loop {
         let over = seen.as_ref().map(|seen| seen.with(()));
         match decide(seen)? {
-            Step::Leave(answer) => Ok(Some(Updated::Left(answer))),
+            Step::Leave(answer) => return Ok(Updated::Left(answer)),
             Step::Write { value, lifetime, answer } => {
-                let written = swap(store, key, over, value, lifetime).await?;
-                Ok(written.map(|written| Updated::Written(answer, written)))
+                if let Some(written) = swap(store, key, over, value, lifetime).await? {
+                    return Ok(Updated::Written(answer, written));
+                }
             }
             Step::Remove(answer) => {
-                let is_gone = match over {
-                    Some(seen) => {
-                        let condition = Condition::Version(seen.version);
-                        store.remove(key, condition, false).await?.is_done()
-                    }
-                    None => true,
+                let Some(seen) = over else {
+                    return Ok(Updated::Left(answer));
                 };
-                Ok(is_gone.then_some(Updated::Left(answer)))
+                let condition = Condition::Version(seen.version);
+                if store.remove(key, condition, false).await?.is_done() {
+                    return Ok(Updated::Left(answer));
+                }
             }
         }
-    })
-    .await
+        races.lost().await?;
+        seen = load(store, key).await?;
+    }
 }
 
 /// Writes `value` over the record that was seen, or inserts it where none was. `None`: another caller
@@ -177,19 +175,23 @@ pub(crate) async fn swap<V: Serialize>(
     }
 }
 
-/// Attempts something until no other caller comes first, at most so many times, with a wait after each
-/// lost race. `None` is a lost race.
-pub(crate) async fn until_won<R, E: From<Contended>>(
+/// How many races a caller may lose, with a wait after each of them.
+pub(crate) struct Races {
     attempts: u32,
-    mut attempt: impl AsyncFnMut() -> Result<Option<R>, E>,
-) -> Result<R, E> {
-    let mut backoff = Backoff::new();
-    loop {
-        if let Some(won) = attempt().await? {
-            return Ok(won);
-        }
-        if !backoff.wait_unless_last_of(attempts).await {
-            return Err(Contended { attempts }.into());
+    backoff: Backoff,
+}
+
+impl Races {
+    pub fn new(attempts: u32) -> Self {
+        Self { attempts, backoff: Backoff::new() }
+    }
+
+    /// Another caller came first. Waits before the next attempt; an error after the last one.
+    pub async fn lost(&mut self) -> Result<(), Contended> {
+        if self.backoff.wait_unless_last_of(self.attempts).await {
+            Ok(())
+        } else {
+            Err(Contended { attempts: self.attempts })
         }
     }
 }
@@ -199,4 +201,81 @@ pub(crate) fn absolute(span: Duration) -> Lifetime {
     let span = span.clamp(Duration::from_millis(1), Lifetime::MAX);
     Lifetime::absolute(span)
         .unwrap_or_else(|_| unreachable!("between the shortest and the longest"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Memory, Store};
+
+    const KEY: Key = Key::from_bytes([7; 16]);
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// A store with a one under the key, and that one as it was read.
+    async fn one() -> (Memory, Snapshot<u32>) {
+        let store = Memory::new();
+        swap(&store, &KEY, None, 1, Some(MINUTE)).await.unwrap().expect("nothing was there");
+        let one = load(&store, &KEY).await.unwrap().expect("it was just inserted");
+        (store, one)
+    }
+
+    /// Adds one to what was seen. The answer is the sum.
+    async fn add(
+        store: &Memory,
+        seen: Option<Snapshot<u32>>,
+        attempts: u32,
+    ) -> Result<u32, crate::codes::CodeError> {
+        let updated = update(store, &KEY, seen, attempts, |seen| {
+            let value = seen.map_or(0, |seen: Snapshot<u32>| seen.value) + 1;
+            Ok(Step::Write { value, lifetime: Some(MINUTE), answer: value })
+        });
+        Ok(updated.await?.answer())
+    }
+
+    #[tokio::test]
+    async fn a_change_of_what_was_read_too_early_is_decided_anew() {
+        let (store, one) = one().await;
+        assert_eq!(add(&store, Some(one.clone()), 2).await.unwrap(), 2);
+        assert_eq!(add(&store, Some(one), 2).await.unwrap(), 3);
+        assert_eq!(add(&store, None, 2).await.unwrap(), 4);
+        store.remove(&KEY, Condition::Always, false).await.unwrap();
+        assert_eq!(add(&store, None, 1).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_change_of_a_removed_record_is_decided_anew() {
+        let (store, one) = one().await;
+        store.remove(&KEY, Condition::Always, false).await.unwrap();
+        assert_eq!(add(&store, Some(one), 2).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_loses_every_race_gives_up() {
+        let (store, one) = one().await;
+        add(&store, Some(one.clone()), 1).await.unwrap();
+        let error = add(&store, Some(one), 1).await.unwrap_err();
+        assert!(matches!(error, crate::codes::CodeError::Contended { attempts: 1 }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn only_the_record_that_was_seen_is_removed() {
+        let (store, one) = one().await;
+        add(&store, Some(one.clone()), 1).await.unwrap();
+        let mut seen = Vec::new();
+        let updated = update(&store, &KEY, Some(one), 2, |now| {
+            seen.push(now.map(|now: Snapshot<u32>| now.value));
+            Ok::<Step<u32, (), ()>, crate::codes::CodeError>(Step::Remove(()))
+        });
+        updated.await.unwrap().answer();
+        assert_eq!(seen, [Some(1), Some(2)]);
+        assert!(load::<u32>(&store, &KEY).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_write_without_a_lifetime_leaves_it() {
+        let (store, one) = one().await;
+        swap(&store, &KEY, Some(one.with(())), 2, None).await.unwrap().expect("nobody else writes");
+        let two = load::<u32>(&store, &KEY).await.unwrap().expect("it lives");
+        assert!(two.value == 2 && two.expires_in <= MINUTE);
+    }
 }

@@ -13,7 +13,7 @@ use super::format::Code;
 use super::limits::check_subject;
 use super::odds::Odds;
 use super::redeem::{Guess, Lookup, RedeemedCode};
-use crate::compare_and_swap::{self as cas, ATTEMPTS, until_won};
+use crate::compare_and_swap::{self as cas, ATTEMPTS, Races};
 use crate::record_json::Moment;
 use crate::store::Condition;
 
@@ -116,17 +116,23 @@ impl<T: 'static> SubjectCodes<T> {
         let subject_key = engine.subject_key(engine.signing().1, subject);
         let payload = engine.encode(payload)?;
         let fresh = engine.begin(&subject_key, &subject_key, payload, decoy)?;
-        let code = until_won(ATTEMPTS, async || match engine.place_for(subject).await? {
-            (secret, Some(found)) if is_open(&found) => {
-                engine.add_to(&secret, found, fresh.clone()).await
+        let mut races = Races::new(ATTEMPTS);
+        loop {
+            let code = match engine.place_for(subject).await? {
+                (secret, Some(found)) if is_open(&found) => {
+                    engine.add_to(&secret, found, fresh.clone()).await?
+                }
+                (secret, left) => engine.open_over(&secret, left, fresh.clone()).await?,
+            };
+            if let Some(NewCode { code, .. }) = code {
+                return Ok(IssuedSubjectCode {
+                    code,
+                    expires_in: engine.policy.lifetime,
+                    resend_in: engine.policy.resend_after,
+                });
             }
-            (secret, left) => engine.open_over(&secret, left, fresh.clone()).await,
-        });
-        Ok(IssuedSubjectCode {
-            code: code.await?.code,
-            expires_in: engine.policy.lifetime,
-            resend_in: engine.policy.resend_after,
-        })
+            races.lost().await?;
+        }
     }
 
     /// Uses a code: [`guess`](Self::guess) and [`redeem`](Guess::redeem) in one. Costs one round trip
@@ -288,7 +294,10 @@ impl<T: 'static> CodesEngine<T> {
             let Challenge { salt, budget, .. } = found.value;
             found.value = Challenge { salt, budget, ..fresh };
         }
-        Ok(self.write_code(secret, found).await?.map(|(_, code)| code))
+        let code = self.add_code(secret, &mut found.value, found.now)?;
+        let (over, lifetime) = (Some(found.with(())), Some(self.trace_after(&found)));
+        let written = cas::swap(&*self.store, &secret.key, over, found.value, lifetime).await?;
+        Ok(written.map(|_| code))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Issuing codes: new ones, further ones, and decoys.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use super::budget::{Extension, Status};
@@ -8,7 +9,7 @@ use super::engine::{CodesEngine, LoadedChallenge, NewCode};
 use super::error::CodeError;
 use super::format::Code;
 use super::limits::check_subject;
-use crate::compare_and_swap::{self as cas, ATTEMPTS, absolute, until_won};
+use crate::compare_and_swap::{self as cas, ATTEMPTS, Step, Updated, absolute};
 use crate::key::Key;
 use crate::record::Owner;
 use crate::record_json::{self, Blob, Moment, whole_seconds};
@@ -169,18 +170,29 @@ impl<T: 'static> CodesEngine<T> {
         &self,
         secret: &ChallengeSecret,
     ) -> Result<(Challenge, NewCode), CodeError> {
-        until_won(ATTEMPTS, async || {
-            let found = self.load(&secret.key).await?.ok_or(CodeError::Refused)?;
+        let found = self.load(&secret.key).await?.ok_or(CodeError::Refused)?;
+        if found.value.is_used() {
+            return Err(CodeError::Refused);
+        }
+        match self.extend(&found).await? {
+            Extension::Done => {}
+            Extension::Exhausted => return Err(CodeError::Exhausted),
+            Extension::Ended => return Err(CodeError::Refused),
+        }
+        let updated = cas::update(&*self.store, &secret.key, Some(found), ATTEMPTS, |found| {
+            let mut found: LoadedChallenge = found.ok_or(CodeError::Refused)?;
             if found.value.is_used() {
                 return Err(CodeError::Refused);
             }
-            match self.extend(&found).await? {
-                Extension::Done => self.write_code(secret, found).await,
-                Extension::Exhausted => Err(CodeError::Exhausted),
-                Extension::Ended => Err(CodeError::Refused),
-            }
-        })
-        .await
+            self.check_cool_down(&found)?;
+            let answer = self.add_code(secret, &mut found.value, found.now)?;
+            let lifetime = Some(self.trace_after(&found));
+            Ok(Step::<_, Infallible, _>::Write { value: found.value, lifetime, answer })
+        });
+        match updated.await? {
+            Updated::Written(code, written) => Ok((written.value, code)),
+            Updated::Left(never) => match never {},
+        }
     }
 
     /// Holds a challenge's guesses for another code of it, once the cool-down is over.
@@ -190,25 +202,15 @@ impl<T: 'static> CodesEngine<T> {
         budget.extend(&found.value.salt, self.policy.lifetime).await
     }
 
-    /// Writes a challenge with one more code over the one that was read. `None`: another request came
-    /// first.
-    pub async fn write_code(
-        &self,
-        secret: &ChallengeSecret,
-        mut found: LoadedChallenge,
-    ) -> Result<Option<(Challenge, NewCode)>, CodeError> {
-        let code = self.add_code(secret, &mut found.value, found.now)?;
-        // A lease may be longer than a code's life.
-        let lifetime = self.longest_trace().max(found.expires_in);
-        let over = Some(found.with(()));
-        let written = cas::swap(&*self.store, &secret.key, over, found.value, Some(lifetime));
-        Ok(written.await?.map(|written| (written.value, code)))
-    }
-
     /// How long a challenge stays after its last code was made: until the code has expired and another
     /// one may follow.
     pub fn longest_trace(&self) -> Duration {
         self.policy.lifetime.max(self.policy.resend_after)
+    }
+
+    /// How long a challenge stays after another code was added. A lease may be longer than a code's life.
+    pub fn trace_after(&self, found: &LoadedChallenge) -> Duration {
+        self.longest_trace().max(found.expires_in)
     }
 
     pub fn check_cool_down(&self, found: &LoadedChallenge) -> Result<(), CodeError> {

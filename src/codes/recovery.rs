@@ -10,13 +10,13 @@ use super::error::CodeError;
 use super::format::{Code, CodeFormat};
 use super::limits::check_subject;
 use super::policy::{PolicyError, check_purpose};
-use crate::compare_and_swap::{self as cas, ATTEMPTS, Snapshot, Step, absolute, until_won};
+use crate::compare_and_swap::{self as cas, ATTEMPTS, Snapshot, Step};
 use crate::key::Key;
 use crate::key_ring::{KeyRing, mac, same};
 use crate::observe::observe_for;
 use crate::record::Lifetime;
-use crate::record_json::{self, Blob};
-use crate::store::{AtomicStore, Condition, Inserted, NewRecord, Replaced, Write};
+use crate::record_json::Blob;
+use crate::store::{AtomicStore, Condition};
 use crate::token::TokenError;
 
 /// Sixteen of twenty consonants: 69 bits, above the 64 that NIST SP 800-63B-4, section 4.2.1.1, asks
@@ -99,7 +99,7 @@ pub struct RedeemedRecoveryCode {
 }
 
 /// What a store keeps of a set.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Set {
     macs: Vec<Blob>,
 }
@@ -127,8 +127,8 @@ impl RecoveryCodes {
         Ok(Self { purpose, count, ring, store: Arc::new(store) })
     }
 
-    /// A new set for a subject. Those before it are good no more. One round trip, or 2, and one for
-    /// each older key of the ring.
+    /// A new set for a subject. Earlier sets are no longer good. 2 round trips, and one for each older
+    /// key of the ring.
     ///
     /// # Errors
     /// The store's. Some of the older sets may still be good then.
@@ -213,18 +213,13 @@ impl RecoveryCodes {
 
     /// Puts a set in the place of the one before.
     async fn put(&self, key: &Key, set: &Set) -> Result<(), CodeError> {
-        let data = record_json::write(set);
-        let lifetime = absolute(Lifetime::MAX);
-        until_won(ATTEMPTS, async || {
-            let write = Write { lifetime: Some(&lifetime), ..Write::data(data.clone()) };
-            if let Replaced::Done(_) = self.store.replace(key, &write).await? {
-                return Ok(Some(()));
-            }
-            let record = NewRecord::new(data.clone(), lifetime);
-            let inserted = self.store.insert(key, &record).await?;
-            Ok(matches!(inserted, Inserted::Done { .. }).then_some(()))
-        })
-        .await
+        let store = &*self.store;
+        let before = cas::load(store, key).await?;
+        let updated = cas::update(store, key, before, ATTEMPTS, |_| {
+            let lifetime = Some(Lifetime::MAX);
+            Ok::<_, CodeError>(Step::Write { value: set.clone(), lifetime, answer: () })
+        });
+        Ok(updated.await?.answer())
     }
 
     /// The set of a subject, and the key of the application that it was made with.
