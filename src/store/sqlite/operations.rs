@@ -16,7 +16,7 @@ use crate::event::Events;
 use crate::key::Key;
 use crate::proof::Claim;
 use crate::record::Owner;
-use crate::store::sql::{fill, millis, owned_page, page, place, record, row_limit};
+use crate::store::sql::{age_cursor, age_of, fill, key_cursor, millis, page, record, row_limit};
 use crate::store::{
     AtomicStore, Condition, Cursor, Found, Inserted, Listing, Load, Moves, NewRecord, Owners, Page,
     Removed, Replaced, Result, Store, Watch, Write,
@@ -133,7 +133,7 @@ impl Sqlite {
         let Some(row) = row else {
             return Ok(Found::Missing);
         };
-        let record = record(&row, 0, key)?;
+        let record = record(&row, 0, key, load.with_data)?;
         let now = record.meta.now;
         Ok(record.found(load, now))
     }
@@ -221,7 +221,7 @@ impl Owners for Sqlite {
         with_data: bool,
     ) -> Result<Page> {
         let (began, key) = match after {
-            Some(cursor) => place(cursor)?,
+            Some(cursor) => age_of(cursor)?,
             None => (i64::MAX, &[][..]),
         };
         let mut call = self.readers.call();
@@ -235,7 +235,7 @@ impl Owners for Sqlite {
                     .bind(with_data)
             })
             .await?;
-        owned_page(&rows, limit, &self.listeners)
+        page(&rows, limit, with_data, &self.listeners, age_cursor)
     }
 
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
@@ -260,7 +260,7 @@ impl Listing for Sqlite {
         let limit = limit.max(1);
         let mut call = self.readers.call();
         let rows = call.rows(|| query(&self.sql.scan).bind(after).bind(row_limit(limit))).await?;
-        page(&rows, limit, &self.listeners)
+        page(&rows, limit, true, &self.listeners, key_cursor)
     }
 
     async fn count(&self) -> Result<u64> {

@@ -54,7 +54,7 @@ impl Work for Remove {
             .await?;
         Ok(match rows.first() {
             Some(row) if self.hand_out => {
-                record(row, 0, &self.key).map(|record| Removed::Done(Some(record)))
+                record(row, 0, &self.key, true).map(|record| Removed::Done(Some(record)))
             }
             // It goes unread, so that a damaged one can be removed.
             Some(_) => Ok(Removed::Done(None)),

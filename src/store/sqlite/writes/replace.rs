@@ -1,16 +1,16 @@
 //! [`Replace`], a write over a record.
 
 use bytes::Bytes;
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::{Outcome, Statements, is_alive};
 use crate::key::Key;
 use crate::proof::{Claim, Proof};
-use crate::record::{Details, Lifetime, Version};
-use crate::store::sql::{timeouts, written};
+use crate::record::{Details, Lifetime, Timestamp, Version};
+use crate::store::sql::{number, timeouts, version};
 use crate::store::sqlite::operations::claim_query;
 use crate::store::sqlite::writer::Work;
-use crate::store::{NewProof, Replaced, Result, Write};
+use crate::store::{NewProof, Replaced, Result, Write, Written};
 
 /// A [`Write`] of its own.
 pub(in crate::store::sqlite) struct Replace {
@@ -107,4 +107,10 @@ impl Work for Replace {
         let is_alive = is_alive(sql, connection, &self.key, claim).await?;
         Ok(Ok(if is_alive { Replaced::Conflict } else { Replaced::Missing }))
     }
+}
+
+/// What the write left, from what it returns.
+fn written(row: &SqliteRow) -> Result<Written> {
+    let time = |column| Ok(Timestamp::from_millis(number(row, column)?.unsigned_abs()));
+    Ok(Written { version: version(row, 0)?, now: time(1)?, expires_at: time(2)? })
 }

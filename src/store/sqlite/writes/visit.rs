@@ -54,6 +54,6 @@ impl Work for Visit {
             .bind(self.with_data)
             .fetch_all(connection)
             .await?;
-        Ok(rows.first().map(|row| record(row, 0, &self.key)).transpose())
+        Ok(rows.first().map(|row| record(row, 0, &self.key, self.with_data)).transpose())
     }
 }
