@@ -132,4 +132,3 @@ impl Work for Insert {
         })
     }
 }
-

@@ -111,6 +111,6 @@ impl Work for Replace {
 
 /// What the write left, from what it returns.
 fn written(row: &SqliteRow) -> Result<Written> {
-    let time = |column| Ok(Timestamp::from_millis(number(row, column)?.unsigned_abs()));
+    let time = |column| number(row, column).map(|at| Timestamp::from_millis(at.unsigned_abs()));
     Ok(Written { version: version(row, 0)?, now: time(1)?, expires_at: time(2)? })
 }
