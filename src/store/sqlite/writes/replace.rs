@@ -10,7 +10,7 @@ use crate::record::{Details, Lifetime, Timestamp, Version};
 use crate::store::sql::{number, timeouts, version};
 use crate::store::sqlite::operations::claim_query;
 use crate::store::sqlite::writer::Work;
-use crate::store::{NewProof, Replaced, Result, Write, Written};
+use crate::store::{NewProof, Replaced, Result, Times, Write, Written};
 
 /// A [`Write`] of its own.
 pub(in crate::store::sqlite) struct Replace {
@@ -112,5 +112,6 @@ impl Work for Replace {
 /// What the write left, from what it returns.
 fn written(row: &SqliteRow) -> Result<Written> {
     let time = |column| number(row, column).map(|at| Timestamp::from_millis(at.unsigned_abs()));
-    Ok(Written { version: version(row, 0)?, now: time(1)?, expires_at: time(2)? })
+    let times = Times { now: time(1)?, expires_at: time(2)? };
+    Ok(Written { version: version(row, 0)?, times: Some(times) })
 }
