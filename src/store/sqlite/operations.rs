@@ -15,7 +15,7 @@ use super::writes;
 use crate::event::Events;
 use crate::key::Key;
 use crate::proof::Claim;
-use crate::record::Owner;
+use crate::record::{Owner, Record};
 use crate::store::sql::{age_cursor, age_of, fill, key_cursor, millis, page, record, row_limit};
 use crate::store::{
     AtomicStore, Condition, Cursor, Found, Inserted, Listing, Load, Moves, NewRecord, Owners, Page,
@@ -119,8 +119,8 @@ impl Sqlite {
         self.writer.run(work, Some(deadline)).await
     }
 
-    /// What there is under the key for the claim. Writes nothing.
-    async fn find(&self, key: &Key, load: &Load<'_>) -> Result<Found> {
+    /// The live record under the key, if the claim is of one of its secrets. Writes nothing.
+    async fn find(&self, key: &Key, load: &Load<'_>) -> Result<Option<Record>> {
         let mut call = self.readers.call();
         let row = call
             .row(|| {
@@ -130,12 +130,7 @@ impl Sqlite {
                     .bind(load.with_data)
             })
             .await?;
-        let Some(row) = row else {
-            return Ok(Found::Missing);
-        };
-        let record = record(&row, 0, key, load.with_data)?;
-        let now = record.meta.now;
-        Ok(record.found(load, now))
+        row.map(|row| record(&row, 0, key, load.with_data)).transpose()
     }
 }
 
@@ -146,22 +141,18 @@ impl Store for Sqlite {
     }
 
     async fn load(&self, key: &Key, load: &Load<'_>) -> Result<Found> {
-        let found = self.find(key, load).await?;
-        let (Found::Current(record) | Found::Previous(record)) = &found else {
-            return Ok(found);
-        };
-        let touch = record.meta.touch_due(load.touch, record.meta.now);
-        if !touch && !record.proofs.is_confirmed_by(load.claim) {
-            return Ok(found);
-        }
-        match self.write(writes::Visit::new(key, load, touch)).await?? {
-            Some(record) => {
-                let now = record.meta.now;
-                Ok(record.found(load, now))
+        let mut record = self.find(key, load).await?;
+        if record.as_ref().is_some_and(|record| record.is_changed_by(load, record.meta.now)) {
+            record = self.write(writes::Visit::new(key, load)).await??;
+            if record.is_none() {
+                // The session has ended meanwhile, or its secrets are others.
+                record = self.find(key, load).await?;
             }
-            // It has ended meanwhile, or the claim is of a secret that has.
-            None => self.find(key, load).await,
         }
+        Ok(record.map_or(Found::Missing, |record| {
+            let now = record.meta.now;
+            record.found(load, now)
+        }))
     }
 
     async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {

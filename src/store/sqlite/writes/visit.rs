@@ -6,32 +6,34 @@ use super::{Outcome, Statements};
 use crate::key::Key;
 use crate::proof::Claim;
 use crate::record::Record;
-use crate::store::sql::record;
+use crate::store::sql::{record, ten_intervals};
 use crate::store::sqlite::operations::claim_query;
 use crate::store::sqlite::writer::Work;
-use crate::store::{Load, Result};
+use crate::store::{Load, Result, Touch};
 
-/// Touches a record for which that was found to be due, and confirms its handover if the claim is of
-/// the current secret and nobody has confirmed it yet. Answers the record as it is then, or `None` if
-/// the claim does not open it any more.
+/// Touches a record if that is due, and confirms its handover if the claim is of the current secret and
+/// nobody has confirmed it yet. Answers the record as it is then, or `None` if the claim does not open
+/// it any more.
 pub(in crate::store::sqlite) struct Visit {
     key: Key,
     claim: Option<Claim>,
-    touch: bool,
+    touch: Touch,
     with_data: bool,
 }
 
 impl Visit {
-    pub fn new(key: &Key, load: &Load<'_>, touch: bool) -> Self {
-        let (claim, with_data) = (load.claim.copied(), load.with_data);
-        Self { key: key.clone(), claim, touch, with_data }
+    pub fn new(key: &Key, load: &Load<'_>) -> Self {
+        let Load { claim, touch, with_data } = *load;
+        Self { key: key.clone(), claim: claim.copied(), touch, with_data }
     }
 }
 
-/// `max`, for a clock that was set back.
+/// The touch is judged anew, for others may have written since it was found to be due. `?5` is ten touch
+/// intervals; where it is NULL, or the session has no idle timeout, `min` is too and nothing is due.
 pub(super) const VISIT: &str = "
 UPDATE {sessions} SET
-    last_seen = iif(?5, max(last_seen, ?1), last_seen),
+    last_seen =
+        iif(?1 > last_seen AND 10 * (?1 - last_seen) >= min(?5, idle_ms), ?1, last_seen),
     confirmed_at = iif({confirms}, ?1, confirmed_at),
     sealed = iif({confirms}, NULL, sealed)
 WHERE key = ?2 AND expires_at > ?1 AND {opens}
@@ -49,8 +51,12 @@ impl Work for Visit {
         sql: &Statements,
         connection: &mut SqliteConnection,
     ) -> Outcome<Self::Answer> {
+        let interval = match self.touch {
+            Touch::No => None,
+            Touch::After(interval) => Some(ten_intervals(interval)),
+        };
         let rows = claim_query(&sql.visit, &self.key, self.claim.as_ref())
-            .bind(self.touch)
+            .bind(interval)
             .bind(self.with_data)
             .fetch_all(connection)
             .await?;
