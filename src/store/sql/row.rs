@@ -109,7 +109,8 @@ pub(in crate::store) fn row_limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
-fn millis(timeout: Duration) -> i64 {
+/// A span of time in the milliseconds of a column.
+pub(in crate::store) fn millis(timeout: Duration) -> i64 {
     i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX)
 }
 
