@@ -20,7 +20,7 @@ async fn a_server_with_a_private_authority_knows_us_by_our_certificate() {
         .unwrap();
     let key = fresh_key();
     store.insert(&key, &hour("data")).await.unwrap();
-    assert!(store.take(&key).await.unwrap().is_some());
+    assert!(store.remove(&key, Condition::Always, true).await.unwrap().record().is_some());
 }
 
 #[tokio::test]
