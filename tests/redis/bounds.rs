@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use token_session::store::{
-    Condition, Inserted, Listing, Load, NewRecord, OwnerLimit, Owners, Redis, Removed, Store, Touch,
+    Condition, Inserted, Listing, Load, NewRecord, OwnerLimit, Redis, Removed, Store, Touch,
 };
 use token_session::{Key, Owner, Version};
 
@@ -65,7 +65,10 @@ async fn what_needs_no_data_reads_none() {
     assert_eq!(store.remove(&key, other, false).await.unwrap(), Removed::Conflict);
     let taken = store.insert(&key, &hour("data")).await.unwrap();
     assert_eq!(taken, Inserted::KeyTaken);
-    assert_eq!(store.remove(&key, Condition::Owner(&anna), false).await.unwrap(), Removed::Done(None));
+    assert_eq!(
+        store.remove(&key, Condition::Owner(&anna), false).await.unwrap(),
+        Removed::Done(None)
+    );
     assert_eq!(times_called(server.url(), "get"), 0);
     assert!(info(server.url(), "stats", "total_net_output_bytes") < 100_000);
 }
@@ -79,7 +82,9 @@ async fn a_list_of_a_large_owner_is_whole_and_in_order_a_thousand_a_call() {
     let _: String = ask(server.url(), &["CONFIG", "RESETSTAT"]);
     let owned = store.list(&anna, usize::MAX).await.unwrap();
     let calls = times_called(server.url(), "evalsha");
-    assert!(owned.is_sorted_by(|(_, one), (_, other)| one.meta.created_at >= other.meta.created_at));
+    assert!(
+        owned.is_sorted_by(|(_, one), (_, other)| one.meta.created_at >= other.meta.created_at)
+    );
     let mut listed: Vec<_> = owned.iter().map(|(key, _)| key.clone()).collect();
     listed.sort_unstable();
     keys.sort_unstable();

@@ -44,10 +44,7 @@ async fn a_master_that_is_killed_is_replaced_by_its_replica() {
         }
     }
     for key in &keys {
-        let record = eventually("an answer", async || {
-            or_unavailable(store.touch(key).await)
-        })
-        .await;
+        let record = eventually("an answer", async || or_unavailable(store.touch(key).await)).await;
         assert!(record.is_some(), "a session is gone that nobody ended");
         assert!(or_unavailable(store.replace(key, &Write::data("new")).await).is_some());
     }
@@ -231,8 +228,7 @@ async fn a_write_whose_connection_breaks_is_not_sent_again() {
         };
         assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
         assert_eq!(calls(&master), before);
-        let record =
-            eventually("an answer", async || or_unavailable(store.get(&key).await));
+        let record = eventually("an answer", async || or_unavailable(store.get(&key).await));
         assert_eq!(record.await.unwrap().data, "first");
         return;
     }

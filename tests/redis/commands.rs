@@ -56,8 +56,12 @@ async fn every_operation_on_a_session_is_one_command() {
     let server = test_servers::Redis::start().unwrap();
     let store = patient(server.url()).await;
     let (anna, three) = (owner("anna"), OwnerLimit::evict_oldest(3.try_into().unwrap()));
-    let owned =
-        token_session::store::NewRecord { owner: Some(&anna), limit: Some(three), proof: Some(proof(1)), ..hour("data") };
+    let owned = token_session::store::NewRecord {
+        owner: Some(&anna),
+        limit: Some(three),
+        proof: Some(proof(1)),
+        ..hour("data")
+    };
     let proof = NewProof::Rotated { next: proof(2), sealed: "sealed".into() };
     let handover = Write { proof: Some(proof), ..Write::default() };
     let next = claim(2);
@@ -91,7 +95,7 @@ async fn every_operation_on_a_session_is_one_command() {
         cost!(store.remove_owned(&anna, Some(&second)));
         cost!(store.get(&second));
         cost!(store.remove(&second, Condition::Owner(&anna), false));
-        cost!(store.take(&plain));
+        cost!(store.remove(&plain, Condition::Always, true));
         cost!(store.get(&plain));
         cost!(store.remove_owned(&anna, None));
         assert!(heard.iter().any(|name| name == command), "{heard:?}");

@@ -1,8 +1,6 @@
 //! A damaged record hides no other: a listing leaves it out and names it, and it can be removed.
 
-use token_session::store::{
-    Condition, Listing, Owners, Removed, Store, StoreErrorKind, Write,
-};
+use token_session::store::{Condition, Listing, Owners, Removed, Store, StoreErrorKind, Write};
 use token_session::{Event, Events, Key};
 
 use crate::{Short, ask, log_in, owner, patient};
@@ -88,10 +86,7 @@ async fn damaged_records_hide_no_other() {
     for key in &named {
         let corrupt = StoreErrorKind::Corrupt;
         assert_eq!(store.get(key).await.unwrap_err().kind(), corrupt);
-        assert_eq!(
-            store.touch(key).await.unwrap_err().kind(),
-            corrupt
-        );
+        assert_eq!(store.touch(key).await.unwrap_err().kind(), corrupt);
         let removed = store.remove(key, Condition::Always, false).await.unwrap();
         assert_eq!(removed, Removed::Done(None));
         assert_eq!(store.get(key).await.unwrap(), None);

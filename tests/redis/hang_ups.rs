@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use token_session::store::{Redis, Store};
 
-use crate::{LONG, Short, ask, eventually, fresh_key, hour, info, or_unavailable, patient, times_called};
+use crate::{
+    LONG, Short, ask, eventually, fresh_key, hour, info, or_unavailable, patient, times_called,
+};
 
 /// Calls whose callers have gone, as those of clients that hang up, one after the other.
 async fn hang_up(store: &Redis, times: usize) {

@@ -12,7 +12,9 @@ use token_session::{Event, Events, Key, Version};
 use tokio::task::JoinSet;
 
 use crate::proxy::Proxy;
-use crate::{LONG, Short, ask, eventually, fresh_key, hour, log_in, or_unavailable, owner, patient};
+use crate::{
+    LONG, Short, ask, eventually, fresh_key, hour, log_in, or_unavailable, owner, patient,
+};
 
 /// Callers that log in, count, and log out, and know at each moment what the truth may be.
 ///

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use token_session::store::{
-    Condition, Found, Listing, Load, NewProof, NewRecord, Owners, Redis, Removed, Replaced, Store, Touch,
-    Write,
+    Condition, Found, Listing, Load, NewProof, NewRecord, Owners, Redis, Removed, Replaced, Store,
+    Touch, Write,
 };
 use token_session::{Claim, Details, Key, Lifetime, Proof, Record};
 
@@ -139,7 +139,8 @@ async fn each_part_of_a_record_keeps_its_place_whatever_the_sizes() {
                     ..hour("data")
                 };
                 store.insert(&key, &record).await.unwrap();
-                let new = NewProof::Rotated { next: proof(2), sealed: "s".repeat(sealed_len).into() };
+                let new =
+                    NewProof::Rotated { next: proof(2), sealed: "s".repeat(sealed_len).into() };
                 let write = Write { proof: Some(new), ..Write::default() };
                 store.replace(&key, &write).await.unwrap();
                 let expected = (owner_len, details_len, sealed_len);

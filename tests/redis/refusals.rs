@@ -150,10 +150,7 @@ async fn damaged_bytes_are_an_error_that_names_the_session_and_can_be_removed() 
     damages.push(vec![0xff; 200]);
     for bytes in &damages {
         set(bytes);
-        for error in [
-            store.get(&key).await.unwrap_err(),
-            store.touch(&key).await.unwrap_err(),
-        ] {
+        for error in [store.get(&key).await.unwrap_err(), store.touch(&key).await.unwrap_err()] {
             assert_says(&error, StoreErrorKind::Corrupt, &key.to_string());
         }
     }

@@ -26,10 +26,9 @@ async fn the_store_follows_a_failover() {
 
     let error = store.get(&key).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
-    let record = eventually("an answer of the new master", async || {
-        or_unavailable(store.touch(&key).await)
-    })
-    .await;
+    let record =
+        eventually("an answer of the new master", async || or_unavailable(store.touch(&key).await))
+            .await;
     assert!(record.is_some(), "a session is gone that nobody ended");
     block_in_place(|| sentinel.wait_until_ok()).unwrap();
     store.replace(&key, &Write::data("new")).await.unwrap();
@@ -51,10 +50,9 @@ async fn a_master_that_goes_silent_is_left_for_its_successor() {
     let master = block_in_place(|| sentinel.master()).unwrap();
     let _: usize = ask(master.url(), &["WAIT", "1", "30000"]);
     master.pause().unwrap();
-    let record = eventually("an answer of the new master", async || {
-        or_unavailable(store.get(&key).await)
-    })
-    .await;
+    let record =
+        eventually("an answer of the new master", async || or_unavailable(store.get(&key).await))
+            .await;
     assert!(record.is_some(), "a session is gone that nobody ended");
     let written = eventually("a write to the new master", async || {
         or_unavailable(store.replace(&key, &Write::data("new")).await)

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use token_session::store::{Redis, Store, StoreErrorKind};
+use token_session::store::{Condition, Redis, Store, StoreErrorKind};
 
 use crate::{fresh_key, hour};
 
