@@ -41,11 +41,8 @@ async fn statements_of_all(store: &MySql, proxy: &Proxy) -> Vec<(&'static str, u
     let proofs = [1, 2].map(|byte| Proof::from_bytes([byte; Proof::LEN]));
     let [old, new] = proofs.map(|proof| Claim::new(proof, Duration::from_secs(10)));
     let [first, next] = proofs;
-    let plain = NewRecord {
-        owner: Some(&anna),
-        proof: Some(first),
-        ..NewRecord::new("data", hour)
-    };
+    let plain =
+        NewRecord { owner: Some(&anna), proof: Some(first), ..NewRecord::new("data", hour) };
     let limited =
         NewRecord { limit: Some(OwnerLimit::evict_oldest(1.try_into().unwrap())), ..plain.clone() };
     let stale = Write { expected: Some(plain.version), ..Write::data("older") };

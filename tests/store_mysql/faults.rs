@@ -217,8 +217,16 @@ async fn what_was_answered_is_committed_whatever_the_servers_defaults() {
         let data = others.load(&key, &Load::new()).await.unwrap().live().map(|found| found.data);
         assert_eq!(data.as_deref(), Some(&b"new"[..]), "{default}");
         assert!(others.load(&gone, &Load::new()).await.unwrap().live().is_none(), "{default}");
-        assert_eq!(others.owned(&owner, None, 9, false).await.unwrap().records.len(), 2, "{default}");
-        assert_eq!(store.owned(&owner, None, 9, false).await.unwrap().records.len(), 2, "{default}");
+        assert_eq!(
+            others.owned(&owner, None, 9, false).await.unwrap().records.len(),
+            2,
+            "{default}"
+        );
+        assert_eq!(
+            store.owned(&owner, None, 9, false).await.unwrap().records.len(),
+            2,
+            "{default}"
+        );
         store.clear().await.unwrap();
         assert_eq!(others.count().await.unwrap(), 0, "{default}");
         run(&admin, format!("SET GLOBAL {variable} = @before")).await;

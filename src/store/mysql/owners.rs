@@ -5,11 +5,13 @@
 //! written by their `id`: nothing is locked that is not the owner's, however large a part of the
 //! table that is.
 
+use sqlx::Row;
+
 use super::MySql;
 use super::operations::{BATCH, BEGIN, MySqlCall, insertion, query};
 use crate::key::Key;
 use crate::record::Owner;
-use crate::store::sql::{COLUMNS_BEFORE_DATA, Failure, age_of, key, number, page, row_limit};
+use crate::store::sql::{self, Failure, age_of, number, page, row_limit};
 use crate::store::{Cursor, Inserted, NewRecord, OwnerLimit, Owners, Page, Result};
 
 /// How many rows the table of locks has at most.
@@ -46,8 +48,8 @@ WHERE `owner` = ? AND NOT (`key` <=> ?) AND id <= ?
     AND (created_at > ? OR (created_at = ? AND id > ?))
 ORDER BY created_at, id LIMIT 1000";
 
-/// The place of `created_at` among the columns of a record.
-const CREATED_AT: usize = 3;
+/// The column of `created_at` behind the key and the first three columns of a record.
+const CREATED_AT: usize = 4;
 
 /// A row's place in the order in which an owner's sessions began.
 #[derive(Clone, Copy)]
@@ -100,7 +102,7 @@ impl MySql {
             rows = transaction.rows(oldest.bind(began).bind(began).bind(id)).await?;
         }
         let ids = rows.iter().map(|row| number(row, 0)).collect::<Result<Vec<_>>>()?;
-        let evicted = rows.iter().map(|row| key(row, 1)).collect::<Result<Vec<_>>>()?;
+        let evicted = rows.iter().map(|row| sql::key(row, 1)).collect::<Result<Vec<_>>>()?;
         if !ids.is_empty() {
             let gone = transaction.done(self.deletion(&ids)).await?.rows_affected();
             if gone != ids.len() as u64 {
@@ -131,9 +133,8 @@ impl Owners for MySql {
             owned.bind(after.id).bind(row_limit(limit))
         };
         let rows = self.client.call().rows(owned).await?;
-        let id_column = 1 + COLUMNS_BEFORE_DATA + usize::from(with_data);
         page(&rows, limit, with_data, &self.listeners, |row| {
-            let (created_at, id) = (number(row, 1 + CREATED_AT)?, number(row, id_column)?);
+            let (created_at, id) = (number(row, CREATED_AT)?, number(row, row.len() - 1)?);
             Ok(Place { created_at, id }.cursor())
         })
     }
