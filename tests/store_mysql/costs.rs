@@ -65,9 +65,10 @@ async fn statements_of_all(store: &MySql, proxy: &Proxy) -> Vec<(&'static str, u
     count!("load, touch not due", 1, store.load(&key, &head(Some(&old), NOT_DUE)));
     count!("load, touch due", 2, store.load(&key, &head(Some(&old), ALWAYS)));
     count!("load, another claim", 1, store.load(&key, &head(Some(&new), ALWAYS)));
-    count!("replace", 2, store.replace(&key, &Write::data("new data")));
-    count!("replace, conflict", 1, store.replace(&key, &stale));
+    count!("replace", 1, store.replace(&key, &Write::data("new data")));
+    count!("replace, conflict", 2, store.replace(&key, &stale));
     count!("handover", 2, store.replace(&key, &handover));
+    count!("handover, conflict", 1, store.replace(&key, &handover));
     count!("load of the previous secret", 1, store.load(&key, &head(Some(&old), NOT_DUE)));
     count!("confirmation, touch due", 2, store.load(&key, &head(Some(&new), ALWAYS)));
     count!("load after it", 1, store.load(&key, &head(Some(&new), NOT_DUE)));
@@ -75,7 +76,8 @@ async fn statements_of_all(store: &MySql, proxy: &Proxy) -> Vec<(&'static str, u
     count!("remove, conflict", 2, store.remove(&key, begun, false));
     count!("remove", 1, store.remove(&key, claimed, false));
     count!("remove, missing", 2, store.remove(&key, Condition::Always, false));
-    count!("replace, missing", 1, store.replace(&key, &stale));
+    count!("replace, missing", 2, store.replace(&key, &stale));
+    count!("handover, missing", 1, store.replace(&key, &handover));
     count!("remove and hand out, missing", 1, store.remove(&key, Condition::Always, true));
     count!("insert", 1, store.insert(&key, &plain));
     count!("remove and hand out, conflict", 1, store.remove(&key, claimed, true));

@@ -3,7 +3,8 @@
 use sqlx::Row;
 
 use super::MySql;
-use super::operations::{BATCH, BEGIN, MySqlCall, MySqlQuery, query};
+use super::operations::{BATCH, BEGIN};
+use super::statements::{MySqlCall, MySqlQuery, query};
 use crate::key::Key;
 use crate::store::sql::{Failure, key, key_cursor, number, page, row_limit};
 use crate::store::{Cursor, Listing, Page, Result};

@@ -1,8 +1,8 @@
 //! The operations of [`MySql`] on one record, each beside its statement.
 //!
-//! * A row is looked at without a lock, and [`Record`] says what the operation makes of it. The row is
-//!   then written on the condition that it is still as it was seen. If not, another operation outran
-//!   this one, and it begins anew.
+//! * What hands out more than a number looks at the row first, without a lock. [`Record`] says what the
+//!   operation makes of it, and the row is written on the condition that it is still as it was seen. If
+//!   not, another operation outran this one, and it begins anew.
 //! * The driver counts the rows that a statement matched, whether it changed them or not.
 //! * `GREATEST` keeps `last_seen` from moving back, in whatever order racing touches end.
 
@@ -10,34 +10,18 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use sqlx::AssertSqlSafe;
-use sqlx::mysql::MySqlArguments;
-use sqlx::query::Query;
-
-use super::{MySql, administration, owners};
+use super::MySql;
+#[cfg(doc)]
+use super::administration;
+use super::statements::{MySqlCall, MySqlQuery, Seen, bind_claim, bytes, millis, query};
 use crate::event::Events;
 use crate::key::Key;
-use crate::proof::{Claim, Proof};
-use crate::record::{Lifetime, Proofs, Record, Timestamp, Version};
-use crate::store::sql::{Call, fill, key, number, record, timeouts};
+use crate::record::Record;
+use crate::store::sql::{key, number, record, timeouts};
 use crate::store::{
     AtomicStore, Condition, Found, Inserted, Listing, Load, Moves, NewRecord, Owners, Removed,
     Replaced, Result, Store, Watch, Write,
 };
-
-/// The server's clock at the beginning of the statement. Not `UNIX_TIMESTAMP(NOW(3))`, which goes
-/// through the connection's time zone, and back and forth where summer ends.
-const NOW: &str = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000";
-
-/// The columns that make a [`Record`], but for the data.
-const HEAD: &str = "`version`, idle_ms, absolute_ms, created_at, last_seen, deadline, \
-                    authenticated_at, CONVERT(`owner` USING utf8mb4), proof, previous_proof, \
-                    confirmed_at, sealed, details, {now}";
-
-/// The row with this number, if it lives and has the same proofs as when it was read. A row's key and
-/// its owner never change.
-const AS_SEEN: &str = "id = ? AND proof <=> ? AND previous_proof <=> ? AND confirmed_at <=> ? \
-                       AND expires_at > {now}";
 
 /// How many rows are removed at once at most, so that they are locked for a short time.
 pub(super) const BATCH: usize = 1000;
@@ -45,148 +29,41 @@ pub(super) const BATCH: usize = 1000;
 /// So that rows may be read that others are writing, and none is locked that is not written.
 pub(super) const BEGIN: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRANSACTION";
 
-/// Fails where one of the tables is missing.
-const LOOK: &str = "SELECT 1 FROM {sessions}, {locks} LIMIT 0";
-
-/// The statements, with the names of one pair of tables in them.
-#[derive(Debug)]
-pub(super) struct Statements {
-    look: Arc<str>,
-    migrate: Arc<str>,
-    pub(super) lives: Arc<str>,
-    pub(super) insert: Arc<str>,
-    vacate: Arc<str>,
-    pub(super) lock_owner: Arc<str>,
-    pub(super) surplus: Arc<str>,
-    pub(super) oldest: Arc<str>,
-    load: Arc<str>,
-    load_head: Arc<str>,
-    touch: Arc<str>,
-    write: Arc<str>,
-    remove: Arc<str>,
-    remove_claimed: Arc<str>,
-    remove_seen: Arc<str>,
-    alive: Arc<str>,
-    pub(super) owned: Arc<str>,
-    pub(super) owned_heads: Arc<str>,
-    pub(super) choose_owned: Arc<str>,
-    pub(super) scan: Arc<str>,
-    pub(super) count: Arc<str>,
-    pub(super) choose: Arc<str>,
-    pub(super) last_id: Arc<str>,
-    pub(super) expired: Arc<str>,
-    pub(super) delete: Arc<str>,
-}
-
-impl Statements {
-    pub fn new(table: &str, locks: &str) -> Self {
-        let sql = |template: &str| {
-            let template = template.replace("{head}", HEAD).replace("{as_seen}", AS_SEEN);
-            fill(&template, &[("{now}", NOW), ("{sessions}", table)])
-        };
-        let with_data = |template: &str| sql(&template.replace("{columns}", "{head}, data"));
-        let without_data = |template: &str| sql(&template.replace("{columns}", "{head}"));
-        Self {
-            look: fill(LOOK, &[("{sessions}", table), ("{locks}", locks)]),
-            migrate: fill(
-                include_str!("../../../migrations/mysql/0001_sessions.sql"),
-                &[("`token_sessions_locks`", locks), ("`token_sessions`", table)],
-            ),
-            lives: sql(LIVES),
-            insert: sql(INSERT),
-            vacate: sql(VACATE),
-            lock_owner: fill(owners::LOCK_OWNER, &[("{locks}", locks)]),
-            surplus: sql(owners::SURPLUS),
-            oldest: sql(owners::OLDEST),
-            load: with_data(LOAD),
-            load_head: without_data(LOAD),
-            touch: sql(TOUCH),
-            write: sql(WRITE),
-            remove: sql(REMOVE),
-            remove_claimed: sql(REMOVE_CLAIMED),
-            remove_seen: sql(REMOVE_SEEN),
-            alive: sql(ALIVE),
-            owned: with_data(owners::OWNED),
-            owned_heads: without_data(owners::OWNED),
-            choose_owned: sql(owners::CHOOSE_OWNED),
-            scan: with_data(administration::SCAN),
-            count: sql(administration::COUNT),
-            choose: sql(administration::CHOOSE),
-            last_id: sql(administration::LAST_ID),
-            expired: sql(administration::EXPIRED),
-            delete: sql(administration::DELETE),
-        }
-    }
-}
-
-const LIVES: &str = "SELECT 1 FROM {sessions} WHERE `key` = ? AND expires_at > {now}";
+pub(super) const LIVES: &str = "SELECT 1 FROM {sessions} WHERE `key` = ? AND expires_at > {now}";
 
 /// Fails where a row has the key, which with random ones happens to nobody. An expired one is then
 /// removed first, and the insert run again.
-const INSERT: &str = "
+pub(super) const INSERT: &str = "
 INSERT INTO {sessions}
     (`key`, data, details, `version`, proof, idle_ms, absolute_ms, created_at, last_seen, deadline,
      authenticated_at, `owner`)
 VALUES (?, ?, ?, ?, ?, ?, ?, {now}, {now}, {now} + ?, IF(?, {now}, NULL), ?)";
 
-const VACATE: &str = "DELETE FROM {sessions} WHERE `key` = ? AND expires_at <= {now}";
+pub(super) const VACATE: &str = "DELETE FROM {sessions} WHERE `key` = ? AND expires_at <= {now}";
 
-const LOAD: &str = "
+pub(super) const LOAD: &str = "
 SELECT id, {columns} FROM {sessions} WHERE `key` = ? AND expires_at > {now}";
 
 /// To the moment at which the touch was found to be due. Whatever data was written meanwhile stays, as
 /// if the touch had come before it. `?` says whether the load confirms the current secret.
-const TOUCH: &str = "
+pub(super) const TOUCH: &str = "
 UPDATE {sessions} SET
     last_seen = GREATEST(last_seen, ?), confirmed_at = ?, sealed = IF(?, NULL, sealed)
 WHERE {as_seen}";
 
-/// Each write changes the version or a proof, so no other one came between: all but `last_seen` is
-/// still as it was seen.
-const WRITE: &str = "
-UPDATE {sessions} SET
-    data = COALESCE(?, data),
-    details = COALESCE(?, details),
-    `version` = ?,
-    last_seen = GREATEST(last_seen, ?),
-    idle_ms = ?,
-    absolute_ms = ?,
-    deadline = ?,
-    authenticated_at = ?,
-    proof = ?,
-    previous_proof = ?,
-    confirmed_at = ?,
-    sealed = ?
-WHERE `version` = ? AND {as_seen}";
-
-const REMOVE: &str = "
+pub(super) const REMOVE: &str = "
 DELETE FROM {sessions}
 WHERE `key` = ? AND expires_at > {now}
-    AND (? IS NULL OR `version` = ?) AND (? IS NULL OR `owner` = ?)";
+    AND (? IS NULL OR `version` = ?) AND (? IS NULL OR `owner` = ?) AND {opened}";
 
-/// With the proofs of the claim, each time all that it may have, and its grace.
-const REMOVE_CLAIMED: &str = "
-DELETE FROM {sessions}
-WHERE `key` = ? AND expires_at > {now}
-    AND (proof IN (?, ?, ?, ?)
-        OR previous_proof IN (?, ?, ?, ?)
-            AND (confirmed_at IS NULL OR confirmed_at + ? > {now}))";
-
-const REMOVE_SEEN: &str = "DELETE FROM {sessions} WHERE `version` = ? AND {as_seen}";
+pub(super) const REMOVE_SEEN: &str = "DELETE FROM {sessions} WHERE `version` = ? AND {as_seen}";
 
 /// Goes from the keys, in JSON, to the rows: see [`administration::DELETE`].
-const ALIVE: &str = "
+pub(super) const ALIVE: &str = "
 SELECT held.`key`
 FROM JSON_TABLE(?, '$[*]' COLUMNS (`key` VARCHAR(32) PATH '$')) AS asked
 STRAIGHT_JOIN {sessions} AS held ON held.`key` = UNHEX(asked.`key`)
 WHERE held.expires_at > {now}";
-
-pub(super) type MySqlQuery = Query<'static, sqlx::MySql, MySqlArguments>;
-pub(super) type MySqlCall<'a> = Call<'a, sqlx::MySql>;
-
-pub(super) fn query(sql: &Arc<str>) -> MySqlQuery {
-    sqlx::query(AssertSqlSafe(Arc::clone(sql)))
-}
 
 pub(super) fn insertion(sql: &Arc<str>, key: &Key, record: &NewRecord<'_>) -> MySqlQuery {
     let (idle, absolute) = timeouts(&record.lifetime);
@@ -203,16 +80,6 @@ pub(super) fn insertion(sql: &Arc<str>, key: &Key, record: &NewRecord<'_>) -> My
         .bind(record.owner.map(|owner| owner.as_str().as_bytes()))
 }
 
-fn bytes(proof: &Proof) -> &[u8] {
-    proof.as_bytes()
-}
-
-/// The grace of a claim in milliseconds. No session lives for longer than the longest lifetime.
-fn grace(claim: &Claim) -> i64 {
-    let millis = claim.grace().min(Lifetime::MAX).as_millis();
-    i64::try_from(millis).unwrap_or(i64::MAX)
-}
-
 /// Keys in JSON, as hexadecimal digits.
 fn json(keys: &[Key]) -> String {
     let mut json = String::with_capacity(2 + keys.len() * (2 * Key::LEN + 3));
@@ -227,29 +94,6 @@ fn json(keys: &[Key]) -> String {
     }
     json.push(']');
     json
-}
-
-fn millis(at: Timestamp) -> i64 {
-    at.as_millis().cast_signed()
-}
-
-/// A live row, as it was read.
-struct Seen {
-    id: i64,
-    version: Version,
-    proofs: Proofs,
-}
-
-impl Seen {
-    /// Fills in what `AS_SEEN` compares.
-    fn bind_to(&self, query: MySqlQuery) -> MySqlQuery {
-        let previous = self.proofs.previous.as_ref();
-        query
-            .bind(self.id)
-            .bind(self.proofs.current.as_ref().map(bytes))
-            .bind(previous.map(|previous| bytes(&previous.proof)))
-            .bind(previous.and_then(|previous| previous.confirmed_at).map(millis))
-    }
 }
 
 impl MySql {
@@ -276,7 +120,7 @@ impl MySql {
     }
 
     /// The live record under a key, and its row.
-    async fn seen(
+    pub(super) async fn seen(
         &self,
         call: &mut MySqlCall<'_>,
         key: &Key,
@@ -311,52 +155,21 @@ impl MySql {
         Ok(call.done(touch).await?.rows_affected() > 0)
     }
 
-    /// Writes what a write has made of a record. Whether the row was still as seen.
-    async fn write_over(
-        &self,
-        call: &mut MySqlCall<'_>,
-        seen: &Seen,
-        write: &Write<'_>,
-        record: &Record,
-    ) -> Result<bool> {
-        let (meta, previous) = (&record.meta, record.proofs.previous.as_ref());
-        let (idle, absolute) = timeouts(&meta.lifetime);
-        let write = || {
-            let write = query(&self.sql.write)
-                .bind(write.data.as_deref())
-                .bind(write.details.map(|details| &**details.as_bytes()))
-                .bind(meta.version.get().cast_signed())
-                .bind(millis(meta.last_seen))
-                .bind(idle)
-                .bind(absolute)
-                .bind(meta.deadline.map(millis))
-                .bind(meta.authenticated_at.map(millis))
-                .bind(record.proofs.current.as_ref().map(bytes))
-                .bind(previous.map(|previous| bytes(&previous.proof)))
-                .bind(previous.and_then(|previous| previous.confirmed_at).map(millis))
-                .bind(previous.and_then(|previous| previous.sealed.as_deref()))
-                .bind(seen.version.get().cast_signed());
-            seen.bind_to(write)
-        };
-        Ok(call.done(write).await?.rows_affected() > 0)
-    }
-
     /// The statement that removes a record if the condition holds.
     fn removal(&self, key: &Key, condition: Condition<'_>) -> MySqlQuery {
-        let key = key.as_bytes().as_slice();
-        let (version, owner) = match condition {
-            Condition::Always => (None, None),
-            Condition::Version(version) => (Some(version.get().cast_signed()), None),
-            Condition::Owner(owner) => (None, Some(owner.as_str().as_bytes())),
-            Condition::Claim(claim) => {
-                let mut removal = query(&self.sql.remove_claimed).bind(key);
-                for at in (0..Claim::MOST).chain(0..Claim::MOST) {
-                    removal = removal.bind(claim.proofs().nth(at));
-                }
-                return removal.bind(grace(claim));
-            }
+        let (version, owner, claim) = match condition {
+            Condition::Always => (None, None, None),
+            Condition::Version(version) => (Some(version.get().cast_signed()), None, None),
+            Condition::Owner(owner) => (None, Some(owner.as_str().as_bytes()), None),
+            Condition::Claim(claim) => (None, None, Some(claim)),
         };
-        query(&self.sql.remove).bind(key).bind(version).bind(version).bind(owner).bind(owner)
+        let removal = query(&self.sql.remove)
+            .bind(key.as_bytes().as_slice())
+            .bind(version)
+            .bind(version)
+            .bind(owner)
+            .bind(owner);
+        bind_claim(removal, claim)
     }
 }
 
@@ -403,20 +216,7 @@ impl Store for MySql {
     }
 
     async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
-        let mut call = self.client.call();
-        loop {
-            let Some((seen, mut record)) = self.seen(&mut call, key, false).await? else {
-                return Ok(Replaced::Missing);
-            };
-            let now = record.meta.now;
-            let replaced = record.write(write, now);
-            if !matches!(replaced, Replaced::Done(_))
-                || self.write_over(&mut call, &seen, write, &record).await?
-            {
-                return Ok(replaced);
-            }
-            call.outrun().await?;
-        }
+        self.write_over(key, write).await
     }
 
     async fn remove(&self, key: &Key, condition: Condition<'_>, hand_out: bool) -> Result<Removed> {

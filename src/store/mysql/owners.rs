@@ -8,7 +8,8 @@
 use sqlx::Row;
 
 use super::MySql;
-use super::operations::{BATCH, BEGIN, MySqlCall, insertion, query};
+use super::operations::{BATCH, BEGIN, insertion};
+use super::statements::{MySqlCall, query};
 use crate::key::Key;
 use crate::record::Owner;
 use crate::store::sql::{self, Failure, age_of, number, page, row_limit};
