@@ -20,9 +20,14 @@ use super::statement::{PgQuery, Sending, Statement};
 use super::{Postgres, administration, load, owners, replace};
 use crate::event::Events;
 use crate::key::Key;
+<<<<<<< HEAD
 use crate::proof::Claim;
 use crate::record::{Owner, Record};
 use crate::store::sql::{key, millis, record, timeouts};
+=======
+use crate::record::{Label, Meta, Owner, Record};
+use crate::store::sql::{meta, record, ten_intervals, timeouts, version};
+>>>>>>> work/contract
 use crate::store::{
     AtomicStore, Condition, Cursor, Found, Inserted, Listing, Load, Moves, NewRecord, Owners, Page,
     Removed, Replaced, Result, Store, Watch, Write,
