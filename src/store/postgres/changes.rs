@@ -13,11 +13,7 @@ use super::Postgres;
 use super::statement::{Sending, Statement};
 use crate::key::Key;
 use crate::store::sql::{Failure, store_error};
-<<<<<<< HEAD
 use crate::store::{Change, Result, StoreError, StoreErrorKind, Tell, Watch, Watching};
-=======
-use crate::store::{Change, Result, StoreError, StoreErrorKind, Watch, Watching};
->>>>>>> work/contract
 
 /// How long until a lost connection is made again.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -20,23 +20,18 @@ use super::statement::{PgQuery, Sending, Statement};
 use super::{Postgres, administration, load, owners, replace};
 use crate::event::Events;
 use crate::key::Key;
-<<<<<<< HEAD
 use crate::proof::Claim;
-use crate::record::{Owner, Record};
+use crate::record::Owner;
 use crate::store::sql::{key, millis, record, timeouts};
-=======
-use crate::record::{Label, Meta, Owner, Record};
-use crate::store::sql::{meta, record, ten_intervals, timeouts, version};
->>>>>>> work/contract
 use crate::store::{
-    AtomicStore, Condition, Cursor, Found, Inserted, Listing, Load, Moves, NewRecord, Owners, Page,
-    Removed, Replaced, Result, Store, Watch, Write,
+    AtomicStore, Condition, Found, Inserted, Listing, Load, Moves, NewRecord, Owners, Removed,
+    Replaced, Result, Store, Watch, Write,
 };
 
 /// The server's clock at this point of the statement.
 const NOW: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
-/// The columns that make a [`Record`], but for its data.
+/// The columns that make a [`Record`](crate::Record), but for its data.
 const META: &str = "version, idle_ms, absolute_ms, created_at, last_seen, deadline, \
                     authenticated_at, owner, proof, previous_proof, confirmed_at, sealed, details, \
                     {now} AS answered_at";
@@ -131,7 +126,8 @@ const NEW: &str = "key, data, details, version, idle_ms, absolute_ms, created_at
                    deadline, authenticated_at, owner, proof";
 
 /// Its values, where `now` is the moment of the insert.
-const VALUES: &str = "$1, $2, $3, $4, $5, $6, now, now, now + $6, CASE WHEN $7 THEN now END, $8, $9";
+const VALUES: &str =
+    "$1, $2, $3, $4, $5, $6, now, now, now + $6, CASE WHEN $7 THEN now END, $8, $9";
 
 /// What makes an expired row, `held`, the new record. Nothing of the old one is left.
 const TAKEN_OVER: &str = "
