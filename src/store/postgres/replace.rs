@@ -6,7 +6,7 @@ use super::Postgres;
 use super::operations::{claimed, query};
 use crate::key::Key;
 use crate::store::sql::{number, time, timeouts, version};
-use crate::store::{NewProof, Replaced, Result, Write, Written};
+use crate::store::{NewProof, Replaced, Result, Times, Write, Written};
 
 /// `$4` is the version that is expected, `$5` the data, `$6` the details, `$7` the next proof; what is
 /// `NULL` of them is left as it is. With `$8`, the sealed secret, it is a handover, which only the
@@ -85,7 +85,8 @@ impl Postgres {
                 (true, _) => {
                     let (version, now) = (version(&row, 2)?, time(number(&row, 3)?, key)?);
                     let expires_at = time(number(&row, 4)?, key)?;
-                    return Ok(Replaced::Done(Written { version, now, expires_at }));
+                    let times = Some(Times { now, expires_at });
+                    return Ok(Replaced::Done(Written { version, times }));
                 }
                 (false, false) => return Ok(Replaced::Conflict),
                 (false, true) => call.outrun().await?,
