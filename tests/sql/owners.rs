@@ -97,7 +97,7 @@ async fn no_session_escapes_the_end_of_many_by_a_write() {
         let writes: JoinSet<()> = keys
             .chunks(625)
             .map(|keys| {
-                let (store, keys, renamed) = (store.clone(), keys.to_vec(), written.clone());
+                let (store, keys, written) = (store.clone(), keys.to_vec(), written.clone());
                 async move {
                     let proof = NewProof::Regenerated(Proof::from_bytes([1; Proof::LEN]));
                     let write = Write { proof: Some(proof), ..Write::data("new") };
