@@ -8,9 +8,9 @@ use super::{
     Harness, assert_unchanged, facts, fresh, hour, is_alive, key_beside, key_of, listed, look,
     moment, outlive_moment, owner_named, put, put_any, put_owned, race, random_key, record_of,
 };
+use crate::key::Key;
 use crate::record::Record;
 use crate::store::{Cursor, NewRecord, Renamed, Renewal, Store};
-use crate::token::Key;
 
 /// All pages, one after the other.
 pub(super) async fn scan(store: &impl Store, limit: usize) -> Vec<(Key, Record)> {

@@ -8,9 +8,9 @@ use super::{
     how_many, is_alive, key_for, key_of, listed, long_label, look, moment, outlive_moment,
     owner_named, put, put_any, put_owned, race, random_key, record_of, tick,
 };
+use crate::key::Key;
 use crate::record::{Lifetime, Owner, Version};
 use crate::store::{Inserted, NewRecord, OwnerLimit, Store};
-use crate::token::Key;
 
 const THREE: NonZeroU32 = NonZeroU32::new(3).unwrap();
 

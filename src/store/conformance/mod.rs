@@ -42,8 +42,9 @@ use tokio::sync::Barrier;
 use tokio::task::{JoinSet, yield_now};
 
 use super::{Inserted, NewRecord, Store, Touch};
+use crate::key::Key;
 use crate::record::{Label, Lifetime, Meta, Owner, Record};
-use crate::token::{Key, Token};
+use crate::token::Token;
 
 pub mod abuse;
 pub mod administration;

@@ -11,11 +11,11 @@ use super::{
     Harness, assert_unchanged, facts, fresh, hour, is_alive, key_of, listed, long_label, look,
     moment, outlive_moment, owner_named, put, put_any, put_owned, race, record_of, tick,
 };
+use crate::key::Key;
 use crate::store::{
     Condition, Inserted, NewRecord, OwnerLimit, Removed, Renamed, Renewal, Replaced, Store, Touch,
     Write,
 };
-use crate::token::Key;
 
 const ALWAYS: Touch = Touch::After(Duration::ZERO);
 

@@ -7,8 +7,8 @@ use super::{
     how_many, is_alive, key_beside, key_for, key_of, listed, long_label, look, moment,
     outlive_moment, owner_named, put, put_any, put_owned, race, random_key, tick,
 };
+use crate::key::Key;
 use crate::store::{Condition, NewRecord, Removed, Renamed, Renewal, Store, Touch};
-use crate::token::Key;
 
 /// *Moves the live record from one key to another, seen now: the data, the lifetime, the owner, the
 /// beginning and the deadline stay. The version is one more.*
