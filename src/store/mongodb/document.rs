@@ -10,7 +10,7 @@ use mongodb::bson::{Binary, Bson, DateTime, Document};
 use crate::key::Key;
 use crate::proof::Proof;
 use crate::record::{Details, Lifetime, Meta, Owner, Record, Timestamp, Version};
-use crate::store::{Previous, Proofs, Result, StoreError, StoreErrorKind, Written};
+use crate::store::{Previous, Proofs, Result, StoreError, StoreErrorKind, Times, Written};
 
 /// Bytes, as a document keeps them.
 pub(super) fn binary(bytes: &[u8]) -> Binary {
@@ -59,11 +59,8 @@ pub(super) fn record(key: &Key, mut document: Document, with_data: bool) -> Resu
 /// What a write has left, where the version, the end and the time of the write were asked for.
 pub(super) fn written(key: &Key, document: &Document) -> Result<Written> {
     let fields = Fields { key, document };
-    Ok(Written {
-        version: fields.version()?,
-        now: fields.some_time("written_at")?,
-        expires_at: fields.some_time("expires_at")?,
-    })
+    let (now, expires_at) = (fields.some_time("written_at")?, fields.some_time("expires_at")?);
+    Ok(Written { version: fields.version()?, times: Some(Times { now, expires_at }) })
 }
 
 /// What goes with the data of a session. The clock of an answer is its `now`; the answer to a write is

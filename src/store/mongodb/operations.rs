@@ -263,17 +263,16 @@ impl MongoDb {
         }
         let update = self.sessions.find_one_and_update(filter, stages);
         let update = update.return_document(ReturnDocument::After);
-        let without = if load.with_data { Document::new() } else { doc! { "data": 0 } };
+        let without = if load.with_data {
+            Document::new()
+        } else {
+            doc! { "data": 0 }
+        };
         Ok(update.projection(without).await?)
     }
 
     /// Removes a live session that meets a condition, and hands it out. A damaged one stays.
-    async fn take(
-        &self,
-        key: &Key,
-        filter: Document,
-        wanted: &Wanted,
-    ) -> Result<Removed, Failure> {
+    async fn take(&self, key: &Key, filter: Document, wanted: &Wanted) -> Result<Removed, Failure> {
         loop {
             // The removal answers with the document alone, not with what time it is.
             let Some(found) = self.read(key, false).await? else {

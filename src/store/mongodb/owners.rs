@@ -19,7 +19,9 @@ impl Owners for MongoDb {
         limit: usize,
         with_data: bool,
     ) -> Result<Page> {
-        let limit = limit.max(1);
+        if limit == 0 {
+            return Ok(Page { next: after.cloned(), ..Page::default() });
+        }
         let mut filter = self.of(owner);
         filter.insert("$expr", after.map(beyond).transpose()?.unwrap_or_else(is_live));
         let mut pipeline = vec![
