@@ -15,7 +15,8 @@ use super::server::{claim, database, fresh_name, options, put, random_key, recor
 
 /// Ways to damage a document, by what its fields are set to.
 fn damages() -> [Document; 7] {
-    let of_another_subtype = Binary { subtype: BinarySubtype::UserDefined(0x80), bytes: vec![1; 33] };
+    let of_another_subtype =
+        Binary { subtype: BinarySubtype::UserDefined(0x80), bytes: vec![1; 33] };
     [
         doc! { "details": "text" },
         doc! { "proof": Binary { subtype: BinarySubtype::Generic, bytes: vec![1; 32] } },

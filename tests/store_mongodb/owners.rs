@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mongodb::bson::{Binary, DateTime, Document, doc, spec::BinarySubtype};
 use mongodb::Collection;
+use mongodb::bson::{Binary, DateTime, Document, doc, spec::BinarySubtype};
 use token_session::store::{
     Inserted, Listing, Load, MongoDb, NewRecord, OwnerLimit, Owners, Store, Touch,
 };
@@ -17,20 +17,19 @@ const MANY: usize = 2_500;
 
 /// Has a thousand sessions of an owner begin before each removal.
 fn log_in_at_each_removal(it: &Hooked, owner: &Owner) {
-        let (name, owner) = (it.documents.name().to_owned(), owner.clone());
-        let mut removals = 0;
-        *it.before.lock().unwrap() = Some(Box::new(move |command| {
-            if command == "delete" {
-                removals += 1;
-                assert!(removals < 10, "it goes on and on");
-                let (name, owner) = (name.clone(), owner.clone());
-                on_a_thread(async move {
-                    let documents = database(options().await).collection(&name);
-                    fill(&documents, &owner, 1_000, DateTime::now().timestamp_millis()).await;
-                });
-            }
-        }));
-    }
+    let (name, owner) = (it.documents.name().to_owned(), owner.clone());
+    let mut removals = 0;
+    *it.before.lock().unwrap() = Some(Box::new(move |command| {
+        if command == "delete" {
+            removals += 1;
+            assert!(removals < 10, "it goes on and on");
+            let (name, owner) = (name.clone(), owner.clone());
+            on_a_thread(async move {
+                let documents = database(options().await).collection(&name);
+                fill(&documents, &owner, 1_000, DateTime::now().timestamp_millis()).await;
+            });
+        }
+    }));
 }
 
 /// A live session of an owner as the store keeps it, which began at this time.

@@ -2,9 +2,9 @@
 
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, doc};
+use std::time::Duration;
 use token_session::store::{Found, Load, MongoDb, NewProof, NewRecord, Replaced, Store, Write};
 use token_session::{Claim, Details, Key, Label, Record};
-use std::time::Duration;
 
 use super::hooked::{Hooked, hooked, on_a_thread};
 use super::server::{TOUCH, claim, database, loaded, options, proof, random_key, record};
@@ -35,8 +35,11 @@ async fn regenerate(store: &MongoDb, key: &Key) -> Replaced {
 }
 
 /// Has another server do something before the next command of this name.
-fn before_the_next<F>(it: &Hooked, name: &'static str, work: impl FnOnce(MongoDb) -> F + Send + 'static)
-where
+fn before_the_next<F>(
+    it: &Hooked,
+    name: &'static str,
+    work: impl FnOnce(MongoDb) -> F + Send + 'static,
+) where
     F: Future<Output: Send> + Send + 'static,
 {
     let (collection, mut work) = (it.documents.name().to_owned(), Some(work));
@@ -150,7 +153,8 @@ async fn of_two_confirmations_at_once_the_first_sets_the_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_of_a_secret_that_was_handed_over_at_that_moment_is_a_conflict_for_a_handover_alone() {
+async fn a_write_of_a_secret_that_was_handed_over_at_that_moment_is_a_conflict_for_a_handover_alone()
+ {
     let it = hooked().await;
     let key = put(&it.store).await;
     let same = key.clone();
