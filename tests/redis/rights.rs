@@ -5,11 +5,11 @@ use std::time::Duration;
 use test_servers::{RedisCluster, Sentinel};
 use token_session::Lifetime;
 use token_session::store::{
-    Condition, NewRecord, OwnerLimit, Redis, Renewal, Result, Store, StoreErrorKind, Touch, Write,
+    Condition, Listing, NewRecord, OwnerLimit, Owners, Redis, Result, Store, StoreErrorKind, Write,
 };
 use tokio::task::block_in_place;
 
-use crate::{ask, key_of, owner};
+use crate::{Short, ask, key_of, owner};
 
 const RIGHTS: &str = include_str!("../../src/store/redis/rights.acl");
 
@@ -37,17 +37,18 @@ async fn exercise(store: &Redis) -> Result<()> {
     for key in &keys[1..4] {
         store.insert(key, &limited).await?;
     }
-    store.load(&keys[3], Touch::After(Duration::ZERO)).await?;
+    store.touch(&keys[3]).await?;
     let longer = Lifetime::idle(Duration::from_secs(3600)).unwrap();
-    let write = Write { lifetime: Some(&longer), ..Write::new("more") };
+    let write = Write { lifetime: Some(&longer), ..Write::data("more") };
     store.replace(&keys[3], &write).await?;
-    store.rename(&keys[3], &keys[4], Renewal::Authentication).await?;
-    store.owned(&anna, 10).await?;
-    store.remove(&keys[2], Condition::Owner(&anna)).await?;
+    store.insert(&keys[4], &limited).await?;
+    store.alive(&keys).await?;
+    store.list(&anna, 10).await?;
+    store.remove(&keys[3], Condition::Owner(&anna), false).await?;
     store.remove_owned(&anna, Some(&keys[4])).await?;
     assert_eq!(store.count().await?, 1);
     store.scan(None, 1_000).await?;
-    assert!(store.take(&keys[4]).await?.is_some());
+    assert!(store.remove(&keys[4], Condition::Always, true).await?.is_done());
     store.clear().await
 }
 
