@@ -13,8 +13,8 @@ use crate::token::Key;
 /// *Moves the live record from one key to another, seen now: the data, the lifetime, the owner, the
 /// beginning and the deadline stay. The version is one more.*
 pub async fn a_rename_changes_the_key_and_the_version_and_is_seen_now<H: Harness>(harness: &H) {
-    let store = harness.store().await;
-    let (owner, label) = (any_owner(harness, "Anna"), long_label());
+    let store = store(harness).await;
+    let (owner, label) = (any_owner(&store, "Anna"), long_label());
     for (owner, label) in [(None, None), (owner.as_ref(), Some(&label))] {
         let from = key_for(&store, owner);
         let to = key_beside(&store, &from);
@@ -22,7 +22,7 @@ pub async fn a_rename_changes_the_key_and_the_version_and_is_seen_now<H: Harness
             owner,
             label,
             authenticated: label.is_some(),
-            ..NewRecord::new("data", super::lifetime(hour().and_absolute(2 * HOUR)))
+            ..NewRecord::new("data", valid(hour().and_absolute(2 * HOUR)))
         };
         put(&store, &from, &record).await;
         let before = look(&store, &from).await.meta;
@@ -41,14 +41,14 @@ pub async fn a_rename_changes_the_key_and_the_version_and_is_seen_now<H: Harness
         assert_eq!(facts(&after.meta), facts(&expected));
         assert!(!is_alive(&store, &from).await);
     }
-    assert_count(harness, &store, 2).await;
+    assert_count(&store, 2).await;
 }
 
 /// *Unless `Renewal` says otherwise*: who they are is proven now, and the absolute timeout starts
 /// anew.
 pub async fn an_authentication_renews_the_deadline_too<H: Harness>(harness: &H) {
-    let store = harness.store().await;
-    for lifetime in [hour(), super::lifetime(hour().and_absolute(2 * HOUR))] {
+    let store = store(harness).await;
+    for lifetime in [hour(), valid(hour().and_absolute(2 * HOUR))] {
         let from = random_key();
         let to = key_beside(&store, &from);
         put(&store, &from, &NewRecord::new("data", lifetime)).await;
@@ -71,7 +71,7 @@ pub async fn an_authentication_renews_the_deadline_too<H: Harness>(harness: &H) 
 
 /// *The owner, the beginning … stay*: in the owner's list too.
 pub async fn a_renamed_session_keeps_its_place_among_its_owners<H: Harness>(harness: &H) {
-    let store = harness.store().await;
+    let store = store(harness).await;
     let owner = owner_named("Anna");
     let first = put_owned(&store, &owner).await;
     tick(harness).await;
@@ -89,7 +89,7 @@ pub async fn a_renamed_session_keeps_its_place_among_its_owners<H: Harness>(harn
 
 /// *At no moment … are both keys alive.*
 pub async fn at_no_moment_are_both_keys_alive<H: Harness>(harness: &H) {
-    let store = fresh(harness).await;
+    let store = store(harness).await;
     for _ in 0..harness.races().div_ceil(10) {
         let from = put_any(&store).await;
         let to = key_beside(&store, &from);
@@ -114,7 +114,7 @@ pub async fn at_no_moment_are_both_keys_alive<H: Harness>(harness: &H) {
 
 /// *`from` is missing …: `Missing`.*
 pub async fn a_missing_record_is_not_renamed<H: Harness>(harness: &H) {
-    let store = harness.store().await;
+    let store = store(harness).await;
     let from = random_key();
     let to = key_beside(&store, &from);
     for renewal in [Renewal::Key, Renewal::Authentication] {
@@ -122,13 +122,13 @@ pub async fn a_missing_record_is_not_renamed<H: Harness>(harness: &H) {
         assert_eq!(answer.unwrap(), Renamed::Missing);
     }
     assert!(!is_alive(&store, &from).await && !is_alive(&store, &to).await);
-    assert_count(harness, &store, 0).await;
+    assert_count(&store, 0).await;
 }
 
 /// *`to` holds a live record: `KeyTaken`, and nothing changes.*
 pub async fn a_taken_key_is_refused_and_nothing_changes<H: Harness>(harness: &H) {
-    let store = harness.store().await;
-    let owner = any_owner(harness, "Anna");
+    let store = store(harness).await;
+    let owner = any_owner(&store, "Anna");
     let owner = owner.as_ref();
     let from = key_for(&store, owner);
     put(&store, &from, &NewRecord { owner, ..NewRecord::new("data", hour()) }).await;
@@ -147,8 +147,8 @@ pub async fn a_taken_key_is_refused_and_nothing_changes<H: Harness>(harness: &H)
 
 /// *`to` holds a live record*: an expired one is no hindrance.
 pub async fn an_expired_record_is_no_hindrance<H: Harness>(harness: &H) {
-    let store = harness.store().await;
-    let (anna, bert) = (any_owner(harness, "Anna"), any_owner(harness, "Bert"));
+    let store = store(harness).await;
+    let (anna, bert) = (any_owner(&store, "Anna"), any_owner(&store, "Bert"));
     let (anna, bert) = (anna.as_ref(), bert.as_ref());
     let to = key_for(&store, bert);
     let expires = NewRecord { owner: bert, ..NewRecord::new("another's data", moment(harness)) };
@@ -168,7 +168,7 @@ pub async fn an_expired_record_is_no_hindrance<H: Harness>(harness: &H) {
 
 /// *Of callers that race for one record exactly one wins.*
 pub async fn of_racing_renames_of_one_key_one_is_done<H: Harness>(harness: &H) {
-    let store = fresh(harness).await;
+    let store = store(harness).await;
     let owner = owner_named("Anna");
     let from = put_owned(&store, &owner).await;
     let answers = race(harness.races(), |_| {
@@ -190,12 +190,12 @@ pub async fn of_racing_renames_of_one_key_one_is_done<H: Harness>(harness: &H) {
     }
     assert!(!is_alive(&store, &from).await);
     assert_eq!(listed(&store, &owner).await, [alive]);
-    assert_eq!(store.count().await.unwrap(), 1);
+    assert_count(&store, 1).await;
 }
 
 /// *Of callers that race for one record exactly one wins*: the others' records stay where they are.
 pub async fn of_racing_renames_to_one_key_one_is_done<H: Harness>(harness: &H) {
-    let store = fresh(harness).await;
+    let store = store(harness).await;
     let to = random_key();
     let answers = race(harness.races(), |_| {
         let (store, to) = (store.clone(), to.clone());
@@ -223,7 +223,7 @@ pub async fn of_racing_renames_to_one_key_one_is_done<H: Harness>(harness: &H) {
 
 /// *Of callers that race for one record exactly one wins*: a removal, or the rename.
 pub async fn a_rename_that_races_a_removal_does_not_undo_it<H: Harness>(harness: &H) {
-    let store = fresh(harness).await;
+    let store = store(harness).await;
     for _ in 0..harness.races().div_ceil(10) {
         let from = put_any(&store).await;
         let to = key_beside(&store, &from);
@@ -236,12 +236,12 @@ pub async fn a_rename_that_races_a_removal_does_not_undo_it<H: Harness>(harness:
                         matches!(answer.unwrap(), Renamed::Done(_))
                     }
                     1 => {
-                        let answer = store.remove(&from, Condition::Always).await;
+                        let answer = store.remove(&from, Condition::Always, false).await;
                         answer.unwrap() == Removed::Done
                     }
                     _ => {
                         let touch = Touch::After(std::time::Duration::ZERO);
-                        store.touch(&from, touch).await.unwrap();
+                        load_without_data(&store, &from, touch).await;
                         false
                     }
                 }
