@@ -4,9 +4,10 @@
 use std::fmt;
 
 use crate::codec::CodecError;
+use crate::key::Key;
 use crate::observe::{Failure, STORE_ERROR};
 use crate::record::{LifetimeError, TextError};
-use crate::token::{Key, TokenError};
+use crate::token::TokenError;
 
 /// The source of an error, kept for logs.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;

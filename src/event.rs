@@ -13,7 +13,7 @@ use tokio::sync::broadcast;
     feature = "sqlite"
 ))]
 use crate::error::{StoreError, StoreErrorKind};
-use crate::token::Key;
+use crate::key::Key;
 
 /// How many events a slow subscriber may lag behind before it loses the oldest.
 const BACKLOG: usize = 1024;
@@ -44,8 +44,14 @@ pub enum Event {
         /// Its key.
         key: Key,
     },
-    /// A session has a new token.
+    /// A session has a new token. It keeps its key.
     Regenerated {
+        /// Its key.
+        key: Key,
+    },
+    /// A session has a new token, in a format in which the id is the token
+    /// ([`Moves`](crate::store::Moves)): it has a new key.
+    Moved {
         /// The key that is dead.
         old: Key,
         /// The key that took its place.

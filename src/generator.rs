@@ -2,7 +2,8 @@
 
 use std::any::Any;
 
-use crate::token::{Key, Token, TokenError};
+use crate::key::Key;
+use crate::token::{Token, TokenError};
 
 /// Makes the tokens of new sessions, as `genid` did in the Node module.
 ///

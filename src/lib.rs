@@ -37,8 +37,8 @@
 //! | [`subjects`] | the one form of an e-mail address, for codes and links |
 //! | `http` | the layer and the extractors for servers (features `http`, `axum`, `actix`) |
 //! | [`store`] | the contract of stores, the memory store, and one store a feature |
-//! | [`Token`], [`Key`] | the secret that a client holds, and what a store sees of it |
-//! | [`Record`], [`Meta`], [`Lifetime`] | what a store keeps |
+//! | [`Token`], [`Key`], [`Proof`] | what a client holds, a session's identity, and what a store keeps of a token's secret |
+//! | [`Record`], [`Meta`], [`Lifetime`], [`Details`] | what a store keeps |
 //! | [`Codec`] | how data becomes bytes |
 //! | [`Error`], [`store::StoreError`] | what may go wrong, and what to do then |
 //! | [`Event`] | what happened to sessions, told by their keys |
@@ -63,10 +63,12 @@ mod generator;
 #[cfg(feature = "http")]
 pub mod http;
 mod invisible;
+mod key;
 mod key_ring;
 pub mod links;
 mod manager;
 mod observe;
+mod proof;
 mod record;
 pub mod store;
 mod stored;
@@ -86,9 +88,13 @@ pub use codec::{Codec, CodecError, Json};
 pub use error::{Error, Source};
 pub use event::{Event, Events, Subscription};
 pub use generator::{Origin, TokenGenerator};
+pub use key::{Key, KeyError};
 pub use key_ring::{KeyRing, KeyRingError};
-pub use manager::{Builder, Issued, Loaded, NewSession, SessionPage, Sweeper, TokenSession};
-pub use record::{
-    Label, Lifetime, LifetimeError, Meta, Owner, Record, TextError, Timestamp, Version,
+pub use manager::{
+    Builder, Issued, Loaded, NewSession, OwnedSession, SessionPage, Sweeper, TokenSession,
 };
-pub use token::{Key, KeyError, KeyScheme, Token, TokenError};
+pub use proof::{Claim, Proof, ProofScheme};
+pub use record::{
+    Details, Label, Lifetime, LifetimeError, Meta, Owner, Record, TextError, Timestamp, Version,
+};
+pub use token::{Token, TokenError};

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use crate::error::Error;
-use crate::token::Key;
+use crate::key::Key;
 
 /// Runs an operation of the manager. The span `token_session` has the fields `operation`, `key` and
 /// `outcome`; the counter `token_session_operations_total` and the histogram

@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::StoreError;
+use crate::key::Key;
 use crate::record::Meta;
-use crate::token::Key;
 
 /// The bytes to keep.
 pub(crate) fn write(record: &impl Serialize) -> Bytes {
@@ -101,13 +101,13 @@ mod tests {
     fn bytes_are_kept_as_base64url() {
         let blob = Blob::new(&[0xfb, 0xff]);
         assert_eq!(write(&blob), r#""-_8""#);
-        let key = Key::from_bytes([7; 32]);
+        let key = Key::from_bytes([7; 16]);
         assert_eq!(read::<Blob>(&key, br#""-_8""#).unwrap(), blob);
     }
 
     #[test]
     fn damaged_bytes_are_an_error_that_names_the_key() {
-        let key = Key::from_bytes([7; 32]);
+        let key = Key::from_bytes([7; 16]);
         for damaged in [&b"\"+/\""[..], b"", b"{", b"17", b"\xff"] {
             let error = read::<Blob>(&key, damaged).unwrap_err();
             assert!(error.to_string().contains(&key.to_string()), "{error}");

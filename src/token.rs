@@ -1,19 +1,23 @@
-//! [`Token`], the secret that a client holds, and [`Key`], what a store sees of it.
+//! [`Token`], what a client holds.
 
-use std::cmp::Ordering;
 use std::fmt;
-use std::str::FromStr;
-use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// Random bytes in a token: 192 bits, as the Node module makes them, and above the 128 bits that
-/// OWASP ASVS 5.0 (7.2.3) asks for.
+use crate::key::Key;
+
+/// Random bytes in a token of [`Token::random`]: 192 bits, as the Node module makes them, and above
+/// the 128 bits that OWASP ASVS 5.0 (7.2.3) asks for.
 const RANDOM_BYTES: usize = 24;
+
+/// Random bytes in the secret of a session's token: the 128 bits that OWASP ASVS 5.0 (7.2.3) asks for.
+const SECRET_BYTES: usize = 16;
+
+/// The fewest characters of the secret in a session's token: base64url of 16 bytes.
+const SECRET_LEN: usize = 22;
 
 /// A bearer secret: whoever holds it has the session.
 ///
@@ -68,6 +72,35 @@ impl Token {
     pub fn parse(text: &str) -> Result<Self, TokenError> {
         check(text)?;
         Ok(Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// A token of this crate's own form: `prefix`, the session's key, a dot and 22 characters of a new
+    /// secret. Its last character is always a letter or a digit.
+    pub(crate) fn for_session(prefix: &str, key: &Key) -> Result<Self, TokenError> {
+        let mut secret = Zeroizing::new([0; SECRET_BYTES]);
+        getrandom::fill(&mut *secret).map_err(TokenError::NoRandomness)?;
+        let len = prefix.len() + Key::TEXT_LEN + 1 + SECRET_LEN;
+        // Sized at once: a growing string would leave copies of the secret behind.
+        let mut text = Zeroizing::new(String::with_capacity(len));
+        text.push_str(prefix);
+        URL_SAFE_NO_PAD.encode_string(key.as_bytes(), &mut text);
+        text.push('.');
+        URL_SAFE_NO_PAD.encode_string(secret.as_slice(), &mut text);
+        check(&text)?;
+        Ok(Self(text))
+    }
+
+    /// The key and the secret in a token of this crate's own form behind `prefix`; `None` for a token
+    /// of another form.
+    pub(crate) fn key_and_secret(&self, prefix: &str) -> Option<(Key, &str)> {
+        let (key, rest) = self.0.strip_prefix(prefix)?.split_at_checked(Key::TEXT_LEN)?;
+        let secret = rest.strip_prefix('.').filter(|secret| secret.len() >= SECRET_LEN)?;
+        Some((key.parse().ok()?, secret))
+    }
+
+    /// SHA-256 of the text: the key of a token of another form begins it.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.0.as_bytes()).into()
     }
 
     /// The secret itself: to hand it to the client, and for nothing else.
@@ -150,197 +183,22 @@ pub enum TokenError {
          different ones, so anybody could guess it"
     )]
     Guessable,
+    /// A generator has made a token of the form that this crate gives its own: 22 characters, a dot
+    /// and 22 more. It would be taken for one of those.
+    #[error(
+        "the generated token has the form of the library's own tokens, 22 characters, a dot and 22 \
+         more; give it another form"
+    )]
+    OwnForm,
+    /// A [`ProofScheme`](crate::ProofScheme) accepts more keys than a claim has room for.
+    #[error("the proof scheme accepts {proofs} keys; accept at most 4, SHA-256 counted as one")]
+    TooManySchemes {
+        /// How many it accepts.
+        proofs: usize,
+    },
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes for a new token")]
     NoRandomness(#[source] getrandom::Error),
-}
-
-/// What a store sees of a token: a digest that cannot be turned back, so that a leaked backup logs
-/// nobody in.
-///
-/// It is also a session's public `id`: safe to log, to list and to put in a URL. Text form: 43
-/// characters of base64url.
-///
-/// ```
-/// use token_session::{Key, KeyScheme, Token};
-///
-/// let token = Token::random("").unwrap();
-/// let key = KeyScheme::Sha256.key(&token);
-/// assert_eq!(key.to_string().parse::<Key>().unwrap(), key);
-/// ```
-///
-/// Cheap to clone. Keys are equal, ordered and shown by their digests alone.
-#[derive(Clone)]
-pub struct Key {
-    digest: [u8; 32],
-    /// The token itself, for stores whose format keeps it; see
-    /// [`Store::keeps_plain_ids`](crate::store::Store::keeps_plain_ids). Wiped with the last clone.
-    #[cfg_attr(
-        not(any(feature = "mongodb", feature = "mysql", feature = "postgres", feature = "redis")),
-        expect(dead_code, reason = "only the stores of these features read it")
-    )]
-    plain: Option<Arc<Zeroizing<String>>>,
-}
-
-impl Key {
-    /// The key that a store kept as these bytes.
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self { digest: bytes, plain: None }
-    }
-
-    /// The key of a token in a store that keeps the token itself: the same digest as
-    /// [`KeyScheme::Sha256`] makes, so that a session keeps its public id when it moves to a store
-    /// that keeps digests.
-    pub(crate) fn with_plain_id(id: &str) -> Self {
-        Self {
-            digest: Sha256::digest(id).into(),
-            plain: Some(Arc::new(Zeroizing::new(id.to_owned()))),
-        }
-    }
-
-    /// The token itself, where the key holds it.
-    #[cfg(any(feature = "mongodb", feature = "mysql", feature = "postgres", feature = "redis"))]
-    pub(crate) fn plain_id(&self) -> Option<&str> {
-        self.plain.as_deref().map(|id| id.as_str())
-    }
-
-    /// The bytes that a store keeps.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.digest
-    }
-
-    /// Which of `count` partitions the key falls into; see
-    /// [`Store::partitions`](crate::store::Store::partitions).
-    pub fn partition(&self, count: u16) -> u16 {
-        u16::from_be_bytes([self.digest[30], self.digest[31]]) % count
-    }
-}
-
-impl PartialEq for Key {
-    fn eq(&self, other: &Self) -> bool {
-        self.digest == other.digest
-    }
-}
-
-impl Eq for Key {}
-
-impl PartialOrd for Key {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Key {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.digest.cmp(&other.digest)
-    }
-}
-
-impl std::hash::Hash for Key {
-    /// A digest is uniform already: eight bytes of it tell keys apart, and hash in one round.
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        let [a, b, c, d, e, f, g, h, ..] = self.digest;
-        state.write_u64(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; 43];
-        let text = match URL_SAFE_NO_PAD.encode_slice(self.digest, &mut text) {
-            Ok(len) => str::from_utf8(&text[..len]).unwrap_or_default(),
-            Err(_) => "",
-        };
-        f.pad(text)
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({self})")
-    }
-}
-
-impl FromStr for Key {
-    type Err = KeyError;
-
-    fn from_str(text: &str) -> Result<Self, KeyError> {
-        if text.len() != 43 {
-            return Err(KeyError);
-        }
-        let mut bytes = [0; 32];
-        match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
-            Ok(32) => Ok(Self::from_bytes(bytes)),
-            _ => Err(KeyError),
-        }
-    }
-}
-
-/// A text that is no session id.
-///
-/// ```
-/// use token_session::Key;
-///
-/// assert_eq!(
-///     "17".parse::<Key>().unwrap_err().to_string(),
-///     "a session id has 43 characters of base64url"
-/// );
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a session id has 43 characters of base64url")]
-pub struct KeyError;
-
-/// How a token becomes a key.
-///
-/// SHA-256 is enough for tokens of 128 random bits and more (ASVS 5.0, 6.5.2). A secret adds one
-/// thing: who can write to the store, but does not know the secret, cannot plant a session either.
-/// Changing the scheme or the secret ends every session.
-///
-/// ```
-/// use token_session::{KeyScheme, Token};
-///
-/// let token = Token::random("").unwrap();
-/// let keyed = KeyScheme::hmac_sha256(b"32 bytes from the configuration").key(&token);
-/// assert_ne!(keyed, KeyScheme::Sha256.key(&token));
-/// ```
-#[derive(Clone, Default)]
-#[non_exhaustive]
-pub enum KeyScheme {
-    /// SHA-256 of the token. The default.
-    #[default]
-    Sha256,
-    /// HMAC-SHA-256 of the token under a secret of the application.
-    HmacSha256(Zeroizing<Vec<u8>>),
-}
-
-impl KeyScheme {
-    /// HMAC-SHA-256 under `secret`; give it 32 random bytes.
-    pub fn hmac_sha256(secret: &[u8]) -> Self {
-        Self::HmacSha256(Zeroizing::new(secret.to_vec()))
-    }
-
-    /// The key of a token.
-    pub fn key(&self, token: &Token) -> Key {
-        let text = token.reveal().as_bytes();
-        Key::from_bytes(match self {
-            Self::Sha256 => Sha256::digest(text).into(),
-            Self::HmacSha256(secret) => Hmac::<Sha256>::new_from_slice(secret)
-                .unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"))
-                .chain_update(text)
-                .finalize()
-                .into_bytes()
-                .into(),
-        })
-    }
-}
-
-impl fmt::Debug for KeyScheme {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Sha256 => "Sha256",
-            Self::HmacSha256(_) => "HmacSha256(redacted)",
-        })
-    }
 }
 
 #[cfg(test)]
@@ -364,9 +222,36 @@ mod tests {
 
     #[test]
     fn a_hundred_thousand_tokens_have_no_twin() {
-        let keys: std::collections::HashSet<Key> =
-            (0..100_000).map(|_| KeyScheme::Sha256.key(&Token::random("").unwrap())).collect();
-        assert_eq!(keys.len(), 100_000);
+        let digests: std::collections::HashSet<[u8; 32]> =
+            (0..100_000).map(|_| Token::random("").unwrap().digest()).collect();
+        assert_eq!(digests.len(), 100_000);
+    }
+
+    #[test]
+    fn a_sessions_token_is_its_prefix_its_key_and_a_secret() {
+        let key = Key::from_bytes([7; 16]);
+        let token = Token::for_session("acme_", &key).unwrap();
+        assert_eq!(token.reveal().len(), 5 + 22 + 1 + 22);
+        let (found, secret) = token.key_and_secret("acme_").unwrap();
+        assert_eq!((found, secret), (key.clone(), &token.reveal()[28..]));
+        assert!(secret.ends_with(|last: char| last.is_ascii_alphanumeric()));
+        let another = Token::for_session("acme_", &key).unwrap();
+        assert_ne!(another.reveal(), token.reveal());
+        assert!(token.key_and_secret("").is_none());
+    }
+
+    #[test]
+    fn a_token_of_another_form_has_no_key_in_it() {
+        let own = Token::for_session("", &Key::from_bytes([7; 16])).unwrap();
+        let own = own.reveal();
+        let (key, secret) = own.split_at(22);
+        for other in
+            [key, &secret[1..], &own[1..], &own[..44], &own.replace('.', "~"), &"a".repeat(45)]
+        {
+            let token = Token::parse(other).unwrap();
+            assert!(token.key_and_secret("").is_none(), "{other}");
+        }
+        assert!(Token::random("").unwrap().key_and_secret("").is_none());
     }
 
     #[test]
@@ -383,23 +268,6 @@ mod tests {
     fn a_prefix_that_no_client_could_send_back_is_refused() {
         assert!(matches!(Token::random("acme|"), Err(TokenError::Charset)));
         assert!(matches!(Token::random(&"a".repeat(230)), Err(TokenError::TooLong { .. })));
-    }
-
-    #[test]
-    fn the_key_is_the_sha_256_of_the_text() {
-        // The one-block example of FIPS 180-4's test values.
-        let key = KeyScheme::Sha256.key(&Token::parse("abc").unwrap());
-        assert_eq!(key.as_bytes()[..4], [0xba, 0x78, 0x16, 0xbf]);
-    }
-
-    #[test]
-    fn a_key_that_holds_the_token_neither_shows_nor_counts_it() {
-        let token = Token::parse("abc").unwrap();
-        let (key, plain) = (KeyScheme::Sha256.key(&token), Key::with_plain_id("abc"));
-        assert_eq!(plain, key);
-        assert_eq!(plain.cmp(&key), Ordering::Equal);
-        assert_eq!(format!("{plain} {plain:?}"), format!("{key} {key:?}"));
-        assert_eq!(std::collections::HashSet::from([plain, key]).len(), 1);
     }
 
     #[test]
@@ -432,14 +300,6 @@ mod tests {
             "65f0c2a4e4b0a1b2c3d4e5f6",
         ] {
             assert!(!is_guessable(id), "{id}");
-        }
-    }
-
-    #[test]
-    fn an_id_of_another_length_is_no_key() {
-        let id = KeyScheme::Sha256.key(&Token::parse("abc").unwrap()).to_string();
-        for bad in ["", "abc", &id[1..], &format!("{id}A"), &id.replace('u', "!")] {
-            assert_eq!(bad.parse::<Key>(), Err(KeyError), "{bad}");
         }
     }
 }

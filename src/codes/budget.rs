@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::engine::{RETRIES, absolute};
 use super::error::CodeError;
 use crate::backoff::Backoff;
-use crate::store::{AtomicStore, Inserted, NewRecord, Replaced, Touch, Write};
+use crate::key::Key;
+use crate::store::{AtomicStore, Inserted, Load, NewRecord, Replaced, Write};
 use crate::stored::{self, Blob, Moment, whole_seconds};
-use crate::token::Key;
 
 /// How long a guess counts.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -239,7 +239,7 @@ impl Budget<'_> {
     ) -> Result<R, CodeError> {
         let mut backoff = Backoff::new();
         for _ in 0..RETRIES {
-            let found = self.store.load(self.key, Touch::No).await?;
+            let found = self.store.load(self.key, &Load::new()).await?.live();
             let (mut ledger, now) = match &found {
                 Some(record) => {
                     (stored::read::<Ledger>(self.key, &record.data)?, Moment::now(&record.meta))
@@ -257,7 +257,7 @@ impl Budget<'_> {
                     let write = Write {
                         expected: Some(record.meta.version),
                         lifetime: Some(&lifetime),
-                        ..Write::new(stored::write(&ledger))
+                        ..Write::data(stored::write(&ledger))
                     };
                     let replaced = self.store.replace(self.key, &write).await?;
                     matches!(replaced, Replaced::Done(_))
@@ -330,7 +330,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_charged_to_a_challenge_that_keeps_nothing() {
-        let (store, key, challenge) = (Memory::new(), Key::from_bytes([1; 32]), Blob::new(b"2"));
+        let (store, key, challenge) = (Memory::new(), Key::from_bytes([1; 16]), Blob::new(b"2"));
         let budget = Budget { store: &store, key: &key, tries_per_day: 20 };
         assert_eq!(budget.charge(&challenge).await.unwrap(), Charge::Ended);
         assert_eq!(budget.prolong(&challenge, LIFETIME).await.unwrap(), Charge::Ended);

@@ -218,7 +218,7 @@ impl<T: 'static> Engine<T> {
         for app in self.app_keys() {
             let lock = Lock::of_subject(app, &self.policy.purpose, subject);
             let subject = self.subject_key(app, subject);
-            self.store.remove(&lock.key, Condition::Always).await?;
+            self.store.remove(&lock.key, Condition::Always, false).await?;
             self.budget(&subject).give_all_back().await?;
         }
         Ok(())

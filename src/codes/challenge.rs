@@ -5,9 +5,10 @@ use zeroize::Zeroizing;
 
 use super::format::Code;
 use crate::error::StoreError;
+use crate::key::Key;
 use crate::key_ring::{KeyRing, mac, same};
 use crate::stored::{Blob, Moment};
-use crate::token::{Key, Token};
+use crate::token::Token;
 
 /// A challenge: the codes that answer it, and what they are bound to. Nothing here opens anything,
 /// nor confirms a guess to who has no handle.
@@ -63,14 +64,14 @@ impl Challenge {
     /// one key for all its challenges, and a challenge is about something else after another request.
     pub fn receipt(&self, key: &Key) -> Key {
         let fields = [key.as_bytes(), &*self.salt.0, &*self.payload.0];
-        Key::from_bytes(mac(b"", "receipt of a code", &fields))
+        Key::of_digest(&mac(b"", "receipt of a code", &fields))
     }
 
     /// The key of its budget; `key` is the challenge's own.
     pub fn budget_key(&self, key: &Key) -> Result<Key, StoreError> {
-        <[u8; 32]>::try_from(&*self.budget.0)
+        <[u8; Key::LEN]>::try_from(&*self.budget.0)
             .map(Key::from_bytes)
-            .map_err(|_| StoreError::corrupt(key, "its budget is no digest"))
+            .map_err(|_| StoreError::corrupt(key, "its budget is not a key"))
     }
 }
 
@@ -112,7 +113,7 @@ impl Lock {
     /// nowhere for codes of any other purpose; and it is a digest, so no client can name the key of
     /// what else is kept in the same store, such as a session or the budget of an address.
     pub fn key_at(purpose: &str, locator: &[u8; 32]) -> Key {
-        Key::from_bytes(mac(b"", "challenge", &[purpose.as_bytes(), locator]))
+        Key::of_digest(&mac(b"", "challenge", &[purpose.as_bytes(), locator]))
     }
 
     /// What a store keeps of a code: its MAC under the secret and the application's key. Everything

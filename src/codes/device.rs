@@ -1,13 +1,16 @@
 //! A device that is known to a subject, and has a budget of its own.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use super::engine::Engine;
 use super::error::CodeError;
 use super::issue::check_subject;
 use super::policy::PolicyError;
+use crate::key::Key;
 use crate::key_ring::{mac, same};
-use crate::token::{Key, Token};
+use crate::token::Token;
 
 impl<T: 'static> Engine<T> {
     /// A random name for the device, and the MAC of the name and the subject.
@@ -19,7 +22,7 @@ impl<T: 'static> Engine<T> {
         }
         let name = Token::random("")?;
         let mac = self.device_mac(self.signing().1, name.reveal(), subject);
-        let text = Zeroizing::new(format!("{}.{}", name.reveal(), Key::from_bytes(mac)));
+        let text = Zeroizing::new(format!("{}.{}", name.reveal(), URL_SAFE_NO_PAD.encode(mac)));
         Ok(Token::parse(&text)?)
     }
 
@@ -28,11 +31,11 @@ impl<T: 'static> Engine<T> {
         self.ring.as_ref()?;
         let device = Token::parse(device).ok()?;
         let (name, signature) = device.reveal().split_once('.')?;
-        let signature: Key = signature.parse().ok()?;
+        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
         let signed = |app: &[u8]| self.device_mac(app, name, subject);
-        self.app_keys().find(|app| same(&signed(app), signature.as_bytes()))?;
+        self.app_keys().find(|app| same(&signed(app), &signature))?;
         let fields = [self.policy.purpose.as_bytes(), subject.as_bytes(), name.as_bytes()];
-        Some(Key::from_bytes(mac(self.signing().1, "device of a subject", &fields)))
+        Some(Key::of_digest(&mac(self.signing().1, "device of a subject", &fields)))
     }
 
     fn device_mac(&self, app: &[u8], name: &str, subject: &str) -> [u8; 32] {

@@ -13,12 +13,13 @@ use super::link_token::LinkToken;
 use super::policy::Policy;
 use crate::codec::Codec;
 use crate::generator::draw;
+use crate::key::Key;
 use crate::key_ring::{KeyRing, mac};
 use crate::observe::observe_for;
 use crate::record::{Lifetime, Owner, Version};
-use crate::store::{AtomicStore, Touch};
+use crate::store::{AtomicStore, Load};
 use crate::stored::{self, Blob, Moment, whole_seconds};
-use crate::token::{Key, Token, TokenError};
+use crate::token::{Token, TokenError};
 
 /// How often a write is tried that other requests come before. Each lost race is another request's
 /// write, and the budget of a day allows few of them; who loses so often meets something else.
@@ -100,7 +101,7 @@ impl<T: 'static> Engine<T> {
     /// addresses.
     pub fn subject_key(&self, app: &[u8], subject: &str) -> Key {
         let fields = [self.policy.purpose.as_bytes(), subject.as_bytes()];
-        Key::from_bytes(mac(app, "subject of codes", &fields))
+        Key::of_digest(&mac(app, "subject of codes", &fields))
     }
 
     pub fn budget<'a>(&'a self, key: &'a Key) -> Budget<'a> {
@@ -131,7 +132,7 @@ impl<T: 'static> Engine<T> {
 
     /// The challenge under `key`. One round trip.
     pub async fn load(&self, key: &Key) -> Result<Option<Found>, CodeError> {
-        let Some(record) = self.store.load(key, Touch::No).await? else {
+        let Some(record) = self.store.load(key, &Load::new()).await?.live() else {
             return Ok(None);
         };
         let challenge: Challenge = stored::read(key, &record.data)?;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::policy::PolicyError;
 use crate::codec::CodecError;
 use crate::error::StoreError;
+use crate::key::Key;
 use crate::observe::{Failure, STORE_ERROR};
-use crate::token::{Key, TokenError};
+use crate::token::TokenError;
 
 /// Why a code was not issued or not redeemed: a variant for each thing that a service would do about
 /// it. None of them tells a client what only the right person may know.

@@ -8,10 +8,11 @@ use super::engine::{Engine, Found, Made, RETRIES, absolute};
 use super::error::CodeError;
 use super::format::Code;
 use crate::backoff::Backoff;
+use crate::key::Key;
 use crate::record::{Owner, Version};
-use crate::store::{Inserted, NewRecord, Replaced, Write};
+use crate::store::{Condition, Inserted, NewRecord, Replaced, Write};
 use crate::stored::{self, Blob, Moment, whole_seconds};
-use crate::token::{Key, Token};
+use crate::token::Token;
 
 /// A code to send, and the challenge that it answers.
 ///
@@ -231,10 +232,10 @@ impl<T: 'static> Engine<T> {
         let write = Write {
             expected: Some(found.version),
             lifetime: Some(&lifetime),
-            ..Write::new(stored::write(&found.challenge))
+            ..Write::data(stored::write(&found.challenge))
         };
         match self.store.replace(key, &write).await? {
-            Replaced::Done(version) => Ok(Some(version)),
+            Replaced::Done(written) => Ok(Some(written.version)),
             Replaced::Conflict => Ok(None),
             Replaced::Missing => Err(CodeError::Refused),
         }
@@ -243,7 +244,8 @@ impl<T: 'static> Engine<T> {
     /// Ends the challenge that `lock` keeps, and gives its guesses back: not before another code
     /// might have been sent, or to cancel and to issue would be a way around the cool-down.
     pub async fn cancel(&self, lock: &Lock) -> Result<(), CodeError> {
-        let Some(record) = self.store.take(&lock.key).await? else {
+        let Some(record) = self.store.remove(&lock.key, Condition::Always, true).await?.record()
+        else {
             return Ok(());
         };
         let challenge: Challenge = stored::read(&lock.key, &record.data)?;

@@ -9,8 +9,9 @@ use super::engine::{Engine, Found, RETRIES};
 use super::error::CodeError;
 use super::redeem::REPEAT;
 use crate::backoff::Backoff;
+use crate::key::Key;
 use crate::stored::Blob;
-use crate::token::{Key, TokenError};
+use crate::token::TokenError;
 
 /// The longest lease.
 const LONGEST: Duration = Duration::from_secs(10 * 60);

@@ -105,9 +105,10 @@ pub use self::policy::PolicyError;
 pub use self::recovery::{Recovered, RecoveryCodes};
 use self::redeem::Place;
 pub use self::redeem::{Guess, Redeemed};
+use crate::key::Key;
 use crate::key_ring::same;
 use crate::links::SignInPage;
-use crate::token::{Key, Token};
+use crate::token::Token;
 
 /// Issues codes of one purpose, and redeems them. Cheap to clone: a handle on shared state.
 ///

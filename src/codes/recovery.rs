@@ -12,12 +12,13 @@ use super::format::{Code, CodeFormat};
 use super::issue::check_subject;
 use super::policy::{PolicyError, check_purpose};
 use crate::backoff::Backoff;
+use crate::key::Key;
 use crate::key_ring::{KeyRing, mac, same};
 use crate::observe::observe_for;
 use crate::record::{Lifetime, Version};
-use crate::store::{AtomicStore, Condition, Inserted, NewRecord, Replaced, Touch, Write};
+use crate::store::{AtomicStore, Condition, Inserted, Load, NewRecord, Replaced, Write};
 use crate::stored::{self, Blob};
-use crate::token::{Key, TokenError};
+use crate::token::TokenError;
 
 /// Sixteen of twenty consonants: 69 bits, above the 64 that NIST SP 800-63B-4, section 4.2.1.1, asks
 /// of a saved recovery code.
@@ -146,7 +147,7 @@ impl RecoveryCodes {
         let set = Set { macs: codes.iter().map(|code| self.mac(app, &key, code)).collect() };
         self.put(&key, &set).await?;
         for (_, older) in self.ring.iter().skip(1) {
-            self.store.remove(&self.set_key(older, subject), Condition::Always).await?;
+            self.store.remove(&self.set_key(older, subject), Condition::Always, false).await?;
         }
         Ok(codes)
     }
@@ -181,7 +182,7 @@ impl RecoveryCodes {
             };
             let replacement = FORMAT.random()?;
             set.macs[found] = self.mac(app, &key, &replacement);
-            let write = Write { expected: Some(version), ..Write::new(stored::write(&set)) };
+            let write = Write { expected: Some(version), ..Write::data(stored::write(&set)) };
             match self.store.replace(&key, &write).await? {
                 Replaced::Done(_) => {
                     // The code is spent by now: a count that stays errs on the strict side.
@@ -209,7 +210,7 @@ impl RecoveryCodes {
     async fn end(&self, subject: &str) -> Result<(), CodeError> {
         check_subject(subject)?;
         for (_, app) in self.ring.iter() {
-            self.store.remove(&self.set_key(app, subject), Condition::Always).await?;
+            self.store.remove(&self.set_key(app, subject), Condition::Always, false).await?;
         }
         Ok(())
     }
@@ -220,7 +221,7 @@ impl RecoveryCodes {
         let lifetime = absolute(Lifetime::MAX);
         let mut backoff = Backoff::new();
         for _ in 0..RETRIES {
-            let write = Write { lifetime: Some(&lifetime), ..Write::new(data.clone()) };
+            let write = Write { lifetime: Some(&lifetime), ..Write::data(data.clone()) };
             if let Replaced::Done(_) = self.store.replace(key, &write).await? {
                 return Ok(());
             }
@@ -237,7 +238,7 @@ impl RecoveryCodes {
     async fn find(&self, subject: &str) -> Result<Option<(&[u8], Key, Set, Version)>, CodeError> {
         for (_, app) in self.ring.iter() {
             let key = self.set_key(app, subject);
-            if let Some(record) = self.store.load(&key, Touch::No).await? {
+            if let Some(record) = self.store.load(&key, &Load::new()).await?.live() {
                 let set: Set = stored::read(&key, &record.data)?;
                 return Ok(Some((app, key, set, record.meta.version)));
             }
@@ -247,12 +248,12 @@ impl RecoveryCodes {
 
     fn budget_key(&self, subject: &str) -> Key {
         let fields = [self.purpose.as_bytes(), subject.as_bytes()];
-        Key::from_bytes(mac(self.ring.signing().1, "subject of recovery codes", &fields))
+        Key::of_digest(&mac(self.ring.signing().1, "subject of recovery codes", &fields))
     }
 
     fn set_key(&self, app: &[u8], subject: &str) -> Key {
         let fields = [self.purpose.as_bytes(), subject.as_bytes()];
-        Key::from_bytes(mac(app, "set of recovery codes", &fields))
+        Key::of_digest(&mac(app, "set of recovery codes", &fields))
     }
 
     /// What is kept of a code. The set's key stands for the purpose and the subject.

@@ -10,9 +10,10 @@ use super::error::CodeError;
 use super::format::Code;
 use super::lease::{Lease, check_lease, draw_id};
 use crate::backoff::Backoff;
+use crate::key::Key;
 use crate::key_ring::same;
 use crate::stored::Blob;
-use crate::token::{Key, Token};
+use crate::token::Token;
 
 /// How long the first answer is kept for a submit that comes twice.
 pub(super) const REPEAT: Duration = Duration::from_secs(30);

@@ -6,10 +6,11 @@ use zeroize::Zeroizing;
 
 use super::challenge::{Challenge, Lock};
 use super::format::CodeFormat;
+use crate::key::Key;
 use crate::key_ring::KeyRing;
 use crate::record::Record;
 use crate::stored::{self, Moment};
-use crate::token::{Key, Token};
+use crate::token::Token;
 
 /// A challenge of 8 digits, as a dump shows it.
 pub(crate) struct Stolen<'a> {

@@ -21,7 +21,7 @@ impl<T: Send + Sync + 'static> Sessions<T> {
                 written.map(drop).map_err(|error| request.reject(error, &loaded.key))
             }
             Current::Contended => Err(Rejection::Conflict),
-            Current::Clean { .. } | Current::Gone | Current::Unasked => Ok(()),
+            Current::Clean(_) | Current::Gone | Current::Unasked => Ok(()),
         }
     }
 

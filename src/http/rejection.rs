@@ -6,7 +6,8 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AU
 use http::{Response, StatusCode};
 
 use crate::error::Error;
-use crate::token::{Key, TokenError};
+use crate::key::Key;
+use crate::token::TokenError;
 
 /// Seconds after which a client may try again.
 const RETRY_SECONDS: u16 = 1;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::rejection::Rejection;
 use super::sessions::{Current, Sessions};
+use crate::key::Key;
 use crate::manager::{Issued, Loaded};
-use crate::record::{Meta, Record};
+use crate::record::{Details, Meta};
 use crate::store::Renewal;
-use crate::token::Key;
 
 /// The request's live session, typed. It derefs to its data; what is changed through `&mut` is
 /// written once, before the response leaves; see the [module's docs](super) for when.
@@ -86,7 +86,7 @@ impl<T: Send + Sync + 'static> Drop for Session<T> {
         };
         let mut progress = self.sessions.request.progress();
         progress.current = match std::mem::replace(&mut progress.current, Current::Contended) {
-            Current::Clean { .. } => Current::Changed(loaded),
+            Current::Clean(_) => Current::Changed(loaded),
             Current::Changed(_) | Current::Contended => Current::Contended,
             gone @ (Current::Gone | Current::Unasked) => gone,
         };
@@ -106,14 +106,19 @@ impl<T: Send + Sync + 'static> Session<T> {
         self.loaded.as_mut().expect("a session is given back only when it is dropped")
     }
 
-    /// The session's public id; not the token.
+    /// The session's key, its public id for its whole life; not the token.
     pub fn key(&self) -> &Key {
         &self.loaded().key
     }
 
-    /// Owner, label, lifetime and what else goes with the data.
+    /// Owner, lifetime and times.
     pub fn meta(&self) -> &Meta {
         &self.loaded().meta
+    }
+
+    /// What else was noted with it, such as its [label](Details::label).
+    pub fn details(&self) -> &Details {
+        &self.loaded().details
     }
 
     /// Goes on only if the person proved who they are within the last `max_age`. To be asked before
@@ -151,10 +156,7 @@ impl<T: Send + Sync + 'static> Session<T> {
     /// Has the data as it was read last, after a change that could not be written.
     fn restore(&mut self) {
         let manager = &self.sessions.request.edge.manager;
-        let Loaded { key, encoded, meta, .. } = self.loaded();
-        if let Ok(read) =
-            manager.decode(key.clone(), Record { data: encoded.clone(), meta: meta.clone() })
-        {
+        if let Ok(read) = manager.restore(self.loaded().unchanged()) {
             *self.loaded_mut() = read;
         }
     }
@@ -188,7 +190,7 @@ impl<T: Send + Sync + 'static> Session<T> {
     /// # Errors
     /// As there.
     pub async fn regenerate(&mut self) -> Result<Issued, Rejection> {
-        self.rename(Renewal::Key).await
+        self.renew(Renewal::Key).await
     }
 
     /// As [`TokenSession::reauthenticate`](crate::TokenSession::reauthenticate). The response
@@ -197,29 +199,16 @@ impl<T: Send + Sync + 'static> Session<T> {
     /// # Errors
     /// As there.
     pub async fn reauthenticate(&mut self) -> Result<Issued, Rejection> {
-        self.rename(Renewal::Authentication).await
+        self.renew(Renewal::Authentication).await
     }
 
-    async fn rename(&mut self, renewal: Renewal) -> Result<Issued, Rejection> {
+    async fn renew(&mut self, renewal: Renewal) -> Result<Issued, Rejection> {
         let request = self.sessions.request.clone();
-        let version = self.meta().version;
-        let renamed =
-            request.edge.manager.regenerate_by_key(self.key(), renewal, request.origin()).await;
-        let (issued, mut meta) = renamed.map_err(|error| request.reject(error, self.key()))?;
-        request.send(&issued, meta.owner.as_ref());
-        if meta.version != version.next() {
-            // The store counts no versions, or another request wrote before the move: then what is
-            // changed here must still meet it. The data tells which.
-            let found = request.edge.manager.get_by_key(&issued.key).await;
-            let encoded = &self.loaded().encoded;
-            meta.version = match found {
-                Ok(Some(found)) if found.encoded == *encoded => found.meta.version,
-                _ => version,
-            };
-        }
-        let loaded = self.loaded_mut();
-        loaded.key = issued.key.clone();
-        loaded.meta = meta;
+        let key = self.key().clone();
+        let renewed =
+            request.edge.manager.renew_loaded(self.loaded_mut(), renewal, request.origin());
+        let issued = renewed.await.map_err(|error| request.reject(error, &key))?;
+        request.send(&issued, self.meta().owner.as_ref());
         self.settle();
         Ok(issued)
     }
@@ -256,7 +245,7 @@ impl<T: Send + Sync + 'static> Session<T> {
     /// Has the request know how the session stands in the store now.
     fn settle(&self) {
         let mut progress = self.sessions.request.progress();
-        if let Current::Clean { .. } = progress.current {
+        if let Current::Clean(_) = progress.current {
             progress.current = Current::of(self.loaded());
         }
     }

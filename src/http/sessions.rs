@@ -11,9 +11,9 @@ use super::session::Session;
 use super::transport::{Presented, Tokens, Transport};
 use crate::error::Error;
 use crate::generator::Origin;
-use crate::manager::{Issued, Loaded, NewSession, TokenSession};
-use crate::record::{Meta, Owner, Record};
-use crate::token::Key;
+use crate::key::Key;
+use crate::manager::{Issued, Loaded, NewSession, OwnedSession, TokenSession, Unchanged};
+use crate::record::Owner;
 
 /// The sessions as one request sees them: its own, those that it makes, and those of an owner.
 ///
@@ -84,7 +84,7 @@ pub(super) enum Current<T> {
     /// Nobody asked for it yet.
     Unasked,
     /// It is as the store has it.
-    Clean { key: Key, encoded: bytes::Bytes, meta: Meta },
+    Clean(Unchanged),
     /// A handler changed it and gave it back.
     Changed(Loaded<T>),
     /// Two holders changed it at once.
@@ -95,11 +95,7 @@ pub(super) enum Current<T> {
 
 impl<T> Current<T> {
     pub(super) fn of(loaded: &Loaded<T>) -> Self {
-        Self::Clean {
-            key: loaded.key.clone(),
-            encoded: loaded.encoded.clone(),
-            meta: loaded.meta.clone(),
-        }
+        Self::Clean(loaded.unchanged())
     }
 }
 
@@ -224,13 +220,9 @@ impl<T: Send + Sync + 'static> Sessions<T> {
                 progress.current = Current::Unasked;
                 return Ok(None);
             }
-            Current::Clean { key, encoded, meta } => {
-                progress.current = Current::Clean {
-                    key: key.clone(),
-                    encoded: encoded.clone(),
-                    meta: meta.clone(),
-                };
-                (self.request.edge.manager.decode(key, Record { data: encoded, meta })?, false)
+            Current::Clean(unchanged) => {
+                progress.current = Current::Clean(unchanged.clone());
+                (self.request.edge.manager.restore(unchanged)?, false)
             }
             Current::Changed(loaded) => {
                 progress.current = Current::of(&loaded);
@@ -249,9 +241,10 @@ impl<T: Send + Sync + 'static> Sessions<T> {
     async fn find(&self, tokens: &Tokens) -> Result<Option<Loaded<T>>, Rejection> {
         let request = &self.request;
         let mut found = None;
-        for key in tokens.iter().filter_map(|token| request.edge.manager.key(token)) {
-            let loaded = request.edge.manager.get_by_key(&key).await;
-            if let Some(loaded) = loaded.map_err(|error| request.reject(error, &key))? {
+        let manager = &request.edge.manager;
+        for credential in tokens.iter().filter_map(|token| manager.credential(token)) {
+            let loaded = manager.get_by(&credential).await;
+            if let Some(loaded) = loaded.map_err(|error| request.reject(error, &credential.key))? {
                 // One of them may come from a neighbouring domain, which must not choose the session.
                 if found.replace(loaded).is_some() {
                     return Err(Rejection::AmbiguousToken);
@@ -279,7 +272,7 @@ impl<T: Send + Sync + 'static> Sessions<T> {
     ///
     /// # Errors
     /// What the store says.
-    pub async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>, Rejection> {
+    pub async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<OwnedSession>, Rejection> {
         Ok(self.request.edge.manager.owned(owner, limit).await?)
     }
 

@@ -15,12 +15,13 @@ use super::inspector::{Inspection, LinkInspector};
 use crate::backoff::Backoff;
 use crate::codec::Codec;
 use crate::generator::draw;
+use crate::key::Key;
 use crate::key_ring::{mac, same};
 use crate::observe::observe_for;
 use crate::record::{Lifetime, Owner, Version};
-use crate::store::{AtomicStore, Condition, Inserted, NewRecord, Removed, Replaced, Touch, Write};
+use crate::store::{AtomicStore, Condition, Inserted, Load, NewRecord, Removed, Replaced, Write};
 use crate::stored::{self, Blob, Moment, whole_seconds};
-use crate::token::{Key, Token};
+use crate::token::Token;
 
 /// How often a use is tried to be counted beyond the uses that are left. Each lost race is another
 /// request's use, so nobody is turned away while uses are left.
@@ -220,9 +221,9 @@ impl<T: 'static> Links<T> {
     /// ```
     pub async fn revoke(&self, id: &Key) -> Result<bool, LinkError> {
         let key = self.0.key(id);
-        let work = async { Ok(self.0.store.remove(&key, Condition::Always).await?) };
+        let work = async { Ok(self.0.store.remove(&key, Condition::Always, false).await?) };
         let removed = self.0.observe("revoke_link", Some(id), work).await?;
-        Ok(removed == Removed::Done)
+        Ok(removed.is_done())
     }
 
     /// Ends all links of a [subject](NewLink::subject). One round trip.
@@ -436,14 +437,14 @@ impl<T: 'static> Inner<T> {
         let expected = found.version;
         if left == Some(0) {
             let condition = Condition::Version(expected);
-            return match self.store.remove(key, condition).await? {
-                Removed::Done => Ok(true),
+            return match self.store.remove(key, condition, false).await? {
+                Removed::Done(_) => Ok(true),
                 Removed::Conflict => Ok(false),
                 Removed::Missing => Err(LinkError::Refused),
             };
         }
         found.stored.uses = left;
-        let write = Write { expected: Some(expected), ..Write::new(stored::write(&found.stored)) };
+        let write = Write { expected: Some(expected), ..Write::data(stored::write(&found.stored)) };
         match self.store.replace(key, &write).await? {
             Replaced::Done(_) => Ok(true),
             Replaced::Conflict => Ok(false),
@@ -452,7 +453,7 @@ impl<T: 'static> Inner<T> {
     }
 
     async fn find(&self, key: &Key) -> Result<Found<T>, LinkError> {
-        let record = self.store.load(key, Touch::No).await?;
+        let record = self.store.load(key, &Load::new()).await?.live();
         let record = record.ok_or(LinkError::Refused)?;
         let stored: Stored = stored::read(key, &record.data)?;
         let payload = self.codec.decode(&stored.payload.0).map_err(LinkError::Decode)?;
@@ -468,7 +469,7 @@ impl<T: 'static> Inner<T> {
     /// The key of the link with this id. The purpose is in it, so a link is unknown to links of any
     /// other purpose; and it is a digest, so no id leads to anything but a link.
     fn key(&self, id: &Key) -> Key {
-        Key::from_bytes(mac(b"", "link", &[self.purpose.as_bytes(), id.as_bytes()]))
+        Key::of_digest(&mac(b"", "link", &[self.purpose.as_bytes(), id.as_bytes()]))
     }
 
     fn owner(&self, subject: &str) -> Result<Owner, LinkError> {
@@ -476,7 +477,7 @@ impl<T: 'static> Inner<T> {
             return Err(LinkError::Subject { len: subject.len() });
         }
         let fields = [self.purpose.as_bytes(), subject.as_bytes()];
-        let key = Key::from_bytes(mac(b"", "subject of links", &fields));
+        let key = Key::of_digest(&mac(b"", "subject of links", &fields));
         Ok(Owner::of_digest(&key))
     }
 
@@ -491,7 +492,7 @@ fn read_id(token: &str) -> Option<Key> {
 }
 
 fn id_of(token: &Token) -> Key {
-    Key::from_bytes(mac(b"", "id of a link", &[token.reveal().as_bytes()]))
+    Key::of_digest(&mac(b"", "id of a link", &[token.reveal().as_bytes()]))
 }
 
 /// A link that is bound is good for its resource alone, and one that is not is good for none.

@@ -1,9 +1,10 @@
 //! What an operator does: see and end any session.
 
 use super::{Loaded, Result, TokenSession};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::key::Key;
 use crate::observe::observe;
-use crate::store::{Condition, Cursor};
-use crate::token::Key;
+use crate::store::{Condition, Cursor, Listing};
 
 /// A part of all sessions.
 ///
@@ -40,7 +41,7 @@ impl<T: Send + 'static> TokenSession<T> {
     /// # Errors
     /// What the store says.
     pub async fn all(&self, after: Option<&Cursor>, limit: usize) -> Result<SessionPage<T>> {
-        let work = async { Ok(self.inner.store.scan(after, limit).await?) };
+        let work = async { Ok(self.listing()?.scan(after, limit).await?) };
         let page = observe("all", None, work).await?;
         let readable = page.records.into_iter().map(|(key, record)| self.decode(key, record));
         let damaged = page.damaged.into_iter().map(|error| Err(error.into()));
@@ -54,7 +55,7 @@ impl<T: Send + 'static> TokenSession<T> {
     #[doc(alias = "length")]
     #[doc(alias = "len")]
     pub async fn count(&self) -> Result<u64> {
-        observe("count", None, async { Ok(self.inner.store.count().await?) }).await
+        observe("count", None, async { Ok(self.listing()?.count().await?) }).await
     }
 
     /// Ends every session in the store.
@@ -62,7 +63,7 @@ impl<T: Send + 'static> TokenSession<T> {
     /// # Errors
     /// What the store says.
     pub async fn clear(&self) -> Result<()> {
-        observe("clear", None, async { Ok(self.inner.store.clear().await?) }).await
+        observe("clear", None, async { Ok(self.listing()?.clear().await?) }).await
     }
 
     /// Ends a session by its public id, whoever owns it; whether this call did it.
@@ -71,5 +72,13 @@ impl<T: Send + 'static> TokenSession<T> {
     /// What the store says.
     pub async fn destroy_key(&self, key: &Key) -> Result<bool> {
         observe("destroy", Some(key), self.remove(key, Condition::Always)).await
+    }
+
+    /// How the store lists its sessions.
+    pub(super) fn listing(&self) -> Result<&dyn Listing> {
+        self.inner.store.listing().ok_or_else(|| {
+            let message = "the store cannot list its sessions; use one that can";
+            StoreError::new(StoreErrorKind::Refused, message).into()
+        })
     }
 }

@@ -5,8 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::record::Meta;
-use crate::token::{Key, Token};
+use crate::key::Key;
+use crate::proof::Claim;
+use crate::record::{Details, Meta};
+#[cfg(feature = "http")]
+use crate::record::{Proofs, Record};
+use crate::token::Token;
 
 /// A token that was just made: hand it to the client, who cannot get it again.
 ///
@@ -22,7 +26,7 @@ use crate::token::{Key, Token};
 pub struct Issued {
     /// The secret.
     pub token: Token,
-    /// What the store knows it by; the session's public id.
+    /// The session's key, its public id for its whole life.
     pub key: Key,
     /// How long the session lives if it is not used.
     pub expires_in: Duration,
@@ -47,11 +51,49 @@ pub struct Loaded<T> {
     pub key: Key,
     /// What goes with the data.
     pub meta: Meta,
+    /// What else was noted with it, such as its [label](Details::label).
+    pub details: Details,
+    /// The claim that has opened it; `None` where it was looked up by its key.
+    pub(crate) claim: Option<Claim>,
     /// The data as the store holds it.
     pub(crate) encoded: Bytes,
     /// The data as the codec writes it, from before a change of it. What a store hands out need not
     /// be that: another program may have written it, or the store have set it in order.
     pub(crate) before: Option<Bytes>,
+}
+
+/// A session as the store has it, to be decoded once more.
+#[cfg(feature = "http")]
+#[derive(Clone)]
+pub(crate) struct Unchanged {
+    key: Key,
+    claim: Option<Claim>,
+    meta: Meta,
+    details: Details,
+    encoded: Bytes,
+}
+
+#[cfg(feature = "http")]
+impl<T> Loaded<T> {
+    pub(crate) fn unchanged(&self) -> Unchanged {
+        Unchanged {
+            key: self.key.clone(),
+            claim: self.claim,
+            meta: self.meta.clone(),
+            details: self.details.clone(),
+            encoded: self.encoded.clone(),
+        }
+    }
+}
+
+#[cfg(feature = "http")]
+impl<T: Send + 'static> super::TokenSession<T> {
+    /// The session as it was before it was changed.
+    pub(crate) fn restore(&self, unchanged: Unchanged) -> super::Result<Loaded<T>> {
+        let Unchanged { key, claim, meta, details, encoded } = unchanged;
+        let record = Record { data: encoded, details, proofs: Proofs::default(), meta };
+        self.decode(key, record).map(|loaded| Loaded { claim, ..loaded })
+    }
 }
 
 impl<T> Deref for Loaded<T> {

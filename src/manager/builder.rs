@@ -8,9 +8,11 @@ use super::{Inner, TokenSession};
 use crate::codec::{Codec, Json};
 use crate::event::Events;
 use crate::generator::{Origin, RandomTokens, TokenGenerator};
+use crate::key::Key;
+use crate::proof::ProofScheme;
 use crate::record::Lifetime;
 use crate::store::{Memory, OwnerLimit, Store};
-use crate::token::{KeyScheme, Token, TokenError};
+use crate::token::{Token, TokenError};
 
 const DEFAULT_LIFETIME: Lifetime = match Lifetime::idle(Duration::from_secs(30 * 60)) {
     Ok(lifetime) => lifetime,
@@ -45,7 +47,7 @@ pub struct Builder<T, C = Json> {
 /// The options that are kept as they were set.
 pub(super) struct Options {
     pub(super) prefix: String,
-    pub(super) key_scheme: KeyScheme,
+    pub(super) proof_scheme: ProofScheme,
     pub(super) auto_touch: bool,
     pub(super) lifetime: Lifetime,
     pub(super) touch_interval: Duration,
@@ -61,7 +63,13 @@ impl Options {
 
     /// A generated token, unless the manager would not know it again.
     pub(super) fn checked(&self, token: Token) -> Result<Token, TokenError> {
-        if self.is_ours(&token) { Ok(token) } else { Err(TokenError::NoPrefix) }
+        if !self.is_ours(&token) {
+            Err(TokenError::NoPrefix)
+        } else if token.key_and_secret(&self.prefix).is_some() {
+            Err(TokenError::OwnForm)
+        } else {
+            Ok(token)
+        }
     }
 }
 
@@ -88,7 +96,7 @@ impl<T> Builder<T> {
             generator: None,
             options: Options {
                 prefix: String::new(),
-                key_scheme: KeyScheme::Sha256,
+                proof_scheme: ProofScheme::sha256(),
                 auto_touch: true,
                 lifetime: DEFAULT_LIFETIME,
                 touch_interval: Duration::from_secs(60),
@@ -120,19 +128,21 @@ impl<T, C> Builder<T, C> {
         self
     }
 
-    /// Where new tokens come from. Default: 24 random bytes ([`Token::random`]). If there is a
-    /// [`prefix`](Self::prefix), a generator of your own puts it before its tokens itself;
-    /// [`build`](Self::build) asks it for a token to see that it does.
+    /// Where the tokens of new sessions come from. Default: the crate's own form, in which a token is the
+    /// session's key, a dot and a secret of 128 random bits. If there is a [`prefix`](Self::prefix), a
+    /// generator of your own puts it before its tokens itself; [`build`](Self::build) asks it for a token
+    /// to see that it does.
     #[doc(alias = "genid")]
     pub fn generator(mut self, generator: impl TokenGenerator) -> Self {
         self.generator = Some(Box::new(generator));
         self
     }
 
-    /// How a token becomes what the store sees. Default: SHA-256. It has no effect on a store whose
-    /// format [keeps the token itself](crate::store::Store::keeps_plain_ids).
-    pub fn key_scheme(mut self, scheme: KeyScheme) -> Self {
-        self.options.key_scheme = scheme;
+    /// How the secret of a token becomes the proof that the store keeps. Default: SHA-256. It has no
+    /// effect on a store whose format
+    /// [keeps the token itself](crate::store::Store::keeps_plain_ids).
+    pub fn proof_scheme(mut self, scheme: ProofScheme) -> Self {
+        self.options.proof_scheme = scheme;
         self
     }
 
@@ -183,11 +193,13 @@ impl<T: 'static, C: Codec<T>> Builder<T, C> {
     ///
     /// # Errors
     /// A [`prefix`](Self::prefix) that no token may have, and
-    /// [`NoPrefix`](TokenError::NoPrefix) for a [`generator`](Self::generator) that leaves it out.
-    pub fn build(self) -> Result<TokenSession<T>, TokenError> {
-        Token::random(&self.options.prefix)?;
+    /// [`NoPrefix`](TokenError::NoPrefix) for a [`generator`](Self::generator) that leaves it out,
+    /// [`OwnForm`](TokenError::OwnForm) for one whose tokens look like the crate's own, and
+    /// [`TooManySchemes`](TokenError::TooManySchemes) for a proof scheme of too many keys.
+    pub fn build(mut self) -> Result<TokenSession<T>, TokenError> {
+        Token::for_session(&self.options.prefix, &Key::from_bytes([0; Key::LEN]))?;
+        self.options.proof_scheme = self.options.proof_scheme.checked()?;
         if let Some(generator) = &self.generator
-            && !self.options.prefix.is_empty()
             // It may need to know on whose behalf; then each token is checked as it is made.
             && let Ok(token) = generator.generate(Origin::unknown())
         {
@@ -198,14 +210,19 @@ impl<T: 'static, C: Codec<T>> Builder<T, C> {
 
     fn finish(self) -> TokenSession<T> {
         let Self { codec, store, generator, options, .. } = self;
-        let generator =
-            generator.unwrap_or_else(|| Box::new(RandomTokens { prefix: options.prefix.clone() }));
         let events = Events::default();
         store.attach(&events);
         let partitions = store.partitions();
         let plain_ids = store.keeps_plain_ids();
+        let moves = store.moves().is_some();
+        let generator = generator.or_else(|| {
+            // Where the id is the token, it has no key in it.
+            let random = || Box::new(RandomTokens { prefix: options.prefix.clone() }) as _;
+            moves.then(random)
+        });
         let codec = Box::new(codec);
-        let inner = Inner { store, partitions, plain_ids, codec, generator, options, events };
+        let inner =
+            Inner { store, partitions, plain_ids, moves, codec, generator, options, events };
         TokenSession { inner: Arc::new(inner) }
     }
 }

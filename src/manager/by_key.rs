@@ -1,14 +1,16 @@
-//! What the HTTP layer asks for: it has found the token, and knows the session by its key.
+//! What the HTTP layer asks for: it has found the token, and knows the session by its credential.
 
-use super::{Result, TokenSession};
+use super::{Credential, Issued, Renewed, Result, TokenSession};
+use crate::generator::Origin;
 use crate::manager::Loaded;
 use crate::observe::observe;
-use crate::token::Key;
+use crate::store::{Renewal, Write};
 
 impl<T: Send + 'static> TokenSession<T> {
     /// As [`get`](Self::get).
-    pub(crate) async fn get_by_key(&self, key: &Key) -> Result<Option<Loaded<T>>> {
-        observe("get", Some(key), self.load_key(key, self.auto_touch())).await
+    pub(crate) async fn get_by(&self, credential: &Credential) -> Result<Option<Loaded<T>>> {
+        let load = self.load_by(credential, self.auto_touch());
+        observe("get", Some(&credential.key), load).await
     }
 
     /// Writes what was loaded, if its data changed, over the version that was loaded.
@@ -25,5 +27,43 @@ impl<T: Send + 'static> TokenSession<T> {
     ) -> Result<R> {
         let key = loaded.key.clone();
         observe("update", Some(&key), self.change_loaded(loaded, change)).await
+    }
+
+    /// As [`regenerate`](Self::regenerate) or [`reauthenticate`](Self::reauthenticate), of what was
+    /// loaded.
+    pub(crate) async fn renew_loaded(
+        &self,
+        loaded: &mut Loaded<T>,
+        renewal: Renewal,
+        origin: Origin<'_>,
+    ) -> Result<Issued> {
+        let credential = Credential { key: loaded.key.clone(), claim: loaded.claim };
+        let (issued, renewed) =
+            self.renew_by(&credential, Write::default(), renewal, origin).await?;
+        let version = loaded.meta.version;
+        match renewed {
+            Renewed::InPlace(written) => {
+                let write = Write {
+                    touch: true,
+                    authenticated: renewal == Renewal::Authentication,
+                    ..Write::default()
+                };
+                loaded.meta.written(&write, written.now);
+                loaded.meta.version = written.version;
+            }
+            Renewed::Moved(meta) => loaded.meta = meta,
+        }
+        loaded.key = issued.key.clone();
+        loaded.claim = self.credential(&issued.token).and_then(|credential| credential.claim);
+        if loaded.meta.version != version.next() {
+            // The store counts no versions, or another request wrote before: then what is changed here
+            // must still meet it. The data tells which.
+            let credential = Credential { key: loaded.key.clone(), claim: loaded.claim };
+            loaded.meta.version = match self.get_by(&credential).await {
+                Ok(Some(found)) if found.encoded == loaded.encoded => found.meta.version,
+                _ => version,
+            };
+        }
+        Ok(issued)
     }
 }

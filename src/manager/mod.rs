@@ -5,8 +5,10 @@ mod answer;
 mod builder;
 #[cfg(feature = "http")]
 mod by_key;
+mod credential;
 mod new_session;
 mod owners;
+mod regenerate;
 mod sweeper;
 
 use std::sync::Arc;
@@ -15,22 +17,28 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::builder::Options;
+use self::credential::Drawn;
 use crate::backoff::Backoff;
 use crate::codec::Codec;
 use crate::error::Error;
 use crate::event::{Event, Events, Subscription};
-use crate::generator::{Origin, TokenGenerator, draw};
+use crate::generator::TokenGenerator;
+use crate::key::Key;
 use crate::observe::observe;
 use crate::record::{Lifetime, Meta, Record};
-use crate::store::{
-    Condition, Inserted, NewRecord, Removed, Renamed, Renewal, Replaced, Store, Touch, Write,
-};
-use crate::token::{Key, Token, TokenError, is_guessable};
+use crate::store::{Condition, Inserted, Load, NewRecord, Removed, Replaced, Store, Touch, Write};
+use crate::token::Token;
 
 pub use self::admin::SessionPage;
+#[cfg(feature = "http")]
+pub(crate) use self::answer::Unchanged;
 pub use self::answer::{Issued, Loaded};
 pub use self::builder::Builder;
+pub(crate) use self::credential::Credential;
 pub use self::new_session::NewSession;
+pub use self::owners::OwnedSession;
+#[cfg(feature = "http")]
+use self::regenerate::Renewed;
 pub use self::sweeper::Sweeper;
 
 /// What an operation of the manager answers.
@@ -72,20 +80,13 @@ struct Inner<T> {
     store: Arc<dyn Store>,
     partitions: u16,
     plain_ids: bool,
+    /// Whether a new token is a new key.
+    moves: bool,
     codec: Box<dyn Codec<T>>,
-    generator: Box<dyn TokenGenerator>,
+    /// `None` for tokens of this crate's own form.
+    generator: Option<Box<dyn TokenGenerator>>,
     options: Options,
     events: Events,
-}
-
-impl<T> Inner<T> {
-    fn key(&self, token: &Token) -> Key {
-        if self.plain_ids {
-            Key::with_plain_id(token.reveal())
-        } else {
-            self.options.key_scheme.key(token)
-        }
-    }
 }
 
 impl<T> Clone for TokenSession<T> {
@@ -132,16 +133,20 @@ impl<T: Send + 'static> TokenSession<T> {
     async fn insert(&self, data: Bytes, new: &NewSession<'_>) -> Result<(Issued, Vec<Key>)> {
         let inner = &*self.inner;
         let lifetime = new.lifetime.unwrap_or(inner.options.lifetime);
-        let record = NewRecord {
+        if new.owner.is_some() {
+            self.owners()?;
+        }
+        let mut record = NewRecord {
             owner: new.owner.as_ref(),
-            label: new.label.as_ref(),
+            details: new.details(),
             authenticated: new.is_authenticated(),
             limit: new.owner.as_ref().and(inner.options.owner_limit),
             ..NewRecord::new(data, lifetime)
         };
         let home = new.owner.as_ref().map(|owner| owner.partition(inner.partitions));
         for _ in 0..DRAWS {
-            let (token, key) = self.draw(new.origin, home)?;
+            let Drawn { token, key, proof } = inner.draw(new.origin, home)?;
+            record.proof = proof;
             match inner.store.insert(&key, &record).await? {
                 Inserted::Done { evicted } => {
                     return Ok((Issued { token, key, expires_in: lifetime.first() }, evicted));
@@ -191,18 +196,22 @@ impl<T: Send + 'static> TokenSession<T> {
         token: &Token,
         touch: Touch,
     ) -> Result<Option<Loaded<T>>> {
-        let Some(key) = self.key(token) else {
+        let Some(credential) = self.credential(token) else {
             return Ok(None);
         };
-        observe(operation, Some(&key), self.load_key(&key, touch)).await
+        observe(operation, Some(&credential.key), self.load_by(&credential, touch)).await
     }
 
-    async fn load_key(&self, key: &Key, touch: Touch) -> Result<Option<Loaded<T>>> {
-        let Some(record) = self.inner.store.load(key, touch).await? else {
+    async fn load_by(&self, credential: &Credential, touch: Touch) -> Result<Option<Loaded<T>>> {
+        let load = Load { claim: credential.claim.as_ref(), touch, ..Load::new() };
+        let found = self.inner.store.load(&credential.key, &load).await?;
+        let Some(record) = found.live() else {
             return Ok(None);
         };
-        self.tell_touched(key, touch, &record.meta);
-        self.decode(key.clone(), record).map(Some)
+        self.tell_touched(&credential.key, touch, &record.meta);
+        let mut loaded = self.decode(credential.key.clone(), record)?;
+        loaded.claim = credential.claim;
+        Ok(Some(loaded))
     }
 
     /// Writes new data over whatever is there. Two that do so at once: the later one stays; see
@@ -215,7 +224,7 @@ impl<T: Send + 'static> TokenSession<T> {
     /// says.
     pub async fn set(&self, token: &Token, data: &T) -> Result<()> {
         let write =
-            Write { touch: self.inner.options.auto_touch, ..Write::new(self.encode(data)?) };
+            Write { touch: self.inner.options.auto_touch, ..Write::data(self.encode(data)?) };
         self.replace("set", token, write).await
     }
 
@@ -230,7 +239,7 @@ impl<T: Send + 'static> TokenSession<T> {
         data: &T,
         lifetime: Lifetime,
     ) -> Result<()> {
-        let write = Write { lifetime: Some(&lifetime), ..Write::new(self.encode(data)?) };
+        let write = Write { lifetime: Some(&lifetime), ..Write::data(self.encode(data)?) };
         self.replace("set_with_lifetime", token, write).await
     }
 
@@ -240,7 +249,8 @@ impl<T: Send + 'static> TokenSession<T> {
         token: &Token,
         write: Write<'_>,
     ) -> Result<()> {
-        let key = self.key(token).ok_or(Error::Gone)?;
+        let Credential { key, claim } = self.credential(token).ok_or(Error::Gone)?;
+        let write = Write { claim: claim.as_ref(), ..write };
         let work = async {
             match self.inner.store.replace(&key, &write).await? {
                 Replaced::Done(_) => Ok(()),
@@ -265,12 +275,12 @@ impl<T: Send + 'static> TokenSession<T> {
         token: &Token,
         change: impl FnMut(&mut T) -> R + Send,
     ) -> Result<R> {
-        let key = self.key(token).ok_or(Error::Gone)?;
+        let credential = self.credential(token).ok_or(Error::Gone)?;
         let work = async {
-            let mut loaded = self.load_key(&key, self.auto_touch()).await?.ok_or(Error::Gone)?;
-            self.change_loaded(&mut loaded, change).await
+            let loaded = self.load_by(&credential, self.auto_touch()).await?;
+            self.change_loaded(&mut loaded.ok_or(Error::Gone)?, change).await
         };
-        observe("update", Some(&key), work).await
+        observe("update", Some(&credential.key), work).await
     }
 
     /// Changes what was loaded, and writes it; loads it anew when another writer came first.
@@ -292,7 +302,8 @@ impl<T: Send + 'static> TokenSession<T> {
                 }
                 Err(error) => return Err(error),
             }
-            *loaded = self.load_key(&loaded.key, Touch::No).await?.ok_or(Error::Gone)?;
+            let credential = Credential { key: loaded.key.clone(), claim: loaded.claim };
+            *loaded = self.load_by(&credential, Touch::No).await?.ok_or(Error::Gone)?;
         }
     }
 
@@ -308,10 +319,14 @@ impl<T: Send + 'static> TokenSession<T> {
         if Some(&data) == loaded.before.as_ref() {
             return Ok(false);
         }
-        let write = Write { expected: Some(loaded.meta.version), ..Write::new(data.clone()) };
+        let write = Write {
+            expected: Some(loaded.meta.version),
+            claim: loaded.claim.as_ref(),
+            ..Write::data(data.clone())
+        };
         match self.inner.store.replace(&loaded.key, &write).await? {
-            Replaced::Done(version) => {
-                loaded.meta.version = version;
+            Replaced::Done(written) => {
+                loaded.meta.version = written.version;
                 loaded.encoded = data;
                 loaded.before = None;
                 Ok(true)
@@ -327,69 +342,13 @@ impl<T: Send + 'static> TokenSession<T> {
     /// # Errors
     /// [`Gone`](Error::Gone) when there is no such session, and what the store says.
     pub async fn touch(&self, token: &Token) -> Result<Duration> {
-        let key = self.key(token).ok_or(Error::Gone)?;
+        let Credential { key, claim } = self.credential(token).ok_or(Error::Gone)?;
         let touch = self.touch_after();
-        let work = async { self.inner.store.touch(&key, touch).await?.ok_or(Error::Gone) };
-        let meta = observe("touch", Some(&key), work).await?;
+        let load = Load { claim: claim.as_ref(), touch, with_data: false };
+        let work = async { self.inner.store.load(&key, &load).await?.live().ok_or(Error::Gone) };
+        let meta = observe("touch", Some(&key), work).await?.meta;
         self.tell_touched(&key, touch, &meta);
         Ok(meta.expires_in())
-    }
-
-    /// Gives the session a new token; the old one is dead from then on, and a crash in between
-    /// leaves at most one of them alive. Data, owner, lifetime and absolute deadline stay; the idle
-    /// timeout restarts. To be done when a session's rights change (OWASP Session Management Cheat
-    /// Sheet, "Renew the Session ID After Any Privilege Level Change").
-    ///
-    /// # Errors
-    /// [`Gone`](Error::Gone) when there is no such session, and what the token generator or the
-    /// store says.
-    pub async fn regenerate(&self, token: &Token) -> Result<Issued> {
-        let key = self.key(token).ok_or(Error::Gone)?;
-        let renewed = self.regenerate_by_key(&key, Renewal::Key, Origin::unknown());
-        renewed.await.map(|(issued, _)| issued)
-    }
-
-    /// As [`regenerate`](Self::regenerate), for a person who has just proved again who they are:
-    /// the session is fresh ([`Meta::is_fresh`]), and both its timeouts start anew (NIST SP
-    /// 800-63B-4, section 5.2).
-    ///
-    /// # Errors
-    /// As [`regenerate`](Self::regenerate).
-    pub async fn reauthenticate(&self, token: &Token) -> Result<Issued> {
-        let key = self.key(token).ok_or(Error::Gone)?;
-        let renewed = self.regenerate_by_key(&key, Renewal::Authentication, Origin::unknown());
-        renewed.await.map(|(issued, _)| issued)
-    }
-
-    /// As [`regenerate`](Self::regenerate) or [`reauthenticate`](Self::reauthenticate), on behalf of
-    /// a request.
-    pub(crate) async fn regenerate_by_key(
-        &self,
-        old: &Key,
-        renewal: Renewal,
-        origin: Origin<'_>,
-    ) -> Result<(Issued, Meta)> {
-        let operation = match renewal {
-            Renewal::Key => "regenerate",
-            Renewal::Authentication => "reauthenticate",
-        };
-        let work = async {
-            let inner = &*self.inner;
-            for _ in 0..DRAWS {
-                let (token, key) = self.draw(origin, Some(old.partition(inner.partitions)))?;
-                match inner.store.rename(old, &key, renewal).await? {
-                    Renamed::Done(meta) => {
-                        let event = || Event::Regenerated { old: old.clone(), new: key.clone() };
-                        inner.events.tell(event);
-                        return Ok((Issued { token, key, expires_in: meta.expires_in() }, meta));
-                    }
-                    Renamed::Missing => return Err(Error::Gone),
-                    Renamed::KeyTaken => {}
-                }
-            }
-            Err(Error::NotRandom { attempts: DRAWS })
-        };
-        observe(operation, Some(old), work).await
     }
 
     /// Ends a session; whether this call did it. A session that is not there is no error: logging
@@ -398,18 +357,19 @@ impl<T: Send + 'static> TokenSession<T> {
     /// # Errors
     /// What the store says.
     pub async fn destroy(&self, token: &Token) -> Result<bool> {
-        match self.key(token) {
-            Some(key) => self.destroy_key(&key).await,
+        match self.credential(token) {
+            Some(Credential { key, claim }) => {
+                let condition = claim.as_ref().map_or(Condition::Always, Condition::Claim);
+                observe("destroy", Some(&key), self.remove(&key, condition)).await
+            }
             None => Ok(false),
         }
     }
 
     pub(crate) async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<bool> {
-        let done = self.inner.store.remove(key, condition).await? == Removed::Done;
-        if done {
-            self.inner.events.tell(|| Event::Destroyed { key: key.clone() });
-        }
-        Ok(done)
+        let removed = self.inner.store.remove(key, condition, false).await?;
+        self.tell_destroyed(key, &removed);
+        Ok(removed.is_done())
     }
 
     /// Ends a session and hands out its data, to one caller only.
@@ -417,30 +377,21 @@ impl<T: Send + 'static> TokenSession<T> {
     /// # Errors
     /// [`Decode`](Error::Decode): the session has ended all the same. What the store says.
     pub async fn take(&self, token: &Token) -> Result<Option<Loaded<T>>> {
-        let Some(key) = self.key(token) else {
+        let Some(Credential { key, claim }) = self.credential(token) else {
             return Ok(None);
         };
+        let condition = claim.as_ref().map_or(Condition::Always, Condition::Claim);
         let work = async {
-            let Some(record) = self.inner.store.take(&key).await? else {
-                return Ok(None);
-            };
-            self.inner.events.tell(|| Event::Destroyed { key: key.clone() });
-            self.decode(key.clone(), record).map(Some)
+            let removed = self.inner.store.remove(&key, condition, true).await?;
+            self.tell_destroyed(&key, &removed);
+            removed.record().map(|record| self.decode(key.clone(), record)).transpose()
         };
         observe("take", Some(&key), work).await
     }
 
-    /// The key of a token, if it can be one of ours.
-    pub(crate) fn key(&self, token: &Token) -> Option<Key> {
-        let inner = &*self.inner;
-        // Where another program makes ids too, it may have left a session under one that it did not draw.
-        let is_drawn = !(inner.plain_ids && is_guessable(token.reveal()));
-        (is_drawn && inner.options.is_ours(token)).then(|| inner.key(token))
-    }
-
     #[cfg(feature = "http")]
     pub(crate) fn generator_needs_origin(&self) -> bool {
-        self.inner.generator.needs_origin()
+        self.inner.generator.as_ref().is_some_and(|generator| generator.needs_origin())
     }
 
     fn auto_touch(&self) -> Touch {
@@ -457,14 +408,10 @@ impl<T: Send + 'static> TokenSession<T> {
         }
     }
 
-    fn draw(&self, origin: Origin<'_>, partition: Option<u16>) -> Result<(Token, Key)> {
-        let inner = &*self.inner;
-        let generate = || match inner.options.checked(inner.generator.generate(origin)?)? {
-            token if inner.plain_ids && is_guessable(token.reveal()) => Err(TokenError::Guessable),
-            token => Ok(token),
-        };
-        draw(inner.partitions, partition, |token| inner.key(token), generate)?
-            .ok_or(Error::NotRandom { attempts: 64 * u32::from(inner.partitions) })
+    fn tell_destroyed(&self, key: &Key, removed: &Removed) {
+        if removed.is_done() {
+            self.inner.events.tell(|| Event::Destroyed { key: key.clone() });
+        }
     }
 
     fn encode(&self, data: &T) -> Result<Bytes> {
@@ -474,9 +421,9 @@ impl<T: Send + 'static> TokenSession<T> {
     }
 
     pub(crate) fn decode(&self, key: Key, record: Record) -> Result<Loaded<T>> {
-        let Record { data: encoded, meta } = record;
+        let Record { data: encoded, details, meta, .. } = record;
         match self.inner.codec.decode(&encoded) {
-            Ok(data) => Ok(Loaded { data, key, meta, encoded, before: None }),
+            Ok(data) => Ok(Loaded { data, key, meta, details, claim: None, encoded, before: None }),
             Err(source) => Err(Error::Decode { key, source }),
         }
     }

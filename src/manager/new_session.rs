@@ -1,7 +1,7 @@
 //! [`NewSession`]: what a session is made with.
 
 use crate::generator::Origin;
-use crate::record::{Label, Lifetime, Owner};
+use crate::record::{Details, Label, Lifetime, Owner};
 
 /// What [`create_with`](crate::TokenSession::create_with) makes a session with, beside its data.
 ///
@@ -18,7 +18,7 @@ use crate::record::{Label, Lifetime, Owner};
 pub struct NewSession<'a> {
     pub(super) lifetime: Option<Lifetime>,
     pub(crate) owner: Option<Owner>,
-    pub(super) label: Option<Label>,
+    label: Option<Label>,
     authenticated: Option<bool>,
     pub(super) origin: Origin<'a>,
 }
@@ -65,6 +65,11 @@ impl<'a> NewSession<'a> {
     pub fn origin(mut self, origin: Origin<'a>) -> Self {
         self.origin = origin;
         self
+    }
+
+    pub(super) fn details(&self) -> Details {
+        let details = Details::new();
+        self.label.clone().map_or(details.clone(), |label| details.with_label(label))
     }
 
     pub(super) fn is_authenticated(&self) -> bool {

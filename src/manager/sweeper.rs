@@ -41,7 +41,7 @@ impl<T: Send + 'static> TokenSession<T> {
     /// # Errors
     /// What the store says.
     pub async fn sweep(&self, limit: usize) -> Result<usize> {
-        observe("sweep", None, async { Ok(self.inner.store.sweep(limit).await?) }).await
+        observe("sweep", None, async { Ok(self.listing()?.sweep(limit).await?) }).await
     }
 
     /// Sweeps in the background, in batches, every so often: once a second at most, so a shorter

@@ -64,6 +64,22 @@ impl Lifetime {
         }
     }
 
+    /// A lifetime of the timeouts that a store has kept, or a form has sent.
+    ///
+    /// # Errors
+    /// [`Neither`](LifetimeError::Neither) where both are missing, else as [`idle`](Self::idle) and
+    /// [`absolute`](Self::absolute).
+    pub fn of(idle: Option<Duration>, absolute: Option<Duration>) -> Result<Self, LifetimeError> {
+        let lifetime = Self {
+            idle: idle.map(checked).transpose()?,
+            absolute: absolute.map(checked).transpose()?,
+        };
+        if lifetime.idle.or(lifetime.absolute).is_none() {
+            return Err(LifetimeError::Neither);
+        }
+        Ok(lifetime)
+    }
+
     /// An idle timeout as configuration files and the Node module give it: a number of seconds.
     ///
     /// # Errors
@@ -118,7 +134,7 @@ const fn checked(timeout: Duration) -> Result<Duration, LifetimeError> {
     }
 }
 
-/// Why a timeout is none.
+/// The error for an invalid timeout.
 ///
 /// ```
 /// use token_session::Lifetime;
@@ -132,6 +148,9 @@ pub enum LifetimeError {
     /// Less than a millisecond.
     #[error("a timeout of zero would end every session at once; give at least a millisecond")]
     Zero,
+    /// Neither an idle nor an absolute timeout.
+    #[error("a lifetime needs an idle timeout, an absolute one or both; give one")]
+    Neither,
     /// Less than nothing.
     #[error("a timeout of {seconds} seconds is negative; give a positive one")]
     Negative {
@@ -163,6 +182,9 @@ mod tests {
         }
         assert!(matches!(Lifetime::idle_secs(i64::MAX), Err(LifetimeError::TooLong { .. })));
         assert!(Lifetime::idle(Lifetime::MAX).is_ok());
+        assert_eq!(Lifetime::of(None, None), Err(LifetimeError::Neither));
+        assert_eq!(Lifetime::of(Some(SECOND), Some(Duration::ZERO)), Err(LifetimeError::Zero));
+        assert_eq!(Lifetime::of(None, Some(SECOND)), Lifetime::absolute(SECOND));
     }
 
     #[test]

@@ -1,16 +1,19 @@
 //! The contract between [`TokenSession`](crate::TokenSession) and what keeps its sessions.
 //!
-//! A store knows no token, no type and no policy: just keys, bytes and times. These sentences hold
-//! for each of its operations:
+//! A store knows no token, no type and no policy: just keys, proofs, bytes and times. These sentences
+//! hold for each of its operations:
 //!
 //! * **An expired record does not exist**, whether it was swept or not. The store judges by its own
-//!   clock, or its server's. Who sets that clock back lets all that is in the store live so much longer,
-//!   and what had expired since and was not swept yet live again; what was used, spent or removed does
-//!   not come back. So let it be slewed, as NTP does. The clock of [`Memory`] cannot be set back.
+//!   clock, or its server's. Setting that clock back by N extends every record by N, and revives records
+//!   that expired in that window and were not swept yet. Used, spent or removed records stay gone. Slew
+//!   the clock, as NTP does; do not step it. The clock of [`Memory`] cannot be set back.
+//! * **A record does not exist for a claim that does not fit it** ([`Claim`](crate::Claim),
+//!   [`Proofs::standing`]): nothing is read, touched, written or removed. Without a claim it is looked up
+//!   by its key alone.
 //! * **An operation is atomic**: all of it takes place or nothing, nobody sees half of it, and of
 //!   callers that race for one record exactly one wins. Stores that cannot promise it lack the trait
-//!   [`AtomicStore`]. [`remove_owned`](Store::remove_owned), [`clear`](Store::clear) and
-//!   [`sweep`](Store::sweep) may work in batches: each record is removed or not.
+//!   [`AtomicStore`]. [`remove_owned`](Owners::remove_owned), [`clear`](Listing::clear) and
+//!   [`sweep`](Listing::sweep) may work in batches: each record is removed or not.
 //! * **Work is bounded.** One lock, script or statement removes at most 1,000 records.
 //! * **An operation is one round trip**; a store that needs more says so in its docs.
 //! * **When it returns `Err`, it says whether to retry.** After
@@ -20,12 +23,13 @@
 //!   moment after the drop. What works in batches may have removed some records.
 //! * **A damaged record hides no other.** Where the bytes under a key are no record, each operation
 //!   on that key is an error of kind [`Corrupt`](StoreErrorKind::Corrupt), except that
-//!   [`remove`](Store::remove) in [any case](Condition::Always) removes it. A list of an owner's
-//!   sessions leaves it out, a [page](Page::damaged) names it, and the store tells an
+//!   [`remove`](Store::remove) in [any case](Condition::Always) without handing it out removes it. A
+//!   page of a list [names it](Page::damaged), and the store tells an
 //!   [`Event::Damaged`](crate::Event::Damaged).
 //!
-//! The module `conformance` (feature `conformance`) holds a test for each sentence here and below, for
-//! stores of your own too.
+//! What each operation answers for a record and makes of it is written once in plain Rust, as methods of
+//! [`Record`]. The module `conformance` (feature `conformance`) holds a test for each sentence here and
+//! below, for stores of your own too.
 
 mod cached;
 #[cfg(any(feature = "mongodb", feature = "mysql", feature = "postgres", feature = "redis"))]
@@ -68,11 +72,7 @@ mod to_the_end;
 mod tower_sessions;
 mod watch;
 
-use std::num::NonZeroU32;
-use std::time::Duration;
-
 use async_trait::async_trait;
-use bytes::Bytes;
 
 pub use self::cached::{Cached, CachedBuilder};
 pub use self::connect::connect;
@@ -90,12 +90,18 @@ pub use self::redis::{Redis, RedisBuilder, RedisConnection};
 pub use self::sqlite::{Sqlite, SqliteBuilder};
 #[cfg(feature = "tower-sessions")]
 pub use self::tower_sessions::TowerSessions;
-pub use self::watch::{Change, Watch, Watching};
+pub use self::watch::{Change, Tell, Watch, Watching};
 
 pub use crate::error::{StoreError, StoreErrorKind};
 use crate::event::Events;
-use crate::record::{Label, Lifetime, Meta, Owner, Record, Version};
-use crate::token::Key;
+use crate::key::Key;
+use crate::record::Owner;
+#[cfg(doc)]
+use crate::record::Record;
+pub use crate::record::{
+    Condition, Found, Inserted, Load, NewProof, NewRecord, OwnerLimit, Previous, Proofs, Removed,
+    Renamed, Renewal, Replaced, Standing, Touch, Write, Written,
+};
 
 /// What a store operation answers.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -107,23 +113,22 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 /// costs one allocation, whether the store is known or not.
 ///
 /// ```
-/// use token_session::store::{Inserted, Memory, NewRecord, Store, Touch};
+/// use token_session::store::{Condition, Inserted, Load, Memory, NewRecord, Store};
 /// use token_session::{Key, Lifetime};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let (store, key) = (Memory::new(), Key::from_bytes([7; 32]));
+/// let (store, key) = (Memory::new(), Key::from_bytes([7; 16]));
 /// let record = NewRecord::new("data", Lifetime::idle_secs(60)?);
 /// assert!(matches!(store.insert(&key, &record).await?, Inserted::Done { .. }));
 /// assert!(matches!(store.insert(&key, &record).await?, Inserted::KeyTaken));
-/// assert!(store.take(&key).await?.is_some());
-/// assert!(store.load(&key, Touch::No).await?.is_none());
+/// assert!(store.remove(&key, Condition::Always, false).await?.is_done());
+/// assert!(store.load(&key, &Load::new()).await?.live().is_none());
 /// # Ok(()) }
 /// ```
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Puts a new record under `key`, with its [version](NewRecord::version), created and last seen
-    /// now.
+    /// Puts a new record under `key`, as [`Record::begun`] says.
     ///
     /// * The key holds a live record: [`KeyTaken`](Inserted::KeyTaken), and nothing changes. An
     ///   expired record there is no hindrance.
@@ -136,56 +141,119 @@ pub trait Store: Send + Sync + 'static {
     /// * The store is full: an error of kind [`Full`](StoreErrorKind::Full).
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted>;
 
-    /// The live record under `key`, last seen now where `touch` asks for it and it is due
-    /// ([`Lifetime::touch_due`]). [`Record::meta`] is as the touch left it.
+    /// The live record under `key`, as [`Record::load`] and [`Record::found`] say: touched where that is
+    /// due, and confirmed at the first use of its current secret.
     ///
-    /// * A touch moves [`last_seen`](Meta::last_seen) forward only, whatever the order in which
+    /// * A touch moves [`last_seen`](crate::Meta::last_seen) forward only, whatever the order in which
     ///   racing touches end, and the end of the session never past its deadline.
-    /// * Missing, expired, or of an owner whose sessions were removed: `None`.
-    async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>>;
+    /// * A confirmation erases the [sealed secret](Previous::sealed). Of racing ones, one sets the time.
+    /// * A claim of the previous secret that comes too late touches nothing, and is
+    ///   [`Reused`](Found::Reused).
+    /// * Missing, expired, of an owner whose sessions were removed, or of another claim:
+    ///   [`Missing`](Found::Missing).
+    async fn load(&self, key: &Key, load: &Load<'_>) -> Result<Found>;
 
-    /// As [`load`](Self::load), without the data.
-    async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>>;
-
-    /// Writes new data, and what else [`Write`] says, over the live record under `key`.
+    /// Writes what [`Write`] says over the live record under `key`, as [`Record::write`] says.
     ///
-    /// * Missing or expired: [`Missing`](Replaced::Missing), and nothing is written, so that no
-    ///   write brings a removed record back.
+    /// * Missing, expired, or of another claim: [`Missing`](Replaced::Missing), and nothing is written,
+    ///   so that no write brings a removed record back.
     /// * Of another version than [`Write::expected`]: [`Conflict`](Replaced::Conflict), and nothing
     ///   is written. Of writers that expect the same version, one wins.
+    /// * Of claims that race to hand the same secret over, one wins; the others are
+    ///   [`Conflict`](Replaced::Conflict).
     async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced>;
 
-    /// Moves the live record from one key to another, seen now: the data, the lifetime, the owner,
-    /// the beginning and the deadline stay, unless [`Renewal`] says otherwise. The version is one
-    /// more.
+    /// Removes the live record under `key` if the condition holds, as [`Record::meets`] says. Only one
+    /// of racing callers gets [`Done`](Removed::Done), with the record if `hand_out` asks for it.
+    async fn remove(&self, key: &Key, condition: Condition<'_>, hand_out: bool) -> Result<Removed>;
+
+    /// Whether there is a live record under each of these keys, in their order. One batch; touches
+    /// nothing.
+    async fn alive(&self, keys: &[Key]) -> Result<Vec<bool>>;
+
+    /// What it can do with the sessions of an owner. A store that answers `None` never receives an
+    /// owner or a limit.
+    fn owners(&self) -> Option<&dyn Owners>;
+
+    /// How it lists its records; `None` where it cannot.
+    fn listing(&self) -> Option<&dyn Listing>;
+
+    /// How it tells changes as they happen; `None` where it cannot.
+    fn watch(&self) -> Option<&dyn Watch>;
+
+    /// How it gives a session a new token, in a format in which the id is the token. `None` where a
+    /// session keeps its key: the manager then writes a new proof in place.
+    fn moves(&self) -> Option<&dyn Moves>;
+
+    /// In how many partitions the store keeps its records, where a key's place matters: all
+    /// sessions of an owner fall into the same one ([`Key::partition`], [`Owner::partition`]). The
+    /// manager makes keys so that they do. 1 to 1024.
+    fn partitions(&self) -> u16;
+
+    /// Whether the store's format keeps the token itself, rather than its digest. The manager then
+    /// hands it keys that hold the token, and a [`ProofScheme`](crate::ProofScheme) has no effect on it.
+    /// It takes no token that [anybody could guess](crate::TokenError::Guessable). Only
+    /// the stores of this crate that share another program's sessions do; nobody else gets at the
+    /// token in a key.
+    fn keeps_plain_ids(&self) -> bool;
+
+    /// Hands the store a way to tell what only it knows: an expired record, a connection that came
+    /// or went. A store with nothing to tell ignores it.
+    fn attach(&self, events: &Events);
+}
+
+/// What a store can do with the sessions of an owner.
+///
+/// ```
+/// use token_session::Owner;
+/// use token_session::store::{Memory, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Memory::new();
+/// let owners = store.owners().expect("the memory store knows owners");
+/// assert!(owners.owned(&Owner::new("user-17")?, None, 100, false).await?.records.is_empty());
+/// # Ok(()) }
+/// ```
+#[async_trait]
+pub trait Owners: Send + Sync {
+    /// A page of the live sessions of an owner, the youngest first. `after` is the [`Page::next`] of
+    /// the page before. Without the data unless `with_data`.
     ///
-    /// * At no moment, not even in a crash, are both keys alive. A store that cannot move in one
-    ///   step removes first.
-    /// * `from` is missing or expired: [`Missing`](Renamed::Missing).
-    /// * `to` holds a live record: [`KeyTaken`](Renamed::KeyTaken), and nothing changes.
-    /// * Both keys fall into one partition, where the store has several.
-    async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed>;
-
-    /// Removes the live record under `key` and hands it out, to one caller only.
-    async fn take(&self, key: &Key) -> Result<Option<Record>>;
-
-    /// Removes the live record under `key` if the condition holds. Only one of racing callers gets
-    /// [`Done`](Removed::Done).
-    async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed>;
-
-    /// Up to `limit` live sessions of an owner, the youngest first.
-    async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>>;
+    /// Up to `limit` sessions, and no fewer while there are more. Between two pages sessions may come
+    /// and go; one that lives throughout is on one of the pages.
+    async fn owned(
+        &self,
+        owner: &Owner,
+        after: Option<&Cursor>,
+        limit: usize,
+        with_data: bool,
+    ) -> Result<Page>;
 
     /// Ends all sessions of an owner, but the one under `keep` if that is a live one of this owner.
     ///
     /// * When it has returned, no session that the owner had when it was called can be loaded,
-    ///   whatever raced with it: an insert, a rename, a write. An owner without sessions is no error.
+    ///   whatever raced with it: an insert, a write. An owner without sessions is no error.
     /// * A session that begins while it runs may end or live on. It returns although such sessions
     ///   keep coming.
     /// * After an error or a dropped future, some of the sessions may have ended. A repeat ends the
     ///   rest.
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()>;
+}
 
+/// How a store lists its records, counts them and frees space.
+///
+/// ```
+/// use token_session::store::{Memory, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Memory::new();
+/// assert_eq!(store.listing().expect("the memory store lists").count().await?, 0);
+/// # Ok(()) }
+/// ```
+#[async_trait]
+pub trait Listing: Send + Sync {
     /// A page of all live records, in no order. `after` is the [`Page::next`] of the page before.
     ///
     /// A record that lives from the first page to the last is on one of them, and only a store that
@@ -204,34 +272,24 @@ pub trait Store: Send + Sync + 'static {
     /// Frees the space of up to `limit` expired records, and says of how many. Nothing but space
     /// depends on it. Where the server expires records by itself it does nothing.
     async fn sweep(&self, limit: usize) -> Result<usize>;
+}
 
-    /// In how many partitions the store keeps its records, where a key's place matters: all
-    /// sessions of an owner, and both keys of a rename, fall into the same one
-    /// ([`Key::partition`], [`Owner::partition`]). The manager draws tokens until that is so. 1 to
-    /// 1024.
-    fn partitions(&self) -> u16 {
-        1
-    }
-
-    /// Whether the store's format keeps the token itself, rather than its digest. The manager then
-    /// hands it keys that hold the token, and a [`KeyScheme`](crate::KeyScheme) has no effect. It takes no
-    /// token that [anybody could guess](crate::TokenError::Guessable). Only
-    /// the stores of this crate that share another program's sessions do; nobody else gets at the
-    /// token in a key.
-    fn keeps_plain_ids(&self) -> bool {
-        false
-    }
-
-    /// Hands the store a way to tell what only it knows: an expired record, a connection that came
-    /// or went. A store with nothing to tell leaves it.
-    fn attach(&self, events: &Events) {
-        let _ = events;
-    }
+/// How a store whose format's id is the token gives a session a new one.
+#[async_trait]
+pub trait Moves: Send + Sync {
+    /// Moves the live record from one key to another, seen now: the data, the lifetime, the
+    /// beginning and the deadline stay, unless [`Renewal`] says otherwise. The version is another one.
+    ///
+    /// * At no moment, not even in a crash, are both keys alive. A store that cannot move in one
+    ///   step removes first.
+    /// * `from` is missing or expired: [`Missing`](Renamed::Missing).
+    /// * `to` holds a live record: [`KeyTaken`](Renamed::KeyTaken), and nothing changes.
+    async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed>;
 }
 
 /// A store that keeps every sentence of [`Store`], those on racing callers included: of callers that
 /// race for one record exactly one wins, no write is lost, nothing that was removed comes back, and
-/// an owner's limit and [`remove_owned`](Store::remove_owned) hold whatever happens at the same time.
+/// an owner's limit and [`remove_owned`](Owners::remove_owned) hold whatever happens at the same time.
 ///
 /// Stores that keep somebody else's format, which has no version, implement [`Store`] alone: their
 /// docs say what is lost. What depends on exactly one winner, such as one-time codes, asks for this
@@ -243,191 +301,4 @@ pub trait Store: Send + Sync + 'static {
 /// fn needs_one_winner(_: impl AtomicStore) {}
 /// needs_one_winner(Memory::new());
 /// ```
-pub trait AtomicStore: Store {}
-
-/// A record to [insert](Store::insert).
-///
-/// ```
-/// use token_session::store::NewRecord;
-/// use token_session::{Lifetime, Owner};
-///
-/// let owner = Owner::new("user-17")?;
-/// let record = NewRecord { owner: Some(&owner), ..NewRecord::new("data", Lifetime::idle_secs(60)?) };
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Debug)]
-pub struct NewRecord<'a> {
-    /// The user's data, encoded.
-    pub data: Bytes,
-    /// The version that it begins with. One that no earlier record under this key had, as a random one:
-    /// the writes that are meant for that one then miss this one.
-    pub version: Version,
-    /// How long it lives.
-    pub lifetime: Lifetime,
-    /// The account that it belongs to. A store reads it back with [`Owner::from_stored`].
-    pub owner: Option<&'a Owner>,
-    /// What a person knows it by.
-    pub label: Option<&'a Label>,
-    /// Whether the person has just proved who they are.
-    pub authenticated: bool,
-    /// How many sessions its owner may have with it.
-    pub limit: Option<OwnerLimit>,
-}
-
-impl NewRecord<'_> {
-    /// A record of no owner, with a random version.
-    pub fn new(data: impl Into<Bytes>, lifetime: Lifetime) -> Self {
-        Self {
-            data: data.into(),
-            version: Version::random(),
-            lifetime,
-            owner: None,
-            label: None,
-            authenticated: false,
-            limit: None,
-        }
-    }
-}
-
-/// How many live sessions an owner may have, and what happens to one more (OWASP ASVS 5.0, 7.1.2).
-///
-/// ```
-/// use token_session::store::OwnerLimit;
-///
-/// let three = OwnerLimit::evict_oldest(3.try_into()?);
-/// assert_eq!(three.max().get(), 3);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OwnerLimit {
-    max: NonZeroU32,
-    evicts: bool,
-}
-
-impl OwnerLimit {
-    /// One more login is refused.
-    pub const fn reject(max: NonZeroU32) -> Self {
-        Self { max, evicts: false }
-    }
-
-    /// One more login ends the session that began first.
-    pub const fn evict_oldest(max: NonZeroU32) -> Self {
-        Self { max, evicts: true }
-    }
-
-    /// How many there may be.
-    pub const fn max(self) -> NonZeroU32 {
-        self.max
-    }
-
-    /// Whether the oldest goes, rather than the newcomer.
-    pub const fn evicts(self) -> bool {
-        self.evicts
-    }
-}
-
-/// What became of an [insert](Store::insert).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Inserted {
-    /// The record is there.
-    Done {
-        /// The owner's sessions that went for it.
-        evicted: Vec<Key>,
-    },
-    /// Another live record has the key.
-    KeyTaken,
-    /// The owner has as many sessions as the limit allows.
-    OwnerFull,
-}
-
-/// Whether to restart a record's idle timeout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Touch {
-    /// Leave it.
-    No,
-    /// Restart it if the last touch is so long ago, or a tenth of the idle timeout where that is
-    /// shorter. Zero: always.
-    After(Duration),
-}
-
-/// What to [write](Store::replace) over a record.
-///
-/// ```
-/// use token_session::Version;
-/// use token_session::store::Write;
-///
-/// let write = Write { expected: Some(Version::from_u64(17)), ..Write::new("new data") };
-/// ```
-#[derive(Clone, Debug)]
-pub struct Write<'a> {
-    /// The user's data, encoded.
-    pub data: Bytes,
-    /// Write only over this version; `None`: over any.
-    pub expected: Option<Version>,
-    /// Restart the idle timeout, with no regard to the touch interval.
-    pub touch: bool,
-    /// A new lifetime, which begins now: the record is seen now, and its deadline is counted from
-    /// now.
-    pub lifetime: Option<&'a Lifetime>,
-}
-
-impl Write<'_> {
-    /// Writes the data over any version, and changes nothing else.
-    pub fn new(data: impl Into<Bytes>) -> Self {
-        Self { data: data.into(), expected: None, touch: false, lifetime: None }
-    }
-}
-
-/// What became of a [write](Store::replace).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Replaced {
-    /// It is written; the record has this version now.
-    Done(Version),
-    /// The record has another version than expected.
-    Conflict,
-    /// There is no live record.
-    Missing,
-}
-
-/// What a [rename](Store::rename) renews besides the key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Renewal {
-    /// The key alone: the deadline stays.
-    Key,
-    /// The person has just proved who they are: [`Meta::authenticated_at`] is now, and the absolute
-    /// timeout starts anew (NIST SP 800-63B-4, section 5.2).
-    Authentication,
-}
-
-/// What became of a [rename](Store::rename).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Renamed {
-    /// The record is under the new key, and like this.
-    Done(Meta),
-    /// Another live record has the new key.
-    KeyTaken,
-    /// There is no live record under the old key.
-    Missing,
-}
-
-/// When to [remove](Store::remove).
-#[derive(Clone, Copy, Debug)]
-pub enum Condition<'a> {
-    /// In any case.
-    Always,
-    /// If the record has this version.
-    Version(Version),
-    /// If the record is this owner's.
-    Owner(&'a Owner),
-}
-
-/// What became of a [removal](Store::remove).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Removed {
-    /// The record is gone, by this call.
-    Done,
-    /// There is a live record, and the condition does not hold for it.
-    Conflict,
-    /// There is no live record.
-    Missing,
-}
+pub trait AtomicStore: Store + Owners + Listing {}

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::StoreError;
 #[cfg(doc)]
 use super::{Store, StoreErrorKind};
+use crate::key::Key;
 use crate::record::Record;
-use crate::token::Key;
 
 /// Where a [scan](Store::scan) goes on. Its bytes mean something to the store that made it alone.
 ///

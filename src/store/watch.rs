@@ -1,34 +1,40 @@
-//! [`Watch`]: stores that tell what was changed, by whomever.
+//! [`Watch`]: how a store tells what was changed, by whomever.
 
 use std::fmt;
-use std::future::Future;
+use std::sync::Arc;
 
-use super::{Result, Store};
+use async_trait::async_trait;
+
+use super::Result;
+use crate::key::Key;
 use crate::record::Owner;
-use crate::token::Key;
 
-/// A store that can tell that a record was written or ended, also by another application server, as
-/// soon as its server says so. [`Cached`](super::Cached) forgets the record then.
+/// What a store calls for each change. It is quick and never blocks.
+pub type Tell = Arc<dyn Fn(Change) + Send + Sync>;
+
+/// Tells that a record was written or ended, also by another application server, as soon as the store's
+/// server says so. [`Cached`](super::Cached) forgets the record then.
 ///
 /// ```
-/// use token_session::store::{Cached, Watch};
+/// use std::sync::Arc;
+/// use token_session::store::{Change, Store, Watching};
 ///
-/// async fn cached<S: Watch>(far: S) -> token_session::store::Result<Cached<S>> {
-///     Cached::builder(far).watch().await
+/// async fn print_changes(store: &dyn Store) -> token_session::store::Result<Option<Watching>> {
+///     match store.watch() {
+///         Some(watch) => watch.watch(Arc::new(|change| println!("{change:?}"))).await.map(Some),
+///         None => Ok(None),
+///     }
 /// }
 /// ```
-pub trait Watch: Store {
+#[async_trait]
+pub trait Watch: Send + Sync {
     /// Calls `tell` for each change from now on, as long as what it returns lives.
     ///
     /// * What a caller was told to be done after this has returned is told here too, soon: a write, a
-    ///   rename (the old key at least), a removal, the end of all of an owner's sessions. A touch
-    ///   need not be.
+    ///   removal, the end of all of an owner's sessions. A touch need not be.
     /// * Where changes may go untold, because the connection is lost, [`Change::Any`] is told as
     ///   soon as that is noticed, and again when it is there: it stands for all that was not told.
-    /// * `tell` is quick and never blocks.
-    fn watch<F>(&self, tell: F) -> impl Future<Output = Result<Watching>> + Send
-    where
-        F: Fn(Change) + Send + Sync + 'static;
+    async fn watch(&self, tell: Tell) -> Result<Watching>;
 }
 
 /// Lets a store [watch](Watch) until this is dropped.
@@ -69,7 +75,7 @@ impl fmt::Debug for Watching {
 /// use token_session::Key;
 /// use token_session::store::Change;
 ///
-/// let change = Change::Record(Key::from_bytes([7; 32]));
+/// let change = Change::Record(Key::from_bytes([7; 16]));
 /// assert_ne!(change, Change::Any);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,10 +15,11 @@ use super::later::Later;
 use super::{HOUR, Harness};
 use crate::codes::stolen::Stolen;
 use crate::codes::{CodeError, Codes, RecoveryCodes};
+use crate::key::Key;
 use crate::key_ring::KeyRing;
 use crate::record::{Meta, Record, Timestamp};
 use crate::store::{AtomicStore, Store};
-use crate::token::{Key, Token};
+use crate::token::Token;
 
 /// A store's dump has no handle, no code, no link and no subject, as it is or encoded.
 pub async fn a_dump_tells_no_secret<H: Harness<Store: AtomicStore>>(harness: &H) {

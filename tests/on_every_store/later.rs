@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use crate::key::Key;
 use crate::record::{Lifetime, Meta, Owner, Record};
 use crate::store::{
     AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
     Result, Store, Touch, Write,
 };
-use crate::token::Key;
 
 /// A store that is used as it would be some time later, for the attacks that take a month.
 ///

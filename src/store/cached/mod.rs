@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use self::near::{Near, Part};
 use super::{
-    Change, Clock, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal,
-    Replaced, Result, Store, StoreError, StoreErrorKind, SystemClock, Touch, Watch, Watching,
-    Write,
+    Change, Clock, Condition, Cursor, Found, Inserted, Listing, Load, Moves, NewRecord, Owners,
+    Page, Removed, Renamed, Renewal, Replaced, Result, Store, StoreError, StoreErrorKind,
+    SystemClock, Watch, Watching, Write,
 };
 use crate::event::Events;
-use crate::record::{Meta, Owner, Record};
-use crate::token::Key;
+use crate::key::Key;
+use crate::record::Owner;
 
 /// The longest that a record may be served.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -53,25 +53,26 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// A load or touch of what is cached costs no round trip: 0.14 µs, where a load from the memory store
 /// took 0.10 µs, and one from Redis over loopback 14 µs. Any other operation costs what it costs the
 /// other store.
-pub struct Cached<S>(Arc<Inner<S>>);
+#[derive(Clone)]
+pub struct Cached(Arc<Inner>);
 
-struct Inner<S> {
-    far: S,
+struct Inner {
+    far: Arc<dyn Store>,
     near: Arc<Near>,
     /// Watches the other store as long as there is a cache.
     _watching: Option<Watching>,
 }
 
-impl<S: Store> Cached<S> {
+impl Cached {
     /// A cache in front of this store, with the default settings.
-    pub fn new(far: S) -> Self {
+    pub fn new(far: impl Store) -> Self {
         Self::builder(far).finish()
     }
 
     /// Settings other than the defaults.
-    pub fn builder(far: S) -> CachedBuilder<S> {
+    pub fn builder(far: impl Store) -> CachedBuilder {
         CachedBuilder {
-            far,
+            far: Arc::new(far),
             staleness: Duration::from_secs(1),
             capacity: 10_000,
             clock: Box::new(SystemClock::new()),
@@ -79,7 +80,7 @@ impl<S: Store> Cached<S> {
     }
 
     /// The store behind it.
-    pub fn far(&self) -> &S {
+    pub fn far(&self) -> &Arc<dyn Store> {
         &self.0.far
     }
 
@@ -89,20 +90,14 @@ impl<S: Store> Cached<S> {
     }
 }
 
-impl<S> Clone for Cached<S> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<S: fmt::Debug> fmt::Debug for Cached<S> {
+impl fmt::Debug for Cached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cached").field("far", &self.0.far).finish_non_exhaustive()
+        f.debug_struct("Cached").field("held", &self.held()).finish_non_exhaustive()
     }
 }
 
 #[async_trait::async_trait]
-impl<S: Store> Store for Cached<S> {
+impl Store for Cached {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         let Inner { far, near, .. } = &*self.0;
         let _forgetting = near.forget_after([Part::of(key)]);
@@ -113,25 +108,19 @@ impl<S: Store> Store for Cached<S> {
         Ok(inserted)
     }
 
-    async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
+    async fn load(&self, key: &Key, load: &Load<'_>) -> Result<Found> {
         let Inner { far, near, .. } = &*self.0;
-        if let Some(record) = near.get(key, touch) {
-            return Ok(Some(record));
+        if let Some(record) = near.get(key, load) {
+            return Ok(Found::Current(record));
         }
         let asked = near.ask();
-        let found = far.load(key, touch).await?;
-        if let Some(record) = &found {
+        let found = far.load(key, load).await?;
+        if let Found::Current(record) = &found
+            && load.with_data
+        {
             near.put(key, record, asked);
         }
         Ok(found)
-    }
-
-    async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>> {
-        let Inner { far, near, .. } = &*self.0;
-        match near.get(key, touch) {
-            Some(record) => Ok(Some(record.meta)),
-            None => far.touch(key, touch).await,
-        }
     }
 
     async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
@@ -139,45 +128,29 @@ impl<S: Store> Store for Cached<S> {
         self.0.far.replace(key, write).await
     }
 
-    async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
-        let _forgetting = self.0.near.forget_after([Part::of(from), Part::of(to)]);
-        self.0.far.rename(from, to, renewal).await
-    }
-
-    async fn take(&self, key: &Key) -> Result<Option<Record>> {
+    async fn remove(&self, key: &Key, condition: Condition<'_>, hand_out: bool) -> Result<Removed> {
         let _forgetting = self.0.near.forget_after([Part::of(key)]);
-        self.0.far.take(key).await
+        self.0.far.remove(key, condition, hand_out).await
     }
 
-    async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
-        let _forgetting = self.0.near.forget_after([Part::of(key)]);
-        self.0.far.remove(key, condition).await
+    async fn alive(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        self.0.far.alive(keys).await
     }
 
-    async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
-        self.0.far.owned(owner, limit).await
+    fn owners(&self) -> Option<&dyn Owners> {
+        self.0.far.owners().map(|_| self as _)
     }
 
-    async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
-        let _forgetting = self.0.near.forget_after([Part::of_owner(owner)]);
-        self.0.far.remove_owned(owner, keep).await
+    fn listing(&self) -> Option<&dyn Listing> {
+        self.0.far.listing().map(|_| self as _)
     }
 
-    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
-        self.0.far.scan(after, limit).await
+    fn watch(&self) -> Option<&dyn Watch> {
+        self.0.far.watch()
     }
 
-    async fn count(&self) -> Result<u64> {
-        self.0.far.count().await
-    }
-
-    async fn clear(&self) -> Result<()> {
-        let _forgetting = self.0.near.forget_after([Part::ALL]);
-        self.0.far.clear().await
-    }
-
-    async fn sweep(&self, limit: usize) -> Result<usize> {
-        self.0.far.sweep(limit).await
+    fn moves(&self) -> Option<&dyn Moves> {
+        self.0.far.moves().map(|_| self as _)
     }
 
     fn partitions(&self) -> u16 {
@@ -193,6 +166,60 @@ impl<S: Store> Store for Cached<S> {
     }
 }
 
+#[async_trait::async_trait]
+impl Owners for Cached {
+    async fn owned(
+        &self,
+        owner: &Owner,
+        after: Option<&Cursor>,
+        limit: usize,
+        with_data: bool,
+    ) -> Result<Page> {
+        known(self.0.far.owners())?.owned(owner, after, limit, with_data).await
+    }
+
+    async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
+        let _forgetting = self.0.near.forget_after([Part::of_owner(owner)]);
+        known(self.0.far.owners())?.remove_owned(owner, keep).await
+    }
+}
+
+#[async_trait::async_trait]
+impl Listing for Cached {
+    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
+        known(self.0.far.listing())?.scan(after, limit).await
+    }
+
+    async fn count(&self) -> Result<u64> {
+        known(self.0.far.listing())?.count().await
+    }
+
+    async fn clear(&self) -> Result<()> {
+        let _forgetting = self.0.near.forget_after([Part::ALL]);
+        known(self.0.far.listing())?.clear().await
+    }
+
+    async fn sweep(&self, limit: usize) -> Result<usize> {
+        known(self.0.far.listing())?.sweep(limit).await
+    }
+}
+
+#[async_trait::async_trait]
+impl Moves for Cached {
+    async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
+        let _forgetting = self.0.near.forget_after([Part::of(from), Part::of(to)]);
+        known(self.0.far.moves())?.rename(from, to, renewal).await
+    }
+}
+
+/// What the other store can do, and so this one. Only a store that changes its mind fails here.
+fn known<P: ?Sized>(part: Option<&P>) -> Result<&P> {
+    part.ok_or_else(|| {
+        let message = "the store behind the cache cannot do any more what it could; restart it";
+        StoreError::new(StoreErrorKind::Refused, message)
+    })
+}
+
 /// Settings of a [`Cached`] store.
 ///
 /// ```
@@ -203,14 +230,14 @@ impl<S: Store> Store for Cached<S> {
 /// # Ok::<(), token_session::store::StoreError>(())
 /// ```
 #[must_use = "nothing is made before `build` or `watch`"]
-pub struct CachedBuilder<S> {
-    far: S,
+pub struct CachedBuilder {
+    far: Arc<dyn Store>,
     staleness: Duration,
     capacity: usize,
     clock: Box<dyn Clock>,
 }
 
-impl<S: Store> CachedBuilder<S> {
+impl CachedBuilder {
     /// For how long a record is served after the other store was asked for it: 1 second by default,
     /// at most a minute. So long may a session live on here that another application server has
     /// ended. Zero: every load asks the other store.
@@ -236,7 +263,7 @@ impl<S: Store> CachedBuilder<S> {
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) for a staleness of more than a minute.
-    pub fn build(self) -> Result<Cached<S>> {
+    pub fn build(self) -> Result<Cached> {
         self.check()?;
         Ok(self.finish())
     }
@@ -244,19 +271,22 @@ impl<S: Store> CachedBuilder<S> {
     /// The store, which forgets at once what the other one says was changed.
     ///
     /// # Errors
-    /// As [`build`](Self::build), and those of [`Watch::watch`].
-    pub async fn watch(self) -> Result<Cached<S>>
-    where
-        S: Watch,
-    {
+    /// As [`build`](Self::build), those of [`Watch::watch`], and
+    /// [`Refused`](StoreErrorKind::Refused) for a store that cannot tell.
+    pub async fn watch(self) -> Result<Cached> {
         self.check()?;
         let near = Arc::new(Near::new(self.staleness, self.capacity, self.clock));
         let told = Arc::clone(&near);
-        let watching = self.far.watch(move |change| match change {
+        let watch = self.far.watch().ok_or_else(|| {
+            let message = "the store behind the cache cannot tell what was changed; build the cache \
+                           without `watch`, and give it a short staleness";
+            StoreError::new(StoreErrorKind::Refused, message)
+        })?;
+        let watching = watch.watch(Arc::new(move |change| match change {
             Change::Record(key) => told.forget(Part::of(&key)),
             Change::Owner(owner) => told.forget(Part::of_owner(&owner)),
             Change::Any => told.forget(Part::ALL),
-        });
+        }));
         let watching = Some(watching.await?);
         Ok(Cached(Arc::new(Inner { far: self.far, near, _watching: watching })))
     }
@@ -272,16 +302,15 @@ impl<S: Store> CachedBuilder<S> {
         Err(StoreError::new(StoreErrorKind::Refused, message))
     }
 
-    fn finish(self) -> Cached<S> {
+    fn finish(self) -> Cached {
         let near = Arc::new(Near::new(self.staleness, self.capacity, self.clock));
         Cached(Arc::new(Inner { far: self.far, near, _watching: None }))
     }
 }
 
-impl<S: fmt::Debug> fmt::Debug for CachedBuilder<S> {
+impl fmt::Debug for CachedBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CachedBuilder")
-            .field("far", &self.far)
             .field("staleness", &self.staleness)
             .field("capacity", &self.capacity)
             .finish_non_exhaustive()

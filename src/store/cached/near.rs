@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use papaya::HashMap;
 
+use crate::key::Key;
 use crate::record::{Owner, Record, Timestamp};
-use crate::store::{Clock, Touch};
-use crate::token::Key;
+use crate::store::{Clock, Load, Standing};
 
 /// How many parts the keys fall into, and the owners: a change makes one of them forget.
 const PARTS: usize = 1_024;
@@ -68,7 +69,7 @@ impl Part {
     pub(super) const ALL: Self = Self(0);
 
     pub(super) fn of(key: &Key) -> Self {
-        let [a, b, ..] = *key.as_bytes();
+        let [.., a, b] = *key.as_bytes();
         Self(1 + usize::from(u16::from_be_bytes([a, b])) % PARTS)
     }
 
@@ -94,23 +95,26 @@ impl Near {
         self.entries.len()
     }
 
-    /// A record that is surely alive, and need not be touched.
-    pub(super) fn get(&self, key: &Key, touch: Touch) -> Option<Record> {
+    /// A record that is surely alive, fits the claim, and need not be touched or confirmed. Another claim
+    /// may be that of a newer secret, so the far store is to judge it.
+    pub(super) fn get(&self, key: &Key, load: &Load<'_>) -> Option<Record> {
         let entries = self.entries.pin();
         let entry = entries.get(key)?;
         let now = self.clock.now();
         if !self.is_fresh(entry, now) || self.is_changed(key, entry) {
             return None;
         }
-        let meta = &entry.record.meta;
-        let far_now = meta.now + now.since(entry.asked.at) + TICK;
-        let is_due = matches!(touch, Touch::After(interval)
-            if meta.lifetime.touch_due(meta.last_seen, far_now, interval));
-        if is_due || meta.expires_at() <= far_now {
+        let record = &entry.record;
+        let far_now = record.meta.now + now.since(entry.asked.at) + TICK;
+        let is_current = record.standing(load.claim, far_now) == Standing::Current;
+        if !is_current || record.is_changed_by(load, far_now) {
             return None;
         }
-        let mut record = entry.record.clone();
-        record.meta.now = meta.now + now.since(entry.answered_at);
+        let mut record = record.clone();
+        record.meta.now = record.meta.now + now.since(entry.answered_at);
+        if !load.with_data {
+            record.data = Bytes::new();
+        }
         Some(record)
     }
 

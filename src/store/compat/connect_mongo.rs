@@ -14,6 +14,7 @@ use super::bson::{from_json, to_json};
 use super::operations::{self, Backend, Listed, impl_store, refused};
 use super::session::{Format, Life, Stored};
 use super::shape::Shape;
+use crate::key::Key;
 use crate::record::{Meta, Owner, Record, Timestamp};
 use crate::store::mongodb::{MongoDbBuilder, in_time, is_duplicate, mongodb_error};
 use crate::store::patience::patience;
@@ -21,7 +22,6 @@ use crate::store::{
     Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
     StoreError, StoreErrorKind, Touch, Write,
 };
-use crate::token::Key;
 
 /// Shares the sessions that connect-mongo 3 to 6 keeps in a collection of MongoDB. What is lost
 /// against [`MongoDb`](crate::store::MongoDb) stands in the [module's docs](super).

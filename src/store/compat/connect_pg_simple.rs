@@ -14,6 +14,7 @@ use self::statements::{BATCH, Statements, Table};
 use super::operations::{self, Backend, Listed, impl_store};
 use super::session::{Format, Life, Stored};
 use super::shape::Shape;
+use crate::key::Key;
 use crate::record::{Meta, Owner, Record, Timestamp};
 use crate::store::patience::patience;
 use crate::store::postgres::PostgresBuilder;
@@ -23,7 +24,6 @@ use crate::store::{
     Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
     StoreError, Touch, Write,
 };
-use crate::token::Key;
 
 const QUOTES: Quotes = Quotes { mark: '"', longest: 63 };
 

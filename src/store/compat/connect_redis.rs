@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::operations::{self, Backend, Listed, impl_store, refused};
 use super::session::{Format, Life, Stored};
 use super::shape::Shape;
+use crate::key::Key;
 use crate::record::{Meta, Owner, Record, Timestamp};
 use crate::store::patience::patience;
 use crate::store::redis::{
@@ -22,7 +23,6 @@ use crate::store::{
     Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
     Touch, Write,
 };
-use crate::token::Key;
 
 /// The text, the milliseconds that are left to it (-1: it does not end), the clock. connect-redis
 /// takes an empty text for none.

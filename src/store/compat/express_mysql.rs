@@ -14,6 +14,7 @@ use sqlx::{AssertSqlSafe, Column, Row, TypeInfo};
 use super::operations::{self, Backend, Listed, impl_store, refused};
 use super::session::{Format, Life, Stored};
 use super::shape::Shape;
+use crate::key::Key;
 use crate::record::{Meta, Owner, Record, Timestamp};
 use crate::store::mysql::MySqlBuilder;
 use crate::store::patience::patience;
@@ -22,7 +23,6 @@ use crate::store::{
     Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
     Touch, Write,
 };
-use crate::token::Key;
 
 const QUOTES: Quotes = Quotes { mark: '`', longest: 64 };
 

@@ -17,12 +17,12 @@ pub(super) use self::errors::{discreet, no_owners, refused};
 pub(super) use self::renaming::rename;
 use super::session::{Change, Format, Life, Session, Stored, Unfit, version_of};
 use crate::backoff::Backoff;
+use crate::key::Key;
 use crate::record::{Lifetime, Record, Timestamp};
 use crate::store::{
     Condition, Cursor, Inserted, NewRecord, Page, Removed, Replaced, Result, StoreError,
     StoreErrorKind, Touch, Write,
 };
-use crate::token::Key;
 
 /// A database with the records of one npm package.
 pub(super) trait Backend: Clone + Send + Sync + 'static {

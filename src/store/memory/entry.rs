@@ -8,22 +8,15 @@ use bytes::Bytes;
 
 use super::owners::Added;
 use super::slots::Slot;
-use crate::record::{Label, Lifetime, Meta, Owner, Record, Timestamp, Version};
-use crate::store::{NewRecord, Renewal, Touch, Write};
+use crate::record::{Details, Owner, Record, Timestamp};
+use crate::store::NewRecord;
 
 /// A record. It never changes: a writer puts a changed copy in its place, so that a reader has all
 /// of a write or nothing.
 #[derive(Clone)]
 pub(super) struct Entry {
-    data: Bytes,
-    pub(super) version: Version,
-    lifetime: Lifetime,
-    pub(super) created_at: Timestamp,
-    last_seen: Timestamp,
-    deadline: Option<Timestamp>,
-    authenticated_at: Option<Timestamp>,
+    pub(super) record: Record,
     pub(super) epoch: Option<Arc<Epoch>>,
-    label: Option<Label>,
     /// The time under which the expiry queue has it. A touch makes it end later than that.
     pub(super) queued: Timestamp,
     /// Its turn on its owner's list, if it has an owner.
@@ -35,13 +28,12 @@ pub(super) struct Entry {
 /// An owner's sessions from one call of `remove_owned` to the next. Ending it ends them all in one
 /// write.
 pub(super) struct Epoch {
-    pub(super) owner: Owner,
     ended: AtomicBool,
 }
 
 impl Epoch {
-    pub(super) fn new(owner: Owner) -> Arc<Self> {
-        Arc::new(Self { owner, ended: AtomicBool::new(false) })
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { ended: AtomicBool::new(false) })
     }
 
     pub(super) fn end(&self) {
@@ -57,25 +49,15 @@ impl Entry {
             Some(Added { epoch, turn, began }) => (began, turn, Some(epoch)),
             None => (now, 0, None),
         };
-        let deadline = record.lifetime.deadline(now);
-        Self {
-            data: own(&record.data),
-            version: record.version,
-            lifetime: record.lifetime,
-            created_at: now,
-            last_seen: now,
-            deadline,
-            authenticated_at: record.authenticated.then_some(now),
-            epoch,
-            label: record.label.cloned(),
-            queued: record.lifetime.expiry(now, deadline),
-            turn,
-            slot: Slot::default(),
-        }
+        let mut record = Record::begun(record, now);
+        record.data = copied(&record.data);
+        record.details = Details::from_stored(copied(record.details.as_bytes()));
+        let queued = record.meta.expires_at();
+        Self { record, epoch, queued, turn, slot: Slot::default() }
     }
 
     pub(super) fn owner(&self) -> Option<&Owner> {
-        self.epoch.as_ref().map(|epoch| &epoch.owner)
+        self.record.meta.owner.as_ref()
     }
 
     pub(super) fn is_in(&self, epoch: &Arc<Epoch>) -> bool {
@@ -83,7 +65,7 @@ impl Entry {
     }
 
     pub(super) fn expires_at(&self) -> Timestamp {
-        self.lifetime.expiry(self.last_seen, self.deadline)
+        self.record.meta.expires_at()
     }
 
     /// Whether all of its owner's sessions of its time were ended.
@@ -92,45 +74,7 @@ impl Entry {
     }
 
     pub(super) fn is_live(&self, now: Timestamp) -> bool {
-        now < self.expires_at() && !self.has_ended()
-    }
-
-    /// Whether the touch is to be written.
-    pub(super) fn is_due(&self, touch: Touch, now: Timestamp) -> bool {
-        match touch {
-            Touch::No => false,
-            // Another's clock may have been read later: time never goes back.
-            Touch::After(interval) => {
-                now > self.last_seen && self.lifetime.touch_due(self.last_seen, now, interval)
-            }
-        }
-    }
-
-    pub(super) fn seen(&self, now: Timestamp) -> Self {
-        Self { last_seen: self.last_seen.max(now), ..self.clone() }
-    }
-
-    pub(super) fn written(&self, write: &Write<'_>, data: &Bytes, now: Timestamp) -> Self {
-        let mut entry =
-            if write.touch || write.lifetime.is_some() { self.seen(now) } else { self.clone() };
-        if let Some(lifetime) = write.lifetime {
-            entry.lifetime = *lifetime;
-            entry.deadline = lifetime.deadline(entry.last_seen);
-        }
-        entry.data = data.clone();
-        entry.version = self.version.next();
-        entry
-    }
-
-    /// As it goes on under another key.
-    pub(super) fn renamed(&self, renewal: Renewal, now: Timestamp) -> Self {
-        let mut entry = self.seen(now);
-        entry.version = self.version.next();
-        if renewal == Renewal::Authentication {
-            entry.authenticated_at = Some(entry.last_seen);
-            entry.deadline = entry.lifetime.deadline(entry.last_seen);
-        }
-        entry.requeued()
+        self.record.is_live(now) && !self.has_ended()
     }
 
     pub(super) fn requeued(self) -> Self {
@@ -141,27 +85,19 @@ impl Entry {
         Self { epoch: Some(epoch.clone()), ..self.clone() }
     }
 
-    pub(super) fn meta(&self, now: Timestamp) -> Meta {
-        Meta {
-            version: self.version,
-            lifetime: self.lifetime,
-            created_at: self.created_at,
-            last_seen: self.last_seen,
-            deadline: self.deadline,
-            authenticated_at: self.authenticated_at,
-            owner: self.owner().cloned(),
-            label: self.label.clone(),
-            now,
+    /// The record as it is handed out now.
+    pub(super) fn answered(&self, with_data: bool, now: Timestamp) -> Record {
+        let mut record = self.record.clone();
+        record.meta.now = now;
+        if !with_data {
+            record.data = Bytes::new();
         }
-    }
-
-    pub(super) fn record(&self, now: Timestamp) -> Record {
-        Record { data: self.data.clone(), meta: self.meta(now) }
+        record
     }
 }
 
 /// The same bytes in a buffer of their own, so that a few bytes of a large one do not hold all of
 /// it.
-pub(super) fn own(data: &Bytes) -> Bytes {
+pub(super) fn copied(data: &Bytes) -> Bytes {
     Bytes::copy_from_slice(data)
 }

@@ -9,9 +9,9 @@ use super::owners::Owned;
 use super::queue::shard_of;
 use super::records::Records;
 use super::{LOOKS, WhenFull};
+use crate::key::Key;
 use crate::record::Timestamp;
 use crate::store::{Inserted, NewRecord};
-use crate::token::Key;
 
 /// How many due records an insert looks at: more than one for the one that it adds, so that space
 /// is freed faster than it is taken; and few, so that no login waits for it.

@@ -3,7 +3,6 @@
 //! holds no lock for more than that.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
 
 use papaya::{Compute, Operation};
 use tokio::task::yield_now;
@@ -13,8 +12,8 @@ use super::entry::{Entry, Epoch};
 use super::owners::Listed;
 use super::queue::Place;
 use super::records::Records;
+use crate::key::Key;
 use crate::record::{Owner, Timestamp};
-use crate::token::Key;
 
 /// A part of an owner's list.
 struct Part<T> {
@@ -25,25 +24,26 @@ struct Part<T> {
 }
 
 impl Records {
-    /// The owner's live sessions, the youngest first.
+    /// The owner's live sessions of a turn before this one, the youngest first, and where to go on if
+    /// there may be more.
     pub(super) async fn owned<T>(
         &self,
         owner: &Owner,
+        mut before: u64,
         limit: usize,
         now: Timestamp,
         view: impl Fn(&Key, &Entry) -> T,
-    ) -> Vec<T> {
-        let mut found = Vec::new();
-        let (mut before, mut looks) = (u64::MAX, 0);
-        while found.len() < limit {
+    ) -> (Vec<T>, Option<u64>) {
+        let (mut found, mut looks) = (Vec::new(), 0);
+        loop {
             let part = self.owned_before(owner, before, limit - found.len(), now, &view);
             looks += part.live.len() + part.dead.len();
             if part.dead.is_empty() {
                 found.extend(part.live);
-                let Some(next) = part.next else {
-                    break;
-                };
-                before = next;
+                match part.next {
+                    Some(next) if found.len() < limit => before = next,
+                    next => return (found, next),
+                }
             } else {
                 // What was touched meanwhile is alive after all: the same part is looked at again.
                 self.discard_all(&part.dead, now);
@@ -53,7 +53,6 @@ impl Records {
                 yield_now().await;
             }
         }
-        found
     }
 
     fn owned_before<T>(
@@ -96,7 +95,7 @@ impl Records {
             return VecDeque::new();
         };
         // Moved first: it is alive in either epoch, so it is at no moment dead.
-        let next = Epoch::new(owner.clone());
+        let next = Epoch::new();
         let kept = keep.map(|key| {
             let moved = map.compute(key.clone(), |found| match found {
                 Some((_, entry)) if entry.is_live(now) && entry.is_in(epoch) => {
@@ -155,17 +154,10 @@ impl Records {
 
     /// Removes all records that are there now, and any that come meanwhile and are met.
     pub(super) async fn clear(&self) {
-        loop {
-            let renames = self.renames.load(Ordering::SeqCst);
-            let mut next = Some(Place::default());
-            while let Some(place) = next {
-                next = self.clear_from(place);
-                yield_now().await;
-            }
-            // A record may have been renamed to a place that was passed already.
-            if self.renames.load(Ordering::SeqCst) == renames {
-                return;
-            }
+        let mut next = Some(Place::default());
+        while let Some(place) = next {
+            next = self.clear_from(place);
+            yield_now().await;
         }
     }
 

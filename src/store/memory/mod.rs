@@ -16,17 +16,18 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use self::clock::{Clock, ManualClock, SystemClock};
+use self::entry::Entry;
 use self::insert::Full;
 use self::queue::Place;
 use self::records::Records;
 use self::slots::Slot;
 use super::{
-    AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
-    Result, Store, StoreError, StoreErrorKind, Touch, Write,
+    AtomicStore, Condition, Cursor, Found, Inserted, Listing, Load, Moves, NewRecord, Owners, Page,
+    Removed, Replaced, Result, Store, StoreError, StoreErrorKind, Watch, Write,
 };
 use crate::event::Events;
-use crate::record::{Meta, Owner, Record};
-use crate::token::Key;
+use crate::key::Key;
+use crate::record::Owner;
 
 /// How many locks there are for the owners, and as many for the expiry queue: enough that two cores
 /// rarely want the same one.
@@ -40,27 +41,26 @@ const LOOKS: usize = 1_000;
 /// them. A clone is the same store.
 ///
 /// * **What waits?** Loading, touching and writing a live session take no lock; readers never wait
-///   for each other, nor for writers. What begins, renames or ends sessions waits for others of its
+///   for each other, nor for writers. What begins or ends sessions waits for others of its
 ///   kind, of the same 64th of the owners or of the keys, for a moment.
 /// * **What grows?** Only what lives. Each insert frees the space of a few expired sessions, a load
-///   frees what it finds expired, and [`sweep`](Store::sweep) frees the rest;
+///   frees what it finds expired, and [`sweep`](Listing::sweep) frees the rest;
 ///   [`Expired`](crate::Event::Expired) is told then. Call it now and then, where logins come in
 ///   bursts. A cap is [an option](MemoryBuilder::capacity).
 /// * **How long does an operation hold its worker?** It looks at 1,000 sessions at most, and then
 ///   lets other tasks run before it goes on. A full listing, a count, a clear and a sweep without a
 ///   limit look at each session once. `sweep(n)` looks at `n` and 1,000 more, so it may free less
-///   than there is where most sessions were touched. [`remove_owned`](Store::remove_owned) is one
+///   than there is where most sessions were touched. [`remove_owned`](Owners::remove_owned) is one
 ///   write; it frees the space of 1,000 sessions, and inserts and sweeps free that of the others.
 ///   A list of more than 1,000 of an owner's sessions is made in several steps, and so shows what
 ///   changes between them.
-/// * **What if two things happen at once?** It is as if one came after the other. Three operations
-///   can be seen half done for a moment, and none of them brings back what has ended: a
-///   [rename](Store::rename), when neither key is alive; an insert beyond its owner's limit, when
-///   the newcomer is alive and the oldest not yet all gone; a [`clear`](Store::clear), record by
+/// * **What if two things happen at once?** It is as if one came after the other. Two operations
+///   can be seen half done for a moment, and neither brings back what has ended: an insert beyond its owner's limit, when
+///   the newcomer is alive and the oldest not yet all gone; a [`clear`](Listing::clear), record by
 ///   record.
 ///
 /// ```
-/// use token_session::store::{Memory, Store};
+/// use token_session::store::{Listing, Memory};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -176,8 +176,8 @@ impl fmt::Debug for MemoryBuilder {
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = Memory::builder().capacity(1).build();
 /// let record = NewRecord::new("data", Lifetime::idle_secs(60)?);
-/// store.insert(&Key::from_bytes([1; 32]), &record).await?;
-/// let refused = store.insert(&Key::from_bytes([2; 32]), &record).await.unwrap_err();
+/// store.insert(&Key::from_bytes([1; 16]), &record).await?;
+/// let refused = store.insert(&Key::from_bytes([2; 16]), &record).await.unwrap_err();
 /// assert_eq!(refused.kind(), StoreErrorKind::Full);
 /// # Ok(()) }
 /// ```
@@ -211,49 +211,80 @@ impl Store for Memory {
         })
     }
 
-    async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
-        let now = self.0.clock.now();
-        Ok(self.0.records.read(key, touch, now, |entry| entry.record(now)))
-    }
-
-    async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>> {
-        let now = self.0.clock.now();
-        Ok(self.0.records.read(key, touch, now, |entry| entry.meta(now)))
+    async fn load(&self, key: &Key, load: &Load<'_>) -> Result<Found> {
+        Ok(self.0.records.load(key, load, self.0.clock.now()))
     }
 
     async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
         Ok(self.0.records.replace(key, write, self.0.clock.now()))
     }
 
-    async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
-        Ok(self.0.records.rename(from, to, renewal, self.0.clock.now()))
+    async fn remove(&self, key: &Key, condition: Condition<'_>, hand_out: bool) -> Result<Removed> {
+        Ok(self.0.records.remove(key, condition, hand_out, self.0.clock.now()))
     }
 
-    async fn take(&self, key: &Key) -> Result<Option<Record>> {
+    async fn alive(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        Ok(self.0.records.alive(keys, self.0.clock.now()))
+    }
+
+    fn owners(&self) -> Option<&dyn Owners> {
+        Some(self)
+    }
+
+    fn listing(&self) -> Option<&dyn Listing> {
+        Some(self)
+    }
+
+    fn watch(&self) -> Option<&dyn Watch> {
+        None
+    }
+
+    fn moves(&self) -> Option<&dyn Moves> {
+        None
+    }
+
+    fn partitions(&self) -> u16 {
+        1
+    }
+
+    fn keeps_plain_ids(&self) -> bool {
+        false
+    }
+
+    fn attach(&self, events: &Events) {
+        self.0.records.listeners().attach(events);
+    }
+}
+
+#[async_trait::async_trait]
+impl Owners for Memory {
+    async fn owned(
+        &self,
+        owner: &Owner,
+        after: Option<&Cursor>,
+        limit: usize,
+        with_data: bool,
+    ) -> Result<Page> {
+        let before = after.map_or(Ok(u64::MAX), turn_of)?;
         let now = self.0.clock.now();
-        let taken = self.0.records.take(key, now);
-        Ok(taken.map(|entry| entry.record(now)))
-    }
-
-    async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
-        Ok(self.0.records.remove(key, condition, self.0.clock.now()))
-    }
-
-    async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
-        let now = self.0.clock.now();
-        let view = |key: &Key, entry: &entry::Entry| (key.clone(), entry.meta(now));
-        Ok(self.0.records.owned(owner, limit, now, view).await)
+        let view = |key: &Key, entry: &Entry| (key.clone(), entry.answered(with_data, now));
+        let (records, next) = self.0.records.owned(owner, before, limit, now, view).await;
+        let next = next.map(|turn| Cursor::new(turn.to_be_bytes()));
+        Ok(Page { records, damaged: Vec::new(), next })
     }
 
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
         self.0.records.remove_owned(owner, keep, self.0.clock.now());
         Ok(())
     }
+}
 
+#[async_trait::async_trait]
+impl Listing for Memory {
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         let from = after.map_or(Ok(Place::default()), place_of)?;
         let now = self.0.clock.now();
-        let view = |key: &Key, entry: &entry::Entry| (key.clone(), entry.record(now));
+        let view = |key: &Key, entry: &Entry| (key.clone(), entry.answered(true, now));
         let (records, next) = self.0.records.scan(from, limit.max(1), now, view);
         Ok(Page { records, damaged: Vec::new(), next: next.map(cursor_at) })
     }
@@ -271,10 +302,11 @@ impl Store for Memory {
         let looks = limit.saturating_add(LOOKS);
         Ok(self.0.records.sweep(limit, looks, self.0.clock.now()).await)
     }
+}
 
-    fn attach(&self, events: &Events) {
-        self.0.records.listeners().attach(events);
-    }
+fn turn_of(cursor: &Cursor) -> Result<u64> {
+    let turn = <[u8; 8]>::try_from(cursor.as_bytes()).map(u64::from_be_bytes);
+    turn.map_err(|_| foreign_cursor())
 }
 
 fn cursor_at(place: Place) -> Cursor {
@@ -289,11 +321,13 @@ fn place_of(cursor: &Cursor) -> Result<Place> {
             let shard = usize::from(u16::from_be_bytes([low, high]));
             Ok(Place { shard, slot: Slot::new(u32::from_be_bytes([a, b, c, d])) })
         }
-        _ => {
-            let message = "the cursor is not one of the memory store; begin the scan without one";
-            Err(StoreError::new(StoreErrorKind::Refused, message))
-        }
+        _ => Err(foreign_cursor()),
     }
+}
+
+fn foreign_cursor() -> StoreError {
+    let message = "the cursor is not one of this list of the memory store; begin without one";
+    StoreError::new(StoreErrorKind::Refused, message)
 }
 
 /// No code of a user's runs under a lock, so what a panic leaves behind is whole.

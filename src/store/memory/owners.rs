@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::entry::{Entry, Epoch};
 use super::{SHARDS, lock};
+use crate::key::Key;
 use crate::record::{Owner, Timestamp};
-use crate::token::Key;
 
 /// Locks one after the other, so that logins of different owners rarely wait for each other.
 pub(super) struct Owners {
@@ -33,14 +33,14 @@ pub(super) struct Listed {
     /// Its number on the list, by which it is found: each one's is higher than the one's before.
     turn: u64,
     began: Timestamp,
-    /// The digest alone: a key may hold its token. Nothing where the session has gone.
-    digest: Option<[u8; 32]>,
+    /// The bytes alone: a key may hold its token. Nothing where the session has gone.
+    key: Option<[u8; Key::LEN]>,
 }
 
 impl Listed {
     /// The session's key, unless it has gone.
     pub(super) fn key(&self) -> Option<Key> {
-        self.digest.map(Key::from_bytes)
+        self.key.map(Key::from_bytes)
     }
 }
 
@@ -62,7 +62,7 @@ impl Owners {
     }
 }
 
-/// An owner's sessions. None begins, is renamed or goes while this is held.
+/// An owner's sessions. None begins or goes while this is held.
 pub(super) struct Owned<'a> {
     shard: MutexGuard<'a, Shard>,
     owner: &'a Owner,
@@ -96,15 +96,15 @@ impl Owned<'_> {
     /// Puts a session at the young end. It begins now, or with the youngest if that one's clock was
     /// read later.
     pub(super) fn add(&mut self, key: &Key, now: Timestamp) -> Added {
-        let sessions = self.shard.entry(self.owner.clone()).or_insert_with_key(|owner| Sessions {
-            epoch: Epoch::new(owner.clone()),
+        let sessions = self.shard.entry(self.owner.clone()).or_insert_with(|| Sessions {
+            epoch: Epoch::new(),
             listed: VecDeque::with_capacity(1),
             gone: 0,
         });
         let youngest = sessions.listed.back();
         let turn = youngest.map_or(0, |youngest| youngest.turn + 1);
         let began = youngest.map_or(now, |youngest| now.max(youngest.began));
-        sessions.listed.push_back(Listed { turn, began, digest: Some(*key.as_bytes()) });
+        sessions.listed.push_back(Listed { turn, began, key: Some(*key.as_bytes()) });
         Added { epoch: sessions.epoch.clone(), turn, began }
     }
 
@@ -121,20 +121,12 @@ impl Owned<'_> {
         }
     }
 
-    pub(super) fn rename(&mut self, from: &Key, to: &Key, entry: &Entry) {
-        if let Some(sessions) = self.shard.get_mut(self.owner)
-            && let Some(at) = sessions.find(from, entry)
-        {
-            sessions.listed[at].digest = Some(*to.as_bytes());
-        }
-    }
-
     /// Ends the epoch, and says which sessions were in it. What is kept must have been moved to the
     /// epoch that follows.
     pub(super) fn end_epoch(&mut self, kept: Option<(&Key, &Entry)>) -> VecDeque<Listed> {
         let followed_by = kept.and_then(|(key, entry)| {
-            let digest = Some(*key.as_bytes());
-            let listed = Listed { turn: entry.turn, began: entry.created_at, digest };
+            let key = Some(*key.as_bytes());
+            let listed = Listed { turn: entry.turn, began: entry.record.meta.created_at, key };
             let epoch = entry.epoch.clone()?;
             Some(Sessions { epoch, listed: VecDeque::from([listed]), gone: 0 })
         });
@@ -156,13 +148,13 @@ impl Sessions {
 
     fn find(&self, key: &Key, entry: &Entry) -> Option<usize> {
         let at = self.listed.binary_search_by_key(&entry.turn, |listed| listed.turn).ok()?;
-        (self.listed[at].digest.as_ref() == Some(key.as_bytes())).then_some(at)
+        (self.listed[at].key.as_ref() == Some(key.as_bytes())).then_some(at)
     }
 
     fn remove(&mut self, at: usize) {
-        self.listed[at].digest = None;
+        self.listed[at].key = None;
         self.gone += 1;
-        let has_gone = |listed: Option<&Listed>| listed.is_some_and(|it| it.digest.is_none());
+        let has_gone = |listed: Option<&Listed>| listed.is_some_and(|it| it.key.is_none());
         while has_gone(self.listed.front()) {
             self.listed.pop_front();
             self.gone -= 1;
@@ -173,7 +165,7 @@ impl Sessions {
         }
         // Each removal pays for one step of this.
         if self.gone > self.len() {
-            self.listed.retain(|listed| listed.digest.is_some());
+            self.listed.retain(|listed| listed.key.is_some());
             self.gone = 0;
         }
     }
@@ -192,8 +184,8 @@ impl Owners {
         for shard in &self.shards {
             for sessions in lock(shard).values() {
                 let Sessions { epoch, listed, gone } = sessions;
-                assert!(listed.front().is_some_and(|listed| listed.digest.is_some()));
-                assert!(listed.back().is_some_and(|listed| listed.digest.is_some()));
+                assert!(listed.front().is_some_and(|listed| listed.key.is_some()));
+                assert!(listed.back().is_some_and(|listed| listed.key.is_some()));
                 assert!(listed.iter().is_sorted_by(|a, b| a.turn < b.turn && a.began <= b.began));
                 let keys = listed.iter().filter_map(Listed::key);
                 let before = all.len();

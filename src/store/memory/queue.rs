@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::slots::{Slot, Slots};
 use super::{SHARDS, lock};
+use crate::key::Key;
 use crate::record::Timestamp;
-use crate::token::Key;
 
 /// Every record is here once, under the time when it expires or an earlier one. A record comes to
 /// the map, and leaves it, under its shard's lock, so the two never differ.
@@ -46,16 +46,6 @@ impl Queue {
             Ok(shard) => Some(shard),
             Err(TryLockError::Poisoned(error)) => Some(PoisonError::into_inner(error)),
             Err(TryLockError::WouldBlock) => None,
-        }
-    }
-
-    /// Locks what belongs to two keys, in order, so that no two callers wait for each other.
-    pub(super) fn lock_both(&self, a: &Key, b: &Key) -> BothShards<'_> {
-        let (a, b) = (shard_of(a), shard_of(b));
-        BothShards {
-            low: lock(&self.0[a.min(b)]),
-            high: (a != b).then(|| lock(&self.0[a.max(b)])),
-            high_shard: a.max(b),
         }
     }
 
@@ -105,22 +95,6 @@ impl Shard {
 
     fn first(&self) -> Option<(Timestamp, Key)> {
         self.times.first().map(|&(at, slot)| (at, self.slots.key(slot)))
-    }
-}
-
-/// The locks of two keys.
-pub(super) struct BothShards<'a> {
-    low: MutexGuard<'a, Shard>,
-    high: Option<MutexGuard<'a, Shard>>,
-    high_shard: usize,
-}
-
-impl BothShards<'_> {
-    pub(super) fn of(&mut self, key: &Key) -> &mut Shard {
-        match &mut self.high {
-            Some(high) if shard_of(key) == self.high_shard => high,
-            _ => &mut self.low,
-        }
     }
 }
 

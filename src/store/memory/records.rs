@@ -1,24 +1,23 @@
-//! [`Records`]: the map, and how records come to it, move in it and leave it.
+//! [`Records`]: the map, and how records are read, written and removed.
 //!
 //! Reads, touches and writes take no lock: they read an entry of the map, or put a changed copy in
-//! its place if nobody else did meanwhile. What makes a record come or go, or changes its key,
-//! takes locks in this order: its owner's, where it has one, then the expiry queue's for its key,
-//! or for both keys.
+//! its place if nobody else did meanwhile. What makes a record come or go takes locks in this order: its
+//! owner's, where it has one, then the expiry queue's for its key.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use papaya::{Compute, Operation};
 
 use super::WhenFull;
-use super::entry::{Entry, own};
+use super::entry::{Entry, copied};
 use super::owners::{Listed, Owners};
 use super::queue::Queue;
 use crate::event::Listeners;
-use crate::record::Timestamp;
-use crate::store::{Condition, Removed, Renamed, Renewal, Replaced, Touch, Write};
-use crate::token::Key;
+use crate::key::Key;
+use crate::record::{Details, Timestamp};
+use crate::store::{Condition, Found, Load, Removed, Replaced, Write, Written};
 
 pub(super) struct Records {
     pub(super) map: papaya::HashMap<Key, Entry>,
@@ -30,8 +29,6 @@ pub(super) struct Records {
     pub(super) has_ended: AtomicBool,
     /// The shard that the next sweep begins with.
     pub(super) next_swept: AtomicUsize,
-    /// How many renames there were.
-    pub(super) renames: AtomicU64,
     /// How many records take space, those on their way in included.
     pub(super) held: AtomicUsize,
     pub(super) capacity: usize,
@@ -58,7 +55,6 @@ impl Records {
             ended: Mutex::default(),
             has_ended: AtomicBool::new(false),
             next_swept: AtomicUsize::new(0),
-            renames: AtomicU64::new(0),
             held: AtomicUsize::new(0),
             capacity,
             when_full,
@@ -84,61 +80,68 @@ impl Records {
         let _ = records;
     }
 
-    /// What `view` makes of the live record under `key`, touched where that is due.
-    pub(super) fn read<T>(
-        &self,
-        key: &Key,
-        touch: Touch,
-        now: Timestamp,
-        view: impl Fn(&Entry) -> T,
-    ) -> Option<T> {
+    /// The record under `key`, touched and confirmed where that is due.
+    pub(super) fn load(&self, key: &Key, load: &Load<'_>, now: Timestamp) -> Found {
         let map = self.map.pin();
         loop {
-            let entry = map.get(key)?;
+            let Some(entry) = map.get(key) else {
+                return Found::Missing;
+            };
             if !entry.is_live(now) {
                 self.discard(key, now);
                 continue;
             }
-            if !entry.is_due(touch, now) {
-                return Some(view(entry));
+            if !entry.record.is_changed_by(load, now) {
+                return entry.record.clone().found(load, now);
             }
-            let touched = map.compute(key.clone(), |found| match found {
-                Some((_, entry)) if entry.is_live(now) && entry.is_due(touch, now) => {
-                    Operation::Insert(entry.seen(now))
+            let loaded = map.compute(key.clone(), |found| match found {
+                Some((_, entry)) if entry.is_live(now) => {
+                    let mut loaded = entry.clone();
+                    let is_changed = loaded.record.load(load, now);
+                    if is_changed { Operation::Insert(loaded) } else { Operation::Abort(()) }
                 }
                 _ => Operation::Abort(()),
             });
-            if let Compute::Updated { new: (_, entry), .. } = touched {
+            if let Compute::Updated { new: (_, entry), .. } = loaded {
                 if entry.queued <= now {
                     self.requeue_if_free(key);
                 }
-                return Some(view(entry));
+                return entry.record.clone().found(load, now);
             }
         }
     }
 
     pub(super) fn replace(&self, key: &Key, write: &Write<'_>, now: Timestamp) -> Replaced {
-        let data = own(&write.data);
+        let details = write.details.map(|details| copied(details.as_bytes()));
+        let details = details.map(Details::from_stored);
+        let write = Write {
+            data: write.data.as_ref().map(copied),
+            details: details.as_ref(),
+            ..write.clone()
+        };
         let map = self.map.pin();
         loop {
             let written = map.compute(key.clone(), |found| match found {
                 None => Operation::Abort(Some(Replaced::Missing)),
                 Some((_, entry)) if !entry.is_live(now) => Operation::Abort(None),
-                Some((_, entry))
-                    if write.expected.is_some_and(|version| version != entry.version) =>
-                {
-                    Operation::Abort(Some(Replaced::Conflict))
+                Some((_, entry)) => {
+                    let mut written = entry.clone();
+                    match written.record.write(&write, now) {
+                        Replaced::Done(_) => Operation::Insert(written),
+                        refused => Operation::Abort(Some(refused)),
+                    }
                 }
-                Some((_, entry)) => Operation::Insert(entry.written(write, &data, now)),
             });
             match written {
                 Compute::Updated { new: (_, entry), .. } => {
-                    if entry.expires_at() < entry.queued {
+                    let expires_at = entry.expires_at();
+                    if expires_at < entry.queued {
                         self.requeue(key);
                     } else if entry.queued <= now {
                         self.requeue_if_free(key);
                     }
-                    return Replaced::Done(entry.version);
+                    let version = entry.record.meta.version;
+                    return Replaced::Done(Written { version, now, expires_at });
                 }
                 Compute::Aborted(Some(answer)) => return answer,
                 _ => self.discard(key, now),
@@ -146,78 +149,30 @@ impl Records {
         }
     }
 
-    pub(super) fn rename(&self, from: &Key, to: &Key, renewal: Renewal, now: Timestamp) -> Renamed {
-        loop {
-            match self.try_rename(from, to, renewal, now) {
-                Ok(answer) => return answer,
-                Err(key) => self.discard(&key, now),
-            };
-        }
-    }
-
-    /// Fails with the key of a record that is dead, or was changed by another.
-    fn try_rename(
+    pub(super) fn remove(
         &self,
-        from: &Key,
-        to: &Key,
-        renewal: Renewal,
+        key: &Key,
+        condition: Condition<'_>,
+        hand_out: bool,
         now: Timestamp,
-    ) -> Result<Renamed, Key> {
-        let map = self.map.pin();
-        let Some(owner) = map.get(from).map(|entry| entry.owner().cloned()) else {
-            // If it is on its way to another key, it is there when this has returned.
-            drop(self.queue.lock(from));
-            return Ok(Renamed::Missing);
-        };
-        let mut owned = owner.as_ref().map(|owner| self.owners.lock(owner));
-        let mut queues = self.queue.lock_both(from, to);
-        if !map.get(from).is_some_and(|entry| entry.is_live(now)) {
-            return Err(from.clone());
-        }
-        if let Some(other) = map.get(to) {
-            return if other.is_live(now) { Ok(Renamed::KeyTaken) } else { Err(to.clone()) };
-        }
-        let removed = map.compute(from.clone(), |found| match found {
-            Some((_, entry)) if entry.is_live(now) && entry.owner() == owner.as_ref() => {
-                Operation::Remove
-            }
-            _ => Operation::Abort(()),
-        });
-        let Compute::Removed(_, old) = removed else {
-            return Err(from.clone());
-        };
-        self.renames.fetch_add(1, Ordering::SeqCst);
-        let mut new = old.renamed(renewal, now);
-        let meta = new.meta(now);
-        queues.of(from).remove(old.queued, old.slot);
-        new.slot = queues.of(to).insert(new.queued, to);
-        map.insert(to.clone(), new);
-        if let Some(owned) = &mut owned {
-            owned.rename(from, to, old);
-        }
-        Ok(Renamed::Done(meta))
-    }
-
-    /// Removes the record under `key` if it is live, and hands it out.
-    pub(super) fn take(&self, key: &Key, now: Timestamp) -> Option<Entry> {
-        let taken = self.remove_if(key, |_| Ok::<(), ()>(()));
-        taken.ok().flatten().filter(|gone| self.was_live(gone, now)).map(|gone| gone.entry)
-    }
-
-    pub(super) fn remove(&self, key: &Key, condition: Condition<'_>, now: Timestamp) -> Removed {
+    ) -> Removed {
         let removed = self.remove_if(key, |entry| {
-            let holds = match condition {
-                Condition::Always => true,
-                Condition::Version(version) => entry.version == version,
-                Condition::Owner(owner) => entry.owner() == Some(owner),
-            };
-            if holds || !entry.is_live(now) { Ok(()) } else { Err(()) }
+            let holds = entry.record.meets(condition, now) || !entry.is_live(now);
+            if holds { Ok(()) } else { Err(()) }
         });
         match removed {
-            Ok(Some(gone)) if self.was_live(&gone, now) => Removed::Done,
+            Ok(Some(gone)) if self.was_live(&gone, now) => {
+                Removed::Done(hand_out.then(|| gone.entry.answered(true, now)))
+            }
             Ok(_) => Removed::Missing,
             Err(()) => Removed::Conflict,
         }
+    }
+
+    pub(super) fn alive(&self, keys: &[Key], now: Timestamp) -> Vec<bool> {
+        let map = self.map.pin();
+        let is_live = |key| map.get(key).is_some_and(|entry: &Entry| entry.is_live(now));
+        keys.iter().map(is_live).collect()
     }
 
     /// Removes the record under `key`, live or not, from wherever it is, if `check` lets it go.

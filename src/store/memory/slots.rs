@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::token::Key;
+use crate::key::Key;
 
 /// How many slots a chunk has: one for each bit of a word.
 const CHUNK: u32 = u64::BITS;
@@ -39,8 +39,8 @@ pub(super) struct Slots {
 
 #[derive(Default)]
 struct Chunk {
-    /// The digests alone: a key may hold its token.
-    digests: Vec<[u8; 32]>,
+    /// The bytes alone: a key may hold its token.
+    keys: Vec<[u8; Key::LEN]>,
     /// A bit for each slot that has a key.
     used: u64,
 }
@@ -55,9 +55,9 @@ impl Slots {
         });
         let chunk = &mut self.chunks[number as usize];
         let bit = chunk.used.trailing_ones();
-        match chunk.digests.get_mut(bit as usize) {
-            Some(digest) => *digest = *key.as_bytes(),
-            None => chunk.digests.push(*key.as_bytes()),
+        match chunk.keys.get_mut(bit as usize) {
+            Some(slot) => *slot = *key.as_bytes(),
+            None => chunk.keys.push(*key.as_bytes()),
         }
         chunk.used |= 1 << bit;
         if chunk.used == u64::MAX {
@@ -76,7 +76,7 @@ impl Slots {
     }
 
     pub(super) fn key(&self, slot: Slot) -> Key {
-        Key::from_bytes(self.chunks[slot.chunk()].digests[slot.bit() as usize])
+        Key::from_bytes(self.chunks[slot.chunk()].keys[slot.bit() as usize])
     }
 
     /// Up to `limit` keys from this slot on, and the slot after the last of them, unless nothing
@@ -92,7 +92,7 @@ impl Slots {
                 if keys.len() == limit {
                     return (keys, Some(Slot(number * CHUNK + bit)));
                 }
-                keys.push(Key::from_bytes(chunk.digests[bit as usize]));
+                keys.push(Key::from_bytes(chunk.keys[bit as usize]));
                 left &= left - 1;
             }
         }
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     fn key(number: u32) -> Key {
-        let mut bytes = [0; 32];
+        let mut bytes = [0; 16];
         bytes[..4].copy_from_slice(&number.to_be_bytes());
         Key::from_bytes(bytes)
     }
@@ -154,7 +154,7 @@ mod tests {
         for place in places {
             slots.remove(place);
         }
-        assert!(slots.chunks.iter().all(|chunk| chunk.digests.capacity() == 0));
+        assert!(slots.chunks.iter().all(|chunk| chunk.keys.capacity() == 0));
         for number in 0..640 {
             slots.insert(&key(number));
         }

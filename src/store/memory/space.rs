@@ -16,8 +16,8 @@ use super::queue::Shard;
 use super::records::Records;
 use super::{LOOKS, SHARDS, lock};
 use crate::event::Event;
+use crate::key::Key;
 use crate::record::Timestamp;
-use crate::token::Key;
 
 /// What a part of a sweep did.
 #[derive(Clone, Copy, Debug, Default)]

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use super::WhenFull;
 use super::records::Records;
+use crate::key::Key;
 use crate::record::{Lifetime, Owner, Timestamp};
 use crate::store::{Condition, Inserted, NewRecord, OwnerLimit, Renewal, Replaced, Touch, Write};
-use crate::token::Key;
 
 const START: Timestamp = Timestamp::from_millis(1_000_000);
 

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, DateTime, Document};
 
+use crate::key::Key;
 use crate::record::{Label, Lifetime, Meta, Owner, Record, Timestamp, Version};
 use crate::store::{Result, StoreError, StoreErrorKind};
-use crate::token::Key;
 
 /// Bytes, as a document keeps them.
 pub(super) fn binary(bytes: &[u8]) -> Binary {

@@ -17,9 +17,9 @@ use super::MongoDb;
 use super::document::key;
 use super::error::{Failure, is_duplicate};
 use super::expression::{is_expired, is_live};
+use crate::key::Key;
 use crate::record::Owner;
 use crate::store::{Inserted, OwnerLimit};
-use crate::token::Key;
 
 /// The most sessions that one insert ends, where an owner has more than the limit allows. Each is a
 /// command of its own.

@@ -23,8 +23,8 @@ use self::error::Failure;
 use self::presence::Presence;
 use super::to_the_end::RunsOn;
 use super::{Result, StoreError, StoreErrorKind};
+use crate::key::Key;
 use crate::record::Owner;
-use crate::token::Key;
 
 pub use self::builder::MongoDbBuilder;
 pub(super) use self::error::{code as mongodb_code, is_duplicate, of_driver as mongodb_error};

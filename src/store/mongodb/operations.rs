@@ -13,13 +13,13 @@ use super::expression::{
     seen_now, with_lifetime, written,
 };
 use crate::event::Events;
+use crate::key::Key;
 use crate::record::{Meta, Owner, Record};
 use crate::store::patience::patience;
 use crate::store::{
     AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
     Result, Store, StoreError, StoreErrorKind, Touch, Write,
 };
-use crate::token::Key;
 
 /// How much longer than others an operation may take that looks at each document.
 const UNHURRIED: u32 = 60;
@@ -246,7 +246,7 @@ impl Store for MongoDb {
         let next = (documents.len() == limit).then(|| {
             let last = documents.iter().rev().find_map(|document| key(document).ok());
             // Documents without a key come before all keys.
-            Cursor::new(last.unwrap_or(Key::from_bytes([0; 32])).as_bytes())
+            Cursor::new(last.unwrap_or(Key::from_bytes([0; 16])).as_bytes())
         });
         let records = documents.into_iter().map(|document| {
             let key = key(&document)?;

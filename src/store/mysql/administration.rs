@@ -4,9 +4,9 @@ use sqlx::Row;
 
 use super::MySql;
 use super::operations::{BATCH, BEGIN, MySqlCall, MySqlQuery, query};
+use crate::key::Key;
 use crate::store::sql::{Failure, key, number, page, row_limit};
 use crate::store::{Cursor, Page, Result};
-use crate::token::Key;
 
 pub(super) const SCAN: &str = "
 SELECT `key`, {meta}, data FROM {sessions} WHERE `key` > ? AND expires_at > {now}

@@ -14,13 +14,13 @@ use sqlx::query::Query;
 
 use super::{MySql, administration, owners};
 use crate::event::Events;
+use crate::key::Key;
 use crate::record::{Label, Meta, Owner, Record, Version};
 use crate::store::sql::{Call, fill, meta, number, record, text, timeouts, version};
 use crate::store::{
     AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
     Result, Store, Touch, Write,
 };
-use crate::token::Key;
 
 /// The server's clock at the beginning of the statement. Not `UNIX_TIMESTAMP(NOW(3))`, which goes
 /// through the connection's time zone, and back and forth where summer ends.

@@ -9,10 +9,10 @@ use std::fmt::Write as _;
 
 use super::MySql;
 use super::operations::{BATCH, BEGIN, MySqlCall, MySqlQuery, insertion, query};
+use crate::key::Key;
 use crate::record::{Meta, Owner};
 use crate::store::sql::{Failure, key, list, number, row_limit};
 use crate::store::{Inserted, NewRecord, OwnerLimit, Result};
-use crate::token::Key;
 
 /// How many rows the table of locks has at most.
 const SLOTS: u16 = 1024;

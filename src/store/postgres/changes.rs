@@ -11,9 +11,9 @@ use tokio::time::{sleep, timeout};
 
 use super::Postgres;
 use super::statement::{Sending, Statement};
+use crate::key::Key;
 use crate::store::sql::{Failure, store_error};
 use crate::store::{Change, Result, StoreError, StoreErrorKind, Watch, Watching};
-use crate::token::Key;
 
 /// How long until a lost connection is made again.
 const PAUSE: Duration = Duration::from_secs(1);

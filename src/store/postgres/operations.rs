@@ -19,13 +19,13 @@ use sqlx::postgres::PgRow;
 use super::statement::{PgQuery, Sending, Statement};
 use super::{Postgres, administration, owners};
 use crate::event::Events;
+use crate::key::Key;
 use crate::record::{Label, Meta, Owner, Record};
 use crate::store::sql::{meta, record, ten_intervals, timeouts, version};
 use crate::store::{
     AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
     Result, Store, Touch, Write,
 };
-use crate::token::Key;
 
 /// The server's clock at this point of the statement.
 const NOW: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";

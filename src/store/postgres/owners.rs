@@ -9,10 +9,10 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::Postgres;
 use super::operations::{BATCH, insertion, query};
+use crate::key::Key;
 use crate::record::{Meta, Owner};
 use crate::store::sql::{Call, Failure, list, row_limit};
 use crate::store::{Inserted, NewRecord, OwnerLimit, Result};
-use crate::token::Key;
 
 /// Runs with the owner locked. `mine` looks at no more sessions than it takes to know how many of
 /// them are too many beside a new one, up to 1,000. `$9` says whether those go; if not, there is no

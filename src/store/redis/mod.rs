@@ -34,8 +34,8 @@ use self::listener::{Listener, Source};
 use self::names::Names;
 use self::presence::Presence;
 use super::{Result, Store, StoreError};
+use crate::key::Key;
 use crate::record::Owner;
-use crate::token::Key;
 
 pub use self::builder::RedisBuilder;
 pub(super) use self::connection::Connection;

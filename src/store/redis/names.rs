@@ -5,8 +5,8 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::key::Key;
 use crate::record::Owner;
-use crate::token::Key;
 
 /// Hash slots of a Cluster.
 const SLOTS: usize = 16_384;
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn a_name_says_which_session_it_is_of() {
         let names = Names::new("ts:".to_owned(), 7);
-        let key = Key::from_bytes([9; 32]);
+        let key = Key::from_bytes([9; 16]);
         let name = names.session(&key);
         assert_eq!(names.parse(name.as_bytes()), Some(key));
     }
@@ -188,14 +188,14 @@ mod tests {
             let name = names.index(&owner);
             assert_eq!(names.parse_index(name.as_bytes()), Some(owner));
         }
-        let session = names.session(&Key::from_bytes([9; 32]));
+        let session = names.session(&Key::from_bytes([9; 16]));
         assert_eq!(names.parse_index(session.as_bytes()), None);
     }
 
     #[test]
     fn a_name_of_something_else_is_no_session() {
         let names = Names::new("ts:".to_owned(), 7);
-        let key = Key::from_bytes([9; 32]);
+        let key = Key::from_bytes([9; 16]);
         let owner = Owner::new("anna").unwrap();
         let own = names.session(&key);
         let (head, _) = own.split_once("s:").unwrap_or_default();
@@ -228,11 +228,11 @@ mod tests {
     fn a_name_in_another_partition_is_no_session_and_no_index() {
         let (one, seven) = (Names::new("ts:".to_owned(), 1), Names::new("ts:".to_owned(), 7));
         for byte in 0..20 {
-            let key = Key::from_bytes([byte; 32]);
+            let key = Key::from_bytes([byte; 16]);
             let own = seven.session(&key);
             assert_eq!(one.parse(own.as_bytes()).is_some(), own == one.session(&key), "{own}");
         }
-        let elsewhere = format!("ts:{{17}}:s:{}", Key::from_bytes([9; 32]));
+        let elsewhere = format!("ts:{{17}}:s:{}", Key::from_bytes([9; 16]));
         assert_eq!(seven.parse(elsewhere.as_bytes()), None);
         assert_eq!(one.parse_index(b"ts:{17}:o:anna"), None);
     }
@@ -261,7 +261,7 @@ mod tests {
     fn a_partition_lies_in_one_slot_of_the_cluster() {
         let names = Names::new("ts:".to_owned(), 256);
         for byte in 0..=255 {
-            let key = Key::from_bytes([byte; 32]);
+            let key = Key::from_bytes([byte; 16]);
             let slot = names.slot(key.partition(256));
             let name = names.session(&key);
             assert_eq!(Slot::new(slot), Some(Slot::for_key(&name)));

@@ -5,12 +5,12 @@ use redis::Value;
 use super::error::{refused, unexpected};
 use super::{Redis, record, script};
 use crate::event::Events;
+use crate::key::Key;
 use crate::record::{Meta, Owner, Record, Version};
 use crate::store::{
     AtomicStore, Condition, Cursor, Inserted, NewRecord, OwnerLimit, Page, Removed, Renamed,
     Renewal, Replaced, Result, Store, StoreError, Touch, Write,
 };
-use crate::token::Key;
 
 #[async_trait::async_trait]
 impl Store for Redis {

@@ -8,9 +8,9 @@ use redis::Value;
 use super::error::unexpected;
 use super::operations::{key_from, record_from};
 use super::{Redis, script};
+use crate::key::Key;
 use crate::record::{Meta, Owner};
 use crate::store::{Result, StoreError};
-use crate::token::Key;
 
 /// The time from which on to look at an index whose youngest places come first.
 const NOW: &str = "+inf";

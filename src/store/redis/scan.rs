@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use super::error::{store_error, unexpected};
 use super::walk::{Recent, STEP, Sought, Walk};
 use super::{Redis, script};
+use crate::key::Key;
 use crate::store::{Cursor, Page, Result, Store, StoreErrorKind, Touch};
-use crate::token::Key;
 
 impl Redis {
     pub(super) async fn page(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {

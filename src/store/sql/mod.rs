@@ -16,7 +16,8 @@ mod set_up;
 pub(super) use self::call::{Call, Client, Failure, Server, UNTESTED, Verdict, store_error};
 pub(super) use self::name::{Quotes, fill, quoted};
 pub(super) use self::row::{
-    key, list, meta, number, page, record, row_limit, ten_intervals, text, timeouts, version,
+    age_cursor, age_of, key, key_cursor, number, page, record, row_limit, ten_intervals, text,
+    timeouts, version,
 };
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) use self::set_up::SetUp;

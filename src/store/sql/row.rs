@@ -7,16 +7,17 @@ use bytes::Bytes;
 use sqlx::{Column, ColumnIndex, Decode, Row, Type};
 
 use crate::event::Listeners;
-use crate::record::{Label, Lifetime, Meta, Owner, Record, Timestamp, Version};
-use crate::store::{Cursor, Page, Result, StoreError, StoreErrorKind};
-use crate::token::Key;
+use crate::key::Key;
+use crate::proof::Proof;
+use crate::record::{Details, Lifetime, Meta, Owner, Record, Timestamp, Version};
+use crate::store::{Cursor, Page, Previous, Proofs, Result, StoreError, StoreErrorKind};
 
 /// The columns of a row, in the few types that a record has.
 pub(in crate::store) trait Columns {
     fn number(&self, column: usize) -> Result<i64, Unreadable>;
     fn optional_number(&self, column: usize) -> Result<Option<i64>, Unreadable>;
     fn text(&self, column: usize) -> Result<Option<String>, Unreadable>;
-    fn bytes(&self, column: usize) -> Result<Vec<u8>, Unreadable>;
+    fn bytes(&self, column: usize) -> Result<Option<Vec<u8>>, Unreadable>;
 }
 
 /// Why a column has no value of the type that was asked for.
@@ -36,6 +37,7 @@ where
     Vec<u8>: for<'r> Decode<'r, R::Database> + Type<R::Database>,
     Option<i64>: Type<R::Database>,
     Option<String>: Type<R::Database>,
+    Option<Vec<u8>>: Type<R::Database>,
 {
     fn number(&self, column: usize) -> Result<i64, Unreadable> {
         value(self, column)
@@ -49,7 +51,7 @@ where
         value(self, column)
     }
 
-    fn bytes(&self, column: usize) -> Result<Vec<u8>, Unreadable> {
+    fn bytes(&self, column: usize) -> Result<Option<Vec<u8>>, Unreadable> {
         value(self, column)
     }
 }
@@ -113,11 +115,11 @@ fn millis(timeout: Duration) -> i64 {
 
 /// The key in a column.
 pub(in crate::store) fn key(row: &impl Columns, column: usize) -> Result<Key> {
-    let bytes = row.bytes(column)?;
-    let bytes = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| {
+    let bytes = row.bytes(column)?.unwrap_or_default();
+    let bytes = <[u8; Key::LEN]>::try_from(bytes.as_slice()).map_err(|_| {
         StoreError::new(
             StoreErrorKind::Corrupt,
-            format!("the sessions table has a key of {} bytes; a key has 32", bytes.len()),
+            format!("the sessions table has a key of {} bytes; a key has 16", bytes.len()),
         )
     })?;
     Ok(Key::from_bytes(bytes))
@@ -138,74 +140,103 @@ pub(in crate::store) fn text(row: &impl Columns, column: usize) -> Result<Option
     Ok(row.text(column)?)
 }
 
-/// The record in the columns from `first`: those of [`meta`], then the data.
-pub(in crate::store) fn record(row: &impl Columns, first: usize, key: &Key) -> Result<Record> {
-    let meta = meta(row, first, key)?;
-    let data = row.bytes(first + META_COLUMNS).map_err(|unreadable| unreadable.of(key))?;
-    Ok(Record { data: Bytes::from(data), meta })
+/// How many columns there are between the first of a [`record`] and its data.
+pub(in crate::store) const COLUMNS_BEFORE_DATA: usize = 14;
+
+/// The record in the columns from `first`: version, idle_ms, absolute_ms, created_at, last_seen,
+/// deadline, authenticated_at, owner, proof, previous_proof, confirmed_at, sealed, details, the server's
+/// clock, and, if `with_data`, the data.
+pub(in crate::store) fn record(
+    row: &impl Columns,
+    first: usize,
+    key: &Key,
+    with_data: bool,
+) -> Result<Record> {
+    let bytes = |column| row.bytes(first + column).map_err(|unreadable| unreadable.of(key));
+    let data = if with_data { bytes(COLUMNS_BEFORE_DATA)?.unwrap_or_default() } else { Vec::new() };
+    Ok(Record {
+        data: Bytes::from(data),
+        details: Details::from_stored(bytes(12)?.unwrap_or_default().into()),
+        proofs: proofs(row, first + 8, key)?,
+        meta: meta(row, first, key)?,
+    })
 }
 
-/// A page of a scan in the order of the keys, from rows of a key, and a [`record`]. Fewer rows than
-/// were asked for are the last ones.
-pub(in crate::store) fn page(
-    rows: &[impl Columns],
+/// The proofs in the four columns from `first`.
+fn proofs(row: &impl Columns, first: usize, key: &Key) -> Result<Proofs> {
+    let bytes = |column| row.bytes(first + column).map_err(|unreadable| unreadable.of(key));
+    let proof = |column| -> Result<Option<Proof>> {
+        let proof = bytes(column)?.map(<[u8; Proof::LEN]>::try_from).transpose();
+        let damaged = |_| StoreError::corrupt(key, "a proof does not have 33 bytes");
+        Ok(proof.map_err(damaged)?.map(Proof::from_bytes))
+    };
+    let previous = match proof(1)? {
+        Some(proof) => {
+            let confirmed_at = row.optional_number(first + 2).map_err(|found| found.of(key))?;
+            let confirmed_at = confirmed_at.map(|millis| time(millis, key)).transpose()?;
+            Some(Previous { proof, confirmed_at, sealed: bytes(3)?.map(Bytes::from) })
+        }
+        None => None,
+    };
+    Ok(Proofs { current: proof(0)?, previous })
+}
+
+/// A page of a list, from rows of a key and a [`record`]. Fewer rows than were asked for are the last
+/// ones; else the list goes on behind the last row, at what `cursor` says of it.
+pub(in crate::store) fn page<C: Columns>(
+    rows: &[C],
     limit: usize,
+    with_data: bool,
     listeners: &Listeners,
+    cursor: impl Fn(&C) -> Result<Cursor>,
 ) -> Result<Page> {
     let read = rows.iter().map(|row| {
         let key = key(row, 0)?;
-        let record = record(row, 1, &key)?;
+        let record = record(row, 1, &key, with_data)?;
         Ok((key, record))
     });
     let (records, damaged) = listeners.readable(read)?;
-    // Of the last row as it is, so that the scan goes on behind it even if it is damaged.
-    let last = rows.last().filter(|_| rows.len() == limit).map(|row| row.bytes(0)).transpose()?;
-    Ok(Page { records, damaged, next: last.map(Cursor::new) })
+    // Of the last row as it is, so that the list goes on behind it even if it is damaged.
+    let last = rows.last().filter(|_| rows.len() == limit);
+    Ok(Page { records, damaged, next: last.map(cursor).transpose()? })
 }
 
-/// A list of an owner's sessions, from rows of a key and a [`meta`].
-pub(in crate::store) fn list(
-    rows: &[impl Columns],
-    listeners: &Listeners,
-) -> Result<Vec<(Key, Meta)>> {
-    let read = rows.iter().map(|row| {
-        let key = key(row, 0)?;
-        let meta = meta(row, 1, &key)?;
-        Ok((key, meta))
-    });
-    let (list, _) = listeners.readable(read)?;
-    Ok(list)
+/// The cursor of a list in the order of the keys.
+pub(in crate::store) fn key_cursor(row: &impl Columns) -> Result<Cursor> {
+    Ok(Cursor::new(row.bytes(0)?.unwrap_or_default()))
 }
 
-const META_COLUMNS: usize = 10;
+/// The cursor of a list in the order of `created_at` and the keys.
+pub(in crate::store) fn age_cursor(row: &impl Columns) -> Result<Cursor> {
+    let mut bytes = number(row, 1 + 3)?.to_be_bytes().to_vec();
+    bytes.extend(row.bytes(0)?.unwrap_or_default());
+    Ok(Cursor::new(bytes))
+}
 
-/// What goes with the data, in ten columns from `first`: version, idle_ms, absolute_ms, created_at,
-/// last_seen, deadline, authenticated_at, owner, label, and the server's clock.
-pub(in crate::store) fn meta(row: &impl Columns, first: usize, key: &Key) -> Result<Meta> {
+/// What an [`age_cursor`] says: `created_at`, and the bytes of the key.
+pub(in crate::store) fn age_of(cursor: &Cursor) -> Result<(i64, &[u8])> {
+    let (age, key) = cursor.as_bytes().split_first_chunk().ok_or_else(|| {
+        let message = "the cursor is not one of an owner's list; begin the list without one";
+        StoreError::new(StoreErrorKind::Refused, message)
+    })?;
+    Ok((i64::from_be_bytes(*age), key))
+}
+
+/// What goes with the data: the columns of a [`record`] from `first`.
+fn meta(row: &impl Columns, first: usize, key: &Key) -> Result<Meta> {
     let damaged = |what: &dyn fmt::Display| StoreError::corrupt(key, what);
     let number = |column| row.number(first + column).map_err(|unreadable| unreadable.of(key));
     let optional =
         |column| row.optional_number(first + column).map_err(|unreadable| unreadable.of(key));
     let text = |column| row.text(first + column).map_err(|unreadable| unreadable.of(key));
-    let time = |millis: i64| {
-        u64::try_from(millis)
-            .map(Timestamp::from_millis)
-            .map_err(|_| damaged(&"a time before 1970"))
-    };
+    let time = |millis| time(millis, key);
     let timeout = |millis: Option<i64>| {
         millis
             .map(|millis| u64::try_from(millis).map(Duration::from_millis))
             .transpose()
             .map_err(|_| damaged(&"a negative timeout"))
     };
-    let lifetime = match (timeout(optional(1)?)?, timeout(optional(2)?)?) {
-        (Some(idle), None) => Lifetime::idle(idle),
-        (None, Some(absolute)) => Lifetime::absolute(absolute),
-        (Some(idle), Some(absolute)) => {
-            Lifetime::idle(idle).and_then(|lifetime| lifetime.and_absolute(absolute))
-        }
-        (None, None) => return Err(damaged(&"neither timeout is set")),
-    };
+    let lifetime = Lifetime::of(timeout(optional(1)?)?, timeout(optional(2)?)?);
     Ok(Meta {
         version: Version::from_u64(number(0)?.cast_unsigned()),
         lifetime: lifetime.map_err(|error| damaged(&error))?,
@@ -214,9 +245,14 @@ pub(in crate::store) fn meta(row: &impl Columns, first: usize, key: &Key) -> Res
         deadline: optional(5)?.map(time).transpose()?,
         authenticated_at: optional(6)?.map(time).transpose()?,
         owner: text(7)?.map(Owner::from_stored).transpose().map_err(|error| damaged(&error))?,
-        label: text(8)?.map(Label::new).transpose().map_err(|error| damaged(&error))?,
-        now: time(number(9)?)?,
+        now: time(number(13)?)?,
     })
+}
+
+fn time(millis: i64, key: &Key) -> Result<Timestamp> {
+    u64::try_from(millis)
+        .map(Timestamp::from_millis)
+        .map_err(|_| StoreError::corrupt(key, "a time before 1970"))
 }
 
 /// A column that is missing or has another type: the table is not as the migration made it.

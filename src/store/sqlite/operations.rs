@@ -13,13 +13,13 @@ use super::Sqlite;
 use super::writer::Work;
 use super::writes;
 use crate::event::Events;
+use crate::key::Key;
 use crate::record::{Meta, Owner, Record};
 use crate::store::sql::{fill, list, meta, page, record, row_limit};
 use crate::store::{
     AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
     Result, Store, Touch, Write,
 };
-use crate::token::Key;
 
 /// The columns that make a [`Meta`]; `?1` is the clock in every statement.
 const META: &str = "version, idle_ms, absolute_ms, created_at, last_seen, deadline, \

@@ -9,12 +9,12 @@ use sqlx::{AssertSqlSafe, Row, raw_sql};
 
 use super::operations::query;
 use super::writer::Work;
+use crate::key::Key;
 use crate::record::{Label, Lifetime, Owner, Record, Version};
 use crate::store::sql::{fill, key, meta, record, row_limit, timeouts, version};
 use crate::store::{
     Condition, Inserted, NewRecord, OwnerLimit, Removed, Renamed, Renewal, Replaced, Result, Write,
 };
-use crate::token::Key;
 
 /// The statements that write, with the name of one table in them.
 #[derive(Debug)]

@@ -16,8 +16,8 @@ use super::{
     Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
     Store, StoreError, StoreErrorKind, Touch, Write,
 };
+use crate::key::Key;
 use crate::record::{Label, Lifetime, Meta, Owner, Record, Timestamp, Version};
-use crate::token::Key;
 
 /// Where in a record of `tower-sessions` this crate's is.
 const FIELD: &str = "token-session";

@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::errors::wrote_nothing;
 use super::{Backend, Laps, check_length, id_of, open, unfit};
 use crate::backoff::Backoff;
+use crate::key::Key;
 use crate::store::compat::session::{Change, Life, Stored};
 use crate::store::to_the_end::to_the_end;
 use crate::store::{Renamed, Renewal, Result, StoreError, StoreErrorKind};
-use crate::token::Key;
 
 /// Removes first: what breaks down in between ends the session, and never leaves it under two ids.
 pub(in crate::store::compat) async fn rename<B: Backend>(

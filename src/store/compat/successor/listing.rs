@@ -2,9 +2,9 @@
 
 use super::moving::can_be_presented;
 use super::{NodeStore, Successor};
+use crate::key::Key;
 use crate::record::Record;
 use crate::store::{AtomicStore, Cursor, Page, Result};
-use crate::token::Key;
 
 /// How many sessions of the old store are looked at in one go.
 const PAGE: usize = 500;

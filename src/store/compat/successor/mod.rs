@@ -11,12 +11,12 @@ use std::sync::Arc;
 use super::NodeStore;
 use super::operations::{Laps, refused};
 use crate::event::Events;
+use crate::key::Key;
 use crate::record::{Meta, Owner, Record};
 use crate::store::{
     AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
     Result, Store, StoreErrorKind, Touch, Write,
 };
-use crate::token::Key;
 
 pub use self::moving::Moved;
 

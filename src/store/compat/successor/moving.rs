@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Successor, bare};
 use crate::backoff::Backoff;
+use crate::key::Key;
 use crate::record::{Lifetime, Meta, Record, Version};
 use crate::store::compat::NodeStore;
 use crate::store::compat::operations::{Laps, refused};
@@ -16,7 +17,7 @@ use crate::store::{
     AtomicStore, Condition, Cursor, NewRecord, Renamed, Renewal, Replaced, Result, StoreError,
     StoreErrorKind, Touch, Write,
 };
-use crate::token::{Key, Token, is_guessable};
+use crate::token::{Token, is_guessable};
 
 /// What [`Successor::move_page`] has done.
 ///

@@ -9,7 +9,7 @@ use crate::key::Key;
 use crate::store::conformance::Harness;
 use crate::store::conformance::fixture::*;
 use crate::store::{
-    Condition, NewProof, NewRecord, OwnerLimit, Removed, Replaced, Touch, Write,
+    Condition, NewProof, NewRecord, OwnerLimit, Removed, Replaced, Write,
 };
 
 /// *Ends all sessions of an owner*: to every operation.
@@ -20,10 +20,9 @@ pub async fn all_sessions_of_an_owner_end<H: Harness>(harness: &H) {
     for _ in 0..20 {
         keys.push(put_owned(&store, &owner).await);
     }
-    store.remove_owned(&owner, None).await.unwrap();
+    owners(&store).remove_owned(&owner, None).await.unwrap();
     assert_eq!(listed(&store, &owner).await, []);
     assert_count(&store, 0).await;
-    assert_eq!(store.scan(None, 100).await.unwrap().records, []);
     for (at, key) in keys.iter().enumerate() {
         match at % 6 {
             0 => assert_eq!(load_with_data(&store, key, ALWAYS).await, None),
@@ -34,17 +33,19 @@ pub async fn all_sessions_of_an_owner_end<H: Harness>(harness: &H) {
                 assert_eq!(answer.unwrap(), Replaced::Missing);
             }
             3 => {
-                let to = key_of(&store, &owner);
-                let answer = store.rename(key, &to, Renewal::Authentication).await;
-                assert_eq!(answer.unwrap(), Renamed::Missing);
+                let proof = Some(NewProof::Regenerated(random_proof()));
+                let write = Write { proof, authenticated: true, ..Write::default() };
+                let answer = store.replace(key, &write).await;
+                assert_eq!(answer.unwrap(), Replaced::Missing);
             }
-            4 => assert_eq!(store.take(key).await.unwrap(), None),
+            4 => assert_eq!(take(&store, key).await, None),
             _ => {
                 let answer = store.remove(key, Condition::Always, false).await;
                 assert_eq!(answer.unwrap(), Removed::Missing);
             }
         }
     }
+    assert_eq!(store.alive(&keys).await.unwrap(), [false; 20]);
     for key in &keys {
         assert!(!is_alive(&store, key).await, "an operation revived {key}");
     }
@@ -58,7 +59,7 @@ pub async fn others_sessions_stay<H: Harness>(harness: &H) {
     let berts = put_owned(&store, &bert).await;
     let nobodys = put_any(&store).await;
     let (bert_before, nobody_before) = (look(&store, &berts).await, look(&store, &nobodys).await);
-    store.remove_owned(&anna, None).await.unwrap();
+    owners(&store).remove_owned(&anna, None).await.unwrap();
     assert_unchanged(&store, &berts, &bert_before).await;
     assert_unchanged(&store, &nobodys, &nobody_before).await;
     assert_eq!(listed(&store, &bert).await, [berts]);
@@ -75,23 +76,18 @@ pub async fn the_kept_session_stays_and_works_on<H: Harness>(harness: &H) {
     let young = put_owned(&store, &owner).await;
     let before = look(&store, &kept).await;
     for _ in 0..2 {
-        store.remove_owned(&owner, Some(&kept)).await.unwrap();
+        owners(&store).remove_owned(&owner, Some(&kept)).await.unwrap();
         assert!(!is_alive(&store, &old).await && !is_alive(&store, &young).await);
         assert_unchanged(&store, &kept, &before).await;
         assert_eq!(listed(&store, &owner).await, from_ref(&kept));
     }
 
     assert!(load_without_data(&store, &kept, ALWAYS).await.is_some());
-    let write = Write { expected: Some(before.meta.version), ..Write::data("new data") };
-    let replace = store.replace(&kept, &write).await;
-    assert_eq!(replace.unwrap(), Replaced::Done(before.meta.version.next()));
-    let to = key_of(&store, &owner);
-    let rename = store.rename(&kept, &to, Renewal::Key).await;
-    assert!(matches!(rename.unwrap(), Renamed::Done(_)));
-    assert_eq!(listed(&store, &owner).await, from_ref(&to));
-    assert_eq!(look(&store, &to).await.data, "new data");
-    store.remove_owned(&owner, None).await.unwrap();
-    assert!(!is_alive(&store, &to).await);
+    let new = Write { expected: Some(before.meta.version), ..Write::data("new data") };
+    assert_eq!(write(&store, &kept, &new).await.version, before.meta.version.next());
+    assert_eq!(look(&store, &kept).await.data, "new data");
+    owners(&store).remove_owned(&owner, None).await.unwrap();
+    assert!(!is_alive(&store, &kept).await);
 }
 
 /// *If that is a live one of this owner*: otherwise none stays, and `keep` means nothing.
@@ -108,7 +104,7 @@ pub async fn a_stranger_is_not_kept<H: Harness>(harness: &H) {
     outlive_moment(harness).await;
     for keep in [&berts, &nobodys, &removed, &expired] {
         let key = put_owned(&store, &anna).await;
-        store.remove_owned(&anna, Some(keep)).await.unwrap();
+        owners(&store).remove_owned(&anna, Some(keep)).await.unwrap();
         assert!(!is_alive(&store, &key).await);
         assert_eq!(listed(&store, &anna).await, []);
     }
@@ -122,8 +118,8 @@ pub async fn an_owner_without_sessions_is_no_error<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let owner = owner_named("Anna");
     let key = key_of(&store, &owner);
-    store.remove_owned(&owner, None).await.unwrap();
-    store.remove_owned(&owner, Some(&key)).await.unwrap();
+    owners(&store).remove_owned(&owner, None).await.unwrap();
+    owners(&store).remove_owned(&owner, Some(&key)).await.unwrap();
     assert_eq!(listed(&store, &owner).await, []);
     assert!(!is_alive(&store, &key).await);
 }
@@ -149,12 +145,12 @@ pub async fn an_owner_whose_sessions_ended_begins_anew<H: Harness>(harness: &H) 
             assert!(!is_alive(&store, &key).await, "{key} came back");
         }
         last = keys.into_iter().next();
-        store.remove_owned(&owner, None).await.unwrap();
+        owners(&store).remove_owned(&owner, None).await.unwrap();
     }
 }
 
 /// *When it has returned, no session that the owner had when it was called can be loaded, whatever
-/// raced with it: an insert, a rename, a write.*
+/// raced with it: an insert, a write.*
 pub async fn what_the_owner_had_ends_whatever_races<H: Harness>(harness: &H) {
     let store = store(harness).await;
     for round in 0..harness.races().div_ceil(20) {
@@ -163,7 +159,7 @@ pub async fn what_the_owner_had_ends_whatever_races<H: Harness>(harness: &H) {
         for _ in 0..4 {
             had.push(put_owned(&store, &owner).await);
         }
-        let new_keys = race(10, |task| {
+        race(10, |task| {
             let (store, owner, had) = (store.clone(), owner.clone(), had.clone());
             async move {
                 let key = had[task % had.len()].clone();
@@ -176,35 +172,26 @@ pub async fn what_the_owner_had_ends_whatever_races<H: Harness>(harness: &H) {
                             ..Write::data("new data")
                         };
                         store.replace(&key, &write).await.unwrap();
-                        None
                     }
-                    3..5 => {
-                        load_without_data(&store, &key, ALWAYS).await;
-                        None
-                    }
+                    3..5 => drop(load_without_data(&store, &key, ALWAYS).await),
                     5..8 => {
-                        let to = key_of(&store, &owner);
-                        store.rename(&key, &to, Renewal::Key).await.unwrap();
-                        Some(to)
+                        let proof = Some(NewProof::Regenerated(random_proof()));
+                        let write = Write { proof, authenticated: task == 5, ..Write::default() };
+                        store.replace(&key, &write).await.unwrap();
                     }
-                    8 => {
-                        put_owned(&store, &owner).await;
-                        None
-                    }
+                    8 => drop(put_owned(&store, &owner).await),
                     _ => {
-                        store.remove_owned(&owner, None).await.unwrap();
+                        owners(&store).remove_owned(&owner, None).await.unwrap();
                         for key in &had {
                             assert!(!is_alive(&store, key).await, "{key} outlived its end");
                         }
-                        None
                     }
                 }
             }
         })
         .await;
-        // What the owner had goes on under no other key either.
-        for key in had.into_iter().chain(new_keys.into_iter().flatten()) {
-            assert!(!is_alive(&store, &key).await, "{key} outlived its end");
+        for key in &had {
+            assert!(!is_alive(&store, key).await, "{key} outlived its end");
         }
     }
 }
@@ -221,13 +208,11 @@ pub async fn an_insert_that_races_is_listed_or_dead<H: Harness>(harness: &H) {
             async move {
                 if task == 5 {
                     let keep = (round % 2 == 0).then_some(&kept);
-                    store.remove_owned(&owner, keep).await.unwrap();
+                    owners(&store).remove_owned(&owner, keep).await.unwrap();
                     return None;
                 }
                 let key = key_of(&store, &owner);
-                let done = Inserted::Done { evicted: vec![] };
-                let answer = store.insert(&key, &record_of(&owner)).await;
-                assert_eq!(answer.unwrap(), done);
+                put(&store, &key, &record_of(&owner)).await;
                 Some(key)
             }
         })
@@ -241,7 +226,7 @@ pub async fn an_insert_that_races_is_listed_or_dead<H: Harness>(harness: &H) {
         assert_eq!(alive.contains(&kept), round % 2 == 0);
         let listed: HashSet<Key> = listed(&store, &owner).await.into_iter().collect();
         assert_eq!(listed, alive);
-        store.remove_owned(&owner, None).await.unwrap();
+        owners(&store).remove_owned(&owner, None).await.unwrap();
         for key in &alive {
             assert!(!is_alive(&store, key).await, "{key} outlived its end");
         }
@@ -257,7 +242,7 @@ pub async fn of_two_that_keep_different_sessions_neither_keeps_one<H: Harness>(h
         let keys = [put_owned(&store, &owner).await, put_owned(&store, &owner).await];
         race(2, |task| {
             let (store, owner, keep) = (store.clone(), owner.clone(), keys[task].clone());
-            async move { store.remove_owned(&owner, Some(&keep)).await.unwrap() }
+            async move { owners(&store).remove_owned(&owner, Some(&keep)).await.unwrap() }
         })
         .await;
         for key in &keys {
@@ -278,8 +263,8 @@ pub async fn a_repeat_ends_what_a_dropped_end_has_left<H: Harness>(harness: &H) 
             for _ in 0..4 {
                 keys.push(put_owned(&store, &owner).await);
             }
-            drop_after(task, store.remove_owned(&owner, None)).await;
-            store.remove_owned(&owner, None).await.unwrap();
+            drop_after(task, owners(&store).remove_owned(&owner, None)).await;
+            owners(&store).remove_owned(&owner, None).await.unwrap();
             for key in &keys {
                 assert!(!is_alive(&store, key).await, "{key} outlived its end");
             }
@@ -306,7 +291,7 @@ pub async fn an_end_returns_although_sessions_keep_coming<H: Harness>(harness: &
     };
     tokio::select! {
         biased;
-        ended = store.remove_owned(&owner, None) => ended.unwrap(),
+        ended = owners(&store).remove_owned(&owner, None) => ended.unwrap(),
         _ = async { tokio::join!(log_in(), log_in(), log_in(), log_in()) } => {
             panic!("it waits until no sessions come");
         }

@@ -1,90 +1,70 @@
-//! [`Store::rename`].
+//! [`Moves::rename`](crate::store::Moves::rename), for stores in whose format the id is the token.
 
-use std::slice::from_ref;
+use crate::key::Key;
+use crate::store::conformance::Harness;
+use crate::store::conformance::fixture::*;
+use crate::store::{Condition, Moves, NewRecord, Renamed, Renewal, Store};
 
-use super::{
-    HOUR, Harness, any_owner, assert_count, assert_listed, assert_unchanged, facts, fresh, hour,
-    how_many, is_alive, key_beside, key_for, key_of, listed, long_label, look, moment,
-    outlive_moment, owner_named, put, put_any, put_owned, race, random_key, tick,
-};
-use crate::store::{Condition, NewRecord, Removed, Renamed, Renewal, Store, Touch};
-use crate::token::Key;
+fn moves(store: &dyn Store) -> &dyn Moves {
+    store.moves().expect("this case is for a store that moves")
+}
 
-/// *Moves the live record from one key to another, seen now: the data, the lifetime, the owner, the
-/// beginning and the deadline stay. The version is one more.*
+/// Moves a record that nothing hinders.
+async fn rename(store: &dyn Store, from: &Key, to: &Key) {
+    let answer = moves(store).rename(from, to, Renewal::Key).await.unwrap();
+    assert!(matches!(answer, Renamed::Done(_)), "{answer:?}");
+}
+
+/// *Moves the live record from one key to another, seen now: the data, the lifetime, the beginning and
+/// the deadline stay. The version is another one.*
 pub async fn a_rename_changes_the_key_and_the_version_and_is_seen_now<H: Harness>(harness: &H) {
     let store = store(harness).await;
-    let (owner, label) = (any_owner(&store, "Anna"), long_label());
-    for (owner, label) in [(None, None), (owner.as_ref(), Some(&label))] {
-        let from = key_for(&store, owner);
-        let to = key_beside(&store, &from);
-        let record = NewRecord {
-            owner,
-            label,
-            authenticated: label.is_some(),
-            ..NewRecord::new("data", valid(hour().and_absolute(2 * HOUR)))
-        };
-        put(&store, &from, &record).await;
-        let before = look(&store, &from).await.meta;
+    for authenticated in [false, true] {
+        let (from, to) = (random_key(), random_key());
+        let lifetime = valid(hour().and_absolute(2 * HOUR));
+        put(&store, &from, &NewRecord { authenticated, ..NewRecord::new("data", lifetime) }).await;
+        let before = look(&store, &from).await;
         tick(harness).await;
-        let Renamed::Done(meta) = store.rename(&from, &to, Renewal::Key).await.unwrap() else {
+        let answer = moves(&store).rename(&from, &to, Renewal::Key).await;
+        let Renamed::Done(meta) = answer.unwrap() else {
             panic!("the record was not renamed");
         };
-        assert!(meta.last_seen >= before.now && meta.last_seen > before.last_seen);
+        assert!(meta.last_seen >= before.meta.now && meta.last_seen > before.meta.last_seen);
         assert!(meta.last_seen <= meta.now);
-        let mut expected = before;
-        expected.version = expected.version.next();
-        expected.last_seen = meta.last_seen;
-        assert_eq!(facts(&meta), facts(&expected));
+        assert_ne!(meta.version, before.meta.version);
         let after = look(&store, &to).await;
-        assert_eq!(after.data, "data");
-        assert_eq!(facts(&after.meta), facts(&expected));
+        let mut expected = before;
+        expected.meta.version = meta.version;
+        expected.meta.last_seen = meta.last_seen;
+        assert_eq!(facts(&after), facts(&expected));
         assert!(!is_alive(&store, &from).await);
     }
     assert_count(&store, 2).await;
 }
 
-/// *Unless `Renewal` says otherwise*: who they are is proven now, and the absolute timeout starts
-/// anew.
+/// *Unless `Renewal` says otherwise*: who they are is proven now, and the absolute timeout restarts.
 pub async fn an_authentication_renews_the_deadline_too<H: Harness>(harness: &H) {
     let store = store(harness).await;
     for lifetime in [hour(), valid(hour().and_absolute(2 * HOUR))] {
-        let from = random_key();
-        let to = key_beside(&store, &from);
+        let (from, to) = (random_key(), random_key());
         put(&store, &from, &NewRecord::new("data", lifetime)).await;
-        let before = look(&store, &from).await.meta;
+        let before = look(&store, &from).await;
         tick(harness).await;
-        let answer = store.rename(&from, &to, Renewal::Authentication).await;
+        let answer = moves(&store).rename(&from, &to, Renewal::Authentication).await;
         let Renamed::Done(meta) = answer.unwrap() else {
             panic!("the record was not renamed");
         };
-        assert!(meta.last_seen > before.last_seen);
+        assert!(meta.last_seen > before.meta.last_seen);
+        assert_eq!(meta.authenticated_at, Some(meta.last_seen));
+        assert_eq!(meta.deadline, lifetime.deadline(meta.last_seen));
+        let after = look(&store, &to).await;
         let mut expected = before;
-        expected.version = expected.version.next();
-        expected.last_seen = meta.last_seen;
-        expected.authenticated_at = Some(meta.last_seen);
-        expected.deadline = lifetime.deadline(meta.last_seen);
-        assert_eq!(facts(&meta), facts(&expected));
-        assert_eq!(facts(&look(&store, &to).await.meta), facts(&expected));
+        expected.meta.version = meta.version;
+        expected.meta.last_seen = meta.last_seen;
+        expected.meta.authenticated_at = meta.authenticated_at;
+        expected.meta.deadline = meta.deadline;
+        assert_eq!(facts(&after), facts(&expected));
     }
-}
-
-/// *The owner, the beginning … stay*: in the owner's list too.
-pub async fn a_renamed_session_keeps_its_place_among_its_owners<H: Harness>(harness: &H) {
-    let store = store(harness).await;
-    let owner = owner_named("Anna");
-    let first = put_owned(&store, &owner).await;
-    tick(harness).await;
-    let second = put_owned(&store, &owner).await;
-    tick(harness).await;
-    let renamed = key_of(&store, &owner);
-    let answer = store.rename(&first, &renamed, Renewal::Key).await;
-    assert!(matches!(answer.unwrap(), Renamed::Done(_)));
-    assert_eq!(listed(&store, &owner).await, [second, renamed.clone()]);
-    store.remove_owned(&owner, Some(&renamed)).await.unwrap();
-    assert_eq!(listed(&store, &owner).await, from_ref(&renamed));
-    store.remove_owned(&owner, None).await.unwrap();
-    assert!(!is_alive(&store, &renamed).await);
 }
 
 /// *At no moment … are both keys alive.*
@@ -92,13 +72,12 @@ pub async fn at_no_moment_are_both_keys_alive<H: Harness>(harness: &H) {
     let store = store(harness).await;
     for _ in 0..harness.races().div_ceil(10) {
         let from = put_any(&store).await;
-        let to = key_beside(&store, &from);
+        let to = random_key();
         race(6, |task| {
             let (store, from, to) = (store.clone(), from.clone(), to.clone());
             async move {
                 if task == 3 {
-                    let answer = store.rename(&from, &to, Renewal::Key).await;
-                    assert!(matches!(answer.unwrap(), Renamed::Done(_)));
+                    rename(&store, &from, &to).await;
                 } else {
                     // In this order: what is alive under the new key is dead under the old one.
                     let new = is_alive(&store, &to).await;
@@ -116,9 +95,9 @@ pub async fn at_no_moment_are_both_keys_alive<H: Harness>(harness: &H) {
 pub async fn a_missing_record_is_not_renamed<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let from = random_key();
-    let to = key_beside(&store, &from);
+    let to = random_key();
     for renewal in [Renewal::Key, Renewal::Authentication] {
-        let answer = store.rename(&from, &to, renewal).await;
+        let answer = moves(&store).rename(&from, &to, renewal).await;
         assert_eq!(answer.unwrap(), Renamed::Missing);
     }
     assert!(!is_alive(&store, &from).await && !is_alive(&store, &to).await);
@@ -128,54 +107,39 @@ pub async fn a_missing_record_is_not_renamed<H: Harness>(harness: &H) {
 /// *`to` holds a live record: `KeyTaken`, and nothing changes.*
 pub async fn a_taken_key_is_refused_and_nothing_changes<H: Harness>(harness: &H) {
     let store = store(harness).await;
-    let owner = any_owner(&store, "Anna");
-    let owner = owner.as_ref();
-    let from = key_for(&store, owner);
-    put(&store, &from, &NewRecord { owner, ..NewRecord::new("data", hour()) }).await;
-    let to = key_beside(&store, &from);
+    let (from, to) = (put_any(&store).await, random_key());
     put(&store, &to, &NewRecord::new("another's data", hour())).await;
     let (before, others) = (look(&store, &from).await, look(&store, &to).await);
     tick(harness).await;
     for renewal in [Renewal::Key, Renewal::Authentication] {
-        let answer = store.rename(&from, &to, renewal).await;
+        let answer = moves(&store).rename(&from, &to, renewal).await;
         assert_eq!(answer.unwrap(), Renamed::KeyTaken);
     }
     assert_unchanged(&store, &from, &before).await;
     assert_unchanged(&store, &to, &others).await;
-    assert_listed(&store, owner, &[from]).await;
 }
 
 /// *`to` holds a live record*: an expired one is no hindrance.
 pub async fn an_expired_record_is_no_hindrance<H: Harness>(harness: &H) {
     let store = store(harness).await;
-    let (anna, bert) = (any_owner(&store, "Anna"), any_owner(&store, "Bert"));
-    let (anna, bert) = (anna.as_ref(), bert.as_ref());
-    let to = key_for(&store, bert);
-    let expires = NewRecord { owner: bert, ..NewRecord::new("another's data", moment(harness)) };
-    put(&store, &to, &expires).await;
-    let from = key_beside(&store, &to);
-    let count = store.partitions();
-    let owner = anna.filter(|anna| anna.partition(count) == to.partition(count));
-    let record = NewRecord { owner, ..NewRecord::new("data", hour()) };
-    put(&store, &from, &record).await;
+    let to = random_key();
+    put(&store, &to, &NewRecord::new("another's data", moment(harness))).await;
+    let from = put_any(&store).await;
     outlive_moment(harness).await;
-    let answer = store.rename(&from, &to, Renewal::Key).await;
-    assert!(matches!(answer.unwrap(), Renamed::Done(_)));
+    rename(&store, &from, &to).await;
     assert_eq!(look(&store, &to).await.data, "data");
     assert!(!is_alive(&store, &from).await);
-    assert_listed(&store, bert, &[]).await;
 }
 
 /// *Of callers that race for one record exactly one wins.*
 pub async fn of_racing_renames_of_one_key_one_is_done<H: Harness>(harness: &H) {
     let store = store(harness).await;
-    let owner = owner_named("Anna");
-    let from = put_owned(&store, &owner).await;
+    let from = put_any(&store).await;
     let answers = race(harness.races(), |_| {
         let (store, from) = (store.clone(), from.clone());
         async move {
-            let to = key_beside(&store, &from);
-            let answer = store.rename(&from, &to, Renewal::Key).await.unwrap();
+            let to = random_key();
+            let answer = moves(&store).rename(&from, &to, Renewal::Key).await.unwrap();
             (to, answer)
         }
     })
@@ -189,7 +153,6 @@ pub async fn of_racing_renames_of_one_key_one_is_done<H: Harness>(harness: &H) {
         }
     }
     assert!(!is_alive(&store, &from).await);
-    assert_eq!(listed(&store, &owner).await, [alive]);
     assert_count(&store, 1).await;
 }
 
@@ -200,9 +163,9 @@ pub async fn of_racing_renames_to_one_key_one_is_done<H: Harness>(harness: &H) {
     let answers = race(harness.races(), |_| {
         let (store, to) = (store.clone(), to.clone());
         async move {
-            let from = key_beside(&store, &to);
+            let from = random_key();
             put(&store, &from, &NewRecord::new(from.to_string(), hour())).await;
-            let answer = store.rename(&from, &to, Renewal::Key).await.unwrap();
+            let answer = moves(&store).rename(&from, &to, Renewal::Key).await.unwrap();
             (from, answer)
         }
     })
@@ -226,13 +189,13 @@ pub async fn a_rename_that_races_a_removal_does_not_undo_it<H: Harness>(harness:
     let store = store(harness).await;
     for _ in 0..harness.races().div_ceil(10) {
         let from = put_any(&store).await;
-        let to = key_beside(&store, &from);
+        let to = random_key();
         let wins = race(3, |task| {
             let (store, from, to) = (store.clone(), from.clone(), to.clone());
             async move {
                 match task {
                     0 => {
-                        let answer = store.rename(&from, &to, Renewal::Key).await;
+                        let answer = moves(&store).rename(&from, &to, Renewal::Key).await;
                         matches!(answer.unwrap(), Renamed::Done(_))
                     }
                     1 => {
@@ -240,8 +203,7 @@ pub async fn a_rename_that_races_a_removal_does_not_undo_it<H: Harness>(harness:
                         answer.unwrap() == Removed::Done
                     }
                     _ => {
-                        let touch = Touch::After(std::time::Duration::ZERO);
-                        load_without_data(&store, &from, touch).await;
+                        load_without_data(&store, &from, ALWAYS).await;
                         false
                     }
                 }
@@ -250,14 +212,36 @@ pub async fn a_rename_that_races_a_removal_does_not_undo_it<H: Harness>(harness:
         .await;
         assert_eq!(how_many(&wins, &true), 1);
         assert!(!is_alive(&store, &from).await);
-        let renamed = is_alive(&store, &to).await;
-        assert_eq!(store.count().await.unwrap(), u64::from(renamed));
-        store.clear().await.unwrap();
     }
 }
 
+/// *A dropped future leaves the operation done or not done*: a rename, which never loses the record and
+/// never has it twice.
+pub async fn a_dropped_rename_is_done_or_not_done<H: Harness>(harness: &H) {
+    let store = store(harness).await;
+    let tasks = harness.races().min(100);
+    race(tasks, |task| {
+        let store = store.clone();
+        async move {
+            let (from, to) = (put_any(&store).await, random_key());
+            drop_after(task, moves(&store).rename(&from, &to, Renewal::Key)).await;
+            for _ in 0..1_000 {
+                let before = is_alive(&store, &to).await;
+                let old = is_alive(&store, &from).await;
+                if is_alive(&store, &to).await == before {
+                    assert_eq!(old, !before, "of both keys one has to be alive");
+                    return;
+                }
+            }
+            panic!("{to} comes and goes");
+        }
+    })
+    .await;
+    assert_count(&store, tasks as u64).await;
+}
+
 /// The one of these keys that holds a live record.
-async fn one_alive<'a>(store: &impl Store, keys: impl Iterator<Item = &'a Key>) -> Key {
+async fn one_alive<'a>(store: &dyn Store, keys: impl Iterator<Item = &'a Key>) -> Key {
     let mut alive = Vec::new();
     for key in keys {
         if is_alive(store, key).await {
