@@ -17,7 +17,7 @@ pub use self::meta::Meta;
 pub use self::names::{Label, Owner, TextError};
 pub use self::operation::{
     Condition, Found, Inserted, Load, NewProof, NewRecord, OwnerLimit, Removed, Renamed, Renewal,
-    Replaced, Touch, Write, Written,
+    Replaced, Times, Touch, Write, Written,
 };
 pub use self::proofs::{Previous, Proofs, Standing};
 use crate::proof::Claim;
@@ -213,8 +213,8 @@ impl Record {
             self.proofs.renewed(proof);
         }
         self.meta.written(write, now);
-        let (version, expires_at) = (self.meta.version, self.meta.expires_at());
-        Replaced::Done(Written { version, now, expires_at })
+        let times = Times { now, expires_at: self.meta.expires_at() };
+        Replaced::Done(Written { version: self.meta.version, times: Some(times) })
     }
 
     /// Whether the condition of a removal at `now` holds for it.

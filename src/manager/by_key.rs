@@ -48,7 +48,9 @@ impl<T: Send + 'static> TokenSession<T> {
                     authenticated: renewal == Renewal::Authentication,
                     ..Write::default()
                 };
-                loaded.meta.written(&write, written.now);
+                loaded
+                    .meta
+                    .written(&write, written.times.map_or(loaded.meta.now, |times| times.now));
                 loaded.meta.version = written.version;
             }
             Renewed::Moved(meta) => loaded.meta = meta,

@@ -1,5 +1,7 @@
 //! A new token for a session that goes on.
 
+use std::time::Duration;
+
 use super::credential::{Credential, Drawn};
 use super::{DRAWS, Issued, Result, TokenSession};
 use crate::error::Error;
@@ -104,7 +106,7 @@ impl<T: Send + 'static> TokenSession<T> {
         match self.inner.store.replace(&key, &write).await? {
             Replaced::Done(written) => {
                 self.inner.events.tell(|| Event::Regenerated { key: key.clone() });
-                let expires_in = written.expires_at.since(written.now);
+                let expires_in = written.times.map_or(Duration::ZERO, |times| times.expires_in());
                 Ok((Issued { token, key, expires_in }, Renewed::InPlace(written)))
             }
             Replaced::Missing => Err(Error::Gone),

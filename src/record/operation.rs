@@ -270,21 +270,45 @@ pub enum Replaced {
 /// What a [write](Replaced::Done) left.
 ///
 /// ```
-/// use token_session::store::Written;
+/// use token_session::store::{Times, Written};
 /// use token_session::{Timestamp, Version};
 ///
 /// let at = Timestamp::from_millis;
-/// let written = Written { version: Version::from_u64(18), now: at(1_000), expires_at: at(61_000) };
-/// assert_eq!(written.expires_at.since(written.now).as_secs(), 60);
+/// let times = Times { now: at(1_000), expires_at: at(61_000) };
+/// let written = Written { version: Version::from_u64(18), times: Some(times) };
+/// assert_eq!(times.expires_in().as_secs(), 60);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
     /// The record's version now.
     pub version: Version,
+    /// The times of the record. Always there after a write of a new [proof](Write::proof); a store that
+    /// would need another round trip for them may leave them out after any other write.
+    pub times: Option<Times>,
+}
+
+/// The times of a record that was [written](Written).
+///
+/// ```
+/// use token_session::Timestamp;
+/// use token_session::store::Times;
+///
+/// let at = Timestamp::from_millis;
+/// assert_eq!(Times { now: at(1_000), expires_at: at(3_000) }.expires_in().as_secs(), 2);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
     /// The store's clock.
     pub now: Timestamp,
     /// When the record ends if it is not touched again.
     pub expires_at: Timestamp,
+}
+
+impl Times {
+    /// How long the record has left if it is not touched again.
+    pub const fn expires_in(&self) -> Duration {
+        self.expires_at.since(self.now)
+    }
 }
 
 /// When to [remove](crate::store::Store::remove) a record.

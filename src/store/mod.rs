@@ -100,7 +100,7 @@ use crate::record::Owner;
 use crate::record::Record;
 pub use crate::record::{
     Condition, Found, Inserted, Load, NewProof, NewRecord, OwnerLimit, Previous, Proofs, Removed,
-    Renamed, Renewal, Replaced, Standing, Touch, Write, Written,
+    Renamed, Renewal, Replaced, Standing, Times, Touch, Write, Written,
 };
 
 /// What a store operation answers.

@@ -17,7 +17,7 @@ use super::queue::Queue;
 use crate::event::Listeners;
 use crate::key::Key;
 use crate::record::{Details, Timestamp};
-use crate::store::{Condition, Found, Load, Removed, Replaced, Write, Written};
+use crate::store::{Condition, Found, Load, Removed, Replaced, Times, Write, Written};
 
 pub(super) struct Records {
     pub(super) map: papaya::HashMap<Key, Entry>,
@@ -140,8 +140,9 @@ impl Records {
                     } else if entry.queued <= now {
                         self.requeue_if_free(key);
                     }
+                    let times = Some(Times { now, expires_at });
                     let version = entry.record.meta.version;
-                    return Replaced::Done(Written { version, now, expires_at });
+                    return Replaced::Done(Written { version, times });
                 }
                 Compute::Aborted(Some(answer)) => return answer,
                 _ => self.discard(key, now),
