@@ -200,7 +200,7 @@ pub async fn a_rename_that_races_a_removal_does_not_undo_it<H: Harness>(harness:
                     }
                     1 => {
                         let answer = store.remove(&from, Condition::Always, false).await;
-                        answer.unwrap() == Removed::Done
+                        answer.unwrap().is_done()
                     }
                     _ => {
                         load_without_data(&store, &from, ALWAYS).await;
