@@ -101,8 +101,7 @@ found! {
         throughout::there_are_1_to_1024_partitions;
 
     details_that_are_cut_are_found: InsertCutsTheDetails =>
-        insert::a_new_record_is_as_it_was_given,
-        remove::a_take_hands_out_the_record_and_removes_it;
+        insert::a_new_record_is_as_it_was_given;
     a_lost_proof_is_found: InsertForgetsTheProof =>
         insert::a_new_record_is_as_it_was_given,
         proof::the_claim_of_the_current_secret_opens_the_record;

@@ -57,7 +57,9 @@ found! {
         owners::a_list_shows_what_a_load_shows;
     a_collation_of_owners_is_found: OwnersAreCaseInsensitive =>
         owners::owners_are_told_apart_by_every_byte;
-    an_end_that_lists_then_removes_is_found: RemoveOwnedListsThenRemoves =>
+    an_end_of_one_page_is_found: RemoveOwnedEndsOnePage =>
+        ends::all_sessions_of_an_owner_end;
+    a_write_that_puts_back_what_it_saw_is_found: ReplaceLooksThenWrites =>
         ends::what_the_owner_had_ends_whatever_races;
     an_end_that_keeps_nothing_is_found: RemoveOwnedKeepsNothing =>
         ends::the_kept_session_stays_and_works_on,
