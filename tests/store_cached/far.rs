@@ -45,7 +45,7 @@ impl Far {
         self.0.loads.swap(0, Ordering::SeqCst)
     }
 
-    /// Lets loads and removals be done, and not be answered before the guard is dropped.
+    /// Lets loads of data and removals that hand nothing out be done, and not be answered before the guard is dropped.
     pub async fn hold_answers(&self) -> Closed<'_, ()> {
         self.0.answers.lock().await
     }
@@ -85,7 +85,9 @@ impl Store for Far {
 
     async fn remove(&self, key: &Key, condition: Condition<'_>, hand_out: bool) -> Result<Removed> {
         let removed = self.0.memory.remove(key, condition, hand_out).await;
-        let _open = self.0.answers.lock().await;
+        if !hand_out {
+            let _open = self.0.answers.lock().await;
+        }
         removed
     }
 

@@ -157,7 +157,7 @@ async fn a_load_under_way_does_not_bring_back_what_was_ended_meanwhile() {
     while far.loads() == 0 {
         tokio::task::yield_now().await;
     }
-    end(&far, &key(1)).await;
+    store.remove(&key(1), Condition::Always, true).await.unwrap();
     drop(held);
     assert!(load.await.unwrap().is_some(), "it was there when it was asked for");
     assert_eq!(data(&store, &key(1)).await, None);
