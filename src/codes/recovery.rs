@@ -10,7 +10,7 @@ use super::error::CodeError;
 use super::format::{Code, CodeFormat};
 use super::limits::check_subject;
 use super::policy::{PolicyError, check_purpose};
-use crate::compare_and_swap::{self as cas, ATTEMPTS, Snapshot, Step};
+use crate::compare_and_swap::{self as cas, ATTEMPTS, Snapshot, Step, Updated};
 use crate::key::Key;
 use crate::key_ring::{KeyRing, mac, same};
 use crate::observe::observe_for;
@@ -219,7 +219,7 @@ impl RecoveryCodes {
             let lifetime = Some(Lifetime::MAX);
             Ok::<_, CodeError>(Step::Write { value: set.clone(), lifetime, answer: () })
         });
-        Ok(updated.await?.answer())
+        updated.await.map(Updated::answer)
     }
 
     /// The set of a subject, and the key of the application that it was made with.
