@@ -110,8 +110,8 @@ pub(in crate::store) fn row_limit(rows: usize) -> i64 {
 }
 
 /// A span of time in the milliseconds of a column.
-pub(in crate::store) fn millis(timeout: Duration) -> i64 {
-    i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX)
+pub(in crate::store) fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The key in a column.
@@ -134,11 +134,6 @@ pub(in crate::store) fn version(row: &impl Columns, column: usize) -> Result<Ver
 /// The number in a column.
 pub(in crate::store) fn number(row: &impl Columns, column: usize) -> Result<i64> {
     Ok(row.number(column)?)
-}
-
-/// The text in a column.
-pub(in crate::store) fn text(row: &impl Columns, column: usize) -> Result<Option<String>> {
-    Ok(row.text(column)?)
 }
 
 /// How many columns there are between the first of a [`record`] and its data.
@@ -250,7 +245,8 @@ fn meta(row: &impl Columns, first: usize, key: &Key) -> Result<Meta> {
     })
 }
 
-fn time(millis: i64, key: &Key) -> Result<Timestamp> {
+/// The time that a column of the record under `key` has.
+pub(in crate::store) fn time(millis: i64, key: &Key) -> Result<Timestamp> {
     u64::try_from(millis)
         .map(Timestamp::from_millis)
         .map_err(|_| StoreError::corrupt(key, "a time before 1970"))
