@@ -29,6 +29,8 @@ mod many_owned;
 mod protocol;
 #[path = "sql/proxy.rs"]
 mod proxy;
+#[path = "store_mysql/reference.rs"]
+mod reference;
 #[path = "store_mysql/server.rs"]
 mod server;
 #[path = "sql/faults.rs"]
