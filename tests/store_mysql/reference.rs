@@ -115,7 +115,13 @@ async fn writes(store: &MySql, dice: &mut Dice, key: &Key, record: &mut Record, 
 }
 
 /// Whether the record was removed.
-async fn removes(store: &MySql, dice: &mut Dice, key: &Key, record: &Record, now: Timestamp) -> bool {
+async fn removes(
+    store: &MySql,
+    dice: &mut Dice,
+    key: &Key,
+    record: &Record,
+    now: Timestamp,
+) -> bool {
     let claim = claim(dice, record, now);
     let owner = Owner::new("Anna").unwrap();
     let condition = match dice.below(4) {
