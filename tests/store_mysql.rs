@@ -25,6 +25,8 @@ mod isolation;
 mod least_privilege;
 #[path = "sql/owners.rs"]
 mod many_owned;
+#[path = "on_every_store/mod.rs"]
+mod on_every_store;
 #[path = "store_mysql/protocol.rs"]
 mod protocol;
 #[path = "sql/proxy.rs"]
@@ -56,4 +58,14 @@ impl Harness for OnMySql {
     }
 }
 
-token_session::conformance_suite!(OnMySql);
+mod conformance {
+    use super::OnMySql;
+
+    token_session::conformance_suite!(OnMySql);
+}
+
+mod with_codes {
+    use super::OnMySql;
+
+    crate::on_every_store::codes_on_store!(OnMySql);
+}
