@@ -109,7 +109,7 @@ pub(in crate::store) fn row_limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
-/// A span in the milliseconds of a parameter.
+/// A span of time in the milliseconds of a column.
 pub(in crate::store) fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
