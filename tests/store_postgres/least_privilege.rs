@@ -37,11 +37,6 @@ impl Harness for AsLeastPrivileged {
     fn races(&self) -> usize {
         100
     }
-
-    /// The statements are those of the engine's own suite; what differs is the rights.
-    fn rounds(&self) -> usize {
-        10
-    }
 }
 
 token_session::conformance_suite!(AsLeastPrivileged);

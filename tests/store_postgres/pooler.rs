@@ -56,10 +56,6 @@ impl Harness for Behind {
     fn races(&self) -> usize {
         50
     }
-
-    fn rounds(&self) -> usize {
-        5
-    }
 }
 
 token_session::conformance_suite!(Behind(PoolMode::Transaction));
@@ -67,10 +63,10 @@ token_session::conformance_suite!(Behind(PoolMode::Transaction));
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn in_session_mode_statements_may_be_prepared() {
     let harness = &Behind(PoolMode::Session);
-    conform::insert::racing_inserts_that_evict_leave_no_more_than_the_limit(harness).await;
+    conform::limits::racing_inserts_that_evict_leave_no_more_than_the_limit(harness).await;
     conform::replace::of_racing_writes_that_expect_one_version_one_is_done(harness).await;
-    conform::owners::what_the_owner_had_ends_whatever_races(harness).await;
-    conform::codes::of_racing_right_codes_one_is_redeemed(harness).await;
+    conform::ends::what_the_owner_had_ends_whatever_races(harness).await;
+    conform::handover::of_racing_handovers_one_is_done(harness).await;
 }
 
 /// A pool of one connection, whatever the pooler lets in.
