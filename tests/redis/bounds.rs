@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use token_session::store::{
-    Condition, Inserted, NewRecord, OwnerLimit, Redis, Removed, Store, Touch,
+    Condition, Inserted, Listing, Load, NewRecord, OwnerLimit, Redis, Removed, Store, Touch,
 };
 use token_session::{Key, Owner, Version};
 
-use crate::{ask, fresh_key, hour, info, key_of, log_in, owner, patient, times_called};
+use crate::{Short, ask, fresh_key, hour, info, key_of, log_in, owner, patient, times_called};
 
 const MEGABYTE: usize = 1_000_000;
 
@@ -57,13 +57,18 @@ async fn what_needs_no_data_reads_none() {
     let other = Condition::Version(Version::from_u64(99));
 
     let _: String = ask(server.url(), &["CONFIG", "RESETSTAT"]);
-    assert!(store.touch(&key, Touch::After(Duration::ZERO)).await.unwrap().is_some());
-    assert_eq!(store.owned(&anna, 10).await.unwrap().len(), 1);
+    let load = Load { touch: Touch::After(Duration::ZERO), with_data: false, ..Load::new() };
+    assert_eq!(store.load(&key, &load).await.unwrap().live().unwrap().data, "");
+    assert_eq!(store.alive(std::slice::from_ref(&key)).await.unwrap(), [true]);
+    assert_eq!(store.list(&anna, 10).await.unwrap().len(), 1);
     assert_eq!(store.count().await.unwrap(), 1);
-    assert_eq!(store.remove(&key, other).await.unwrap(), Removed::Conflict);
+    assert_eq!(store.remove(&key, other, false).await.unwrap(), Removed::Conflict);
     let taken = store.insert(&key, &hour("data")).await.unwrap();
     assert_eq!(taken, Inserted::KeyTaken);
-    assert_eq!(store.remove(&key, Condition::Owner(&anna)).await.unwrap(), Removed::Done);
+    assert_eq!(
+        store.remove(&key, Condition::Owner(&anna), false).await.unwrap(),
+        Removed::Done(None)
+    );
     assert_eq!(times_called(server.url(), "get"), 0);
     assert!(info(server.url(), "stats", "total_net_output_bytes") < 100_000);
 }
@@ -75,16 +80,18 @@ async fn a_list_of_a_large_owner_is_whole_and_in_order_a_thousand_a_call() {
     let anna = owner("anna");
     let mut keys = log_in_often(&store, &anna, 2_500).await;
     let _: String = ask(server.url(), &["CONFIG", "RESETSTAT"]);
-    let owned = store.owned(&anna, usize::MAX).await.unwrap();
+    let owned = store.list(&anna, usize::MAX).await.unwrap();
     let calls = times_called(server.url(), "evalsha");
-    assert!(owned.is_sorted_by(|(_, one), (_, other)| one.created_at >= other.created_at));
+    assert!(
+        owned.is_sorted_by(|(_, one), (_, other)| one.meta.created_at >= other.meta.created_at)
+    );
     let mut listed: Vec<_> = owned.iter().map(|(key, _)| key.clone()).collect();
     listed.sort_unstable();
     keys.sort_unstable();
     assert_eq!(listed, keys);
     assert!((3..=4).contains(&calls), "{calls} calls");
     for limit in [0, 1, 999, 1_000, 1_001] {
-        let few = store.owned(&anna, limit).await.unwrap();
+        let few = store.list(&anna, limit).await.unwrap();
         assert_eq!(few.len(), limit);
         assert!(few.iter().zip(&owned).all(|(one, other)| one.0 == other.0), "{limit}");
     }
@@ -104,7 +111,7 @@ async fn a_list_of_sessions_that_began_at_one_moment_is_whole() {
     }
     let client = redis::Client::open(server.url()).unwrap();
     let () = add.query(&mut client.get_connection().unwrap()).unwrap();
-    assert_eq!(store.owned(&anna, usize::MAX).await.unwrap().len(), 1_800);
+    assert_eq!(store.list(&anna, usize::MAX).await.unwrap().len(), 1_800);
 }
 
 #[tokio::test]
@@ -116,7 +123,7 @@ async fn a_list_takes_the_places_of_expired_sessions_out_of_a_large_index() {
     for key in keys.iter().step_by(2) {
         let _: usize = ask(server.url(), &["DEL", &format!("ts:{{0}}:s:{key}")]);
     }
-    assert_eq!(store.owned(&anna, usize::MAX).await.unwrap().len(), 1_250);
+    assert_eq!(store.list(&anna, usize::MAX).await.unwrap().len(), 1_250);
     assert_eq!(ask::<usize>(server.url(), &["ZCARD", "ts:{0}:o:anna"]), 1_250);
 }
 
@@ -134,9 +141,9 @@ async fn a_limit_holds_for_a_large_owner_and_counts_no_expired_session() {
     let (reject, evict) = (OwnerLimit::reject, OwnerLimit::evict_oldest);
     let done = |evicted: &[Key]| Inserted::Done { evicted: evicted.to_vec() };
     assert_eq!(insert(reject(2_500.try_into().unwrap())).await, Inserted::OwnerFull);
-    assert_eq!(store.owned(&anna, usize::MAX).await.unwrap().len(), 2_500);
+    assert_eq!(store.list(&anna, usize::MAX).await.unwrap().len(), 2_500);
 
-    let oldest = store.owned(&anna, usize::MAX).await.unwrap().pop().unwrap().0;
+    let oldest = store.list(&anna, usize::MAX).await.unwrap().pop().unwrap().0;
     assert_eq!(insert(evict(2_500.try_into().unwrap())).await, done(slice::from_ref(&oldest)));
     // Of the youngest, so that no look at the oldest alone finds them.
     let gone = keys.iter().rev().filter(|key| **key != oldest).take(2);
@@ -155,7 +162,7 @@ async fn an_insert_with_a_small_limit_ends_the_many_sessions_above_it() {
     let anna = owner("anna");
     log_in_often(&store, &anna, 2_500).await;
     let mut before: Vec<Key> =
-        store.owned(&anna, usize::MAX).await.unwrap().into_iter().map(|(key, _)| key).collect();
+        store.list(&anna, usize::MAX).await.unwrap().into_iter().map(|(key, _)| key).collect();
     let key = key_of(&store, &anna);
     let limit = Some(OwnerLimit::evict_oldest(3.try_into().unwrap()));
     let record = NewRecord { owner: Some(&anna), limit, ..hour("data") };
@@ -163,7 +170,7 @@ async fn an_insert_with_a_small_limit_ends_the_many_sessions_above_it() {
         panic!("there is room once the oldest have gone");
     };
     let left: Vec<_> =
-        store.owned(&anna, 10).await.unwrap().into_iter().map(|(key, _)| key).collect();
+        store.list(&anna, 10).await.unwrap().into_iter().map(|(key, _)| key).collect();
     assert_eq!(left, [key, before[0].clone(), before[1].clone()]);
     let mut gone = before.split_off(2);
     gone.sort_unstable();

@@ -3,10 +3,10 @@
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use token_session::store::{NewRecord, Store, Touch};
+use token_session::store::{NewRecord, Store};
 use token_session::{Key, Lifetime};
 
-use crate::{ask, fresh_key, hour, patient};
+use crate::{Short, ask, fresh_key, hour, patient};
 
 const URL: &str = "CLOCK_TEST_URL";
 const KEYS: &str = "CLOCK_TEST_KEYS";
@@ -53,9 +53,9 @@ async fn application_servers_whose_clocks_are_an_hour_apart_agree_on_every_expir
         assert!(skew > 50 * 60 * 1000, "its clock was {skew} ms off");
 
         let after = time_of(server.url());
-        let touched = store.load(&live, Touch::No).await.unwrap().expect("it was touched").meta;
+        let touched = store.get(&live).await.unwrap().expect("it was touched").meta;
         assert!((before..=after).contains(&touched.last_seen.as_millis()));
-        let made = store.load(&theirs, Touch::No).await.unwrap().expect("it lives an hour").meta;
+        let made = store.get(&theirs).await.unwrap().expect("it lives an hour").meta;
         assert!((before..=after).contains(&made.created_at.as_millis()));
         assert_eq!(made.expires_at().since(made.created_at), Duration::from_secs(3600));
     }
@@ -65,8 +65,8 @@ async fn application_server(url: &str, keys: &str) {
     let keys: Vec<Key> = keys.split(' ').map(|key| key.parse().unwrap()).collect();
     let store = patient(url).await;
     println!("clock {}", now());
-    let live = store.load(&keys[0], Touch::After(Duration::ZERO)).await.unwrap();
+    let live = store.touch(&keys[0]).await.unwrap();
     assert!(live.expect("it lives ten minutes").meta.expires_in() <= Duration::from_secs(600));
-    assert_eq!(store.load(&keys[1], Touch::No).await.unwrap(), None);
+    assert_eq!(store.get(&keys[1]).await.unwrap(), None);
     store.insert(&keys[2], &hour("data")).await.unwrap();
 }

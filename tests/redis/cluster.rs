@@ -5,12 +5,12 @@ use std::time::Duration;
 use redis::cluster_routing::Slot;
 use test_servers::RedisCluster;
 use token_session::Key;
-use token_session::store::{Redis, Store, StoreErrorKind, Touch, Write};
+use token_session::store::{Listing, Redis, Store, StoreErrorKind, Write};
 use tokio::task::{JoinSet, block_in_place};
 
 use crate::outage::Load;
 use crate::rights::make_user;
-use crate::{LONG, ask, eventually, fresh_key, hour, log_in, or_unavailable, owner};
+use crate::{LONG, Short, ask, eventually, fresh_key, hour, log_in, or_unavailable, owner};
 
 fn url(cluster: &RedisCluster) -> String {
     let hosts: Vec<_> =
@@ -38,18 +38,15 @@ async fn a_master_that_is_killed_is_replaced_by_its_replica() {
     let killed = block_in_place(|| cluster.kill_master(0)).unwrap();
 
     for key in keys.iter().step_by(10) {
-        match store.load(key, Touch::No).await {
+        match store.get(key).await {
             Ok(record) => assert!(record.is_some(), "a session is gone that nobody ended"),
             Err(error) => assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}"),
         }
     }
     for key in &keys {
-        let record = eventually("an answer", async || {
-            or_unavailable(store.load(key, Touch::After(Duration::ZERO)).await)
-        })
-        .await;
+        let record = eventually("an answer", async || or_unavailable(store.touch(key).await)).await;
         assert!(record.is_some(), "a session is gone that nobody ended");
-        assert!(or_unavailable(store.replace(key, &Write::new("new")).await).is_some());
+        assert!(or_unavailable(store.replace(key, &Write::data("new")).await).is_some());
     }
     assert_eq!(store.count().await.unwrap(), 60);
     block_in_place(|| cluster.node(killed).restart()).unwrap();
@@ -81,7 +78,7 @@ async fn slots_that_move_under_load_lose_no_session() {
     visitors.spawn(async move {
         loop {
             for (key, _) in &visits {
-                let record = or_unavailable(visited.load(key, Touch::After(Duration::ZERO)).await);
+                let record = or_unavailable(visited.touch(key).await);
                 assert!(record != Some(None), "a session is gone that nobody ended");
             }
         }
@@ -90,7 +87,7 @@ async fn slots_that_move_under_load_lose_no_session() {
     visitors.spawn(async move {
         loop {
             for (_, user) in &visits {
-                let owned = or_unavailable(visited.owned(user, 10).await);
+                let owned = or_unavailable(visited.list(user, 10).await);
                 assert!(owned.is_none_or(|owned| owned.len() == 2), "one of them is not listed");
             }
         }
@@ -101,9 +98,9 @@ async fn slots_that_move_under_load_lose_no_session() {
         block_in_place(|| migrate(&cluster, slot_of(&name)));
         load.succeeds().await;
         for (key, user) in &logins {
-            let record = store.load(key, Touch::After(Duration::ZERO)).await.unwrap();
+            let record = store.touch(key).await.unwrap();
             assert!(record.is_some(), "a session is gone that nobody ended");
-            assert_eq!(store.owned(user, 10).await.unwrap().len(), 2);
+            assert_eq!(store.list(user, 10).await.unwrap().len(), 2);
         }
     }
     load.end().await;
@@ -181,11 +178,11 @@ async fn calls_that_nobody_waits_for_on_one_master_keep_nobody_from_another() {
     let other = log_in_at(&store, &cluster, masters[1]).await;
     block_in_place(|| cluster.node(masters[0]).pause()).unwrap();
     for _ in 0..50 {
-        let call = store.load(&silent, Touch::No);
+        let call = store.get(&silent);
         let answer = tokio::time::timeout(Duration::from_millis(2), call).await;
         assert!(answer.is_err(), "{answer:?}");
     }
-    let answer = tokio::time::timeout(LONG / 2, store.load(&other, Touch::No)).await;
+    let answer = tokio::time::timeout(LONG / 2, store.get(&other)).await;
     assert!(answer.expect("it waits for the silent master").unwrap().is_some());
     block_in_place(|| cluster.node(masters[0]).resume()).unwrap();
 }
@@ -208,7 +205,7 @@ async fn a_write_whose_connection_breaks_is_not_sent_again() {
     // A round whose write comes too late or too early for the server's sleep shows nothing.
     for _ in 0..20 {
         eventually("a first write", async || {
-            or_unavailable(store.replace(&key, &Write::new("first")).await)
+            or_unavailable(store.replace(&key, &Write::data("first")).await)
         })
         .await;
         let before = calls(&master);
@@ -224,15 +221,14 @@ async fn a_write_whose_connection_breaks_is_not_sent_again() {
             }
         });
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let answer = store.replace(&key, &Write::new("second")).await;
+        let answer = store.replace(&key, &Write::data("second")).await;
         sleeper.await.unwrap();
         let Err(error) = answer else {
             continue;
         };
         assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
         assert_eq!(calls(&master), before);
-        let record =
-            eventually("an answer", async || or_unavailable(store.load(&key, Touch::No).await));
+        let record = eventually("an answer", async || or_unavailable(store.get(&key).await));
         assert_eq!(record.await.unwrap().data, "first");
         return;
     }
@@ -262,8 +258,8 @@ async fn what_one_server_kept_in_256_partitions_moves_to_a_cluster_as_it_is() {
     let url = format!("redis-cluster://{}", hosts.join(","));
     let cluster = builder.connect(&url).await.unwrap();
     for (key, user) in &logins {
-        assert!(cluster.load(key, Touch::No).await.unwrap().is_some());
-        assert_eq!(cluster.owned(user, 10).await.unwrap().len(), 1);
+        assert!(cluster.get(key).await.unwrap().is_some());
+        assert_eq!(cluster.list(user, 10).await.unwrap().len(), 1);
     }
     assert_eq!(cluster.count().await.unwrap(), 20);
     cluster.clear().await.unwrap();

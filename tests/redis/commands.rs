@@ -4,10 +4,13 @@ use std::io::{BufRead, BufReader, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use token_session::store::{Condition, OwnerLimit, Renewal, Store, Touch, Write};
+use token_session::store::{
+    Condition, Listing, Load, NewProof, OwnerLimit, Owners, Store, Touch, Write,
+};
 use token_session::{Lifetime, NewSession, TokenSession};
 
-use crate::{ask, fresh_key, hour, key_of, log_in, owner, patient};
+use crate::proofs::{claim, proof};
+use crate::{Short, ask, fresh_key, hour, key_of, log_in, owner, patient};
 
 /// Hears every command that a server gets.
 struct Monitor {
@@ -53,8 +56,15 @@ async fn every_operation_on_a_session_is_one_command() {
     let server = test_servers::Redis::start().unwrap();
     let store = patient(server.url()).await;
     let (anna, three) = (owner("anna"), OwnerLimit::evict_oldest(3.try_into().unwrap()));
-    let owned =
-        token_session::store::NewRecord { owner: Some(&anna), limit: Some(three), ..hour("data") };
+    let owned = token_session::store::NewRecord {
+        owner: Some(&anna),
+        limit: Some(three),
+        proof: Some(proof(1)),
+        ..hour("data")
+    };
+    let proof = NewProof::Rotated { next: proof(2), sealed: "sealed".into() };
+    let handover = Write { proof: Some(proof), ..Write::default() };
+    let next = claim(2);
     let mut monitor = Monitor::of(&server);
     // The first round makes the scripts known; in the second, each is called by its digest.
     for (round, command) in [(1, "EVAL"), (2, "EVALSHA")] {
@@ -72,17 +82,21 @@ async fn every_operation_on_a_session_is_one_command() {
         }
         cost!(store.insert(&plain, &hour("data")));
         cost!(store.insert(&first, &owned));
-        cost!(store.load(&plain, Touch::No));
-        cost!(store.load(&first, Touch::After(Duration::ZERO)));
-        cost!(store.touch(&first, Touch::After(Duration::ZERO)));
-        cost!(store.replace(&first, &Write::new("more")));
-        cost!(store.rename(&first, &second, Renewal::Authentication));
-        cost!(store.owned(&anna, 10));
+        cost!(store.get(&plain));
+        cost!(store.touch(&first));
+        cost!(store.load(&first, &Load { with_data: false, ..Load::new() }));
+        cost!(store.replace(&first, &Write::data("more")));
+        // The first secret is handed over, and the next one is used for the first time.
+        cost!(store.replace(&first, &handover));
+        cost!(store.load(&first, &Load { claim: Some(&next), ..Load::new() }));
+        cost!(store.insert(&second, &owned));
+        cost!(store.alive(&[plain.clone(), first.clone(), second.clone()]));
+        cost!(store.list(&anna, 10));
         cost!(store.remove_owned(&anna, Some(&second)));
-        cost!(store.load(&second, Touch::No));
-        cost!(store.remove(&second, Condition::Owner(&anna)));
-        cost!(store.take(&plain));
-        cost!(store.load(&plain, Touch::No));
+        cost!(store.get(&second));
+        cost!(store.remove(&second, Condition::Owner(&anna), false));
+        cost!(store.remove(&plain, Condition::Always, true));
+        cost!(store.get(&plain));
         cost!(store.remove_owned(&anna, None));
         assert!(heard.iter().any(|name| name == command), "{heard:?}");
     }
@@ -150,8 +164,8 @@ async fn a_touch_within_the_interval_writes_nothing() {
     let server = test_servers::Redis::start().unwrap();
     let store = patient(server.url()).await;
     let key = log_in(&store, &owner("anna")).await;
-    let touch = Touch::After(Duration::from_secs(60));
-    store.load(&key, touch).await.unwrap();
+    let touch = Load { touch: Touch::After(Duration::from_secs(60)), ..Load::new() };
+    store.load(&key, &touch).await.unwrap();
     let written = || {
         let stats: String = ask(server.url(), &["INFO", "persistence"]);
         let line = stats.lines().find(|line| line.starts_with("rdb_changes_since_last_save"));
@@ -159,9 +173,19 @@ async fn a_touch_within_the_interval_writes_nothing() {
     };
     let before = written();
     for _ in 0..100 {
-        store.load(&key, touch).await.unwrap();
+        store.load(&key, &touch).await.unwrap();
     }
     assert_eq!(written(), before);
-    store.load(&key, Touch::After(Duration::ZERO)).await.unwrap();
+    store.touch(&key).await.unwrap();
     assert_ne!(written(), before);
+}
+
+#[tokio::test]
+async fn a_store_costs_one_connection() {
+    let server = test_servers::Redis::start().unwrap();
+    let store = patient(server.url()).await;
+    store.insert(&fresh_key(), &hour("data")).await.unwrap();
+    let clients: String = ask(server.url(), &["CLIENT", "LIST"]);
+    // The store, and the client that asks.
+    assert_eq!(clients.lines().count(), 2, "{clients}");
 }

@@ -2,34 +2,45 @@
 
 use std::time::Duration;
 
-use token_session::store::{NewRecord, OwnerLimit, Redis, Renamed, Renewal, Store, Touch};
+use token_session::store::{
+    Listing, NewProof, NewRecord, OwnerLimit, Redis, Replaced, Store, Write,
+};
 use token_session::{Key, Owner};
 use tokio::task::{JoinSet, block_in_place};
 
-use crate::{ask, eventually, hour, key_of, log_in, or_unavailable, owner};
+use crate::proofs::{claim, proof};
+use crate::{Short, ask, eventually, hour, key_of, or_unavailable, owner};
 
-/// What a caller knows of its renames when the server dies.
+/// What a caller knows of its handovers when the server dies.
 struct Trail {
-    /// The key under which the session was last known to be.
-    known: Key,
-    /// The key of a rename whose answer was lost.
-    perhaps: Option<Key>,
+    key: Key,
+    /// The number of the secret that was last known to be the current one.
+    known: u64,
+    /// Whether the answer to the handover to the next one was lost.
+    is_perhaps_next: bool,
 }
 
-async fn rename_until_the_server_is_gone(store: Redis, user: Owner, mut known: Key) -> Trail {
+/// Hands a secret over, again and again.
+async fn hand_over_until_the_server_is_gone(store: Redis, user: Owner) -> Trail {
     let limit = OwnerLimit::evict_oldest(3.try_into().unwrap());
+    let key = key_of(&store, &user);
+    let record = NewRecord { owner: Some(&user), proof: Some(proof(0)), ..hour("data") };
+    store.insert(&key, &record).await.unwrap();
+    let mut known = 0;
     loop {
-        let next = key_of(&store, &user);
-        match or_unavailable(store.rename(&known, &next, Renewal::Key).await) {
-            Some(Renamed::Done(_)) => known = next,
-            Some(other) => panic!("{other:?}, though nobody else has the key"),
-            None => return Trail { known, perhaps: Some(next) },
+        let new = NewProof::Rotated { next: proof(known + 1), sealed: "sealed".into() };
+        let claim = claim(known);
+        let write = Write { claim: Some(&claim), proof: Some(new), ..Write::default() };
+        match or_unavailable(store.replace(&key, &write).await) {
+            Some(Replaced::Done(_)) => known += 1,
+            Some(other) => panic!("{other:?}, though nobody else has the secret"),
+            None => return Trail { key, known, is_perhaps_next: true },
         }
         // Others come and go beside it: three writes in a script, and more.
         let other = owner(&format!("{}-beside", user.as_str()));
         let record = NewRecord { owner: Some(&other), limit: Some(limit), ..hour("data") };
         if or_unavailable(store.insert(&key_of(&store, &other), &record).await).is_none() {
-            return Trail { known, perhaps: None };
+            return Trail { key, known, is_perhaps_next: false };
         }
     }
 }
@@ -42,25 +53,23 @@ async fn a_killed_server_has_each_operation_whole_or_not_at_all() {
         let mut callers = JoinSet::new();
         for caller in 0..8 {
             let user = owner(&format!("user-{round}-{caller}"));
-            let known = log_in(&store, &user).await;
-            callers.spawn(rename_until_the_server_is_gone(store.clone(), user, known));
+            callers.spawn(hand_over_until_the_server_is_gone(store.clone(), user));
         }
         tokio::time::sleep(Duration::from_millis(150 + 37 * round)).await;
         block_in_place(|| server.kill()).unwrap();
         let trails = callers.join_all().await;
         block_in_place(|| server.restart()).unwrap();
 
-        for trail in trails {
-            let loaded = async |key: &Key| {
-                eventually("an answer", async || or_unavailable(store.load(key, Touch::No).await))
-                    .await
-                    .is_some()
-            };
-            let known = loaded(&trail.known).await;
-            match trail.perhaps {
-                None => assert!(known, "an acknowledged rename is lost"),
-                Some(perhaps) => assert_ne!(known, loaded(&perhaps).await, "one of two keys lives"),
-            }
+        for Trail { key, known, is_perhaps_next } in trails {
+            let record =
+                eventually("an answer", async || or_unavailable(store.get(&key).await)).await;
+            let proofs = record.expect("nobody has ended it").proofs;
+            let is_next = proofs.current == Some(proof(known + 1));
+            assert!(is_next || proofs.current == Some(proof(known)), "a handover is lost");
+            assert!(!is_next || is_perhaps_next, "a handover was done that was not asked for");
+            // Before the first handover there is no previous secret.
+            let previous = (known + u64::from(is_next)).checked_sub(1).map(proof);
+            assert_eq!(proofs.previous.map(|previous| previous.proof), previous);
         }
         // Nothing has expired, so a record without a place or a place without a record is half of
         // an operation.

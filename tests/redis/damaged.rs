@@ -1,11 +1,9 @@
 //! A damaged record hides no other: a listing leaves it out and names it, and it can be removed.
 
-use std::time::Duration;
-
-use token_session::store::{Condition, Removed, Renewal, Store, StoreErrorKind, Touch, Write};
+use token_session::store::{Condition, Listing, Owners, Removed, Store, StoreErrorKind, Write};
 use token_session::{Event, Events, Key};
 
-use crate::{ask, fresh_key, log_in, owner, patient};
+use crate::{Short, ask, log_in, owner, patient};
 
 fn name(key: &Key) -> String {
     format!("ts:{{0}}:s:{key}")
@@ -33,16 +31,17 @@ async fn damaged_records_hide_no_other() {
         bytes[at] = byte;
         bytes
     };
-    // Nothing, a piece, another format, a lifetime that cannot be, lengths past the end, an owner that
-    // is no text, and no record at all.
-    let damages: [Vec<u8>; 8] = [
+    // Nothing, a piece, another format, a lifetime that cannot be, the lengths of owner, details and
+    // sealed secret past the end, an owner that is no text, and no record at all.
+    let damages: [Vec<u8>; 9] = [
         Vec::new(),
         whole[..30].to_vec(),
         spoilt(0, 2),
         spoilt(33, 0xff),
-        spoilt(57, 200),
-        spoilt(58, 200),
-        spoilt(60, 0xff),
+        spoilt(131, 200),
+        spoilt(132, 200),
+        spoilt(134, 200),
+        spoilt(137, 0xff),
         vec![0xff; 200],
     ];
     let mut damaged = Vec::new();
@@ -78,22 +77,19 @@ async fn damaged_records_hide_no_other() {
     }
 
     let mut owned: Vec<_> =
-        store.owned(&anna, 100).await.unwrap().into_iter().map(|(key, _)| key).collect();
+        store.list(&anna, 100).await.unwrap().into_iter().map(|(key, _)| key).collect();
     owned.sort_unstable();
     assert_eq!(owned, sound);
-    assert_eq!(store.owned(&anna, sound.len()).await.unwrap().len(), sound.len());
+    assert_eq!(store.list(&anna, sound.len()).await.unwrap().len(), sound.len());
     assert!(store.count().await.unwrap() >= sound.len() as u64);
 
     for key in &named {
         let corrupt = StoreErrorKind::Corrupt;
-        assert_eq!(store.load(key, Touch::No).await.unwrap_err().kind(), corrupt);
-        assert_eq!(
-            store.touch(key, Touch::After(Duration::ZERO)).await.unwrap_err().kind(),
-            corrupt
-        );
-        let removed = store.remove(key, Condition::Always).await.unwrap();
-        assert_eq!(removed, Removed::Done);
-        assert_eq!(store.load(key, Touch::No).await.unwrap(), None);
+        assert_eq!(store.get(key).await.unwrap_err().kind(), corrupt);
+        assert_eq!(store.touch(key).await.unwrap_err().kind(), corrupt);
+        let removed = store.remove(key, Condition::Always, false).await.unwrap();
+        assert_eq!(removed, Removed::Done(None));
+        assert_eq!(store.get(key).await.unwrap(), None);
     }
     assert_eq!(store.scan(None, 500).await.unwrap().damaged.len(), 0);
     assert_eq!(store.count().await.unwrap(), sound.len() as u64);
@@ -107,14 +103,13 @@ async fn what_would_build_on_a_damaged_record_is_refused() {
     let key = log_in(&store, &anna).await;
     set(server.url(), &name(&key), b"no record");
     for error in [
-        store.replace(&key, &Write::new("new")).await.map(drop).unwrap_err(),
-        store.rename(&key, &fresh_key(), Renewal::Key).await.map(drop).unwrap_err(),
-        store.take(&key).await.map(drop).unwrap_err(),
-        store.remove(&key, Condition::Owner(&anna)).await.map(drop).unwrap_err(),
+        store.replace(&key, &Write::data("new")).await.map(drop).unwrap_err(),
+        store.remove(&key, Condition::Always, true).await.map(drop).unwrap_err(),
+        store.remove(&key, Condition::Owner(&anna), false).await.map(drop).unwrap_err(),
     ] {
         assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error:?}");
         assert_eq!(error.key(), Some(&key));
     }
     store.remove_owned(&anna, None).await.unwrap();
-    assert_eq!(store.load(&key, Touch::No).await.unwrap(), None);
+    assert_eq!(store.get(&key).await.unwrap(), None);
 }

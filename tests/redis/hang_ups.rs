@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use token_session::store::{Redis, Store, Touch};
+use token_session::store::{Redis, Store};
 
-use crate::{LONG, ask, eventually, fresh_key, hour, info, or_unavailable, patient, times_called};
+use crate::{
+    LONG, Short, ask, eventually, fresh_key, hour, info, or_unavailable, patient, times_called,
+};
 
 /// Calls whose callers have gone, as those of clients that hang up, one after the other.
 async fn hang_up(store: &Redis, times: usize) {
     for _ in 0..times {
         let key = fresh_key();
-        let call = store.load(&key, Touch::No);
+        let call = store.get(&key);
         assert!(tokio::time::timeout(Duration::from_millis(2), call).await.is_err());
     }
 }
@@ -26,17 +28,17 @@ async fn few_calls_that_nobody_waits_for_are_sent_to_a_server_that_does_not_answ
     for store in [patient(server.url()).await, builder.build(manager).unwrap()] {
         let key = fresh_key();
         store.insert(&key, &hour("its own")).await.unwrap();
-        store.load(&key, Touch::No).await.unwrap();
+        store.get(&key).await.unwrap();
         let _: String = ask(server.url(), &["CONFIG", "RESETSTAT"]);
         server.pause().unwrap();
         hang_up(&store, 50).await;
         server.resume().unwrap();
         // It waits until they are few, and has its own answer.
-        assert_eq!(store.load(&key, Touch::No).await.unwrap().unwrap().data, "its own");
+        assert_eq!(store.get(&key).await.unwrap().unwrap().data, "its own");
         let calls = times_called(server.url(), "evalsha");
         assert!(calls <= 10, "{calls} calls");
         for _ in 0..20 {
-            assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+            assert!(store.get(&key).await.unwrap().is_some());
         }
     }
     let connections = info(server.url(), "stats", "total_connections_received");
@@ -58,6 +60,6 @@ fn calls_that_end_with_their_runtime_keep_nobody_out() {
         store
     };
     runtime().block_on(eventually("an answer on a connection of this runtime", async || {
-        or_unavailable(store.load(&fresh_key(), Touch::No).await)
+        or_unavailable(store.get(&fresh_key()).await)
     }));
 }

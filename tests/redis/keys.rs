@@ -1,8 +1,8 @@
 //! Names: what is under the prefix is the store's, and nothing else.
 
-use token_session::store::{Cursor, Redis, Store, StoreErrorKind, Touch};
+use token_session::store::{Condition, Cursor, Listing, Redis, Store, StoreErrorKind};
 
-use crate::{LONG, ask, fresh_key, hour, log_in, owner, patient};
+use crate::{LONG, Short, ask, fresh_key, hour, log_in, owner, patient};
 
 /// Names that look like a store's own with this prefix, and are none.
 fn lookalikes(prefix: &str) -> Vec<String> {
@@ -23,9 +23,9 @@ fn lookalikes(prefix: &str) -> Vec<String> {
         format!("{prefix}{{0}}:s:{key}="),
         format!("{prefix}{{0}}:s:{key}:1"),
         format!("{prefix}{{0}}:s:{{1}}:s:{key}"),
-        format!("{prefix}{{0}}:s:{}", "\u{e9}".repeat(43)),
+        format!("{prefix}{{0}}:s:{}", "\u{e9}".repeat(22)),
         format!("{prefix}{{0}}:S:{key}"),
-        format!("{prefix}{{0}}:s:{}~", &key[..42]),
+        format!("{prefix}{{0}}:s:{}~", &key[..21]),
     ];
     names.into_iter().filter(|name| *name != format!("{prefix}{{0}}:s:{key}")).collect()
 }
@@ -98,7 +98,7 @@ async fn a_clear_on_a_cluster_leaves_what_others_keep() {
         let there: bool = redis::cmd("EXISTS").arg(name).query(&mut others).unwrap();
         assert!(there, "{name}");
     }
-    assert!(few.load(&kept, Touch::No).await.unwrap().is_some());
+    assert!(few.get(&kept).await.unwrap().is_some());
     few.clear().await.unwrap();
 }
 
@@ -139,9 +139,9 @@ async fn database_numbers_keep_stores_apart() {
     let other = patient(server.url()).await;
     let key = fresh_key();
     store.insert(&key, &hour("data")).await.unwrap();
-    assert_eq!(other.load(&key, Touch::No).await.unwrap(), None);
+    assert_eq!(other.get(&key).await.unwrap(), None);
     other.clear().await.unwrap();
-    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+    assert!(store.get(&key).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -161,12 +161,12 @@ async fn a_connection_that_the_application_holds_serves_as_well() {
     let store = Redis::new(redis::aio::ConnectionManager::new(client).await.unwrap());
     let key = fresh_key();
     store.insert(&key, &hour("data")).await.unwrap();
-    assert!(store.take(&key).await.unwrap().is_some());
+    assert!(store.remove(&key, Condition::Always, true).await.unwrap().record().is_some());
 
     let nodes = test_servers::redis_cluster_urls();
     let client = redis::cluster::ClusterClient::builder(nodes).retries(0).build().unwrap();
     let store = Redis::new(client.get_async_connection().await.unwrap());
     assert_eq!(store.partitions(), 256);
     store.insert(&key, &hour("data")).await.unwrap();
-    assert!(store.take(&key).await.unwrap().is_some());
+    assert!(store.remove(&key, Condition::Always, true).await.unwrap().record().is_some());
 }

@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use token_session::store::{
-    Condition, NewRecord, Redis, Removed, Replaced, Store, StoreErrorKind, Touch, Write,
+    Condition, NewRecord, Redis, Removed, Replaced, Store, StoreErrorKind, Write,
 };
 use token_session::{Event, Events, Key, Version};
 use tokio::task::JoinSet;
 
 use crate::proxy::Proxy;
-use crate::{LONG, ask, eventually, fresh_key, hour, log_in, or_unavailable, owner, patient};
+use crate::{
+    LONG, Short, ask, eventually, fresh_key, hour, log_in, or_unavailable, owner, patient,
+};
 
 /// Callers that log in, count, and log out, and know at each moment what the truth may be.
 ///
@@ -91,38 +93,37 @@ async fn visit(store: &Redis, owned: bool, successes: &AtomicU64) {
         key
     };
     for _ in 0..20 {
-        let write = Write { expected: Some(version), ..Write::new(version.get().to_string()) };
+        let write = Write { expected: Some(version), ..Write::data(version.get().to_string()) };
         match or_unavailable(store.replace(&key, &write).await) {
-            Some(Replaced::Done(next)) => {
-                assert_eq!(next, version.next());
-                version = next;
+            Some(Replaced::Done(written)) => {
+                assert_eq!(written.version, version.next());
+                version = written.version;
             }
             Some(other) => panic!("{other:?}, though nobody else writes"),
             None => {
-                let record = answered!(store.load(&key, Touch::No).await);
+                let record = answered!(store.get(&key).await);
                 let now = record.expect("nobody has ended it").meta.version;
                 assert!(now == version || now == version.next(), "{now:?} after {version:?}");
                 version = now;
             }
         }
-        let touch = Touch::After(Duration::ZERO);
-        if let Some(record) = or_unavailable(store.load(&key, touch).await) {
+        if let Some(record) = or_unavailable(store.touch(&key).await) {
             let record = record.expect("nobody has ended it");
             assert_eq!(record.meta.version, version);
             assert_eq!(record.data, (version.get() - 1).to_string());
             successes.fetch_add(1, Ordering::Relaxed);
         }
     }
-    let removed = store.remove(&key, Condition::Always).await;
+    let removed = store.remove(&key, Condition::Always, false).await;
     match or_unavailable(removed) {
-        Some(removed) => assert_eq!(removed, Removed::Done),
+        Some(removed) => assert_eq!(removed, Removed::Done(None)),
         None => {
-            answered!(store.remove(&key, Condition::Always).await);
+            answered!(store.remove(&key, Condition::Always, false).await);
         }
     }
-    let back = answered!(store.replace(&key, &Write::new("back")).await);
+    let back = answered!(store.replace(&key, &Write::data("back")).await);
     assert_eq!(back, Replaced::Missing);
-    let gone = answered!(store.load(&key, Touch::No).await);
+    let gone = answered!(store.get(&key).await);
     assert_eq!(gone, None);
 }
 
@@ -165,7 +166,7 @@ async fn calls_to_a_server_that_is_away_fail_at_once_and_the_first_after_its_ret
     tokio::task::block_in_place(|| server.kill()).unwrap();
     let started = Instant::now();
     for _ in 0..100 {
-        let error = store.load(&key, Touch::No).await.unwrap_err();
+        let error = store.get(&key).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
         assert!(error.is_retryable());
     }
@@ -173,7 +174,7 @@ async fn calls_to_a_server_that_is_away_fail_at_once_and_the_first_after_its_ret
     tokio::task::block_in_place(|| server.restart()).unwrap();
     // The pause after an attempt that failed.
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+    assert!(store.get(&key).await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -198,7 +199,7 @@ async fn a_restart_between_two_calls_is_not_noticed() {
     store.insert(&key, &hour("data")).await.unwrap();
     for _ in 0..3 {
         tokio::task::block_in_place(|| server.restart()).unwrap();
-        assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+        assert!(store.get(&key).await.unwrap().is_some());
     }
 }
 
@@ -210,17 +211,17 @@ async fn a_stalled_server_is_an_error_in_time_and_brings_no_session_back() {
     let store = builder.connect(server.url()).await.unwrap();
     let anna = owner("anna");
     let (ended, kept) = (log_in(&patient, &anna).await, log_in(&patient, &anna).await);
-    let version = patient.load(&ended, Touch::No).await.unwrap().unwrap().meta.version;
+    let version = patient.get(&ended).await.unwrap().unwrap().meta.version;
     server.pause().unwrap();
 
     // A request that has read its session before, a logout, and one that only reads.
-    let write = Write { expected: Some(version), ..Write::new("late") };
+    let write = Write { expected: Some(version), ..Write::data("late") };
     for attempt in 0..3 {
         let started = Instant::now();
         let calls = tokio::join!(
-            store.remove(&ended, Condition::Always),
+            store.remove(&ended, Condition::Always, false),
             store.replace(&ended, &write),
-            store.load(&kept, Touch::After(Duration::ZERO)),
+            store.touch(&kept),
         );
         let kinds = [
             calls.0.map(drop).unwrap_err().kind(),
@@ -232,15 +233,15 @@ async fn a_stalled_server_is_an_error_in_time_and_brings_no_session_back() {
     }
 
     server.resume().unwrap();
-    eventually("an answer", async || or_unavailable(store.load(&kept, Touch::No).await)).await;
+    eventually("an answer", async || or_unavailable(store.get(&kept).await)).await;
     // What was sent while the server stalled may take place now, or not.
-    let ended_since = answered!(patient.remove(&ended, Condition::Always).await);
+    let ended_since = answered!(patient.remove(&ended, Condition::Always, false).await);
     assert_ne!(ended_since, Removed::Conflict);
     for _ in 0..20 {
-        assert_eq!(patient.replace(&ended, &Write::new("back")).await.unwrap(), Replaced::Missing);
-        assert_eq!(patient.load(&ended, Touch::No).await.unwrap(), None);
+        assert_eq!(patient.replace(&ended, &Write::data("back")).await.unwrap(), Replaced::Missing);
+        assert_eq!(patient.get(&ended).await.unwrap(), None);
     }
-    assert!(patient.load(&kept, Touch::No).await.unwrap().is_some());
+    assert!(patient.get(&kept).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -253,13 +254,13 @@ async fn an_answer_that_is_cut_off_is_an_error_and_the_next_call_has_a_new_conne
         .insert(&key, &hour("a piece of data that is longer than an answer's beginning"))
         .await
         .unwrap();
-    let whole = store.load(&key, Touch::No).await.unwrap().unwrap();
+    let whole = store.get(&key).await.unwrap().unwrap();
     // Within the length, between length and bytes, within the bytes, before the very end.
     for bytes in [0, 1, 3, 5, 6, 20, 75, 100, 130] {
         proxy.cut_after(bytes);
-        let error = store.load(&key, Touch::No).await.unwrap_err();
+        let error = store.get(&key).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{bytes}: {error:?}");
-        let again = store.load(&key, Touch::No).await.unwrap().unwrap();
+        let again = store.get(&key).await.unwrap().unwrap();
         assert_eq!((again.data, again.meta.version), (whole.data.clone(), whole.meta.version));
     }
 }
@@ -272,11 +273,11 @@ async fn a_write_whose_answer_is_cut_off_is_not_sent_again() {
     let key = fresh_key();
     let new = hour("data");
     store.insert(&key, &new).await.unwrap();
-    store.replace(&key, &Write::new("first")).await.unwrap();
+    store.replace(&key, &Write::data("first")).await.unwrap();
     proxy.cut_after(1);
-    let error = store.replace(&key, &Write::new("second")).await.unwrap_err();
+    let error = store.replace(&key, &Write::data("second")).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
-    let record = store.load(&key, Touch::No).await.unwrap().unwrap();
+    let record = store.get(&key).await.unwrap().unwrap();
     assert_eq!(record.data, "second");
     assert_eq!(record.meta.version, new.version.next().next());
 }
@@ -290,7 +291,7 @@ async fn the_connection_that_comes_and_goes_is_told() {
     store.attach(&events);
     let load = |key: Key| {
         let store = store.clone();
-        async move { or_unavailable(store.load(&key, Touch::No).await) }
+        async move { or_unavailable(store.get(&key).await) }
     };
     load(fresh_key()).await;
     assert_eq!(told.next().await, Some(Event::Connected));

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use token_session::store::{
-    Condition, Inserted, NewRecord, OwnerLimit, Redis, Removed, Renamed, Renewal, Replaced, Store,
-    Touch, Write,
+    Condition, Found, Inserted, Listing, Load, NewRecord, OwnerLimit, Owners, Redis, Removed,
+    Replaced, Store, Write,
 };
 use token_session::{Lifetime, Owner};
 
-use crate::{ask, eventually, fresh_key, hour, key_of, log_in, owner, patient};
+use crate::{Short, ask, eventually, fresh_key, hour, key_of, log_in, owner, patient};
 
 struct Server {
     server: test_servers::Redis,
@@ -84,7 +84,7 @@ async fn an_index_outlives_a_session_that_is_touched() {
     let anna = owner("anna");
     let key = log_in(&server.store, &anna).await;
     let _: usize = server.ask(&["PEXPIRE", "ts:{0}:o:anna", "60000"]);
-    server.store.load(&key, Touch::After(Duration::ZERO)).await.unwrap();
+    server.store.touch(&key).await.unwrap();
     let left: u64 = server.ask(&["PTTL", "ts:{0}:o:anna"]);
     assert!(left > 3_500_000, "{left}");
 }
@@ -100,12 +100,12 @@ async fn sessions_whose_index_was_evicted_have_ended() {
     let _: usize = server.ask(&["DEL", "ts:{0}:o:anna"]);
 
     assert_eq!(store.count().await.unwrap(), 0);
-    assert_eq!(store.load(&keys[0], Touch::No).await.unwrap(), None);
+    assert_eq!(store.get(&keys[0]).await.unwrap(), None);
     assert_eq!(server.ask::<usize>(&["EXISTS", &records[0]]), 0, "the record was cleared away");
     let key = log_in(store, &anna).await;
-    assert_eq!(store.load(&keys[1], Touch::No).await.unwrap(), None);
-    assert_eq!(store.owned(&anna, 10).await.unwrap().len(), 1);
-    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+    assert_eq!(store.get(&keys[1]).await.unwrap(), None);
+    assert_eq!(store.list(&anna, 10).await.unwrap().len(), 1);
+    assert!(store.get(&key).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -120,17 +120,18 @@ async fn no_operation_brings_a_revoked_session_back() {
     // The index is all that is lost: each record is still there.
     let _: usize = server.ask(&["DEL", "ts:{0}:o:anna"]);
 
-    let missing = store.replace(&keys[0], &Write::new("new")).await.unwrap();
+    let missing = store.replace(&keys[0], &Write::data("new")).await.unwrap();
     assert_eq!(missing, Replaced::Missing);
-    let missing = store.rename(&keys[1], &key_of(store, &anna), Renewal::Key).await.unwrap();
-    assert_eq!(missing, Renamed::Missing);
-    assert_eq!(store.take(&keys[2]).await.unwrap(), None);
-    let missing = store.remove(&keys[3], Condition::Always).await.unwrap();
+    assert_eq!(store.alive(&keys).await.unwrap(), [false; 6]);
+    let found = store.load(&keys[1], &Load { with_data: false, ..Load::new() }).await.unwrap();
+    assert_eq!(found, Found::Missing);
+    assert_eq!(store.remove(&keys[2], Condition::Always, true).await.unwrap().record(), None);
+    let missing = store.remove(&keys[3], Condition::Always, false).await.unwrap();
     assert_eq!(missing, Removed::Missing);
-    assert_eq!(store.touch(&keys[4], Touch::After(Duration::ZERO)).await.unwrap(), None);
+    assert_eq!(store.touch(&keys[4]).await.unwrap(), None);
     let inserted = store.insert(&keys[5], &hour("another's")).await.unwrap();
     assert!(matches!(inserted, Inserted::Done { .. }), "a dead record is no hindrance");
-    assert!(store.owned(&anna, 10).await.unwrap().is_empty());
+    assert!(store.list(&anna, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -143,7 +144,7 @@ async fn all_sessions_of_an_owner_end_however_many_they_are() {
     store.remove_owned(&anna, Some(&keys[700])).await.unwrap();
     assert_eq!(store.count().await.unwrap(), 1);
     for key in keys.iter().step_by(100) {
-        assert_eq!(store.load(key, Touch::No).await.unwrap().is_some(), *key == keys[700]);
+        assert_eq!(store.get(key).await.unwrap().is_some(), *key == keys[700]);
     }
     let places: usize = server.ask(&["ZCARD", "ts:{0}:o:anna"]);
     assert_eq!(places, 1);

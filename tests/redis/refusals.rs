@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use token_session::Key;
 use token_session::store::{
-    Condition, Redis, Removed, Renewal, Store, StoreError, StoreErrorKind, Touch, Write,
+    Condition, Owners, Redis, Removed, Store, StoreError, StoreErrorKind, Write,
 };
 
-use crate::{ask, fresh_key, hour, log_in, owner};
+use crate::{Short, ask, fresh_key, hour, log_in, owner};
 
 fn name(key: &Key) -> String {
     format!("ts:{{0}}:s:{key}")
@@ -24,27 +24,25 @@ async fn a_full_server_refuses_new_sessions_and_keeps_the_others() {
     let store = Redis::connect(server.url()).await.unwrap();
     let anna = owner("anna");
     let (key, other) = (log_in(&store, &anna).await, log_in(&store, &anna).await);
-    let before = store.load(&key, Touch::No).await.unwrap().unwrap();
+    let before = store.get(&key).await.unwrap().unwrap();
     let _: String = ask(server.url(), &["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
     let _: String = ask(server.url(), &["CONFIG", "SET", "maxmemory", "1"]);
 
     let full = StoreErrorKind::Full;
     let error = store.insert(&fresh_key(), &hour("data")).await.unwrap_err();
     assert_says(&error, full, "has reached its maxmemory and takes no new data; live sessions");
-    assert_says(&store.replace(&key, &Write::new("new")).await.unwrap_err(), full, "maxmemory");
-    let renamed = store.rename(&key, &fresh_key(), Renewal::Key).await;
-    assert_says(&renamed.unwrap_err(), full, "maxmemory");
+    assert_says(&store.replace(&key, &Write::data("new")).await.unwrap_err(), full, "maxmemory");
 
     tokio::time::sleep(Duration::from_millis(2)).await;
-    let after = store.load(&key, Touch::After(Duration::ZERO)).await.unwrap().unwrap();
+    let after = store.touch(&key).await.unwrap().unwrap();
     assert_eq!(after.data, before.data);
     assert_eq!(after.meta.version, before.meta.version);
     assert!(after.meta.last_seen > before.meta.last_seen, "it is touched all the same");
-    assert_eq!(store.owned(&anna, 10).await.unwrap().len(), 2);
+    assert_eq!(store.list(&anna, 10).await.unwrap().len(), 2);
     store.remove_owned(&anna, Some(&key)).await.unwrap();
-    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
-    assert_eq!(store.load(&other, Touch::No).await.unwrap(), None);
-    assert!(store.take(&key).await.unwrap().is_some());
+    assert!(store.get(&key).await.unwrap().is_some());
+    assert_eq!(store.get(&other).await.unwrap(), None);
+    assert!(store.remove(&key, Condition::Always, true).await.unwrap().record().is_some());
 }
 
 #[tokio::test]
@@ -56,7 +54,7 @@ async fn a_full_server_still_lets_a_session_near_its_deadline_live() {
     record.lifetime = record.lifetime.and_absolute(Duration::from_secs(600)).unwrap();
     store.insert(&key, &record).await.unwrap();
     let _: String = ask(server.url(), &["CONFIG", "SET", "maxmemory", "1"]);
-    let loaded = store.load(&key, Touch::After(Duration::ZERO)).await.unwrap().unwrap();
+    let loaded = store.touch(&key).await.unwrap().unwrap();
     assert_eq!(Some(loaded.meta.expires_at()), loaded.meta.deadline);
 }
 
@@ -67,7 +65,7 @@ async fn a_right_that_is_missing_is_refused() {
     let store = Redis::connect(&server.url_as("service", "secret")).await.unwrap();
     let anna = owner("anna");
     let key = log_in(&store, &anna).await;
-    let error = store.load(&key, Touch::No).await.unwrap_err();
+    let error = store.get(&key).await.unwrap_err();
     assert_says(&error, StoreErrorKind::Refused, "lacks a right that the store needs");
 }
 
@@ -77,7 +75,7 @@ async fn a_prefix_outside_the_users_rights_is_refused() {
     let server = test_servers::Redis::with_user("service", "secret", rights).unwrap();
     let builder = Redis::builder().prefix("other:");
     let store = builder.connect(&server.url_as("service", "secret")).await.unwrap();
-    let error = store.load(&fresh_key(), Touch::No).await.unwrap_err();
+    let error = store.get(&fresh_key()).await.unwrap_err();
     assert_says(&error, StoreErrorKind::Refused, "lacks a right");
 }
 
@@ -97,7 +95,7 @@ async fn a_login_that_is_missing_is_refused() {
     let error = Redis::connect(server.url()).await;
     let error = match error {
         Err(error) => error,
-        Ok(store) => store.load(&fresh_key(), Touch::No).await.unwrap_err(),
+        Ok(store) => store.get(&fresh_key()).await.unwrap_err(),
     };
     assert_says(&error, StoreErrorKind::Refused, "login");
 }
@@ -108,7 +106,7 @@ async fn a_node_of_a_cluster_is_no_server() {
     for url in test_servers::redis_cluster_urls() {
         let store = Redis::connect(url).await.unwrap();
         // The master of the one slot that the store would use has no objection.
-        if let Err(error) = store.load(&fresh_key(), Touch::No).await {
+        if let Err(error) = store.get(&fresh_key()).await {
             assert_says(&error, StoreErrorKind::Refused, "redis-cluster");
             refused += 1;
         }
@@ -122,7 +120,7 @@ async fn something_else_under_a_sessions_name_is_refused() {
     let store = Redis::connect(server.url()).await.unwrap();
     let key = fresh_key();
     let _: usize = ask(server.url(), &["RPUSH", &name(&key), "item"]);
-    let error = store.load(&key, Touch::No).await.unwrap_err();
+    let error = store.get(&key).await.unwrap_err();
     assert_says(&error, StoreErrorKind::Refused, "give the store a prefix of its own");
 }
 
@@ -139,27 +137,25 @@ async fn damaged_bytes_are_an_error_that_names_the_session_and_can_be_removed() 
         command.arg(name(&key)).arg(bytes).arg("PX").arg(100_000);
         let () = command.query(&mut client.get_connection().unwrap()).unwrap();
     };
-    // Format, lifetime, the owner's length, a length past the end, an owner that is no text.
+    // Format, lifetime, and the lengths of owner, details and sealed secret.
     let spoilt = |at: usize, byte: u8| {
         let mut bytes = whole.clone();
         bytes[at] = byte;
         bytes
     };
     let mut damages: Vec<Vec<u8>> = (0..whole.len()).map(|end| whole[..end].into()).collect();
-    damages.retain(|bytes| bytes.len() < 59 + 4);
-    damages.extend([spoilt(0, 2), spoilt(33, 0xff), spoilt(57, 200), spoilt(58, 200)]);
+    damages.retain(|bytes| bytes.len() < 136 + 4);
+    damages.extend([spoilt(0, 2), spoilt(33, 0xff)]);
+    damages.extend([spoilt(131, 200), spoilt(132, 200), spoilt(134, 200)]);
     damages.push(vec![0xff; 200]);
     for bytes in &damages {
         set(bytes);
-        for error in [
-            store.load(&key, Touch::No).await.unwrap_err(),
-            store.load(&key, Touch::After(Duration::ZERO)).await.unwrap_err(),
-        ] {
+        for error in [store.get(&key).await.unwrap_err(), store.touch(&key).await.unwrap_err()] {
             assert_says(&error, StoreErrorKind::Corrupt, &key.to_string());
         }
     }
-    assert_eq!(store.remove(&key, Condition::Always).await.unwrap(), Removed::Done);
-    assert_eq!(store.load(&key, Touch::No).await.unwrap(), None);
+    assert_eq!(store.remove(&key, Condition::Always, false).await.unwrap(), Removed::Done(None));
+    assert_eq!(store.get(&key).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -169,7 +165,7 @@ async fn a_record_without_an_end_is_damaged() {
     let key = fresh_key();
     store.insert(&key, &hour("data")).await.unwrap();
     let _: usize = ask(server.url(), &["PERSIST", &name(&key)]);
-    let error = store.load(&key, Touch::No).await.unwrap_err();
+    let error = store.get(&key).await.unwrap_err();
     assert_says(&error, StoreErrorKind::Corrupt, "it has no time to live");
 }
 

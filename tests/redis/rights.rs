@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use test_servers::{RedisCluster, Sentinel};
+use token_session::Lifetime;
 use token_session::store::{
-    Condition, NewRecord, OwnerLimit, Redis, Renewal, Result, Store, StoreErrorKind, Touch, Write,
+    Condition, Listing, NewRecord, OwnerLimit, Owners, Redis, Result, Store, StoreErrorKind, Write,
 };
-use token_session::{Event, Events, Lifetime};
 use tokio::task::block_in_place;
 
-use crate::{ask, eventually, fresh_key, key_of, owner};
+use crate::{Short, ask, key_of, owner};
 
 const RIGHTS: &str = include_str!("../../src/store/redis/rights.acl");
 
@@ -37,17 +37,18 @@ async fn exercise(store: &Redis) -> Result<()> {
     for key in &keys[1..4] {
         store.insert(key, &limited).await?;
     }
-    store.load(&keys[3], Touch::After(Duration::ZERO)).await?;
+    store.touch(&keys[3]).await?;
     let longer = Lifetime::idle(Duration::from_secs(3600)).unwrap();
-    let write = Write { lifetime: Some(&longer), ..Write::new("more") };
+    let write = Write { lifetime: Some(&longer), ..Write::data("more") };
     store.replace(&keys[3], &write).await?;
-    store.rename(&keys[3], &keys[4], Renewal::Authentication).await?;
-    store.owned(&anna, 10).await?;
-    store.remove(&keys[2], Condition::Owner(&anna)).await?;
+    store.insert(&keys[4], &limited).await?;
+    store.alive(&keys).await?;
+    store.list(&anna, 10).await?;
+    store.remove(&keys[3], Condition::Owner(&anna), false).await?;
     store.remove_owned(&anna, Some(&keys[4])).await?;
     assert_eq!(store.count().await?, 1);
     store.scan(None, 1_000).await?;
-    assert!(store.take(&keys[4]).await?.is_some());
+    assert!(store.remove(&keys[4], Condition::Always, true).await?.is_done());
     store.clear().await
 }
 
@@ -90,24 +91,9 @@ async fn a_user_behind_sentinel() {
 }
 
 #[tokio::test]
-async fn a_user_of_another_database_who_listens() {
+async fn a_user_of_another_database() {
     let server = test_servers::Redis::start().unwrap();
-    let _: String = ask(server.url(), &["CONFIG", "SET", "notify-keyspace-events", "Exge"]);
-    make_user(server.url(), "+select +subscribe resetchannels &__keyevent@*");
+    make_user(server.url(), "+select");
     let url = format!("{}/5", server.url_as("service", "secret"));
-    let store = Redis::builder().keyspace_notifications(true).connect(&url).await.unwrap();
-    exercise(&store).await.unwrap();
-    let events = Events::default();
-    let mut told = events.subscribe();
-    store.attach(&events);
-    let lifetime = Lifetime::idle(Duration::from_millis(20)).unwrap();
-    let told =
-        tokio::spawn(
-            async move { while !matches!(told.next().await, Some(Event::Expired { .. })) {} },
-        );
-    eventually("an expired session is told of", async || {
-        store.insert(&fresh_key(), &NewRecord::new("data", lifetime)).await.unwrap();
-        told.is_finished().then_some(())
-    })
-    .await;
+    exercise(&Redis::connect(&url).await.unwrap()).await.unwrap();
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use test_servers::Sentinel;
-use token_session::store::{Redis, Replaced, Store, StoreErrorKind, Touch, Write};
+use token_session::store::{Redis, Replaced, Store, StoreErrorKind, Write};
 use tokio::task::block_in_place;
 
-use crate::{LONG, ask, eventually, log_in, or_unavailable, owner, patient};
+use crate::{LONG, Short, ask, eventually, log_in, or_unavailable, owner, patient};
 
 fn url(sentinel: &Sentinel, master: &str) -> String {
     let hosts: Vec<_> =
@@ -24,20 +24,19 @@ async fn the_store_follows_a_failover() {
     let _: usize = ask(master.url(), &["WAIT", "1", "30000"]);
     let old = block_in_place(|| sentinel.kill_master()).unwrap();
 
-    let error = store.load(&key, Touch::No).await.unwrap_err();
+    let error = store.get(&key).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
-    let record = eventually("an answer of the new master", async || {
-        or_unavailable(store.load(&key, Touch::After(Duration::ZERO)).await)
-    })
-    .await;
+    let record =
+        eventually("an answer of the new master", async || or_unavailable(store.touch(&key).await))
+            .await;
     assert!(record.is_some(), "a session is gone that nobody ended");
     block_in_place(|| sentinel.wait_until_ok()).unwrap();
-    store.replace(&key, &Write::new("new")).await.unwrap();
+    store.replace(&key, &Write::data("new")).await.unwrap();
 
     // The old master comes back as a replica, and nobody is led to it.
     block_in_place(|| old.restart()).unwrap();
     let again = Redis::connect(&url(&sentinel, Sentinel::MASTER_NAME)).await.unwrap();
-    assert_eq!(again.load(&key, Touch::No).await.unwrap().unwrap().data, "new");
+    assert_eq!(again.get(&key).await.unwrap().unwrap().data, "new");
 }
 
 /// Its connections stay open, and nobody says that it is gone.
@@ -51,13 +50,12 @@ async fn a_master_that_goes_silent_is_left_for_its_successor() {
     let master = block_in_place(|| sentinel.master()).unwrap();
     let _: usize = ask(master.url(), &["WAIT", "1", "30000"]);
     master.pause().unwrap();
-    let record = eventually("an answer of the new master", async || {
-        or_unavailable(store.load(&key, Touch::No).await)
-    })
-    .await;
+    let record =
+        eventually("an answer of the new master", async || or_unavailable(store.get(&key).await))
+            .await;
     assert!(record.is_some(), "a session is gone that nobody ended");
     let written = eventually("a write to the new master", async || {
-        or_unavailable(store.replace(&key, &Write::new("new")).await)
+        or_unavailable(store.replace(&key, &Write::data("new")).await)
     });
     assert!(matches!(written.await, Replaced::Done(_)));
 }

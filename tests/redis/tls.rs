@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use token_session::store::{Redis, Store, StoreErrorKind};
+use token_session::store::{Condition, Redis, Store, StoreErrorKind};
 
 use crate::{fresh_key, hour};
 
@@ -20,7 +20,7 @@ async fn a_server_with_a_private_authority_knows_us_by_our_certificate() {
         .unwrap();
     let key = fresh_key();
     store.insert(&key, &hour("data")).await.unwrap();
-    assert!(store.take(&key).await.unwrap().is_some());
+    assert!(store.remove(&key, Condition::Always, true).await.unwrap().record().is_some());
 }
 
 #[tokio::test]

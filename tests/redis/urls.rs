@@ -3,7 +3,7 @@
 
 use test_servers::{RedisCluster, Sentinel};
 use token_session::store::compat::{ConnectRedis, Shape};
-use token_session::store::{self, Redis, Store, StoreError, StoreErrorKind, Touch};
+use token_session::store::{self, Found, Load, Redis, StoreError, StoreErrorKind};
 
 use crate::rights::make_user;
 use crate::{ask, fresh_key};
@@ -14,7 +14,7 @@ use StoreErrorKind::{Refused, Unavailable};
 async fn error_of(url: &str) -> StoreError {
     let any = match store::connect(url).await {
         Err(error) => error,
-        Ok(store) => store.load(&fresh_key(), Touch::No).await.expect_err(url),
+        Ok(store) => store.load(&fresh_key(), &Load::new()).await.expect_err(url),
     };
     if let Err(error) = Redis::connect(url).await {
         assert_eq!((error.kind(), error.to_string()), (any.kind(), any.to_string()), "{url}");
@@ -104,7 +104,7 @@ async fn what_is_wrong_with_a_cluster_is_said() {
     // One good node is enough.
     let url = format!("REDIS-CLUSTER://:secret@127.0.0.1:1,{first}?protocol=3");
     let store = store::connect(&url).await.unwrap();
-    assert_eq!(store.load(&fresh_key(), Touch::No).await.unwrap(), None);
+    assert_eq!(store.load(&fresh_key(), &Load::new()).await.unwrap(), Found::Missing);
 }
 
 #[tokio::test(flavor = "multi_thread")]

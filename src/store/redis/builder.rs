@@ -17,9 +17,8 @@ use super::error::{on_connecting, refused, timed_out};
 #[cfg(feature = "tracing")]
 use super::eviction::warn_of_eviction;
 use super::link::{Link, Target};
-use super::listener::{Listener, Source};
+use super::listener::Source;
 use super::names::Names;
-use super::notifications::Endings;
 use super::presence::Presence;
 use super::sentinel::Sentinels;
 use super::target::{Dialer, Place, tcp_settings};
@@ -56,7 +55,6 @@ pub struct RedisBuilder {
     connect_timeout: Duration,
     certificates: Certificates,
     sentinel_login: Option<(String, String)>,
-    keyspace_notifications: bool,
 }
 
 impl Default for RedisBuilder {
@@ -68,7 +66,6 @@ impl Default for RedisBuilder {
             connect_timeout: Duration::from_secs(1),
             certificates: Certificates::default(),
             sentinel_login: None,
-            keyspace_notifications: false,
         }
     }
 }
@@ -80,7 +77,6 @@ impl std::fmt::Debug for RedisBuilder {
             .field("partitions", &self.partitions)
             .field("timeout", &self.timeout)
             .field("connect_timeout", &self.connect_timeout)
-            .field("keyspace_notifications", &self.keyspace_notifications)
             .finish_non_exhaustive()
     }
 }
@@ -147,21 +143,6 @@ impl RedisBuilder {
         self
     }
 
-    /// Whether a store that [connects](Self::connect) listens to Redis, and tells
-    /// [`Event::Expired`](crate::Event::Expired) and [`Event::Destroyed`](crate::Event::Destroyed)
-    /// of sessions that expired or that any application server ended: no by default. It takes a
-    /// connection more, and on a Cluster one more to each master.
-    ///
-    /// It is best effort. Redis tells nothing unless its `notify-keyspace-events` is set, to `Exge`:
-    /// `x` for expired sessions, `g` for those that were ended, `e` for those that it evicted. What
-    /// happens while the connection is away is lost. Redis notices that a session has expired when
-    /// it comes across it, which may be seconds later. A session that this process ends is told of
-    /// twice, and one that gets a new token as destroyed under its old key.
-    pub fn keyspace_notifications(mut self, on: bool) -> Self {
-        self.keyspace_notifications = on;
-        self
-    }
-
     /// Uses a connection that is there already.
     ///
     /// # Errors
@@ -171,7 +152,7 @@ impl RedisBuilder {
         let RedisConnection(connection) = connection.into();
         let (names, presence) = (Arc::new(self.names(&connection)?), Arc::default());
         let timeout = self.timeout;
-        let inner = Inner { connection, names, presence, timeout, source: None, _listener: None };
+        let inner = Inner { connection, names, presence, timeout, source: None };
         Ok(Redis(Arc::new(inner)))
     }
 
@@ -200,17 +181,12 @@ impl RedisBuilder {
         let names = Arc::new(self.names(&connection)?);
         #[cfg(feature = "tracing")]
         warn_of_eviction(&connection, Instant::now() + self.connect_timeout).await;
-        let listener = self.keyspace_notifications.then(|| {
-            let ear = Endings { names: Arc::clone(&names), presence: Arc::clone(&presence) };
-            Listener::new(source.clone(), ear)
-        });
         Ok(Redis(Arc::new(Inner {
             connection,
             names,
             presence,
             timeout: self.timeout,
             source: Some(source),
-            _listener: listener,
         })))
     }
 

@@ -8,16 +8,14 @@ use redis::aio::MultiplexedConnection;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::connection::answer;
 use super::error::{timed_out, was_not_run};
 use super::link::{Link, Target};
 use super::presence::Presence;
 use super::target::Dialer;
-
-/// How long to wait before a command is sent again: the first time, and at most.
-const PAUSES: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(160)];
+use crate::backoff::Backoff;
 
 /// The driver's cluster connection, and what it lacks: it sends a command again only when it
 /// certainly was not run.
@@ -58,7 +56,7 @@ impl Cluster {
         deadline: Instant,
     ) -> RedisResult<Value> {
         let route = SingleNodeRoutingInfo::SpecificNode(Route::new(slot, SlotAddr::Master));
-        let [mut pause, longest] = PAUSES;
+        let mut backoff = Backoff::new();
         loop {
             let mut result = self.route(command, route.clone(), deadline).await;
             if let (Err(error), Some(detours)) = (&result, &self.detours)
@@ -67,9 +65,10 @@ impl Cluster {
                 result = detours.send(command, error, deadline).await;
             }
             match result {
-                Err(error) if was_not_run(&error) && Instant::now() + pause < deadline => {
-                    sleep(pause).await;
-                    pause = longest.min(pause * 2);
+                Err(error) if was_not_run(&error) => {
+                    if timeout_at(deadline, backoff.wait()).await.is_err() {
+                        return Err(error);
+                    }
                 }
                 other => return other,
             }

@@ -1,7 +1,6 @@
-//! [`Listener`]: hears what Redis says by itself, on connections of its own.
+//! [`Listener`]: hears what Redis tells of changed sessions, on connections of its own.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::time::Duration;
 
 use redis::{Client, RedisResult};
@@ -11,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::cluster::Cluster;
 use super::link::Target;
 use super::target::Dialer;
+use super::tracking::Tracking;
 
 /// How long until a lost connection is made again, and a new master of a Cluster found.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -39,12 +39,6 @@ impl Source {
     }
 }
 
-/// What listens to one server.
-pub(super) trait Ear: Clone + Send + Sync + 'static {
-    /// Listens until the connection ends.
-    fn hear(&self, client: &Client) -> impl Future<Output = RedisResult<()>> + Send;
-}
-
 /// A task that listens until this is dropped.
 pub(super) struct Listener(JoinHandle<()>);
 
@@ -56,29 +50,29 @@ impl Drop for Listener {
 
 impl Listener {
     /// Listens to each server, for ever.
-    pub(super) fn new(source: Source, ear: impl Ear) -> Self {
+    pub(super) fn new(source: Source, tracking: Tracking) -> Self {
         Self(tokio::spawn(async move {
             match source {
-                Source::One(target) => stay(target, ear).await,
-                Source::Cluster(cluster, dialer) => follow(cluster, *dialer, ear).await,
+                Source::One(target) => stay(target, tracking).await,
+                Source::Cluster(cluster, dialer) => follow(cluster, *dialer, tracking).await,
             }
         }))
     }
 }
 
 /// Listens to one server after another.
-async fn stay(target: Target, ear: impl Ear) {
+async fn stay(target: Target, tracking: Tracking) {
     loop {
         if let Ok(client) = target.client().await {
             // Best effort: whatever ended it, the next attempt shows whether it is over.
-            let _ = ear.hear(&client).await;
+            let _ = tracking.hear(&client).await;
         }
         sleep(PAUSE).await;
     }
 }
 
 /// Listens to all masters of a Cluster, whichever they are at the time.
-async fn follow(cluster: Cluster, dialer: Dialer, ear: impl Ear) {
+async fn follow(cluster: Cluster, dialer: Dialer, tracking: Tracking) {
     let mut listeners: HashMap<String, Listener> = HashMap::new();
     loop {
         if let Ok(masters) = cluster.masters(Instant::now() + PATIENCE).await {
@@ -88,10 +82,10 @@ async fn follow(cluster: Cluster, dialer: Dialer, ear: impl Ear) {
             });
             for master in masters {
                 listeners.entry(master.address).or_insert_with_key(|address| {
-                    let (ear, client) = (ear.clone(), dialer.client_at(address));
+                    let (tracking, client) = (tracking.clone(), dialer.client_at(address));
                     Listener(tokio::spawn(async move {
                         if let Ok(client) = client {
-                            let _ = ear.hear(&client).await;
+                            let _ = tracking.hear(&client).await;
                         }
                     }))
                 });

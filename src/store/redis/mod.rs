@@ -10,7 +10,6 @@ mod eviction;
 mod link;
 mod listener;
 mod names;
-mod notifications;
 mod operations;
 mod owners;
 mod presence;
@@ -30,7 +29,7 @@ use redis::Value;
 use tokio::time::Instant;
 
 use self::error::store_error;
-use self::listener::{Listener, Source};
+use self::listener::Source;
 use self::names::Names;
 use self::presence::Presence;
 use super::{Result, Store, StoreError};
@@ -174,9 +173,8 @@ pub(super) use self::walk::{Recent, STEP, Sought, Walk};
 ///
 /// Beyond them: `+info` for the warning of a server that evicts, `+select` for a database number,
 /// `+cluster|slots +ping +asking` on a Cluster, `+role`
-/// behind Sentinel, and `+subscribe resetchannels &__keyevent@*` for
-/// [notifications](RedisBuilder::keyspace_notifications), and `+client|tracking` for a
-/// [`Cached`](super::Cached) store that watches this one.
+/// behind Sentinel, and `+client|tracking` for a [`Cached`](super::Cached) store that watches this
+/// one.
 ///
 /// # Under which names?
 /// `<prefix>{<tag>}:s:<id>` is a session, a string; `<prefix>{<tag>}:o:<owner>` is an owner's index,
@@ -196,7 +194,6 @@ struct Inner {
     timeout: Duration,
     /// Where the server speaks by itself, if the store has connected by itself.
     source: Option<Source>,
-    _listener: Option<Listener>,
 }
 
 impl std::fmt::Debug for Redis {

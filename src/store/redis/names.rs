@@ -11,9 +11,6 @@ use crate::record::Owner;
 /// Hash slots of a Cluster.
 const SLOTS: usize = 16_384;
 
-/// The length of a key's text form.
-const KEY_LEN: usize = 43;
-
 /// The names of the Redis keys of one store: for a session `<prefix>{<tag>}:s:<key>`, for an
 /// owner's index `<prefix>{<tag>}:o:<owner>`.
 ///
@@ -65,7 +62,7 @@ impl Names {
     /// Under which name a session is kept.
     pub(super) fn session(&self, key: &Key) -> String {
         let head = self.head(key.partition(self.partitions()));
-        let mut name = String::with_capacity(head.len() + 2 + KEY_LEN);
+        let mut name = String::with_capacity(head.len() + 2 + Key::TEXT_LEN);
         name.push_str(head);
         name.push_str("s:");
         URL_SAFE_NO_PAD.encode_string(key.as_bytes(), &mut name);
@@ -91,7 +88,7 @@ impl Names {
     /// The session that this store keeps under this name, if there can be one: exactly its prefix,
     /// the tag of the session's partition and the session's key.
     pub(super) fn parse(&self, name: &[u8]) -> Option<Key> {
-        let (head, text) = name.split_at_checked(name.len().checked_sub(KEY_LEN)?)?;
+        let (head, text) = name.split_at_checked(name.len().checked_sub(Key::TEXT_LEN)?)?;
         let key: Key = std::str::from_utf8(text).ok()?.parse().ok()?;
         let own_head = self.head(key.partition(self.partitions()));
         (head.strip_prefix(own_head.as_bytes()) == Some(b"s:")).then_some(key)
@@ -214,7 +211,7 @@ mod tests {
             own.replace("ts:", "ts:ts:"),
             own.replace("{", "{0"),
             own.replace("}", "}}"),
-            // The last character has two bits that mean nothing.
+            // The last character has four bits that mean nothing.
             format!("{}l", &own[..own.len() - 1]),
             format!("{own}="),
             String::new(),

@@ -1,45 +1,51 @@
-//! The operations of the contract: what goes to the scripts, and what comes back.
+//! The operations on one record: what goes to the scripts, and what comes back.
 
 use redis::Value;
 
 use super::error::{refused, unexpected};
+use super::record::EncodedClaim;
 use super::{Redis, record, script};
 use crate::event::Events;
 use crate::key::Key;
-use crate::record::{Meta, Owner, Record, Version};
+use crate::record::{Record, Timestamp, Version};
 use crate::store::{
-    AtomicStore, Condition, Cursor, Inserted, NewRecord, OwnerLimit, Page, Removed, Renamed,
-    Renewal, Replaced, Result, Store, StoreError, Touch, Write,
+    AtomicStore, Condition, Found, Inserted, Listing, Load, Moves, NewProof, NewRecord, OwnerLimit,
+    Owners, Removed, Replaced, Result, Store, StoreError, Times, Touch, Watch, Write, Written,
 };
 
 #[async_trait::async_trait]
 impl Store for Redis {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         let name = self.0.names.session(key);
-        let mut partition = key.partition(self.partitions());
+        let partition = key.partition(self.partitions());
         let mut keys = vec![name.as_bytes()];
         let index;
         if let Some(owner) = record.owner {
-            partition = self.check_partition(key, owner.partition(self.partitions()))?;
+            if owner.partition(self.partitions()) != partition {
+                return Err(refused(format!(
+                    "the key {key} falls into another partition than its owner; make keys for the \
+                     owner's partition"
+                )));
+            }
             index = self.0.names.index(owner);
             keys.push(index.as_bytes());
         }
         let limit = record.limit.filter(|_| record.owner.is_some());
         let max = limit.map_or(String::new(), |limit| limit.max().to_string());
-        let lifetime = record::encode_lifetime(&record.lifetime);
         let version = record.version.get().to_be_bytes();
-        let owner_and_label = record::encode_names(record);
+        let lifetime = record::encode_lifetime(&record.lifetime);
+        let head = record::encode_head(record)?;
         let (mut is_pruned, mut evicted) = (false, Vec::new());
         loop {
             let args: [&[u8]; 8] = [
+                &version,
                 &lifetime,
-                &owner_and_label,
+                &head,
                 &record.data,
                 flag(record.authenticated),
                 max.as_bytes(),
                 flag(limit.is_some_and(OwnerLimit::evicts)),
                 flag(is_pruned),
-                &version,
             ];
             let parts = match self.run(&script::INSERT, partition, &keys, &args).await? {
                 Value::SimpleString(what) => return Err(StoreError::corrupt(key, what)),
@@ -65,57 +71,63 @@ impl Store for Redis {
         }
     }
 
-    async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
-        self.read(key, touch, true).await
-    }
-
-    async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>> {
-        let record = self.read(key, touch, false).await?;
-        Ok(record.map(|record| record.meta))
+    async fn load(&self, key: &Key, load: &Load<'_>) -> Result<Found> {
+        let claim = EncodedClaim::new(load.claim);
+        let interval = match load.touch {
+            Touch::No => String::new(),
+            Touch::After(interval) => interval.as_nanos().div_ceil(1_000_000).to_string(),
+        };
+        let args = [claim.as_bytes(), interval.as_bytes(), flag(load.with_data)];
+        match self.run_on(&script::LOAD, key, &args).await? {
+            Some(value) => {
+                let record = record_from(key, value)?;
+                let now = record.meta.now;
+                Ok(record.found(load, now))
+            }
+            None => Ok(Found::Missing),
+        }
     }
 
     async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
+        let claim = EncodedClaim::new(write.claim);
         let expected = write.expected.map(|version| version.get().to_be_bytes());
         let lifetime = write.lifetime.map(record::encode_lifetime);
-        let args: [&[u8]; 4] = [
-            &write.data,
+        let (proof, sealed): (&[u8], &[u8]) = match &write.proof {
+            None => (b"", b""),
+            Some(NewProof::Regenerated(next)) => (next.as_bytes(), b""),
+            Some(NewProof::Rotated { next, sealed }) => (next.as_bytes(), sealed),
+        };
+        let details = write.details.map_or(b"".as_slice(), |details| details.as_bytes());
+        record::length("details", details)?;
+        record::length("sealed secret", sealed)?;
+        let parts = [
+            (write.touch, b't'),
+            (write.authenticated, b'a'),
+            (write.is_handover(), b'h'),
+            (write.details.is_some(), b'n'),
+            (write.data.is_some(), b'd'),
+        ];
+        let parts = parts.map(|(is_there, letter)| if is_there { letter } else { b'-' });
+        let args: [&[u8]; 8] = [
+            claim.as_bytes(),
             expected.as_ref().map_or(b"", |version| version),
-            flag(write.touch),
             lifetime.as_ref().map_or(b"", |lifetime| lifetime),
+            proof,
+            sealed,
+            details,
+            write.data.as_deref().unwrap_or_default(),
+            &parts,
         ];
         match self.run_on(&script::REPLACE, key, &args).await? {
             None => Ok(Replaced::Missing),
             Some(Value::Int(0)) => Ok(Replaced::Conflict),
-            Some(Value::Int(version)) => {
-                let version = version.try_into().map_err(|_| unexpected())?;
-                Ok(Replaced::Done(Version::from_u64(version)))
-            }
+            Some(Value::BulkString(bytes)) => written_from(&bytes).map(Replaced::Done),
             Some(_) => Err(unexpected()),
         }
     }
 
-    async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
-        let partition = self.check_partition(to, from.partition(self.partitions()))?;
-        let names = &self.0.names;
-        let names = [names.session(from), names.session(to), names.nothing(partition)];
-        let keys = names.each_ref().map(String::as_bytes);
-        let args = [flag(renewal == Renewal::Authentication)];
-        match self.run(&script::RENAME, partition, &keys, &args).await? {
-            Value::Nil => Ok(Renamed::Missing),
-            Value::SimpleString(what) => Err(StoreError::corrupt(from, what)),
-            Value::Int(0) => Ok(Renamed::KeyTaken),
-            value => Ok(Renamed::Done(record_from(to, value)?.meta)),
-        }
-    }
-
-    async fn take(&self, key: &Key) -> Result<Option<Record>> {
-        let args = [b"any", b"".as_slice(), flag(true)];
-        let value = self.run_on(&script::REMOVE, key, &args).await?;
-        value.map(|value| record_from(key, value)).transpose()
-    }
-
-    async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
-        let version;
+    async fn remove(&self, key: &Key, condition: Condition<'_>, hand_out: bool) -> Result<Removed> {
+        let (version, claim);
         let (name, value): (&[u8], &[u8]) = match condition {
             Condition::Always => (b"any", b""),
             Condition::Version(expected) => {
@@ -123,45 +135,46 @@ impl Store for Redis {
                 (b"version", &version)
             }
             Condition::Owner(owner) => (b"owner", owner.as_str().as_bytes()),
+            Condition::Claim(claimed) => {
+                claim = EncodedClaim::new(Some(claimed));
+                (b"claim", claim.as_bytes())
+            }
         };
-        let args = [name, value, flag(false)];
-        match self.run_on(&script::REMOVE, key, &args).await? {
+        match self.run_on(&script::REMOVE, key, &[name, value, flag(hand_out)]).await? {
             None => Ok(Removed::Missing),
             Some(Value::Int(0)) => Ok(Removed::Conflict),
-            Some(Value::Int(1)) => Ok(Removed::Done),
-            Some(_) => Err(unexpected()),
+            Some(Value::Int(1)) => Ok(Removed::Done(None)),
+            Some(value) => Ok(Removed::Done(Some(record_from(key, value)?))),
         }
     }
 
-    async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
-        self.list_owned(owner, limit).await
+    async fn alive(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        self.judge(keys).await
     }
 
-    async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
-        let keep = keep.map_or(String::new(), Key::to_string);
-        self.run_on_owner(&script::REMOVE_OWNED, owner, &[keep.as_bytes()]).await?;
-        Ok(())
+    fn owners(&self) -> Option<&dyn Owners> {
+        Some(self)
     }
 
-    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
-        self.page(after, limit).await
+    fn listing(&self) -> Option<&dyn Listing> {
+        Some(self)
     }
 
-    async fn count(&self) -> Result<u64> {
-        self.count_all().await
+    /// None for a store [over a connection](Redis::new) that was there already.
+    fn watch(&self) -> Option<&dyn Watch> {
+        self.0.source.is_some().then_some(self)
     }
 
-    async fn clear(&self) -> Result<()> {
-        self.clear_all().await
-    }
-
-    /// Redis drops expired sessions by itself.
-    async fn sweep(&self, _limit: usize) -> Result<usize> {
-        Ok(0)
+    fn moves(&self) -> Option<&dyn Moves> {
+        None
     }
 
     fn partitions(&self) -> u16 {
         self.0.names.partitions()
+    }
+
+    fn keeps_plain_ids(&self) -> bool {
+        false
     }
 
     fn attach(&self, events: &Events) {
@@ -171,32 +184,6 @@ impl Store for Redis {
 
 impl AtomicStore for Redis {}
 
-impl Redis {
-    /// The record, or all of it but the data.
-    async fn read(&self, key: &Key, touch: Touch, with_data: bool) -> Result<Option<Record>> {
-        let interval = match touch {
-            Touch::No => String::new(),
-            Touch::After(interval) => interval.as_nanos().div_ceil(1_000_000).to_string(),
-        };
-        let without_data: &[u8] = if with_data { b"" } else { b"1" };
-        let args = [interval.as_bytes(), without_data];
-        let value = self.run_on(&script::LOAD, key, &args).await?;
-        value.map(|value| record_from(key, value)).transpose()
-    }
-
-    /// Both keys of an operation have to lie in one partition.
-    fn check_partition(&self, key: &Key, other: u16) -> Result<u16> {
-        let partition = key.partition(self.partitions());
-        if partition == other {
-            return Ok(partition);
-        }
-        Err(refused(format!(
-            "the key {key} falls into another partition than its owner or its predecessor; draw \
-             keys until they agree"
-        )))
-    }
-}
-
 /// A record as a script hands it out.
 pub(super) fn record_from(key: &Key, value: Value) -> Result<Record> {
     let Value::BulkString(bytes) = value else {
@@ -205,8 +192,23 @@ pub(super) fn record_from(key: &Key, value: Value) -> Result<Record> {
     record::decode(bytes).map_err(|what| StoreError::corrupt(key, what))
 }
 
+/// What a write has left: the version, the clock and the end.
+fn written_from(bytes: &[u8]) -> Result<Written> {
+    let (numbers, []) = bytes.as_chunks::<8>() else {
+        return Err(unexpected());
+    };
+    let [version, now, expires_at] = numbers else {
+        return Err(unexpected());
+    };
+    let millis = |bytes: &[u8; 8]| Timestamp::from_millis(u64::from_be_bytes(*bytes));
+    Ok(Written {
+        version: Version::from_u64(u64::from_be_bytes(*version)),
+        times: Some(Times { now: millis(now), expires_at: millis(expires_at) }),
+    })
+}
+
 /// An argument that is on or off.
-fn flag(is_on: bool) -> &'static [u8] {
+pub(super) fn flag(is_on: bool) -> &'static [u8] {
     if is_on { b"1" } else { b"" }
 }
 

@@ -54,7 +54,7 @@ impl Presence {
         self.listeners.readable(found)
     }
 
-    pub(super) fn tell(&self, event: &Event) {
+    fn tell(&self, event: &Event) {
         self.listeners.tell(|| event.clone());
     }
 }

@@ -10,29 +10,39 @@
 //! | 8 | idle timeout, or 0 |
 //! | 8 | the deadline, or 0 |
 //! | 8 | when it was last seen, as of the last write |
+//! | 33 | the proof of the current secret, or zeros |
+//! | 33 | the proof of the secret that was handed over, or zeros |
+//! | 8 | when the handover was confirmed, or 0 |
 //! | 1 | length of the owner, or 0 |
-//! | 1 | length of the label, or 0 |
-//! | … | owner, label, data |
+//! | 2 | length of the details, or 0 |
+//! | 2 | length of the sealed secret, or 0 |
+//! | … | owner, details, sealed secret, data |
 //!
 //! Numbers are big-endian, times in milliseconds. When the record ends is the expiry of the Redis
 //! key, to the millisecond, and a touch moves that alone: where there is an idle timeout and the
-//! expiry is not the deadline's, it also tells when the record was last seen.
+//! expiry is not the deadline's, it also tells when the record was last seen. A confirmation fills the
+//! sealed secret with zeros, and the next write drops them.
 //!
 //! The scripts in `lua/` read and write the same bytes, counted from 1.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 
-use crate::record::{Label, Lifetime, Meta, Owner, Record, Timestamp, Version};
-use crate::store::NewRecord;
+use crate::proof::{Claim, Proof};
+use crate::record::{Details, Lifetime, Meta, Owner, Previous, Proofs, Record, Timestamp, Version};
+use crate::store::{NewRecord, Result};
+
+use super::error::refused;
 
 /// The version of the layout.
 const FORMAT: u8 = 1;
 
-/// What precedes owner, label and data.
-const HEADER_LEN: usize = 59;
+/// What precedes owner, details, sealed secret and data.
+const HEADER_LEN: usize = 136;
+
+/// The proof of a record that has none.
+const NO_PROOF: [u8; Proof::LEN] = [0; Proof::LEN];
 
 /// A record from the bytes that a script hands out, the server's clock and the time of the last
 /// touch before those of the record; or what is wrong with them.
@@ -49,59 +59,51 @@ pub(super) fn decode(bytes: Vec<u8>) -> Result<Record, &'static str> {
     let version = Version::from_u64(bytes.get_u64());
     let created_at = Timestamp::from_millis(bytes.get_u64());
     let authenticated_at = timestamp(bytes.get_u64());
-    let lifetime = lifetime(bytes.get_u64(), bytes.get_u64())?;
+    let (absolute, idle) = (timeout(bytes.get_u64()), timeout(bytes.get_u64()));
+    let lifetime = Lifetime::of(idle, absolute).map_err(|_| "its lifetime is not a valid one")?;
     let deadline = timestamp(bytes.get_u64());
     // The script has made the time that counts from this one and the expiry.
     bytes.advance(8);
-    let (owner_len, label_len) = (usize::from(bytes.get_u8()), usize::from(bytes.get_u8()));
-    let owner = match text(&mut bytes, owner_len)? {
-        Some(owner) => Some(Owner::from_stored(owner).map_err(|_| "its owner is none")?),
-        None => None,
-    };
-    let label = match text(&mut bytes, label_len)? {
-        Some(label) => Some(Label::new(label).map_err(|_| "its label is none")?),
-        None => None,
-    };
-    let meta = Meta {
-        version,
-        lifetime,
-        created_at,
-        last_seen,
-        deadline,
-        authenticated_at,
-        owner,
-        label,
-        now,
-    };
-    Ok(Record { data: bytes, meta })
+    let (current, previous) = (proof(&mut bytes), proof(&mut bytes));
+    let confirmed_at = timestamp(bytes.get_u64());
+    let owner_len = usize::from(bytes.get_u8());
+    let (details_len, sealed_len) = (usize::from(bytes.get_u16()), usize::from(bytes.get_u16()));
+    if bytes.len() < owner_len + details_len + sealed_len {
+        return Err("it is shorter than it says");
+    }
+    let owner = owner(&bytes.split_to(owner_len))?;
+    let details = Details::from_stored(bytes.split_to(details_len));
+    let sealed = bytes.split_to(sealed_len);
+    let previous = previous.map(|proof| {
+        let sealed = confirmed_at.is_none().then_some(sealed);
+        Previous { proof, confirmed_at, sealed }
+    });
+    let meta =
+        Meta { version, lifetime, created_at, last_seen, deadline, authenticated_at, owner, now };
+    Ok(Record { data: bytes, details, proofs: Proofs { current, previous }, meta })
 }
 
 fn timestamp(millis: u64) -> Option<Timestamp> {
     (millis > 0).then_some(Timestamp::from_millis(millis))
 }
 
-fn lifetime(absolute: u64, idle: u64) -> Result<Lifetime, &'static str> {
-    let absolute_timeout = Duration::from_millis(absolute);
-    let lifetime = match (idle, absolute) {
-        (0, _) => Lifetime::absolute(absolute_timeout),
-        (_, 0) => Lifetime::idle(Duration::from_millis(idle)),
-        _ => Lifetime::idle(Duration::from_millis(idle))
-            .and_then(|lifetime| lifetime.and_absolute(absolute_timeout)),
-    };
-    lifetime.map_err(|_| "its lifetime is none")
+fn timeout(millis: u64) -> Option<Duration> {
+    (millis > 0).then_some(Duration::from_millis(millis))
 }
 
-/// The next `len` bytes as text, and nothing where there are none.
-fn text(bytes: &mut Bytes, len: usize) -> Result<Option<Arc<str>>, &'static str> {
-    if len == 0 {
+/// The next proof.
+fn proof(bytes: &mut Bytes) -> Option<Proof> {
+    let mut proof = NO_PROOF;
+    bytes.copy_to_slice(&mut proof);
+    (proof != NO_PROOF).then_some(Proof::from_bytes(proof))
+}
+
+fn owner(id: &[u8]) -> Result<Option<Owner>, &'static str> {
+    if id.is_empty() {
         return Ok(None);
     }
-    if bytes.len() < len {
-        return Err("it is shorter than it says");
-    }
-    let text = bytes.split_to(len);
-    let text = std::str::from_utf8(&text).map_err(|_| "its owner or label is no text")?;
-    Ok(Some(text.into()))
+    let id = std::str::from_utf8(id).map_err(|_| "its owner is not valid UTF-8")?;
+    Owner::from_stored(id).map(Some).map_err(|_| "its owner is not a valid owner")
 }
 
 /// A lifetime as a record has it.
@@ -116,13 +118,53 @@ pub(super) fn encode_lifetime(lifetime: &Lifetime) -> [u8; 16] {
     bytes
 }
 
-/// Owner and label of a new record, with their lengths before them.
-pub(super) fn encode_names(record: &NewRecord<'_>) -> Vec<u8> {
+/// From the proof of a new record to its data.
+pub(super) fn encode_head(record: &NewRecord<'_>) -> Result<Vec<u8>> {
     let owner = record.owner.map_or("", Owner::as_str);
-    let label = record.label.map_or("", Label::as_str);
-    // Both types hold at most 255 bytes.
-    let mut names = vec![owner.len() as u8, label.len() as u8];
-    names.extend_from_slice(owner.as_bytes());
-    names.extend_from_slice(label.as_bytes());
-    names
+    let details = record.details.as_bytes();
+    let mut head = Vec::with_capacity(2 * Proof::LEN + 8 + 5 + owner.len() + details.len());
+    head.extend_from_slice(
+        record.proof.as_ref().map_or(NO_PROOF.as_slice(), |proof| proof.as_bytes()),
+    );
+    // No secret was handed over yet.
+    head.extend_from_slice(&[0; Proof::LEN + 8]);
+    // An owner has at most 255 bytes.
+    head.push(owner.len() as u8);
+    head.extend_from_slice(&length("details", details)?.to_be_bytes());
+    head.extend_from_slice(&[0; 2]);
+    head.extend_from_slice(owner.as_bytes());
+    head.extend_from_slice(details);
+    Ok(head)
+}
+
+/// The length of a part of a record for which the record has two bytes.
+pub(super) fn length(what: &str, bytes: &[u8]) -> Result<u16> {
+    u16::try_from(bytes.len()).map_err(|_| {
+        refused(format!("the {what} has {} bytes; at most {} fit", bytes.len(), u16::MAX))
+    })
+}
+
+/// A claim as the scripts take it: the grace, and then the proofs.
+pub(super) struct EncodedClaim {
+    bytes: [u8; 8 + Claim::MOST * Proof::LEN],
+    len: usize,
+}
+
+impl EncodedClaim {
+    /// Empty where nothing is claimed.
+    pub(super) fn new(claim: Option<&Claim>) -> Self {
+        let mut encoded = Self { bytes: [0; 8 + Claim::MOST * Proof::LEN], len: 0 };
+        if let Some(claim) = claim {
+            let grace = u64::try_from(claim.grace().as_millis()).unwrap_or(u64::MAX);
+            let proofs = claim.as_bytes();
+            encoded.len = 8 + proofs.len();
+            encoded.bytes[..8].copy_from_slice(&grace.to_be_bytes());
+            encoded.bytes[8..encoded.len].copy_from_slice(proofs);
+        }
+        encoded
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
 }

@@ -1,78 +1,127 @@
-//! Listing, counting and clearing: what walks through all masters.
+//! Listing, counting and clearing, which walk through all masters, and what judges many sessions at once.
 
 use std::collections::BTreeMap;
 
 use futures_util::future::{join_all, try_join_all};
-use redis::{ErrorKind, RedisResult, ServerErrorKind, Value};
+use redis::{ErrorKind, RedisResult, ServerErrorKind};
 use tokio::time::Instant;
 
 use super::error::{store_error, unexpected};
+use super::operations::flag;
 use super::walk::{Recent, STEP, Sought, Walk};
-use super::{Redis, script};
+use super::{Inner, Redis, script};
 use crate::key::Key;
-use crate::store::{Cursor, Page, Result, Store, StoreErrorKind, Touch};
+use crate::store::{Cursor, Listing, Load, Page, Result, Store, StoreErrorKind};
 
-impl Redis {
-    pub(super) async fn page(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
+/// How many sessions one call judges. More would hold up the calls of others.
+const JUDGED: usize = 1_000;
+
+/// What the script answers of a live session, and of one that it cannot judge.
+const ALIVE: i64 = 1;
+const UNSURE: i64 = -1;
+
+#[async_trait::async_trait]
+impl Listing for Redis {
+    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         let mut walk = self.walk(after).await?;
         let mut keys = self.keys(&self.step(&mut walk, &self.sessions(), limit).await?);
         let names = keys.iter().map(|key| self.0.names.session(key).into_bytes());
         let fitting = walk.fit(&self.0.connection, names.collect(), self.deadline()).await?;
         keys.truncate(fitting);
         let loads = keys.into_iter().map(async |key| {
-            let record = self.load(&key, Touch::No).await?;
-            Ok(record.map(|record| (key, record)))
+            let found = self.load(&key, &Load::new()).await?;
+            Ok(found.live().map(|record| (key, record)))
         });
         let (records, damaged) = self.0.presence.readable(join_all(loads).await)?;
         let records = records.into_iter().flatten().collect();
         Ok(Page { records, damaged, next: walk.place() })
     }
 
-    pub(super) async fn count_all(&self) -> Result<u64> {
+    async fn count(&self) -> Result<u64> {
         let mut walk = self.walk(None).await?;
         let (sought, mut recent, mut count) = (self.sessions(), Recent::default(), 0);
         while !walk.is_over() {
-            let keys = self.keys(&self.step(&mut walk, &sought, STEP).await?);
-            let mut by_partition = BTreeMap::<u16, Vec<Key>>::new();
-            for key in keys.into_iter().filter(|key| recent.is_new(key)) {
-                by_partition.entry(key.partition(self.partitions())).or_default().push(key);
-            }
-            let counts =
-                by_partition.iter().map(|(&partition, keys)| self.count_of(partition, keys));
-            count += try_join_all(counts).await?.into_iter().sum::<u64>();
+            let mut keys = self.keys(&self.step(&mut walk, &sought, STEP).await?);
+            keys.retain(|key| recent.is_new(key));
+            let alive = self.judge(&keys).await?;
+            count += alive.into_iter().map(u64::from).sum::<u64>();
         }
         Ok(count)
     }
 
-    /// How many of these sessions of one partition live.
-    async fn count_of(&self, partition: u16, keys: &[Key]) -> Result<u64> {
-        let names: Vec<String> = keys.iter().map(|key| self.0.names.session(key)).collect();
-        let names: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
-        let slot = self.0.names.slot(partition);
-        let counted =
-            self.0.connection.run(&script::COUNT, slot, &names, &[], self.deadline()).await;
-        let (live, unsure) = match counted {
-            Ok(answer) => count_from(answer, keys)?,
+    async fn clear(&self) -> Result<()> {
+        self.clear_all().await
+    }
+
+    /// Redis drops expired sessions by itself.
+    async fn sweep(&self, _limit: usize) -> Result<usize> {
+        Ok(0)
+    }
+}
+
+impl Redis {
+    /// Whether each of these sessions lives.
+    pub(super) async fn judge(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        let mut alive = vec![false; keys.len()];
+        let batches = self.batches(keys);
+        let judged = batches.iter().map(|(slot, numbers)| self.judge_batch(keys, numbers, *slot));
+        for ((_, numbers), judged) in batches.iter().zip(try_join_all(judged).await?) {
+            for (&number, is_alive) in numbers.iter().zip(judged) {
+                alive[number] = is_alive;
+            }
+        }
+        Ok(alive)
+    }
+
+    /// The numbers of the keys that one call may judge, and their slot: on a Cluster, of one partition.
+    fn batches(&self, keys: &[Key]) -> Vec<(u16, Vec<usize>)> {
+        let mut by_slot = BTreeMap::<u16, Vec<usize>>::new();
+        for (number, key) in keys.iter().enumerate() {
+            let is_cluster = self.0.connection.is_cluster();
+            let partition = if is_cluster { key.partition(self.partitions()) } else { 0 };
+            by_slot.entry(self.0.names.slot(partition)).or_default().push(number);
+        }
+        let batches = by_slot.iter().flat_map(|(&slot, numbers)| {
+            numbers.chunks(JUDGED).map(move |numbers| (slot, numbers.to_vec()))
+        });
+        batches.collect()
+    }
+
+    async fn judge_batch(&self, keys: &[Key], numbers: &[usize], slot: u16) -> Result<Vec<bool>> {
+        let Inner { connection, names, .. } = &*self.0;
+        let named: Vec<String> =
+            numbers.iter().map(|&number| names.session(&keys[number])).collect();
+        let named: Vec<&[u8]> = named.iter().map(String::as_bytes).collect();
+        // Only on a Cluster can an index that is missing be elsewhere.
+        let args = [flag(!connection.is_cluster())];
+        let judged = connection.run(&script::ALIVE, slot, &named, &args, self.deadline()).await;
+        let answers = match judged {
+            Ok(answers) => redis::from_redis_value(answers).map_err(|_| unexpected())?,
             // A Cluster is moving the slot, and some of them are elsewhere already.
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::TryAgain) => {
-                (0, keys.iter().collect())
+                vec![UNSURE; numbers.len()]
             }
             Err(error) => return Err(store_error(error)),
         };
-        let mut count = live;
-        for meta in join_all(unsure.into_iter().map(|key| self.touch(key, Touch::No))).await {
-            match meta {
-                Ok(meta) => count += u64::from(meta.is_some()),
-                Err(error) if error.kind() == StoreErrorKind::Corrupt => {}
-                Err(error) => return Err(error),
-            }
+        let judged = numbers.iter().zip(answers).map(async |(&number, answer)| match answer {
+            UNSURE => self.lives(&keys[number]).await,
+            answer => Ok(answer == ALIVE),
+        });
+        try_join_all(judged).await
+    }
+
+    /// Whether a session lives, in a call of its own.
+    async fn lives(&self, key: &Key) -> Result<bool> {
+        match self.load(key, &Load { with_data: false, ..Load::new() }).await {
+            Ok(found) => Ok(found.live().is_some()),
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => Ok(false),
+            Err(error) => Err(error),
         }
-        Ok(count)
     }
 
     /// Removes what has exactly the name and the type of a session or of an index of this store. The
     /// indexes go first, and all sessions of owners end with them.
-    pub(super) async fn clear_all(&self) -> Result<()> {
+    async fn clear_all(&self) -> Result<()> {
         let (names, partitions) = (&self.0.names, self.partitions());
         let indexes = Sought { pattern: names.index_pattern(), kind: "zset" };
         self.remove_all(&indexes, |name| Some(names.parse_index(name)?.partition(partitions)))
@@ -130,13 +179,4 @@ impl Redis {
     fn deadline(&self) -> Instant {
         Instant::now() + self.0.timeout
     }
-}
-
-/// How many the script has counted, and those of which it is not sure.
-fn count_from(answer: Value, keys: &[Key]) -> Result<(u64, Vec<&Key>)> {
-    let (live, unsure): (u64, Vec<usize>) =
-        redis::from_redis_value(answer).map_err(|_| unexpected())?;
-    let unsure: Option<Vec<_>> =
-        unsure.into_iter().map(|number| keys.get(number.checked_sub(1)?)).collect();
-    Ok((live, unsure.ok_or_else(unexpected)?))
 }

@@ -20,15 +20,14 @@ macro_rules! script {
     };
 }
 
-script!(LOAD = "read", "write", "load");
-script!(INSERT = "read", "write", "insert");
-script!(REPLACE = "read", "write", "replace");
-script!(RENAME = "read", "write", "rename");
-script!(REMOVE = "read", "remove");
-script!(OWNED = "read", "visit", "owned");
-script!(REMOVE_OWNED = "remove_owned");
-script!(PRUNE = "visit", "prune");
-script!(COUNT = "read", "count");
+script!(LOAD = "names", "read", "claim", "write", "load");
+script!(INSERT = "names", "read", "write", "insert");
+script!(REPLACE = "names", "read", "claim", "write", "replace");
+script!(REMOVE = "names", "read", "claim", "remove");
+script!(ALIVE = "names", "read", "alive");
+script!(OWNED = "names", "read", "visit", "owned");
+script!(REMOVE_OWNED = "names", "remove_owned");
+script!(PRUNE = "names", "visit", "prune");
 
 impl Script {
     pub(in crate::store) fn new(source: &'static str) -> Self {

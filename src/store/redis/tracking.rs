@@ -11,23 +11,21 @@ use tokio::time::{Instant, timeout};
 
 use super::Redis;
 use super::error::{refused, store_error, timed_out};
-use super::listener::{Ear, Listener, PATIENCE};
+use super::listener::{Listener, PATIENCE};
 use super::names::Names;
-use crate::store::{Change, Result, Watch, Watching};
+use crate::store::{Change, Result, Tell, Watch, Watching};
 
+#[async_trait::async_trait]
 impl Watch for Redis {
     /// Takes a connection of its own to each master, and the right to `CLIENT TRACKING`. Redis 6 or
     /// later, and a store that [`connect`](Redis::connect) has made.
-    async fn watch<F>(&self, tell: F) -> Result<Watching>
-    where
-        F: Fn(Change) + Send + Sync + 'static,
-    {
+    async fn watch(&self, tell: Tell) -> Result<Watching> {
         let Some(source) = self.0.source.clone() else {
             return Err(refused(
                 "Redis tells changes on connections of the store's own; make the store by a URL",
             ));
         };
-        let tracking = Tracking { names: Arc::clone(&self.0.names), tell: Arc::new(tell) };
+        let tracking = Tracking { names: Arc::clone(&self.0.names), tell };
         // Whether it will be told at all is known now, not when something is missed.
         let clients = source.clients(Instant::now() + PATIENCE).await.map_err(store_error)?;
         for client in clients {
@@ -37,14 +35,16 @@ impl Watch for Redis {
     }
 }
 
+/// What a connection to one server tells, and to whom.
 #[derive(Clone)]
-struct Tracking {
+pub(super) struct Tracking {
     names: Arc<Names>,
-    tell: Arc<dyn Fn(Change) + Send + Sync>,
+    tell: Tell,
 }
 
-impl Ear for Tracking {
-    async fn hear(&self, client: &Client) -> RedisResult<()> {
+impl Tracking {
+    /// Tells the changes on one server until the connection ends.
+    pub(super) async fn hear(&self, client: &Client) -> RedisResult<()> {
         let end = Arc::<Notify>::default();
         let _connection = self.track(client, Arc::clone(&end)).await?;
         (self.tell)(Change::Any);
@@ -52,9 +52,7 @@ impl Ear for Tracking {
         (self.tell)(Change::Any);
         Ok(())
     }
-}
 
-impl Tracking {
     /// A connection on which the server tells changes, and whose end is notified.
     async fn track(
         &self,

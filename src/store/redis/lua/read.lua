@@ -1,22 +1,13 @@
-local call = redis.call
+-- What precedes owner, details, sealed secret and data; record.rs says what its bytes are.
+local HEADER_LEN = 136
 
--- The index of the owner of a record, whose name has so many bytes.
-local function index_of(key, record, owner)
-  return string.sub(key, 1, -46) .. 'o:' .. string.sub(record, 60, 59 + owner)
-end
-
-local function has_place(key, index)
-  return call('ZSCORE', index, string.sub(key, -43))
-end
-
--- Reads the record under `key`; record.rs says what its bytes are. Returns the record, the clock,
--- when it was last seen, its idle timeout, its deadline and its owner's index, or else false and
--- the answer to give: nothing lives there, or what is wrong with it. Unless `is_whole`, the record
--- is only its beginning, with all but the data: data of a megabyte takes a millisecond to copy.
+-- Reads the record under `key`. Returns its parts, or else false and the answer to give: nothing
+-- lives there, or what is wrong with it. Unless `is_whole`, its bytes are only its head, all but the
+-- data: data of a megabyte takes a millisecond to copy.
 --
 -- A session of an owner lives as long as its place in the owner's index: to end all sessions of an
 -- owner is to drop that one key, and when the server has evicted it they end, rather than be missed.
--- Whose session it is stands in the record, so a first call cannot name the index among its keys.
+-- The record says whose session it is, so a first call cannot name the index among its keys.
 -- In a Cluster that is moving a slot, an index that is not named may be missing because it is still
 -- elsewhere: the answer is then its name, for the caller to ask again with both keys, which the
 -- Cluster does not run before both are in one place.
@@ -25,22 +16,25 @@ local function read(key, is_final, is_whole)
   if expires == -2 then
     return false, false
   end
-  -- 59 bytes, an owner and a label of 255 bytes at most.
-  local record = is_whole and call('GET', key) or call('GETRANGE', key, 0, 568)
-  local size = #record
-  if size < 59 or string.byte(record) ~= 1 then
+  -- Most heads are this short. The longest has 5,511 bytes.
+  local bytes = is_whole and call('GET', key) or call('GETRANGE', key, 0, 511)
+  if #bytes < HEADER_LEN or string.byte(bytes) ~= 1 then
     return false, {ok = 'it does not begin like a record of this version'}
   end
-  local absolute, idle, deadline, seen, owner, label =
-    struct.unpack('>I8I8I8I8BB', record, 26)
-  if size < 59 + owner + label then
+  local absolute, idle, deadline, seen, proof, previous, confirmed, owner, details, sealed =
+    struct.unpack('>I8I8I8I8c33c33I8BI2I2', bytes, 26)
+  local head = HEADER_LEN + owner + details + sealed
+  if not is_whole then
+    bytes = #bytes < head and call('GETRANGE', key, 0, head - 1) or string.sub(bytes, 1, head)
+  end
+  if #bytes < head then
     return false, {ok = 'it is shorter than it says'}
   end
   if expires < 0 then
     return false, {ok = 'it has no time to live'}
   end
   -- Larger ones are not exact in Lua, and no time of this store either.
-  if math.max(absolute, idle, deadline, seen) >= 2 ^ 52 then
+  if math.max(absolute, idle, deadline, seen, confirmed) >= 2 ^ 52 then
     return false, {ok = 'it has times that cannot be'}
   end
   -- The server's clock, without a call of TIME, which would cost more than this one.
@@ -51,7 +45,7 @@ local function read(key, is_final, is_whole)
   end
   local index
   if owner > 0 then
-    index = index_of(key, record, owner)
+    index = index_of(key, string.sub(bytes, HEADER_LEN + 1, HEADER_LEN + owner))
     if not has_place(key, index) then
       if is_final then
         call('UNLINK', key)
@@ -60,5 +54,17 @@ local function read(key, is_final, is_whole)
       return false, {index}
     end
   end
-  return record, now, seen, idle, deadline, index
+  return {
+    bytes = bytes, now = now, index = index,
+    absolute = absolute, idle = idle, deadline = deadline, seen = seen,
+    proof = proof, previous = previous, confirmed = confirmed,
+    -- Where the owner, the details, the sealed secret and the data begin.
+    owner_at = HEADER_LEN + 1, details_at = HEADER_LEN + owner + 1, sealed_at = head - sealed + 1,
+    data_at = head + 1
+  }
+end
+
+-- A record as it is handed out: the clock, when it was last seen, and its bytes.
+local function hand_out(record)
+  return struct.pack('>I8I8', record.now, record.seen) .. record.bytes
 end

@@ -2,7 +2,6 @@
 --
 -- The key that is never there keeps a Cluster that is moving the slot from running this before all
 -- of it is in one place.
-local call = redis.call
 local index, kept = KEYS[1], ARGV[1]
 local siblings = string.sub(KEYS[2], 1, -2) .. 's:'
 local score = kept ~= '' and call('ZSCORE', index, kept)
