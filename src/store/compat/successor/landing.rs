@@ -58,7 +58,7 @@ impl Successor {
     }
 
     /// Opens the session with what the copy holds; whether it is open then, by this call or another.
-    async fn open(&self, key: &Key, nonce: u64, copy: Record) -> Result<bool> {
+    pub(super) async fn open(&self, key: &Key, nonce: u64, copy: Record) -> Result<bool> {
         let (real, reservation) = (bare(key), reservation(nonce));
         let record = NewRecord {
             owner: copy.meta.owner.as_ref(),
@@ -127,7 +127,7 @@ pub(super) fn staged(key: &Key, nonce: u64) -> Key {
 const NO_SCHEME: u8 = 0;
 
 /// The proof of a reservation for the copy of this number.
-fn reservation(nonce: u64) -> Proof {
+pub(super) fn reservation(nonce: u64) -> Proof {
     let mut bytes = [NO_SCHEME; Proof::LEN];
     bytes[1..9].copy_from_slice(&nonce.to_be_bytes());
     Proof::from_bytes(bytes)

@@ -103,7 +103,7 @@ impl Successor {
             let unchanged =
                 Write { expected: Some(record.meta.version), ..Write::data(note.data()) };
             match self.old.replace(key, &unchanged).await {
-                Ok(Replaced::Done(version)) => return self.finish(key, nonce, version).await,
+                Ok(Replaced::Done(note)) => return self.finish(key, nonce, note.version).await,
                 Ok(Replaced::Conflict | Replaced::Missing) => {}
                 // It may have been written all the same.
                 Err(error) if error.kind() == StoreErrorKind::Unavailable => return Err(error),
