@@ -41,12 +41,6 @@ mod conformance {
         async fn pass(&self, time: Duration) {
             tokio::time::sleep(time).await;
         }
-
-        /// Debian has no `mongod`, and its stand-in is a Python program, which runs one thread at a
-        /// time. A round of the race for one code is some 4,000 calls; this saves 90 rounds.
-        fn rounds(&self) -> usize {
-            10
-        }
     }
 
     token_session::conformance_suite!(OnMongoDb);
@@ -77,10 +71,6 @@ mod partitioned {
 
         fn races(&self) -> usize {
             50
-        }
-
-        fn rounds(&self) -> usize {
-            10
         }
     }
 
