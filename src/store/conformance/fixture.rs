@@ -173,7 +173,10 @@ pub fn handover(claim: &Claim, next: Proof) -> Write<'_> {
 /// What a write that has to be done has left.
 pub async fn write(store: &dyn Store, key: &Key, write: &Write<'_>) -> Written {
     match store.replace(key, write).await.unwrap() {
-        Replaced::Done(written) => written,
+        Replaced::Done(written) => {
+            assert!(write.proof.is_none() || written.times.is_some(), "a new token has no times");
+            written
+        }
         refused => panic!("{refused:?} for a write to {key}"),
     }
 }
@@ -237,6 +240,14 @@ pub async fn assert_listed(store: &dyn Store, owner: Option<&Owner>, keys: &[Key
 pub async fn assert_count(store: &dyn Store, count: u64) {
     if let Some(listing) = store.listing() {
         assert_eq!(listing.count().await.unwrap(), count);
+    }
+}
+
+/// The times that a write has answered, if any, are those of the record that it has left.
+pub fn assert_times(written: &Written, after: &Record) {
+    if let Some(times) = written.times {
+        assert_eq!(times.expires_at, after.meta.expires_at());
+        assert!(times.now >= after.meta.last_seen && times.now <= after.meta.now);
     }
 }
 

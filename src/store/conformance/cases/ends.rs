@@ -8,9 +8,7 @@ use tokio::task::yield_now;
 use crate::key::Key;
 use crate::store::conformance::Harness;
 use crate::store::conformance::fixture::*;
-use crate::store::{
-    Condition, NewProof, NewRecord, OwnerLimit, Removed, Replaced, Write,
-};
+use crate::store::{Condition, NewProof, NewRecord, OwnerLimit, Removed, Replaced, Write};
 
 /// *Ends all sessions of an owner*: to every operation.
 pub async fn all_sessions_of_an_owner_end<H: Harness>(harness: &H) {

@@ -3,9 +3,7 @@
 
 use crate::store::conformance::Harness;
 use crate::store::conformance::fixture::*;
-use crate::store::{
-    Condition, Found, Load, NewProof, Previous, Removed, Replaced, Touch, Write,
-};
+use crate::store::{Condition, Found, Load, NewProof, Previous, Removed, Replaced, Touch, Write};
 
 /// *The secret before it is good until this one is first used.* The version stays, so a parallel writer
 /// meets no conflict, and nothing else changes.
@@ -15,13 +13,11 @@ pub async fn a_handover_keeps_the_version_and_both_secrets<H: Harness>(harness: 
     let mut expected = look(&store, &key).await;
     tick(harness).await;
     let (claim_of_first, second) = (claim(&first), random_proof());
-    let rotation = Write {
-        expected: Some(expected.meta.version),
-        ..handover(&claim_of_first, second)
-    };
+    let rotation =
+        Write { expected: Some(expected.meta.version), ..handover(&claim_of_first, second) };
     let written = write(&store, &key, &rotation).await;
     assert_eq!(written.version, expected.meta.version);
-    assert_eq!(written.expires_at, expected.meta.expires_at());
+    assert_times(&written, &look(&store, &key).await);
     expected.proofs.current = Some(second);
     let sealed = Some("the next secret".into());
     expected.proofs.previous = Some(Previous { proof: first, confirmed_at: None, sealed });

@@ -209,15 +209,15 @@ impl Sequence {
         let mut expected = before.clone();
         match answer {
             Replaced::Done(written) => {
-                let told = expected.write(&write, written.now);
-                let is_done = matches!(told, Replaced::Done(_));
+                let stored = look(store, &self.key).await;
+                let now = written.times.map_or(stored.meta.now, |times| times.now);
+                let is_done = matches!(expected.write(&write, now), Replaced::Done(_));
                 self.agree(&format!("whether done: {what}"), &true, &is_done);
                 // A new secret counts from when it is there.
                 self.proofs.extend(next.flatten());
                 self.compare(store, &what, expected).await;
-                let meta = self.record.as_ref().map(|record| &record.meta);
-                let left = meta.map(|meta| (meta.version, meta.expires_at()));
-                self.agree("what it left", &Some((written.version, written.expires_at)), &left);
+                self.agree("the version", &written.version, &stored.meta.version);
+                assert_times(&written, &stored);
             }
             _ => {
                 let told = expected.write(&write, before.meta.now);

@@ -128,11 +128,8 @@ pub async fn of_racing_removals_one_is_done<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let owner = any_owner(&store, "Anna");
     let (key, proof) = (key_for(&store, owner.as_ref()), random_proof());
-    let record = NewRecord {
-        owner: owner.as_ref(),
-        proof: Some(proof),
-        ..NewRecord::new("data", hour())
-    };
+    let record =
+        NewRecord { owner: owner.as_ref(), proof: Some(proof), ..NewRecord::new("data", hour()) };
     put(&store, &key, &record).await;
     let version = look(&store, &key).await.meta.version;
     let answers = race(harness.races(), |task| {

@@ -21,8 +21,7 @@ pub async fn an_expired_record_does_not_exist<H: Harness>(harness: &H) {
     let claim = claim(&proof);
     for lifetime in [moment, absolute, both] {
         let mut keys = Vec::new();
-        let record =
-            NewRecord { owner, proof: Some(proof), ..NewRecord::new("data", lifetime) };
+        let record = NewRecord { owner, proof: Some(proof), ..NewRecord::new("data", lifetime) };
         for _ in 0..10 {
             let key = key_for(&store, owner);
             put(&store, &key, &record).await;
@@ -41,7 +40,10 @@ pub async fn an_expired_record_does_not_exist<H: Harness>(harness: &H) {
         for (key, write) in [
             (&keys[3], Write::data("new data")),
             (&keys[4], Write { touch: true, lifetime: Some(&hour()), ..Write::data("new data") }),
-            (&keys[5], Write { claim: Some(&claim), proof, authenticated: true, ..Write::default() }),
+            (
+                &keys[5],
+                Write { claim: Some(&claim), proof, authenticated: true, ..Write::default() },
+            ),
             (&keys[6], handover(&claim, random_proof())),
         ] {
             assert_eq!(store.replace(key, &write).await.unwrap(), Replaced::Missing);
