@@ -57,6 +57,7 @@
 mod backoff;
 mod codec;
 pub mod codes;
+mod compare_and_swap;
 mod error;
 mod event;
 mod generator;
@@ -70,8 +71,8 @@ mod manager;
 mod observe;
 mod proof;
 mod record;
+mod record_json;
 pub mod store;
-mod stored;
 pub mod subjects;
 mod token;
 

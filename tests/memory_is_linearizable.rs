@@ -5,9 +5,8 @@
 //! which puts no operation before one that had ended when it began (Wing and Gong, "Testing and
 //! Verifying Concurrent Objects", 1993).
 //!
-//! Two operations take more than one step, as the store's docs say: a rename removes the record and
-//! then puts it under its new key, and an insert beyond its owner's limit puts the newcomer before
-//! the oldest go, one by one.
+//! One operation takes more than one step, as the store's docs say: an insert beyond its owner's limit
+//! puts the newcomer before the oldest go, one by one.
 
 use std::collections::HashSet;
 use std::pin::pin;
@@ -18,10 +17,10 @@ use std::thread;
 use std::time::Duration;
 
 use token_session::store::{
-    Clock, Condition, Inserted, ManualClock, Memory, NewRecord, OwnerLimit, Removed, Renamed,
-    Renewal, Replaced, Store, Touch, Write,
+    Clock, Condition, Found, Inserted, Listing, Load, ManualClock, Memory, NewProof, NewRecord,
+    OwnerLimit, Owners, Removed, Replaced, Standing, Store, Touch, Write,
 };
-use token_session::{Key, Lifetime, Owner, Record, Timestamp, Version};
+use token_session::{Claim, Key, Lifetime, Owner, Proof, Record, Timestamp, Version};
 
 const HISTORIES: u64 = 5_000;
 const KEYS: usize = 3;
@@ -29,16 +28,21 @@ const TICK: u64 = 10;
 /// What some records live for. The others outlive the test.
 const SHORT: u64 = 15;
 const LONG: u64 = 1_000_000;
+/// How long a secret that was handed over is good after that was confirmed.
+const GRACE: u64 = 10;
+
+/// Which of a few secrets.
+type Secret = u8;
 
 type At = usize;
 
 #[derive(Clone, Copy, Debug)]
 enum Operation {
     Insert { at: At, owned: bool, idle: u64, limit: bool },
-    Load { at: At, touch: bool },
-    Replace { at: At, expected: Option<u64>, touch: bool },
-    Rename { from: At, to: At },
-    Take { at: At },
+    Load { at: At, touch: bool, secret: Option<Secret> },
+    Replace { at: At, expected: Option<u64>, touch: bool, secret: Option<Secret> },
+    Renew { at: At, secret: Secret, next: Secret, hand_over: bool },
+    Take { at: At, secret: Secret },
     Remove { at: At, owners: bool },
     Owned,
     RemoveOwned { keep: Option<At> },
@@ -49,11 +53,12 @@ enum Operation {
 enum Answer {
     Inserted(Option<Vec<At>>),
     OwnerFull,
-    Found(Option<Seen>),
-    Replaced(Replaced),
-    Renamed(Option<Seen>),
+    Found(Option<(Standing, Seen)>),
+    Written(u64),
+    Conflict,
+    Missing,
     KeyTaken,
-    Removed(Removed),
+    Removed(Option<Seen>),
     Owned(Vec<At>),
     Nothing,
 }
@@ -80,15 +85,39 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn key(at: At) -> Key {
-    Key::from_bytes([at as u8 * 100; 32])
+    Key::from_bytes([at as u8 * 100; 16])
 }
 
 fn at(key: &Key) -> At {
     usize::from(key.as_bytes()[0] / 100)
 }
 
+fn proof(secret: Secret) -> Proof {
+    Proof::from_bytes([secret + 1; Proof::LEN])
+}
+
+fn claim(secret: Secret) -> Claim {
+    Claim::new(proof(secret), Duration::from_millis(GRACE))
+}
+
 fn seen(record: &Record) -> Seen {
     (record.meta.version.get(), record.meta.last_seen.as_millis())
+}
+
+fn replaced(replaced: Replaced) -> Answer {
+    match replaced {
+        Replaced::Done(written) => Answer::Written(written.version.get()),
+        Replaced::Conflict => Answer::Conflict,
+        Replaced::Missing => Answer::Missing,
+    }
+}
+
+fn removed(removed: &Removed) -> Answer {
+    match removed {
+        Removed::Done(record) => Answer::Removed(record.as_ref().map(seen)),
+        Removed::Conflict => Answer::Conflict,
+        Removed::Missing => Answer::Missing,
+    }
 }
 
 fn run(store: &Memory, owner: &Owner, operation: Operation) -> Answer {
@@ -99,6 +128,7 @@ fn run(store: &Memory, owner: &Owner, operation: Operation) -> Answer {
             let record = NewRecord {
                 // The search counts them, and a small one is met again.
                 version: Version::from_u64(1),
+                proof: Some(proof(0)),
                 owner: owned.then_some(owner),
                 limit: limit.then(|| OwnerLimit::evict_oldest(1.try_into().unwrap())),
                 ..NewRecord::new("", lifetime)
@@ -111,33 +141,41 @@ fn run(store: &Memory, owner: &Owner, operation: Operation) -> Answer {
                 Inserted::OwnerFull => Answer::OwnerFull,
             }
         }
-        Operation::Load { at, touch: touches } => {
-            let found = now(store.load(&key(at), touch(touches))).unwrap();
-            Answer::Found(found.as_ref().map(seen))
+        Operation::Load { at, touch: touches, secret } => {
+            let claim = secret.map(claim);
+            let load = Load { claim: claim.as_ref(), touch: touch(touches), ..Load::new() };
+            Answer::Found(match now(store.load(&key(at), &load)).unwrap() {
+                Found::Current(record) => Some((Standing::Current, seen(&record))),
+                Found::Previous(record) => Some((Standing::Previous, seen(&record))),
+                Found::Reused(record) => Some((Standing::Reused, seen(&record))),
+                Found::Missing => None,
+            })
         }
-        Operation::Replace { at, expected, touch } => {
-            let expected = expected.map(Version::from_u64);
-            let write = Write { expected, touch, ..Write::new("") };
-            Answer::Replaced(now(store.replace(&key(at), &write)).unwrap())
+        Operation::Replace { at, expected, touch, secret } => {
+            let (expected, claim) = (expected.map(Version::from_u64), secret.map(claim));
+            let write = Write { expected, claim: claim.as_ref(), touch, ..Write::data("") };
+            replaced(now(store.replace(&key(at), &write)).unwrap())
         }
-        Operation::Rename { from, to } => {
-            match now(store.rename(&key(from), &key(to), Renewal::Key)).unwrap() {
-                Renamed::Done(meta) => {
-                    Answer::Renamed(Some((meta.version.get(), meta.last_seen.as_millis())))
-                }
-                Renamed::KeyTaken => Answer::KeyTaken,
-                Renamed::Missing => Answer::Renamed(None),
-            }
+        Operation::Renew { at, secret, next, hand_over } => {
+            let (claim, next, sealed) = (claim(secret), proof(next), "sealed".into());
+            let proof = if hand_over {
+                NewProof::Rotated { next, sealed }
+            } else {
+                NewProof::Regenerated(next)
+            };
+            let write = Write { claim: Some(&claim), proof: Some(proof), ..Write::default() };
+            replaced(now(store.replace(&key(at), &write)).unwrap())
         }
-        Operation::Take { at } => {
-            Answer::Found(now(store.take(&key(at))).unwrap().as_ref().map(seen))
+        Operation::Take { at, secret } => {
+            let claim = claim(secret);
+            removed(&now(store.remove(&key(at), Condition::Claim(&claim), true)).unwrap())
         }
         Operation::Remove { at, owners } => {
             let condition = if owners { Condition::Owner(owner) } else { Condition::Always };
-            Answer::Removed(now(store.remove(&key(at), condition)).unwrap())
+            removed(&now(store.remove(&key(at), condition, false)).unwrap())
         }
         Operation::Owned => {
-            let owned = now(store.owned(owner, 10)).unwrap();
+            let owned = now(store.owned(owner, None, 10, false)).unwrap().records;
             Answer::Owned(owned.iter().map(|(key, _)| at(key)).collect())
         }
         Operation::RemoveOwned { keep } => {
@@ -156,8 +194,8 @@ fn run(store: &Memory, owner: &Owner, operation: Operation) -> Answer {
 struct Model {
     records: [Option<Kept>; KEYS],
     inserts: u32,
-    /// The second steps that are to come: of which call, and what they do.
-    to_come: Vec<(usize, SecondStep)>,
+    /// The second steps that are to come: of which call, and which session goes.
+    to_come: Vec<(usize, At)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -167,14 +205,29 @@ struct Kept {
     last_seen: u64,
     idle: u64,
     owned: bool,
+    secret: Secret,
+    /// The secret that was handed over, and when that was confirmed.
+    previous: Option<(Secret, Option<u64>)>,
     /// Its turn among the inserts.
     number: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum SecondStep {
-    Put(At, Kept),
-    Evict(At),
+impl Kept {
+    fn seen(&self) -> Seen {
+        (self.version, self.last_seen)
+    }
+
+    fn standing(&self, secret: Option<Secret>, now: u64) -> Standing {
+        match (secret, self.previous) {
+            (None, _) => Standing::Current,
+            (Some(secret), _) if secret == self.secret => Standing::Current,
+            (Some(secret), Some((previous, confirmed))) if secret == previous => {
+                let is_over = confirmed.is_some_and(|at| at + GRACE <= now);
+                if is_over { Standing::Reused } else { Standing::Previous }
+            }
+            _ => Standing::Unknown,
+        }
+    }
 }
 
 impl Model {
@@ -204,19 +257,10 @@ impl Model {
         let for_owner = matches!(operation, Operation::Owned | Operation::RemoveOwned { .. })
             || matches!(operation, Operation::Insert { owned: true, .. });
         let ends = match operation {
-            Operation::Take { at } | Operation::Remove { at, .. } => Some(at),
-            Operation::Rename { from, .. } => Some(from),
+            Operation::Take { at, .. } | Operation::Remove { at, .. } => Some(at),
             _ => None,
         };
-        let puts = match operation {
-            Operation::Insert { at, .. } => Some(at),
-            Operation::Rename { from, to } if self.records[from].is_some() => Some(to),
-            _ => None,
-        };
-        self.to_come.iter().any(|(_, step)| match step {
-            SecondStep::Put(to, kept) => puts == Some(*to) || (for_owner && kept.owned),
-            SecondStep::Evict(victim) => for_owner || ends == Some(*victim),
-        })
+        self.to_come.iter().any(|(_, victim)| for_owner || ends == Some(*victim))
     }
 
     /// Whether a call found the session dead that it was to keep, so that it ends with the others,
@@ -246,60 +290,81 @@ impl Model {
                     last_seen: created_at,
                     idle,
                     owned,
+                    secret: 0,
+                    previous: None,
                     number: self.inserts,
                 });
-                let go = evicted.iter().map(|at| (call, SecondStep::Evict(*at)));
-                self.to_come.extend(go);
+                self.to_come.extend(evicted.iter().map(|at| (call, *at)));
                 Answer::Inserted(Some(evicted))
             }
-            Operation::Load { at, touch } => Answer::Found(self.live(at, now).map(|kept| {
+            Operation::Load { at, touch, secret } => {
+                let Some(kept) = self.live(at, now) else {
+                    return Answer::Found(None);
+                };
+                let standing = kept.standing(secret, now);
+                if standing == Standing::Unknown {
+                    return Answer::Found(None);
+                }
+                if touch && standing != Standing::Reused {
+                    kept.last_seen = kept.last_seen.max(now);
+                }
+                if let Some((_, confirmed)) = &mut kept.previous
+                    && secret == Some(kept.secret)
+                {
+                    confirmed.get_or_insert(now);
+                }
+                Answer::Found(Some((standing, kept.seen())))
+            }
+            Operation::Replace { at, expected, touch, secret } => {
+                let Some(kept) = self.live(at, now) else {
+                    return Answer::Missing;
+                };
+                if !matches!(kept.standing(secret, now), Standing::Current | Standing::Previous) {
+                    return Answer::Missing;
+                }
+                if expected.is_some_and(|version| version != kept.version) {
+                    return Answer::Conflict;
+                }
+                kept.version += 1;
                 if touch {
                     kept.last_seen = kept.last_seen.max(now);
                 }
-                (kept.version, kept.last_seen)
-            })),
-            Operation::Replace { at, expected, touch } => {
-                Answer::Replaced(match self.live(at, now) {
-                    None => Replaced::Missing,
-                    Some(kept) if expected.is_some_and(|version| version != kept.version) => {
-                        Replaced::Conflict
-                    }
-                    Some(kept) => {
-                        kept.version += 1;
-                        if touch {
-                            kept.last_seen = kept.last_seen.max(now);
-                        }
-                        Replaced::Done(Version::from_u64(kept.version))
-                    }
-                })
+                Answer::Written(kept.version)
             }
-            Operation::Rename { from, to } => {
-                let Some(mut kept) = self.live(from, now).cloned() else {
-                    return Answer::Renamed(None);
+            Operation::Renew { at, secret, next, hand_over } => {
+                let Some(kept) = self.live(at, now) else {
+                    return Answer::Missing;
                 };
-                if self.live(to, now).is_some() {
-                    return Answer::KeyTaken;
+                match kept.standing(Some(secret), now) {
+                    Standing::Current => {}
+                    Standing::Previous if !hand_over => {}
+                    Standing::Previous => return Answer::Conflict,
+                    Standing::Reused | Standing::Unknown => return Answer::Missing,
                 }
-                kept.version += 1;
-                kept.last_seen = kept.last_seen.max(now);
-                let seen = (kept.version, kept.last_seen);
-                self.records[from] = None;
-                self.to_come.push((call, SecondStep::Put(to, kept)));
-                Answer::Renamed(Some(seen))
+                kept.previous = hand_over.then_some((kept.secret, None));
+                kept.secret = next;
+                kept.version += u64::from(!hand_over);
+                Answer::Written(kept.version)
             }
-            Operation::Take { at } => {
-                let seen = self.live(at, now).map(|kept| (kept.version, kept.last_seen));
-                self.records[at] = None;
-                Answer::Found(seen)
-            }
-            Operation::Remove { at, owners } => Answer::Removed(match self.live(at, now) {
-                None => Removed::Missing,
-                Some(kept) if owners && !kept.owned => Removed::Conflict,
+            Operation::Take { at, secret } => match self.live(at, now) {
+                None => Answer::Missing,
+                Some(kept) => match kept.standing(Some(secret), now) {
+                    Standing::Current | Standing::Previous => {
+                        let seen = kept.seen();
+                        self.records[at] = None;
+                        Answer::Removed(Some(seen))
+                    }
+                    Standing::Reused | Standing::Unknown => Answer::Conflict,
+                },
+            },
+            Operation::Remove { at, owners } => match self.live(at, now) {
+                None => Answer::Missing,
+                Some(kept) if owners && !kept.owned => Answer::Conflict,
                 Some(_) => {
                     self.records[at] = None;
-                    Removed::Done
+                    Answer::Removed(None)
                 }
-            }),
+            },
             Operation::Owned => Answer::Owned(self.owned(now).into_iter().rev().collect()),
             Operation::RemoveOwned { keep } => {
                 for at in self.owned(now) {
@@ -338,13 +403,10 @@ impl Search<'_> {
         if !self.refuted.insert((done, model.clone())) {
             return false;
         }
-        for (index, (_, step)) in model.to_come.iter().enumerate() {
+        for (index, (_, victim)) in model.to_come.iter().enumerate() {
             let mut next = model.clone();
             next.to_come.remove(index);
-            match step {
-                SecondStep::Put(to, kept) => next.records[*to] = Some(kept.clone()),
-                SecondStep::Evict(victim) => next.records[*victim] = None,
-            }
+            next.records[*victim] = None;
             if self.explains(done, &next) {
                 return true;
             }
@@ -395,6 +457,14 @@ impl Draw {
         self.below(2) == 0
     }
 
+    fn secret(&mut self) -> Secret {
+        self.below(3) as Secret
+    }
+
+    fn claimed(&mut self) -> Option<Secret> {
+        (self.below(4) > 0).then(|| self.secret())
+    }
+
     fn operation(&mut self) -> Operation {
         let at = self.below(KEYS as u64) as At;
         match self.below(16) {
@@ -402,14 +472,18 @@ impl Draw {
                 let (owned, idle) = (self.below(3) > 0, if self.coin() { SHORT } else { LONG });
                 Operation::Insert { at, owned, idle, limit: owned && self.below(3) == 0 }
             }
-            4..6 => Operation::Load { at, touch: false },
-            6..8 => Operation::Load { at, touch: true },
-            8..10 => {
+            4..7 => Operation::Load { at, touch: self.coin(), secret: self.claimed() },
+            7..9 => {
                 let expected = self.coin().then(|| 1 + self.below(2));
-                Operation::Replace { at, expected, touch: self.coin() }
+                Operation::Replace { at, expected, touch: self.coin(), secret: self.claimed() }
             }
-            10 | 11 => Operation::Rename { from: at, to: (at + 1) % KEYS },
-            12 => Operation::Take { at },
+            9..12 => Operation::Renew {
+                at,
+                secret: self.secret(),
+                next: self.secret(),
+                hand_over: self.below(3) > 0,
+            },
+            12 => Operation::Take { at, secret: self.secret() },
             13 => Operation::Remove { at, owners: self.coin() },
             14 if self.coin() => Operation::Owned,
             14 => Operation::Sweep,
@@ -463,7 +537,7 @@ fn history(seed: u64) -> Vec<Call> {
         }
     });
     for at in 0..KEYS {
-        calls.push(call(Operation::Load { at, touch: false }));
+        calls.push(call(Operation::Load { at, touch: false, secret: None }));
     }
     calls.push(call(Operation::Owned));
     calls
@@ -482,6 +556,7 @@ fn every_answer_is_one_of_a_store_that_does_one_thing_at_a_time() {
 #[test]
 fn an_answer_that_no_order_explains_is_found() {
     let insert = Operation::Insert { at: 0, owned: false, idle: LONG, limit: false };
+    let load = Operation::Load { at: 0, touch: false, secret: None };
     let call = |operation, answer, began| Call {
         operation,
         answer,
@@ -491,8 +566,8 @@ fn an_answer_that_no_order_explains_is_found() {
     };
     let revived = [
         call(insert, Answer::Inserted(Some(vec![])), 0),
-        call(Operation::Remove { at: 0, owners: false }, Answer::Removed(Removed::Done), 2),
-        call(Operation::Load { at: 0, touch: false }, Answer::Found(Some((1, 0))), 4),
+        call(Operation::Remove { at: 0, owners: false }, Answer::Removed(None), 2),
+        call(load, Answer::Found(Some((Standing::Current, (1, 0)))), 4),
     ];
     let mut search = Search { calls: &revived, refuted: HashSet::new() };
     assert!(!search.explains(0, &Model::default()));

@@ -6,10 +6,14 @@ mod damaged;
 mod faults;
 #[path = "store_mongodb/hang_ups.rs"]
 mod hang_ups;
+#[path = "store_mongodb/hooked.rs"]
+mod hooked;
 #[path = "store_mongodb/owners.rs"]
 mod owners;
 #[path = "store_mongodb/privileges.rs"]
 mod privileges;
+#[path = "store_mongodb/proofs.rs"]
+mod proofs;
 #[path = "store_mongodb/round_trips.rs"]
 mod round_trips;
 #[path = "store_mongodb/server.rs"]

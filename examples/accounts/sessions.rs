@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use token_session::http::{Rejection, Session, Sessions};
-use token_session::{Issued, Key, Label, NewSession, Owner};
+use token_session::{Issued, Key, Label, NewSession, OwnedSession, Owner};
 
 use super::problem::{Problem, bad_request};
 
@@ -76,10 +76,10 @@ pub async fn list(
 ) -> Result<Response, Problem> {
     let owner = Owner::new(session.user.as_str()).map_err(bad_request)?;
     let listed = sessions.owned(&owner, 100).await?;
-    let described = listed.iter().map(|(key, meta)| {
+    let described = listed.iter().map(|OwnedSession { key, meta, details }| {
         json!({
             "id": key.to_string(),
-            "device": meta.label.as_ref().map(Label::as_str),
+            "device": details.label().as_ref().map(Label::as_str),
             "created_at": meta.created_at.as_millis() / 1000,
             "last_seen": meta.last_seen.as_millis() / 1000,
             "expires_in": meta.expires_in().as_secs(),

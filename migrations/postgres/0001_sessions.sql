@@ -4,8 +4,9 @@
 -- Times are milliseconds since the Unix epoch by this server's clock, and timeouts milliseconds:
 -- exact, and the same in every time zone. To read one: to_timestamp(expires_at / 1000.0).
 CREATE TABLE IF NOT EXISTS "token_sessions" (
-    key              bytea  PRIMARY KEY CHECK (octet_length(key) = 32),
+    key              bytea  PRIMARY KEY CHECK (octet_length(key) = 16),
     data             bytea  NOT NULL,
+    details          bytea  NOT NULL DEFAULT '',
     version          bigint NOT NULL,
     idle_ms          bigint,
     absolute_ms      bigint,
@@ -14,7 +15,12 @@ CREATE TABLE IF NOT EXISTS "token_sessions" (
     deadline         bigint,
     authenticated_at bigint,
     owner            text COLLATE "C",
-    label            text,
+    -- Digests of the token's secret and of the one before it. They are looked for within what a
+    -- client claims, so a shorter one must not be there.
+    proof            bytea CHECK (octet_length(proof) = 33),
+    previous_proof   bytea CHECK (octet_length(previous_proof) = 33),
+    confirmed_at     bigint,
+    sealed           bytea,
     -- Here, so that no statement can get it wrong. least() passes over NULL, and a session of
     -- neither timeout is refused.
     expires_at       bigint NOT NULL GENERATED ALWAYS AS (least(last_seen + idle_ms, deadline)) STORED

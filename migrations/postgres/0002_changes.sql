@@ -20,10 +20,13 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Not when a session is touched: that changes neither of these columns.
+-- Not when a session is touched: that changes none of these columns.
 DO $do$ BEGIN
-    CREATE TRIGGER "token_sessions_written" AFTER UPDATE OF key, version ON "token_sessions"
-        FOR EACH ROW EXECUTE FUNCTION "token_sessions_changed"('token_sessions');
+    CREATE TRIGGER "token_sessions_written" AFTER UPDATE ON "token_sessions"
+        FOR EACH ROW WHEN (
+            OLD.version <> NEW.version OR OLD.proof IS DISTINCT FROM NEW.proof
+            OR OLD.confirmed_at IS DISTINCT FROM NEW.confirmed_at
+        ) EXECUTE FUNCTION "token_sessions_changed"('token_sessions');
 EXCEPTION WHEN duplicate_object THEN -- It is there already.
 END $do$;
 

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use super::engine::Engine;
+use super::engine::CodesEngine;
 use super::format::CodeFormat;
 use super::policy::{Policy, PolicyError};
 use super::{Codes, SubjectCodes};
 use crate::codec::{Codec, Json};
 use crate::key_ring::KeyRing;
-use crate::links::{BaseUrl, SignInLinks};
 use crate::store::{AtomicStore, Memory};
 
 /// What codes allow, and where they are kept. The defaults are those of NIST SP 800-63B-4, OWASP
@@ -167,17 +166,8 @@ impl<T: 'static, C: Codec<T>> CodesBuilder<T, C> {
         self.engine().map(SubjectCodes)
     }
 
-    /// Links that stand for codes, and lead to `base`.
-    ///
-    /// # Errors
-    /// As [`build`](Self::build).
-    pub fn build_with_links(self, base: BaseUrl) -> Result<SignInLinks<T>, PolicyError> {
-        let codes = self.build()?;
-        Ok(SignInLinks::new(codes, base))
-    }
-
-    fn engine(self) -> Result<Arc<Engine<T>>, PolicyError> {
-        Ok(Arc::new(Engine {
+    fn engine(self) -> Result<Arc<CodesEngine<T>>, PolicyError> {
+        Ok(Arc::new(CodesEngine {
             store: self.store,
             codec: Box::new(self.codec),
             policy: self.policy.checked()?,

@@ -5,31 +5,31 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::budget::{Charge, Status};
-use super::challenge::{Challenge, Lock};
-use super::engine::{Engine, Found, Made, RETRIES, absolute};
+use super::budget::{Extension, Status};
+use super::challenge::{Challenge, ChallengeSecret};
+use super::engine::{CodesEngine, LoadedChallenge, NewCode};
 use super::error::CodeError;
 use super::format::Code;
-use super::issue::check_subject;
+use super::limits::check_subject;
 use super::odds::Odds;
-use super::redeem::{Guess, Place, Redeemed};
-use crate::backoff::Backoff;
-use crate::store::{Condition, Inserted, NewRecord};
-use crate::stored::{self, Moment};
+use super::redeem::{Guess, Lookup, RedeemedCode};
+use crate::compare_and_swap::{self as cas, ATTEMPTS, Races};
+use crate::record_json::Moment;
+use crate::store::Condition;
 
 /// Codes that are redeemed by subject and code alone: asked for on one device, typed on another.
 /// [`CodesBuilder::build_by_subject`](super::CodesBuilder::build_by_subject) makes them.
 ///
 /// # What is weaker than with a handle?
-/// * **A stranger can guess.** Whoever knows the subject may try, on the same budget as the person:
-///   who spends the guesses of the challenge, or of the day, locks the person out for as long.
+/// * **A stranger can guess.** Anyone who knows the subject may try, on the same budget as the person.
+///   Spending the guesses of the challenge, or of the day, locks the person out for as long.
 /// * **A stranger can ask.** There is one challenge for a subject at a time, and the cool-down is
 ///   shared.
-/// * **Only the application's key keeps the codes secret** in a dump of the store. With both, all
-///   live codes are read.
+/// * **Only the application's key keeps the codes secret** in a dump of the store. With both, an attacker
+///   reads all live codes.
 /// * **Anyone may complete what the person began**: a code that was talked out of a person is
 ///   enough. NIST SP 800-63B-4, section 3.1.3, and OWASP ASVS 5.0, 6.6.2, ask that a code be bound
-///   to the request that asked for it, so these are not for signing in.
+///   to the request that asked for it, so do not sign anybody in with these.
 ///
 /// ```
 /// use token_session::KeyRing;
@@ -45,7 +45,7 @@ use crate::stored::{self, Moment};
 /// assert_eq!(redeemed.payload, "living room");
 /// # Ok(()) }
 /// ```
-pub struct SubjectCodes<T>(pub(super) Arc<Engine<T>>);
+pub struct SubjectCodes<T>(pub(super) Arc<CodesEngine<T>>);
 
 /// A code to send.
 ///
@@ -64,7 +64,7 @@ pub struct SubjectCodes<T>(pub(super) Arc<Engine<T>>);
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Sent {
+pub struct IssuedSubjectCode {
     /// For the person.
     pub code: Code,
     /// How long it lives.
@@ -82,7 +82,7 @@ impl<T: 'static> SubjectCodes<T> {
     /// [`TooSoon`](CodeError::TooSoon) within the cool-down, or when the guesses of this day are
     /// spent; [`Exhausted`](CodeError::Exhausted) while the open challenge has no guess left;
     /// [`Busy`](CodeError::Busy) while somebody acts on a [leased](Guess::lease) code.
-    pub async fn issue(&self, subject: &str, payload: &T) -> Result<Sent, CodeError> {
+    pub async fn issue(&self, subject: &str, payload: &T) -> Result<IssuedSubjectCode, CodeError> {
         self.issue_to(subject, payload, false).await
     }
 
@@ -95,35 +95,44 @@ impl<T: 'static> SubjectCodes<T> {
         self.issue_to(subject, payload, true).await.map(drop)
     }
 
-    async fn issue_to(&self, subject: &str, payload: &T, decoy: bool) -> Result<Sent, CodeError> {
+    async fn issue_to(
+        &self,
+        subject: &str,
+        payload: &T,
+        decoy: bool,
+    ) -> Result<IssuedSubjectCode, CodeError> {
         let operation = if decoy { "issue_decoy" } else { "issue_code" };
         self.0.observe(operation, None, self.send(subject, payload, decoy)).await
     }
 
-    async fn send(&self, subject: &str, payload: &T, decoy: bool) -> Result<Sent, CodeError> {
+    async fn send(
+        &self,
+        subject: &str,
+        payload: &T,
+        decoy: bool,
+    ) -> Result<IssuedSubjectCode, CodeError> {
         check_subject(subject)?;
         let engine = &self.0;
         let subject_key = engine.subject_key(engine.signing().1, subject);
         let payload = engine.encode(payload)?;
         let fresh = engine.begin(&subject_key, &subject_key, payload, decoy)?;
-        let mut backoff = Backoff::new();
-        for _ in 0..RETRIES {
-            let made = match engine.place_for(subject).await? {
-                (lock, Some(found)) if is_open(&found) => {
-                    engine.add_to(&lock, found, fresh.clone()).await?
+        let mut races = Races::new(ATTEMPTS);
+        loop {
+            let code = match engine.place_for(subject).await? {
+                (secret, Some(found)) if is_open(&found) => {
+                    engine.add_to(&secret, found, fresh.clone()).await?
                 }
-                (lock, left) => engine.open_over(&lock, left, fresh.clone()).await?,
+                (secret, left) => engine.open_over(&secret, left, fresh.clone()).await?,
             };
-            if let Some(made) = made {
-                return Ok(Sent {
-                    code: made.code,
+            if let Some(NewCode { code, .. }) = code {
+                return Ok(IssuedSubjectCode {
+                    code,
                     expires_in: engine.policy.lifetime,
                     resend_in: engine.policy.resend_after,
                 });
             }
-            backoff.wait().await;
+            races.lost().await?;
         }
-        Err(CodeError::Contended { attempts: RETRIES })
     }
 
     /// Uses a code: [`guess`](Self::guess) and [`redeem`](Guess::redeem) in one. Costs one round trip
@@ -132,7 +141,7 @@ impl<T: 'static> SubjectCodes<T> {
     ///
     /// # Errors
     /// As [`Guess::redeem`].
-    pub async fn redeem(&self, subject: &str, code: &str) -> Result<Redeemed<T>, CodeError> {
+    pub async fn redeem(&self, subject: &str, code: &str) -> Result<RedeemedCode<T>, CodeError> {
         self.guess(subject, code).redeem().await
     }
 
@@ -144,7 +153,7 @@ impl<T: 'static> SubjectCodes<T> {
     pub fn guess<'a>(&'a self, subject: &'a str, code: &'a str) -> Guess<'a, T> {
         let is_subject = check_subject(subject).is_ok();
         let code = self.0.policy.format.read(code).filter(|_| is_subject);
-        Guess::new(&self.0, Place::Subject(subject), code)
+        Guess::new(&self.0, Lookup::Subject(subject), code)
     }
 
     /// Ends the challenge of a subject. The wrong guesses of this day still count. 2 round trips, or
@@ -169,7 +178,7 @@ impl<T: 'static> SubjectCodes<T> {
 
     /// How likely it is that a code is guessed, under this policy.
     pub fn odds(&self) -> Odds {
-        Odds::of(&self.0.policy)
+        self.0.policy.odds()
     }
 
     /// How many guesses this process has compared, for a counter, as [`Codes::compared`].
@@ -180,34 +189,39 @@ impl<T: 'static> SubjectCodes<T> {
     }
 }
 
-impl<T: 'static> Engine<T> {
-    /// The challenge of a subject, under whichever key of the application it was opened: one that
-    /// waits for its code, or else one that was used. One round trip for each key that it is not
-    /// under, and one more.
-    pub async fn find_of_subject(&self, subject: &str) -> Result<Option<(Lock, Found)>, CodeError> {
+impl<T: 'static> CodesEngine<T> {
+    /// The challenge of a subject, under the key of the application that it was opened under: an open
+    /// one, or else a used one. One round trip for each key that it is not under, and one more.
+    pub async fn find_of_subject(
+        &self,
+        subject: &str,
+    ) -> Result<Option<(ChallengeSecret, LoadedChallenge)>, CodeError> {
         let mut used = None;
         for app in self.app_keys() {
-            let lock = Lock::of_subject(app, &self.policy.purpose, subject);
-            match self.load(&lock.key).await? {
-                Some(found) if found.is_used() => used = used.or(Some((lock, found))),
-                Some(found) => return Ok(Some((lock, found))),
+            let secret = ChallengeSecret::of_subject(app, &self.policy.purpose, subject);
+            match self.load(&secret.key).await? {
+                Some(found) if found.value.is_used() => used = used.or(Some((secret, found))),
+                Some(found) => return Ok(Some((secret, found))),
                 None => {}
             }
         }
         Ok(used)
     }
 
-    /// The open challenge of a subject, or else the place for one, under the key that signs, and
+    /// The open challenge of a subject. If there is none, the place for one under the key that signs, and
     /// what was left there.
-    async fn place_for(&self, subject: &str) -> Result<(Lock, Option<Found>), CodeError> {
+    async fn place_for(
+        &self,
+        subject: &str,
+    ) -> Result<(ChallengeSecret, Option<LoadedChallenge>), CodeError> {
         let mut place = None;
         for app in self.app_keys() {
-            let lock = Lock::of_subject(app, &self.policy.purpose, subject);
-            let found = self.load(&lock.key).await?;
+            let secret = ChallengeSecret::of_subject(app, &self.policy.purpose, subject);
+            let found = self.load(&secret.key).await?;
             if found.as_ref().is_some_and(is_open) {
-                return Ok((lock, found));
+                return Ok((secret, found));
             }
-            place = place.or(Some((lock, found)));
+            place = place.or(Some((secret, found)));
         }
         Ok(place.unwrap_or_else(|| unreachable!("a ring has a key")))
     }
@@ -216,98 +230,91 @@ impl<T: 'static> Engine<T> {
     async fn revoke_challenge(&self, subject: &str) -> Result<(), CodeError> {
         check_subject(subject)?;
         for app in self.app_keys() {
-            let lock = Lock::of_subject(app, &self.policy.purpose, subject);
+            let secret = ChallengeSecret::of_subject(app, &self.policy.purpose, subject);
             let subject = self.subject_key(app, subject);
-            self.store.remove(&lock.key, Condition::Always, false).await?;
-            self.budget(&subject).give_all_back().await?;
+            self.store.remove(&secret.key, Condition::Always, false).await?;
+            self.budget(&subject).release_all().await?;
         }
         Ok(())
     }
 
-    /// Opens the challenge of a subject that has none, over what was left of the last one. `None`:
-    /// another request came first.
+    /// Opens a challenge for a subject that has none, over what was left of the last one. `None`: another
+    /// request came first.
     async fn open_over(
         &self,
-        lock: &Lock,
-        left: Option<Found>,
+        secret: &ChallengeSecret,
+        left: Option<LoadedChallenge>,
         challenge: Challenge,
-    ) -> Result<Option<Made>, CodeError> {
+    ) -> Result<Option<NewCode>, CodeError> {
         // A code that expired within its cool-down.
-        let sent = left.as_ref().filter(|left| !left.is_used());
+        let sent = left.as_ref().filter(|left| !left.value.is_used());
         sent.map_or(Ok(()), |left| self.check_cool_down(left))?;
-        let (salt, budget) = (challenge.salt.clone(), challenge.budget_key(&lock.key)?);
-        self.keep(&challenge, &budget).await?;
-        let opened = match left {
-            Some(left) => {
-                let mut found = Found { challenge, expires_in: Duration::ZERO, ..left };
-                self.write_code(lock, &mut found).await
-            }
-            None => self.insert_code(lock, challenge).await,
-        };
+        let (salt, budget) = (challenge.salt.clone(), challenge.budget.clone());
+        self.reserve(&challenge).await?;
+        let opened = self.write_first_code(secret, left, challenge).await;
         if !matches!(opened, Ok(Some(_))) {
-            self.forgo(&salt, &budget).await;
+            self.cancel_reservation(&salt, &budget).await;
         }
-        match opened {
-            // What was left went a moment ago.
-            Err(CodeError::Refused) => Ok(None),
-            opened => opened,
-        }
+        opened
     }
 
-    /// Puts a challenge with its first code where nothing is. `None`: another request came first.
-    async fn insert_code(
+    /// Writes a challenge with its first code over what was left, or where nothing is. `None`: another
+    /// request came first.
+    async fn write_first_code(
         &self,
-        lock: &Lock,
+        secret: &ChallengeSecret,
+        left: Option<LoadedChallenge>,
         mut challenge: Challenge,
-    ) -> Result<Option<Made>, CodeError> {
-        let made = self.add_code(lock, &mut challenge, Moment::START)?;
-        let lifetime = absolute(self.longest_trace());
-        let record = NewRecord::new(stored::write(&challenge), lifetime);
-        let inserted = self.store.insert(&lock.key, &record).await?;
-        Ok(matches!(inserted, Inserted::Done { .. }).then_some(made))
+    ) -> Result<Option<NewCode>, CodeError> {
+        let now = left.as_ref().map_or(Moment::START, |left| left.now);
+        let code = self.add_code(secret, &mut challenge, now)?;
+        let (over, lifetime) = (left.map(|left| left.with(())), Some(self.longest_trace()));
+        let written = cas::swap(&*self.store, &secret.key, over, challenge, lifetime).await?;
+        Ok(written.map(|_| code))
     }
 
-    /// Adds a code to the open challenge of a subject, which is to be about `fresh` from now on.
-    /// `None`: another request came first.
+    /// Adds a code to the open challenge of a subject, which is about `fresh` from now on. `None`: another
+    /// request came first.
     async fn add_to(
         &self,
-        lock: &Lock,
-        mut found: Found,
+        secret: &ChallengeSecret,
+        mut found: LoadedChallenge,
         fresh: Challenge,
-    ) -> Result<Option<Made>, CodeError> {
-        if let Some(busy) = found.busy() {
+    ) -> Result<Option<NewCode>, CodeError> {
+        if let Some(busy) = found.value.busy(found.now) {
             return Err(busy);
         }
-        match self.prolong(&found).await? {
-            Charge::Exhausted => return Err(CodeError::Exhausted),
-            Charge::Ended => return self.open_over(lock, Some(found), fresh).await,
-            Charge::Done => {}
+        match self.extend(&found).await? {
+            Extension::Exhausted => return Err(CodeError::Exhausted),
+            Extension::Ended => return self.open_over(secret, Some(found), fresh).await,
+            Extension::Done => {}
         }
-        if !is_about_the_same(&found.challenge, &fresh) {
-            // Its codes are of no use any more, and its guesses are as many as they were.
-            let Challenge { salt, budget, .. } = found.challenge;
-            found.challenge = Challenge { salt, budget, ..fresh };
+        if !is_about_the_same(&found.value, &fresh) {
+            // Its codes are useless now. Its guesses stay as they were.
+            let Challenge { salt, budget, .. } = found.value;
+            found.value = Challenge { salt, budget, ..fresh };
         }
-        match self.write_code(lock, &mut found).await {
-            // It ended a moment ago.
-            Err(CodeError::Refused) => Ok(None),
-            made => made,
-        }
+        let code = self.add_code(secret, &mut found.value, found.now)?;
+        let (over, lifetime) = (Some(found.with(())), Some(self.trace_after(&found)));
+        let written = cas::swap(&*self.store, &secret.key, over, found.value, lifetime).await?;
+        Ok(written.map(|_| code))
     }
 }
 
 /// Whether a challenge waits for its code.
-fn is_open(found: &Found) -> bool {
-    let is_waiting = found.challenge.live(found.now).next().is_some() || found.busy().is_some();
-    !found.is_used() && is_waiting
+fn is_open(found: &LoadedChallenge) -> bool {
+    let challenge = &found.value;
+    let is_waiting =
+        challenge.live(found.now).next().is_some() || challenge.busy(found.now).is_some();
+    !challenge.is_used() && is_waiting
 }
 
 fn is_about_the_same(one: &Challenge, other: &Challenge) -> bool {
     one.decoy == other.decoy && is_same(&one.payload.0, &other.payload.0)
 }
 
-/// Whether two payloads are equal. The members of a JSON object have no order, and a `HashMap` is
-/// written in another one each time.
+/// Whether two payloads are equal. The members of a JSON object have no order, and a `HashMap` is written
+/// in another order each time.
 fn is_same(one: &[u8], other: &[u8]) -> bool {
     let json = |bytes| serde_json::from_slice::<serde_json::Value>(bytes).ok();
     one == other || json(one).is_some_and(|one| Some(one) == json(other))
@@ -322,55 +329,5 @@ impl<T> Clone for SubjectCodes<T> {
 impl<T> fmt::Debug for SubjectCodes<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SubjectCodes").field(&self.0.policy).finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::codes::Codes;
-    use crate::codes::stolen::Stolen;
-    use crate::key_ring::KeyRing;
-    use crate::store::{Memory, Store};
-
-    const PURPOSE: &str = "pair";
-    const SUBJECT: &str = "anna@example.org";
-    const APPLICATION: &[u8; 32] = b"the application's key: 32 bytes.";
-
-    /// A challenge as a dump has it, and its code.
-    async fn stolen() -> (Stolen<'static>, Code) {
-        let store = Memory::new();
-        let codes = Codes::<u32>::builder(PURPOSE).store(store.clone());
-        let codes = codes.key_ring(KeyRing::new(1, APPLICATION).unwrap());
-        let sent = codes.build_by_subject().unwrap().issue(SUBJECT, &17).await.unwrap();
-        let dump = store.scan(None, 10).await.unwrap().records.into_iter().collect();
-        let mut stolen = Stolen::all(PURPOSE, &dump);
-        assert_eq!(stolen.len(), 1);
-        (stolen.remove(0), sent.code)
-    }
-
-    /// How many of the codes from the right one on are confirmed with this for the application's key.
-    fn confirmed(app: &[u8; 32], stolen: &Stolen<'_>, right: &Code, trials: u64) -> usize {
-        let lock = Lock::of_subject(app, PURPOSE, SUBJECT);
-        let ring = KeyRing::new(1, app).unwrap();
-        stolen.confirmed_under(&lock, Some(&ring), right.reveal(), trials)
-    }
-
-    /// All 10^8 codes are no nearer: each trial is a MAC under the application's key, and even the
-    /// address is of no help without it.
-    #[tokio::test]
-    async fn a_hundred_thousand_offline_trials_on_a_dump_confirm_no_code() {
-        let (stolen, right) = stolen().await;
-        let known = stolen.values();
-        let each = 100_000_u64.div_ceil(known.len() as u64);
-        for app in known {
-            assert_eq!(confirmed(&app, &stolen, &right, each), 0);
-        }
-    }
-
-    #[tokio::test]
-    async fn with_the_application_key_the_same_trials_confirm_the_right_code_alone() {
-        let (stolen, right) = stolen().await;
-        assert_eq!(confirmed(APPLICATION, &stolen, &right, 1_000), 1);
     }
 }

@@ -1,23 +1,26 @@
-//! [`Challenge`], what a store keeps of a challenge, and [`Lock`], what its codes are hashed under.
+//! [`Challenge`], what a store keeps of a challenge, and [`ChallengeSecret`], what its codes are hashed
+//! under.
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::error::CodeError;
 use super::format::Code;
-use crate::error::StoreError;
 use crate::key::Key;
 use crate::key_ring::{KeyRing, mac, same};
-use crate::stored::{Blob, Moment};
+use crate::record_json::{self, Blob, Moment, whole_seconds};
 use crate::token::Token;
 
-/// A challenge: the codes that answer it, and what they are bound to. Nothing here opens anything,
-/// nor confirms a guess to who has no handle.
+/// A challenge: the codes that answer it, and what they are bound to. Nothing here redeems anything, or
+/// confirms a guess to somebody without the handle.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Challenge {
     /// Whom it is for, as a digest.
-    pub subject: Blob,
+    #[serde(with = "record_json::key")]
+    pub subject: Key,
     /// The key of the budget that it draws on: the subject's, or that of one of its devices.
-    pub budget: Blob,
+    #[serde(with = "record_json::key")]
+    pub budget: Key,
     /// Random, so that equal codes leave no equal traces.
     pub salt: Blob,
     /// The application's own, encoded.
@@ -67,33 +70,35 @@ impl Challenge {
         Key::of_digest(&mac(b"", "receipt of a code", &fields))
     }
 
-    /// The key of its budget; `key` is the challenge's own.
-    pub fn budget_key(&self, key: &Key) -> Result<Key, StoreError> {
-        <[u8; Key::LEN]>::try_from(&*self.budget.0)
-            .map(Key::from_bytes)
-            .map_err(|_| StoreError::corrupt(key, "its budget is not a key"))
+    pub fn is_used(&self) -> bool {
+        matches!(self.state, State::Used { .. })
+    }
+
+    /// The answer while somebody acts on it under a lease.
+    pub fn busy(&self, now: Moment) -> Option<CodeError> {
+        match &self.state {
+            State::Leased { until, .. } if *until > now => {
+                Some(CodeError::Busy { retry_after: whole_seconds(until.since(now)) })
+            }
+            _ => None,
+        }
     }
 }
 
-/// Where a challenge is kept, and the secret that its codes are hashed under.
-pub(super) struct Lock {
+/// The secret that the codes of a challenge are hashed under, and the key that follows from it.
+pub(super) struct ChallengeSecret {
     pub key: Key,
     pub(super) secret: Zeroizing<[u8; 32]>,
 }
 
-impl Lock {
-    /// The lock that a handle opens.
+impl ChallengeSecret {
+    /// The secret of the challenge that a handle opens.
     pub fn of_handle(purpose: &str, handle: &Token) -> Self {
         let fields = [purpose.as_bytes(), handle.reveal().as_bytes()];
         Self::new(purpose, mac(b"", "secret of a handle", &fields))
     }
 
-    /// The key of the lock that a handle opens.
-    pub fn key_of_handle(purpose: &str, handle: &Token) -> Key {
-        Self::of_handle(purpose, handle).key
-    }
-
-    /// The lock of a subject that has no handle: the application's key is its only secret.
+    /// The secret of a subject's challenge that has no handle: only the application's key protects it.
     pub fn of_subject(app: &[u8], purpose: &str, subject: &str) -> Self {
         let fields: [&[u8]; 2] = [purpose.as_bytes(), subject.as_bytes()];
         Self::new(purpose, mac(app, "secret of a subject", &fields))
@@ -104,21 +109,21 @@ impl Lock {
         Self { key: Self::key_at(purpose, &locator(&secret)), secret }
     }
 
-    /// What leads to the challenge without the secret: links have it.
+    /// What leads to the challenge without the secret. Links contain it.
     pub fn locator(&self) -> [u8; 32] {
         locator(&self.secret)
     }
 
-    /// The key of the challenge that a locator leads to. The purpose is in it, so the locator leads
-    /// nowhere for codes of any other purpose; and it is a digest, so no client can name the key of
-    /// what else is kept in the same store, such as a session or the budget of an address.
+    /// The key of the challenge that a locator leads to. It depends on the purpose, so the locator leads
+    /// nowhere for codes of any other purpose. It is a digest, so no client can name the key of anything
+    /// else in the same store, such as a session or the budget of an address.
     pub fn key_at(purpose: &str, locator: &[u8; 32]) -> Key {
         Key::of_digest(&mac(b"", "challenge", &[purpose.as_bytes(), locator]))
     }
 
-    /// What a store keeps of a code: its MAC under the secret and the application's key. Everything
-    /// that the code is good for is in it.
-    pub fn code(
+    /// What a store keeps of a code: its MAC under the secret and the application's key. It covers
+    /// everything that the code is good for.
+    pub fn mac(
         &self,
         app: &[u8],
         purpose: &str,
@@ -132,7 +137,7 @@ impl Lock {
             "code",
             &[
                 purpose.as_bytes(),
-                &challenge.subject.0,
+                challenge.subject.as_bytes(),
                 &challenge.salt.0,
                 &challenge.payload.0,
                 &until.to_bytes(),
@@ -142,7 +147,7 @@ impl Lock {
     }
 
     /// Whether a code is one of the live ones. Every one of them is compared, in constant time.
-    pub fn fits(
+    pub fn matches(
         &self,
         ring: Option<&KeyRing>,
         purpose: &str,
@@ -151,21 +156,21 @@ impl Lock {
         code: &Code,
     ) -> bool {
         challenge.live(now).fold(false, |found, sent| {
-            // A code without the application's key is none where there is one, or who can write to
-            // the store could make codes.
+            // With a key ring, a code that was made without a key is refused. Otherwise anyone who can
+            // write to the store could make codes.
             let app = match (ring, sent.key) {
                 (None, None) => Some(&b""[..]),
                 (Some(ring), Some(id)) => ring.secret(id),
                 _ => None,
             };
-            let fits = app.is_some_and(|app| {
-                same(&self.code(app, purpose, challenge, sent.until, code), &sent.mac.0)
+            let matches = app.is_some_and(|app| {
+                same(&self.mac(app, purpose, challenge, sent.until, code), &sent.mac.0)
             });
-            found | fits
+            found | matches
         })
     }
 
-    /// What is kept of an attempt key: it tells the same submit again, with the same code.
+    /// What is kept of an attempt key, to recognize the same submit with the same code.
     pub fn attempt(&self, attempt: &str, code: &Code) -> Blob {
         let fields = [attempt.as_bytes(), code.reveal().as_bytes()];
         Blob::new(&mac(&*self.secret, "attempt", &fields))

@@ -1,18 +1,18 @@
 //! A device that is known to a subject, and has a budget of its own.
 
-use base64::Engine as _;
+use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
-use super::engine::Engine;
+use super::engine::CodesEngine;
 use super::error::CodeError;
-use super::issue::check_subject;
+use super::limits::check_subject;
 use super::policy::PolicyError;
 use crate::key::Key;
 use crate::key_ring::{mac, same};
 use crate::token::Token;
 
-impl<T: 'static> Engine<T> {
+impl<T: 'static> CodesEngine<T> {
     /// A random name for the device, and the MAC of the name and the subject.
     pub fn device_token(&self, subject: &str) -> Result<Token, CodeError> {
         check_subject(subject)?;
@@ -22,7 +22,8 @@ impl<T: 'static> Engine<T> {
         }
         let name = Token::random("")?;
         let mac = self.device_mac(self.signing().1, name.reveal(), subject);
-        let text = Zeroizing::new(format!("{}.{}", name.reveal(), URL_SAFE_NO_PAD.encode(mac)));
+        let mac = URL_SAFE_NO_PAD.encode(mac);
+        let text = Zeroizing::new(format!("{}.{mac}", name.reveal()));
         Ok(Token::parse(&text)?)
     }
 

@@ -1,31 +1,27 @@
-//! What all kinds of codes have in common: where things are kept, and how a code comes to be.
+//! What all kinds of codes have in common: where records are kept, and how a code is made.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use super::budget::Budget;
-use super::challenge::{Challenge, LiveCode, Lock, State};
+use super::challenge::{Challenge, ChallengeSecret, LiveCode, State};
 use super::error::CodeError;
 use super::format::Code;
 use super::link_token::LinkToken;
 use super::policy::Policy;
 use crate::codec::Codec;
+use crate::compare_and_swap::{self as cas, Snapshot};
 use crate::generator::draw;
 use crate::key::Key;
 use crate::key_ring::{KeyRing, mac};
 use crate::observe::observe_for;
-use crate::record::{Lifetime, Owner, Version};
-use crate::store::{AtomicStore, Load};
-use crate::stored::{self, Blob, Moment, whole_seconds};
+use crate::record::Owner;
+use crate::record_json::{Blob, Moment};
+use crate::store::AtomicStore;
 use crate::token::{Token, TokenError};
 
-/// How often a write is tried that other requests come before. Each lost race is another request's
-/// write, and the budget of a day allows few of them; who loses so often meets something else.
-pub(super) const RETRIES: u32 = 64;
-
-pub(super) struct Engine<T> {
+pub(super) struct CodesEngine<T> {
     pub store: Arc<dyn AtomicStore>,
     pub codec: Box<dyn Codec<T>>,
     pub policy: Policy,
@@ -33,40 +29,16 @@ pub(super) struct Engine<T> {
     pub compared: AtomicU64,
 }
 
-/// A challenge as it was found.
-#[derive(Clone)]
-pub(super) struct Found {
-    pub challenge: Challenge,
-    pub budget: Key,
-    pub version: Version,
-    pub now: Moment,
-    /// How long the challenge lives.
-    pub expires_in: Duration,
-}
+/// A challenge as it was read.
+pub(super) type LoadedChallenge = Snapshot<Challenge>;
 
-impl Found {
-    pub fn is_used(&self) -> bool {
-        matches!(self.challenge.state, State::Used { .. })
-    }
-
-    /// The answer while somebody acts on it under a lease.
-    pub fn busy(&self) -> Option<CodeError> {
-        match &self.challenge.state {
-            State::Leased { until, .. } if *until > self.now => {
-                Some(CodeError::Busy { retry_after: whole_seconds(until.since(self.now)) })
-            }
-            _ => None,
-        }
-    }
-}
-
-/// A code that was just made, and the link that it was made from: a mail may have either.
-pub(super) struct Made {
+/// A code that was just made, and the link that it was made from. A mail may have either.
+pub(super) struct NewCode {
     pub code: Code,
     pub link: LinkToken,
 }
 
-impl<T: 'static> Engine<T> {
+impl<T: 'static> CodesEngine<T> {
     /// Runs an operation where logs and metrics see it.
     pub async fn observe<R>(
         &self,
@@ -78,7 +50,7 @@ impl<T: 'static> Engine<T> {
     }
 }
 
-impl<T: 'static> Engine<T> {
+impl<T: 'static> CodesEngine<T> {
     /// The application's key that signs, and its number; without one, nothing.
     pub fn signing(&self) -> (Option<u32>, &[u8]) {
         match &self.ring {
@@ -97,7 +69,7 @@ impl<T: 'static> Engine<T> {
         ring.map(|(_, secret)| secret).chain(none)
     }
 
-    /// What stands for a subject, and is the key of its budget: a digest, so that the store lists no
+    /// What stands for a subject, and is the key of its budget. It is a digest, so the store lists no
     /// addresses.
     pub fn subject_key(&self, app: &[u8], subject: &str) -> Key {
         let fields = [self.policy.purpose.as_bytes(), subject.as_bytes()];
@@ -125,24 +97,13 @@ impl<T: 'static> Engine<T> {
     }
 
     /// Whether a challenge is this subject's, under whichever key of the application it was issued.
-    pub fn is_for(&self, found: &Found, subject: &str) -> bool {
-        let is = |key: Key| *found.challenge.subject.0 == *key.as_bytes();
-        self.app_keys().any(|app| is(self.subject_key(app, subject)))
+    pub fn is_for(&self, challenge: &Challenge, subject: &str) -> bool {
+        self.app_keys().any(|app| challenge.subject == self.subject_key(app, subject))
     }
 
     /// The challenge under `key`. One round trip.
-    pub async fn load(&self, key: &Key) -> Result<Option<Found>, CodeError> {
-        let Some(record) = self.store.load(key, &Load::new()).await?.live() else {
-            return Ok(None);
-        };
-        let challenge: Challenge = stored::read(key, &record.data)?;
-        Ok(Some(Found {
-            budget: challenge.budget_key(key)?,
-            challenge,
-            version: record.meta.version,
-            now: Moment::now(&record.meta),
-            expires_in: record.meta.expires_in(),
-        }))
+    pub async fn load(&self, key: &Key) -> Result<Option<LoadedChallenge>, CodeError> {
+        Ok(cas::load(&*self.store, key).await?)
     }
 
     /// A challenge that no code answers yet.
@@ -156,8 +117,8 @@ impl<T: 'static> Engine<T> {
         let mut salt = [0; 16];
         getrandom::fill(&mut salt).map_err(TokenError::NoRandomness)?;
         Ok(Challenge {
-            subject: Blob::new(subject.as_bytes()),
-            budget: Blob::new(budget.as_bytes()),
+            subject: subject.clone(),
+            budget: budget.clone(),
             salt: Blob::new(&salt),
             payload,
             decoy,
@@ -167,57 +128,66 @@ impl<T: 'static> Engine<T> {
         })
     }
 
-    /// Adds a code, and retires what is expired or one too many.
+    /// Adds a code, and drops expired codes and the oldest one beyond the limit.
     pub fn add_code(
         &self,
-        lock: &Lock,
+        secret: &ChallengeSecret,
         challenge: &mut Challenge,
         now: Moment,
-    ) -> Result<Made, CodeError> {
-        let link = LinkToken::random(&lock.locator())?;
+    ) -> Result<NewCode, CodeError> {
+        let link = LinkToken::random(&secret.locator())?;
         let code = link.code(self.policy.format);
         let (key, app) = self.signing();
         let until = now + self.policy.lifetime;
-        let mac = lock.code(app, &self.policy.purpose, challenge, until, &code);
+        let mac = secret.mac(app, &self.policy.purpose, challenge, until, &code);
         challenge.codes.retain(|code| code.until > now);
         while challenge.codes.len() >= self.policy.live_codes as usize {
             challenge.codes.remove(0);
         }
         challenge.codes.push(LiveCode { mac: Blob::new(&mac), key, link: link.digest(), until });
         challenge.sent = now;
-        Ok(Made { code, link })
+        Ok(NewCode { code, link })
     }
 
     /// Whether the code is right. Counted, as every comparison follows a charge.
-    pub fn compare(&self, lock: &Lock, found: &Found, code: &Code) -> bool {
+    pub fn compare(
+        &self,
+        secret: &ChallengeSecret,
+        challenge: &LoadedChallenge,
+        code: &Code,
+    ) -> bool {
         self.compared.fetch_add(1, Ordering::Relaxed);
-        self.fits(lock, found, code)
+        self.matches(secret, challenge, code)
     }
 
     /// Whether a code that was right still is.
-    pub fn fits(&self, lock: &Lock, found: &Found, code: &Code) -> bool {
+    pub fn matches(
+        &self,
+        secret: &ChallengeSecret,
+        challenge: &LoadedChallenge,
+        code: &Code,
+    ) -> bool {
         let (ring, purpose) = (self.ring.as_ref(), &self.policy.purpose);
-        lock.fits(ring, purpose, &found.challenge, found.now, code) && !found.challenge.decoy
+        secret.matches(ring, purpose, &challenge.value, challenge.now, code)
+            && !challenge.value.decoy
     }
 
-    /// A handle for a new challenge of this owner, and its lock.
-    pub fn draw_handle(&self, owner: &Owner) -> Result<(Token, Lock), CodeError> {
+    /// A handle for a new challenge of this owner, and its secret.
+    pub fn draw_handle(&self, owner: &Owner) -> Result<(Token, ChallengeSecret), CodeError> {
         let partitions = self.store.partitions();
         let home = owner.partition(partitions);
-        let key = |handle: &Token| Lock::key_of_handle(&self.policy.purpose, handle);
+        let key = |handle: &Token| self.secret_of_handle(handle).key;
         let drawn = draw(partitions, Some(home), key, || Token::random(""))?;
         // Random handles miss a partition 64 times its chance once in e^64 times.
         let (handle, _) = drawn.ok_or(CodeError::Contended { attempts: 64 })?;
-        let lock = Lock::of_handle(&self.policy.purpose, &handle);
-        Ok((handle, lock))
+        let secret = self.secret_of_handle(&handle);
+        Ok((handle, secret))
     }
-}
 
-/// A lifetime without touches, of a millisecond at least: a live record may have less left.
-pub(super) fn absolute(span: Duration) -> Lifetime {
-    let span = span.clamp(Duration::from_millis(1), Lifetime::MAX);
-    Lifetime::absolute(span)
-        .unwrap_or_else(|_| unreachable!("between the shortest and the longest"))
+    /// The secret of the challenge that a handle opens.
+    pub fn secret_of_handle(&self, handle: &Token) -> ChallengeSecret {
+        ChallengeSecret::of_handle(&self.policy.purpose, handle)
+    }
 }
 
 #[cfg(test)]
@@ -227,10 +197,10 @@ mod tests {
     #[tokio::test]
     async fn the_code_of_a_decoy_which_nobody_is_told_opens_nothing() {
         let codes = Codes::<()>::builder("sign-in").build().unwrap();
-        let (challenge, made) = codes.0.issue(None, "anna@example.org", &(), true).await.unwrap();
+        let (challenge, new) = codes.0.issue(None, "anna@example.org", &(), true).await.unwrap();
         let handle = challenge.handle.reveal();
-        let answer = codes.redeem(handle, made.code.reveal()).await;
+        let answer = codes.redeem(handle, new.code.reveal()).await;
         assert!(matches!(answer, Err(CodeError::Refused)), "{answer:?}");
-        assert!(matches!(codes.look(&made.link).await, Err(CodeError::Refused)));
+        assert!(matches!(codes.look(&new.link).await, Err(CodeError::Refused)));
     }
 }

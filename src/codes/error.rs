@@ -1,16 +1,17 @@
-//! [`CodeError`], why a code was not issued or not redeemed.
+//! [`CodeError`], the error of issuing or redeeming a code.
 
 use std::time::Duration;
 
 use super::policy::PolicyError;
 use crate::codec::CodecError;
+use crate::compare_and_swap::Contended;
 use crate::error::StoreError;
 use crate::key::Key;
 use crate::observe::{Failure, STORE_ERROR};
 use crate::token::TokenError;
 
-/// Why a code was not issued or not redeemed: a variant for each thing that a service would do about
-/// it. None of them tells a client what only the right person may know.
+/// The error of issuing or redeeming a code: a variant for each thing that a service would do about
+/// it. No variant tells a client what only the right person may know.
 ///
 /// ```
 /// use token_session::codes::{CodeError, Codes};
@@ -40,7 +41,7 @@ pub enum CodeError {
     #[error("no guess is left for this code; ask for a new one")]
     Exhausted,
     /// Too early for another code: one was just sent, or the subject's guesses of this day are spent
-    /// or kept for open challenges.
+    /// or reserved for open challenges.
     #[error("it is too early for another code; wait {} seconds", retry_after.as_secs())]
     TooSoon {
         /// How long to wait, in whole seconds: what the `Retry-After` header takes.
@@ -61,20 +62,20 @@ pub enum CodeError {
          what was done for its receipt"
     )]
     LeaseLost,
-    /// A subject that is none.
+    /// An empty or too long subject.
     #[error("the subject has {len} bytes; give 1 to 255, such as an address or an account's id")]
     Subject {
         /// Its length in bytes.
         len: usize,
     },
-    /// An attempt key that is none. Where the client sends it, a bad request. Nothing was sent to the
-    /// store.
+    /// An attempt key that is too short or too long. If the client sends it, a bad request. Nothing was
+    /// sent to the store.
     #[error("the attempt key has {len} bytes; give 16 to 255, made at random for each form")]
     Attempt {
         /// Its length in bytes.
         len: usize,
     },
-    /// A lease that is none.
+    /// A lease that is too short or too long.
     #[error("a lease of {lease:?} is not between a millisecond and {longest:?}")]
     Lease {
         /// What was asked for.
@@ -105,7 +106,7 @@ pub enum CodeError {
     /// The policy lacks what the call needs.
     #[error(transparent)]
     Policy(#[from] PolicyError),
-    /// No random bytes could be had.
+    /// The operating system gave no random bytes.
     #[error(transparent)]
     Random(#[from] TokenError),
     /// Other requests came first again and again. Try again.
@@ -117,6 +118,12 @@ pub enum CodeError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<Contended> for CodeError {
+    fn from(lost: Contended) -> Self {
+        Self::Contended { attempts: lost.attempts }
+    }
 }
 
 impl CodeError {

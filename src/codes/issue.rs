@@ -1,17 +1,19 @@
-//! To issue codes: new ones, further ones, and those that nobody gets.
+//! Issuing codes: new ones, further ones, and decoys.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
-use super::budget::{Charge, Status};
-use super::challenge::{Challenge, Lock};
-use super::engine::{Engine, Found, Made, RETRIES, absolute};
+use super::budget::{Extension, Status};
+use super::challenge::{Challenge, ChallengeSecret};
+use super::engine::{CodesEngine, LoadedChallenge, NewCode};
 use super::error::CodeError;
 use super::format::Code;
-use crate::backoff::Backoff;
+use super::limits::check_subject;
+use crate::compare_and_swap::{self as cas, ATTEMPTS, Step, Updated, absolute};
 use crate::key::Key;
-use crate::record::{Owner, Version};
-use crate::store::{Condition, Inserted, NewRecord, Replaced, Write};
-use crate::stored::{self, Blob, Moment, whole_seconds};
+use crate::record::Owner;
+use crate::record_json::{self, Blob, Moment, whole_seconds};
+use crate::store::{Condition, Inserted, NewRecord};
 use crate::token::Token;
 
 /// A code to send, and the challenge that it answers.
@@ -32,14 +34,14 @@ use crate::token::Token;
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Issued {
+pub struct IssuedCode {
     /// For the client that asked.
     pub challenge: OpenChallenge,
-    /// For the person, by mail or by whatever proves who it is. Never for the client.
+    /// For the person, by mail or by another channel that proves who it is. Never for the client.
     pub code: Code,
 }
 
-/// What the client that asked for a code gets. It is the same for a subject that nobody knows.
+/// What the client that asked for a code gets. It is the same for an unknown subject.
 ///
 /// ```
 /// use token_session::codes::Codes;
@@ -57,7 +59,7 @@ pub struct Issued {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct OpenChallenge {
-    /// What redeems the code together with it: 192 random bits, kept nowhere but at the client.
+    /// Redeems the code together with it: 192 random bits. Only the client keeps it.
     pub handle: Token,
     /// How long the code lives.
     pub expires_in: Duration,
@@ -88,38 +90,38 @@ pub struct OpenChallenge {
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Resent<T> {
+pub struct ResentCode<T> {
     /// The code to send, and the payload of the challenge. `None`: the challenge is a decoy, so
     /// nobody is sent anything.
     pub message: Option<(Code, T)>,
-    /// How long the new code lives. The earlier ones live as long as they ever did.
+    /// How long the new code lives. The earlier ones keep their own expiry.
     pub expires_in: Duration,
     /// When another code may be sent.
     pub resend_in: Duration,
 }
 
-impl<T: 'static> Engine<T> {
-    /// A new challenge that a new handle opens. It draws on the budget of the device, where that is
-    /// known, or else on the subject's.
+impl<T: 'static> CodesEngine<T> {
+    /// A new challenge that a new handle opens. It draws on the budget of the device if that is known,
+    /// and else on the subject's.
     pub async fn issue(
         &self,
         device: Option<&str>,
         subject: &str,
         payload: &T,
         decoy: bool,
-    ) -> Result<(OpenChallenge, Made), CodeError> {
+    ) -> Result<(OpenChallenge, NewCode), CodeError> {
         check_subject(subject)?;
         let known = device.and_then(|device| self.device_budget(device, subject));
         let subject = self.subject_key(self.signing().1, subject);
         let budget = known.unwrap_or_else(|| subject.clone());
         let owner = Owner::of_digest(&subject);
         let mut challenge = self.begin(&subject, &budget, self.encode(payload)?, decoy)?;
-        // Before the handle is drawn, which takes time where a store has many partitions: who is
-        // too early costs little.
-        self.keep(&challenge, &budget).await?;
+        // Before the handle is drawn, which takes time on a store with many partitions: a client that
+        // is too early costs little.
+        self.reserve(&challenge).await?;
         let opened = self.open(&owner, &mut challenge).await;
         if opened.is_err() {
-            self.forgo(&challenge.salt, &budget).await;
+            self.cancel_reservation(&challenge.salt, &budget).await;
         }
         opened
     }
@@ -129,30 +131,30 @@ impl<T: 'static> Engine<T> {
         &self,
         owner: &Owner,
         challenge: &mut Challenge,
-    ) -> Result<(OpenChallenge, Made), CodeError> {
-        let (handle, lock) = self.draw_handle(owner)?;
-        let made = self.add_code(&lock, challenge, Moment::START)?;
+    ) -> Result<(OpenChallenge, NewCode), CodeError> {
+        let (handle, secret) = self.draw_handle(owner)?;
+        let code = self.add_code(&secret, challenge, Moment::START)?;
         let lifetime = absolute(self.policy.lifetime);
-        let record =
-            NewRecord { owner: Some(owner), ..NewRecord::new(stored::write(challenge), lifetime) };
-        match self.store.insert(&lock.key, &record).await? {
-            Inserted::Done { .. } => Ok((self.open_challenge(handle), made)),
-            // Of 192 random bits: some other generator is at work.
+        let data = record_json::write(challenge);
+        let record = NewRecord { owner: Some(owner), ..NewRecord::new(data, lifetime) };
+        match self.store.insert(&secret.key, &record).await? {
+            Inserted::Done { .. } => Ok((self.open_challenge(handle), code)),
+            // Of 192 random bits: the generator is broken.
             Inserted::KeyTaken | Inserted::OwnerFull => Err(CodeError::Contended { attempts: 1 }),
         }
     }
 
-    /// Keeps a new challenge's guesses for it.
-    pub async fn keep(&self, challenge: &Challenge, budget: &Key) -> Result<(), CodeError> {
+    /// Reserves a new challenge's guesses.
+    pub async fn reserve(&self, challenge: &Challenge) -> Result<(), CodeError> {
         let (tries, lifetime) = (self.policy.tries, self.policy.lifetime);
-        self.budget(budget).keep(&challenge.salt, tries, lifetime).await
+        self.budget(&challenge.budget).reserve(&challenge.salt, tries, lifetime).await
     }
 
-    /// Gives back what was kept for a challenge that did not come about: nobody has its code, so nobody
-    /// makes these guesses. Where the store does not take them back, they are free again when the
-    /// challenge would have ended.
-    pub async fn forgo(&self, salt: &Blob, budget: &Key) {
-        let _ = self.budget(budget).give_back(salt, Duration::ZERO).await;
+    /// Releases what was reserved for a challenge that was not opened. Nobody has its code, so nobody
+    /// makes these guesses. If the store fails here, they are free again when the challenge would have
+    /// ended.
+    pub async fn cancel_reservation(&self, salt: &Blob, budget: &Key) {
+        let _ = self.budget(budget).release(salt, Duration::ZERO).await;
     }
 
     fn open_challenge(&self, handle: Token) -> OpenChallenge {
@@ -163,55 +165,56 @@ impl<T: 'static> Engine<T> {
         }
     }
 
-    /// Another code of the challenge that `lock` keeps.
-    pub async fn resend(&self, lock: &Lock) -> Result<(Found, Made), CodeError> {
-        let mut backoff = Backoff::new();
-        for _ in 0..RETRIES {
-            let mut found = self.load(&lock.key).await?.ok_or(CodeError::Refused)?;
-            if found.is_used() {
+    /// Another code of the challenge under this secret.
+    pub async fn resend(
+        &self,
+        secret: &ChallengeSecret,
+    ) -> Result<(Challenge, NewCode), CodeError> {
+        let found = self.load(&secret.key).await?.ok_or(CodeError::Refused)?;
+        if found.value.is_used() {
+            return Err(CodeError::Refused);
+        }
+        match self.extend(&found).await? {
+            Extension::Done => {}
+            Extension::Exhausted => return Err(CodeError::Exhausted),
+            Extension::Ended => return Err(CodeError::Refused),
+        }
+        let updated = cas::update(&*self.store, &secret.key, Some(found), ATTEMPTS, |found| {
+            let mut found: LoadedChallenge = found.ok_or(CodeError::Refused)?;
+            if found.value.is_used() {
                 return Err(CodeError::Refused);
             }
-            match self.prolong(&found).await? {
-                Charge::Done => {}
-                Charge::Exhausted => return Err(CodeError::Exhausted),
-                Charge::Ended => return Err(CodeError::Refused),
-            }
-            if let Some(made) = self.write_code(lock, &mut found).await? {
-                return Ok((found, made));
-            }
-            backoff.wait().await;
+            self.check_cool_down(&found)?;
+            let answer = self.add_code(secret, &mut found.value, found.now)?;
+            let lifetime = Some(self.trace_after(&found));
+            Ok(Step::<_, Infallible, _>::Write { value: found.value, lifetime, answer })
+        });
+        match updated.await? {
+            Updated::Written(code, written) => Ok((written.value, code)),
+            Updated::Left(never) => match never {},
         }
-        Err(CodeError::Contended { attempts: RETRIES })
     }
 
-    /// Keeps a challenge's guesses for another code of it, the cool-down being over.
-    pub async fn prolong(&self, found: &Found) -> Result<Charge, CodeError> {
+    /// Holds a challenge's guesses for another code of it, once the cool-down is over.
+    pub async fn extend(&self, found: &LoadedChallenge) -> Result<Extension, CodeError> {
         self.check_cool_down(found)?;
-        let budget = self.budget(&found.budget);
-        budget.prolong(&found.challenge.salt, self.policy.lifetime).await
+        let budget = self.budget(&found.value.budget);
+        budget.extend(&found.value.salt, self.policy.lifetime).await
     }
 
-    /// Writes a challenge over what was found, with one more code. `None`: another request came
-    /// first.
-    pub async fn write_code(
-        &self,
-        lock: &Lock,
-        found: &mut Found,
-    ) -> Result<Option<Made>, CodeError> {
-        let made = self.add_code(lock, &mut found.challenge, found.now)?;
-        // A lease may be longer than a code's life.
-        let lifetime = self.longest_trace().max(found.expires_in);
-        Ok(self.write(&lock.key, found, lifetime).await?.map(|_| made))
-    }
-
-    /// How long a challenge stays after a code of it was made: as long as the code, and as long as no
-    /// other one may follow.
+    /// How long a challenge stays after its last code was made: until the code has expired and another
+    /// one may follow.
     pub fn longest_trace(&self) -> Duration {
         self.policy.lifetime.max(self.policy.resend_after)
     }
 
-    pub(super) fn check_cool_down(&self, found: &Found) -> Result<(), CodeError> {
-        let since = found.now.since(found.challenge.sent);
+    /// How long a challenge stays after another code was added. A lease may be longer than a code's life.
+    pub fn trace_after(&self, found: &LoadedChallenge) -> Duration {
+        self.longest_trace().max(found.expires_in)
+    }
+
+    pub fn check_cool_down(&self, found: &LoadedChallenge) -> Result<(), CodeError> {
+        let since = found.now.since(found.value.sent);
         match self.policy.resend_after.checked_sub(since) {
             Some(wait) if !wait.is_zero() => {
                 Err(CodeError::TooSoon { retry_after: whole_seconds(wait) })
@@ -220,39 +223,17 @@ impl<T: 'static> Engine<T> {
         }
     }
 
-    /// Writes a challenge over what was found, to live so long from now. `None`: another request
-    /// came first.
-    pub async fn write(
-        &self,
-        key: &Key,
-        found: &Found,
-        lifetime: Duration,
-    ) -> Result<Option<Version>, CodeError> {
-        let lifetime = absolute(lifetime);
-        let write = Write {
-            expected: Some(found.version),
-            lifetime: Some(&lifetime),
-            ..Write::data(stored::write(&found.challenge))
-        };
-        match self.store.replace(key, &write).await? {
-            Replaced::Done(written) => Ok(Some(written.version)),
-            Replaced::Conflict => Ok(None),
-            Replaced::Missing => Err(CodeError::Refused),
-        }
-    }
-
-    /// Ends the challenge that `lock` keeps, and gives its guesses back: not before another code
-    /// might have been sent, or to cancel and to issue would be a way around the cool-down.
-    pub async fn cancel(&self, lock: &Lock) -> Result<(), CodeError> {
-        let Some(record) = self.store.remove(&lock.key, Condition::Always, true).await?.record()
-        else {
+    /// Ends the challenge under `key`, and releases its guesses. Not before another code might have been
+    /// sent, or cancelling and issuing would be a way around the cool-down.
+    pub async fn cancel(&self, key: &Key) -> Result<(), CodeError> {
+        let removed = self.store.remove(key, Condition::Always, true).await?;
+        let Some(record) = removed.record() else {
             return Ok(());
         };
-        let challenge: Challenge = stored::read(&lock.key, &record.data)?;
+        let challenge: Challenge = record_json::read(key, &record.data)?;
         let since = Moment::now(&record.meta).since(challenge.sent);
         let wait = self.policy.resend_after.saturating_sub(since);
-        let budget = challenge.budget_key(&lock.key)?;
-        self.budget(&budget).give_back(&challenge.salt, wait).await
+        self.budget(&challenge.budget).release(&challenge.salt, wait).await
     }
 
     /// Ends all challenges of a subject.
@@ -261,7 +242,7 @@ impl<T: 'static> Engine<T> {
         for app in self.app_keys() {
             let key = self.subject_key(app, subject);
             self.store.remove_owned(&Owner::of_digest(&key), None).await?;
-            self.budget(&key).give_all_back().await?;
+            self.budget(&key).release_all().await?;
         }
         Ok(())
     }
@@ -271,12 +252,4 @@ impl<T: 'static> Engine<T> {
         let key = self.subject_key(self.signing().1, subject);
         self.budget(&key).status().await
     }
-}
-
-/// A subject: 1 to 255 bytes.
-pub(super) fn check_subject(subject: &str) -> Result<(), CodeError> {
-    if subject.is_empty() || subject.len() > 255 {
-        return Err(CodeError::Subject { len: subject.len() });
-    }
-    Ok(())
 }

@@ -5,16 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::challenge::State;
-use super::engine::{Engine, Found, RETRIES};
+use super::engine::{CodesEngine, LoadedChallenge};
 use super::error::CodeError;
-use super::redeem::REPEAT;
-use crate::backoff::Backoff;
+use super::limits::REPEAT;
+use crate::compare_and_swap::{self as cas, ATTEMPTS, Step};
 use crate::key::Key;
-use crate::stored::Blob;
+use crate::record_json::Blob;
 use crate::token::TokenError;
-
-/// The longest lease.
-const LONGEST: Duration = Duration::from_secs(10 * 60);
 
 /// A hold on a code that was right: nobody else can use it, until the lease ends.
 ///
@@ -44,19 +41,19 @@ pub struct Lease<T> {
     /// that it was done before.
     pub receipt: Key,
     /// The same submit came before, with the same attempt key, and was committed: there is nothing
-    /// left to do, and to commit or to abort changes nothing. A code that was
-    /// [redeemed](super::Guess::redeem) without a lease says so too, and [less](super::Redeemed::repeated)
-    /// is known of it: take leases for all submits of a form, or for none.
+    /// left to do, and commit and abort change nothing. Also true if the code was
+    /// [redeemed](super::Guess::redeem) without a lease, of which [less](super::RedeemedCode::repeated)
+    /// is known: take leases for all submits of a form, or for none.
     pub repeated: bool,
-    pub(super) engine: Arc<Engine<T>>,
+    pub(super) engine: Arc<CodesEngine<T>>,
     pub(super) key: Key,
-    pub(super) found: Found,
+    pub(super) challenge: LoadedChallenge,
     pub(super) id: Blob,
     pub(super) attempt: Option<Blob>,
 }
 
 impl<T: 'static> Lease<T> {
-    /// Uses the code, the action being done. May be called again after an error, within 30 seconds. 3
+    /// Uses the code after the action is done. May be called again after an error, within 30 seconds. 3
     /// round trips.
     ///
     /// # Errors
@@ -71,14 +68,14 @@ impl<T: 'static> Lease<T> {
             if !self.write(&used, |_| REPEAT).await? {
                 return Err(CodeError::LeaseLost);
             }
-            self.engine.count_use(&self.found).await;
+            self.engine.count_use(&self.challenge.value, None).await;
             Ok(())
         };
         self.engine.observe("commit_code", Some(&self.key), work).await
     }
 
-    /// Lets go of the code, the action having failed: it is good again until it expires. One round
-    /// trip. A lease that has ended anyway is no error.
+    /// Releases the code after the action failed: it is good again until it expires. One round trip. A
+    /// lease that has ended already is no error.
     ///
     /// # Errors
     /// The store's.
@@ -96,35 +93,30 @@ impl<T: 'static> Lease<T> {
         }
     }
 
-    /// Puts `state` in the place of this lease. False: the lease is another's, or none.
+    /// Puts `state` in the place of this lease. False: another request has leased or used the code.
     async fn write(
         &self,
         state: &State,
-        lifetime: impl Fn(&Found) -> Duration,
+        lifetime: impl Fn(&LoadedChallenge) -> Duration,
     ) -> Result<bool, CodeError> {
-        let (key, mut found) = (&self.key, self.found.clone());
-        let mut backoff = Backoff::new();
-        for _ in 0..RETRIES {
-            match &found.challenge.state {
+        let (store, leased) = (&*self.engine.store, Some(self.challenge.clone()));
+        let updated = cas::update(store, &self.key, leased, ATTEMPTS, |found| {
+            let Some(mut found) = found else {
+                return Ok::<_, CodeError>(Step::Leave(false));
+            };
+            match &found.value.state {
                 State::Leased { id, .. } if *id == self.id => {}
                 // By this call's first try, whose answer was lost.
-                State::Used { lease, .. } => return Ok(lease.as_ref() == Some(&self.id)),
-                _ => return Ok(false),
+                State::Used { lease, .. } => {
+                    return Ok(Step::Leave(lease.as_ref() == Some(&self.id)));
+                }
+                _ => return Ok(Step::Leave(false)),
             }
-            found.challenge.state = state.clone();
-            match self.engine.write(key, &found, lifetime(&found)).await {
-                Ok(Some(_)) => return Ok(true),
-                Ok(None) => {}
-                Err(CodeError::Refused) => return Ok(false),
-                Err(error) => return Err(error),
-            }
-            backoff.wait().await;
-            found = match self.engine.load(key).await? {
-                Some(found) => found,
-                None => return Ok(false),
-            };
-        }
-        Err(CodeError::Contended { attempts: RETRIES })
+            found.value.state = state.clone();
+            let lifetime = Some(lifetime(&found));
+            Ok(Step::Write { value: found.value, lifetime, answer: true })
+        });
+        Ok(updated.await?.answer())
     }
 }
 
@@ -142,12 +134,4 @@ pub(super) fn draw_id() -> Result<Blob, CodeError> {
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(TokenError::NoRandomness)?;
     Ok(Blob::new(&id))
-}
-
-pub(super) fn check_lease(lease: Duration) -> Result<(), CodeError> {
-    if lease.as_millis() == 0 || lease > LONGEST {
-        let longest = LONGEST;
-        return Err(CodeError::Lease { lease, longest });
-    }
-    Ok(())
 }

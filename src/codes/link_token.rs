@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::format::{Code, CodeFormat};
-use crate::stored::Blob;
+use crate::record_json::Blob;
 use crate::token::TokenError;
 
 /// Bytes of the challenge's locator: not of its key, which nobody outside may choose.

@@ -1,6 +1,6 @@
 //! Time-limited codes: short, sent to a person, and typed by that person.
 //!
-//! For whom they are sent to they prove that an address is theirs, or sign them in. A service
+//! A code proves that an address belongs to the person, or signs the person in. A service
 //! [issues](Codes::issue) a code for a *subject* (an address, an account) with a *payload* of its
 //! own. The code goes to the person, by mail; a *handle* goes to the client that asked. Both
 //! together [redeem](Codes::redeem) the code, once, and give the payload back.
@@ -39,31 +39,31 @@
 //!
 //! # What does a store's dump tell?
 //! Digests of handles and subjects, MACs of codes, and the payloads as the codec wrote them: an address
-//! that is a payload, as above, is there for all to read. Without the handle no guess can be tried
-//! against it. Without a [key of the application](CodesBuilder::key_ring) an address can: whether it is
-//! one of the subjects.
+//! that is a payload, as above, is readable. Without the handle, no code can be tried against the dump.
+//! Without a [key of the application](CodesBuilder::key_ring), an address can be tried: whether it is one
+//! of the subjects.
 //!
 //! # What stays in the store, and for how long?
 //! A challenge stays as long as its codes are good; one without a handle, or with a second code, at
-//! least until another code may be sent; a used one for 30 seconds. The guesses of a subject stay for a day, and what a challenge keeps of them for
-//! a minute more than its codes. What is revoked goes at once. A request that is still under way does
-//! not bring it back: each record begins with a random [version](crate::Version), so a late write
-//! misses the next one.
+//! least until another code may be sent; a used one for 30 seconds. The guesses of a subject stay for a
+//! day, and what a challenge has reserved of them for a minute longer than its codes. What is revoked is
+//! removed at once. A request that is still under way does not bring it back: each record begins with a
+//! random [version](crate::Version), so a late write misses the next one.
 //!
 //! # What if the store forgets a record before its time?
-//! A challenge that is gone refuses every code. A subject's budget that is gone is a full one: whoever
-//! guesses has all guesses of a day again. So keep codes in a store that forgets nothing early: on
+//! A challenge that is gone refuses every code. A subject's budget that is gone counts as full, so an
+//! attacker has all guesses of a day again. So keep codes in a store that forgets nothing early: on
 //! Redis set `maxmemory-policy` to `noeviction`, or give codes a Redis of their own. With another
-//! policy Redis evicts any record once it reaches its `maxmemory`, and somebody who fills it, by
-//! asking for codes for many subjects, can bring that about.
+//! policy Redis evicts any record once it reaches its `maxmemory`, and an attacker can fill it by asking
+//! for codes for many subjects.
 //!
 //! # What do logs and metrics tell?
 //! With the features `tracing` and `metrics` every operation has a span `token_session`, a counter
 //! `token_session_operations_total` and a histogram `token_session_operation_seconds`, as those of
-//! sessions have: by `operation`, such as `redeem_code`, by `purpose`, and by `outcome`. Whoever
-//! guesses shows as `refused` and then `exhausted`, whoever has mail sent to one subject as `too_soon`.
-//! The span is of the level `DEBUG`, and has its outcome when it closes. The key of the challenge is in
-//! it; no code, no handle, no subject and no payload is. What a client gives up half-way is not counted.
+//! sessions have: by `operation`, such as `redeem_code`, by `purpose`, and by `outcome`. Guessing
+//! shows as `refused` and then `exhausted`, flooding one subject with mail as `too_soon`.
+//! The span has the level `DEBUG`, and gets its outcome when it closes. It contains the key of the
+//! challenge, and no code, handle, subject or payload. A call that is dropped half-way is not counted.
 //!
 #![doc = include_str!("standards.md")]
 
@@ -72,42 +72,40 @@ mod builder;
 mod by_subject;
 mod challenge;
 mod device;
-#[cfg(test)]
-mod doors;
 mod engine;
 mod error;
 mod format;
 mod issue;
 mod lease;
+mod limits;
 mod link_token;
+mod linked;
 mod odds;
 mod policy;
 mod recovery;
 mod redeem;
-#[cfg(any(test, feature = "conformance"))]
-pub(crate) mod stolen;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 pub use self::budget::Status;
 pub use self::builder::CodesBuilder;
-pub use self::by_subject::{Sent, SubjectCodes};
-use self::challenge::Lock;
-use self::engine::Engine;
+pub use self::by_subject::{IssuedSubjectCode, SubjectCodes};
+use self::challenge::ChallengeSecret;
+use self::engine::CodesEngine;
 pub use self::error::CodeError;
 pub use self::format::{Code, CodeFormat};
-pub use self::issue::{Issued, OpenChallenge, Resent};
+pub use self::issue::{IssuedCode, OpenChallenge, ResentCode};
 pub use self::lease::Lease;
 pub(crate) use self::link_token::LinkToken;
+pub use self::linked::LinkedCode;
 pub use self::odds::Odds;
 pub use self::policy::PolicyError;
-pub use self::recovery::{Recovered, RecoveryCodes};
-use self::redeem::Place;
-pub use self::redeem::{Guess, Redeemed};
-use crate::key::Key;
-use crate::key_ring::same;
-use crate::links::SignInPage;
+pub use self::recovery::{RecoveryCodes, RedeemedRecoveryCode};
+use self::redeem::Lookup;
+pub use self::redeem::{Guess, RedeemedCode};
 use crate::token::Token;
 
 /// Issues codes of one purpose, and redeems them. Cheap to clone: a handle on shared state.
@@ -136,7 +134,7 @@ use crate::token::Token;
 /// assert!(codes.redeem(challenge.handle.reveal(), "1234 5678").await.is_err());
 /// # Ok(()) }
 /// ```
-pub struct Codes<T>(Arc<Engine<T>>);
+pub struct Codes<T>(Arc<CodesEngine<T>>);
 
 impl<T: 'static> Codes<T> {
     /// Codes for one purpose, such as `"sign-in"`. No code of one purpose is good for another. It is in
@@ -147,13 +145,13 @@ impl<T: 'static> Codes<T> {
 
     /// Opens a challenge: a code to send to the person, and a handle for the client that asked.
     ///
-    /// The challenge keeps its guesses from the first moment on, so that no stranger can spend them.
+    /// The challenge reserves its guesses at once, so no stranger can spend them.
     /// 3 round trips.
     ///
     /// # Errors
-    /// [`TooSoon`](CodeError::TooSoon) when the subject's guesses of this day are spent or kept for
+    /// [`TooSoon`](CodeError::TooSoon) when the subject's guesses of this day are spent, or reserved for
     /// other challenges.
-    pub async fn issue(&self, subject: &str, payload: &T) -> Result<Issued, CodeError> {
+    pub async fn issue(&self, subject: &str, payload: &T) -> Result<IssuedCode, CodeError> {
         let (issued, _) = self.issue_linked(None, subject, payload).await?;
         Ok(issued)
     }
@@ -169,7 +167,7 @@ impl<T: 'static> Codes<T> {
         device: &str,
         subject: &str,
         payload: &T,
-    ) -> Result<Issued, CodeError> {
+    ) -> Result<IssuedCode, CodeError> {
         let (issued, _) = self.issue_linked(Some(device), subject, payload).await?;
         Ok(issued)
     }
@@ -186,19 +184,6 @@ impl<T: 'static> Codes<T> {
     /// [`NoKeyRing`](PolicyError::NoKeyRing) without a [key ring](CodesBuilder::key_ring).
     pub fn device_token(&self, subject: &str) -> Result<Token, CodeError> {
         self.0.device_token(subject)
-    }
-
-    /// As [`issue`](Self::issue), with the link that the code was made from.
-    pub(crate) async fn issue_linked(
-        &self,
-        device: Option<&str>,
-        subject: &str,
-        payload: &T,
-    ) -> Result<(Issued, LinkToken), CodeError> {
-        let work = self.0.issue(device, subject, payload, false);
-        let (challenge, made) = self.0.observe("issue_code", None, work).await?;
-        let code = made.code;
-        Ok((Issued { challenge, code }, made.link))
     }
 
     /// A challenge that nobody can answer, for a subject that gets no code: unknown, or registered
@@ -227,40 +212,16 @@ impl<T: 'static> Codes<T> {
     /// [`TooSoon`](CodeError::TooSoon) within the cool-down, [`Exhausted`](CodeError::Exhausted)
     /// without guesses, [`Refused`](CodeError::Refused) for a handle that is used, expired or
     /// unknown.
-    pub async fn resend(&self, handle: &str) -> Result<Resent<T>, CodeError> {
+    pub async fn resend(&self, handle: &str) -> Result<ResentCode<T>, CodeError> {
         let (resent, _) = self.resend_linked(handle).await?;
         Ok(resent)
-    }
-
-    /// As [`resend`](Self::resend), with the link that the code was made from.
-    pub(crate) async fn resend_linked(
-        &self,
-        handle: &str,
-    ) -> Result<(Resent<T>, LinkToken), CodeError> {
-        let engine = &self.0;
-        let lock = self.lock(handle);
-        let key = lock.as_ref().ok().map(|lock| lock.key.clone());
-        let work = async {
-            let lock = lock?;
-            let (found, made) = engine.resend(&lock).await?;
-            // Of a decoy too: a client must not see by the time that nothing is decoded.
-            let payload = engine.decode(&lock.key, &found.challenge)?;
-            let message = (!found.challenge.decoy).then_some((made.code, payload));
-            let resent = Resent {
-                message,
-                expires_in: engine.policy.lifetime,
-                resend_in: engine.policy.resend_after,
-            };
-            Ok((resent, made.link))
-        };
-        engine.observe("resend_code", key.as_ref(), work).await
     }
 
     /// Uses a code: [`guess`](Self::guess) and [`redeem`](Guess::redeem) in one.
     ///
     /// # Errors
     /// As [`Guess::redeem`].
-    pub async fn redeem(&self, handle: &str, code: &str) -> Result<Redeemed<T>, CodeError> {
+    pub async fn redeem(&self, handle: &str, code: &str) -> Result<RedeemedCode<T>, CodeError> {
         self.guess(handle, code).redeem().await
     }
 
@@ -271,10 +232,10 @@ impl<T: 'static> Codes<T> {
     /// a handle is refused at no cost.
     pub fn guess<'a>(&'a self, handle: &'a str, code: &'a str) -> Guess<'a, T> {
         let code = self.0.policy.format.read(code);
-        Guess::new(&self.0, Place::Handle(handle), code)
+        Guess::new(&self.0, Lookup::Handle(self.secret(handle)), code)
     }
 
-    /// Ends a challenge, as when the person goes back: the guesses that it kept are free again, once
+    /// Ends a challenge, as when the person goes back: the guesses that it reserved are free again, once
     /// the cool-down of its last code is over. 3 round trips. A handle that is used, expired or
     /// unknown is no error.
     ///
@@ -294,12 +255,12 @@ impl<T: 'static> Codes<T> {
     /// # Ok(()) }
     /// ```
     pub async fn cancel(&self, handle: &str) -> Result<(), CodeError> {
-        match self.lock(handle) {
-            Ok(lock) => {
-                let work = self.0.cancel(&lock);
-                self.0.observe("cancel_code", Some(&lock.key), work).await
+        match self.secret(handle) {
+            Some(secret) => {
+                let work = self.0.cancel(&secret.key);
+                self.0.observe("cancel_code", Some(&secret.key), work).await
             }
-            Err(_) => Ok(()),
+            None => Ok(()),
         }
     }
 
@@ -335,7 +296,7 @@ impl<T: 'static> Codes<T> {
 
     /// How likely it is that a code is guessed, under this policy.
     pub fn odds(&self) -> Odds {
-        Odds::of(&self.0.policy)
+        self.0.policy.odds()
     }
 
     /// How many guesses this process has compared with live codes, for a counter: one that climbs
@@ -344,42 +305,9 @@ impl<T: 'static> Codes<T> {
         self.0.compared.load(Ordering::Relaxed)
     }
 
-    /// A guess that the code is the one that a link stands for.
-    pub(crate) fn guess_link<'a>(&'a self, handle: &'a str, link: &str) -> Guess<'a, T> {
-        let link = LinkToken::parse(link).filter(|link| {
-            let lock = self.lock(handle);
-            lock.is_ok_and(|lock| lock.locator() == link.locator())
-        });
-        let code = link.map(|link| link.code(self.0.policy.format));
-        Guess::new(&self.0, Place::Handle(handle), code)
-    }
-
-    /// The challenge whose code a link stands for, and the code, while it is good.
-    pub(crate) async fn look(&self, link: &LinkToken) -> Result<SignInPage<T>, CodeError> {
-        let key = Lock::key_at(&self.0.policy.purpose, &link.locator());
-        self.0.observe("inspect_code", Some(&key), self.look_at(link, &key)).await
-    }
-
-    async fn look_at(&self, link: &LinkToken, key: &Key) -> Result<SignInPage<T>, CodeError> {
-        let engine = &self.0;
-        let found = engine.load(key).await?.ok_or(CodeError::Refused)?;
-        let digest = link.digest();
-        let live = found.challenge.live(found.now);
-        let sent = live.filter(|code| same(&code.link.0, &digest.0)).last();
-        let until = sent.ok_or(CodeError::Refused)?.until;
-        if found.is_used() || found.challenge.decoy {
-            return Err(CodeError::Refused);
-        }
-        Ok(SignInPage {
-            payload: engine.decode(key, &found.challenge)?,
-            code: link.code(engine.policy.format),
-            expires_in: until.since(found.now),
-        })
-    }
-
-    fn lock(&self, handle: &str) -> Result<Lock, CodeError> {
-        let handle = Token::parse(handle).map_err(|_| CodeError::Refused)?;
-        Ok(Lock::of_handle(&self.0.policy.purpose, &handle))
+    /// The secret of the challenge that a handle opens. `None`: the text is no handle.
+    fn secret(&self, handle: &str) -> Option<ChallengeSecret> {
+        Some(self.0.secret_of_handle(&Token::parse(handle).ok()?))
     }
 }
 

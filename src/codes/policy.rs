@@ -63,7 +63,13 @@ impl Policy {
         self.live_codes.min(u32::try_from(sent).unwrap_or(u32::MAX))
     }
 
-    /// The policy, if it is one that a person who thinks about it would want.
+    /// How likely it is that a code is guessed.
+    pub fn odds(&self) -> Odds {
+        let (live, combinations) = (self.live_at_once(), self.format.combinations());
+        Odds::of(live, combinations, self.tries, self.tries_per_day)
+    }
+
+    /// The policy, if it is not too permissive.
     pub fn checked(self) -> Result<Self, PolicyError> {
         check_purpose(&self.purpose)?;
         let longest = if self.confirms_address { CONFIRMATION } else { SIGN_IN };
@@ -86,7 +92,7 @@ impl Policy {
         if self.format.combinations() < FEWEST_CODES || self.format.len() > CodeFormat::MAX_LEN {
             return Err(PolicyError::Format { format: self.format });
         }
-        let chance = Odds::of(&self).per_challenge;
+        let chance = self.odds().per_challenge;
         if chance > self.accepted_risk || self.accepted_risk.is_nan() {
             return Err(PolicyError::Risk {
                 format: self.format,
@@ -241,6 +247,12 @@ mod tests {
         assert!(error.contains("25 tries for one challenge"), "{error}");
         assert!(error.contains("20 a day"), "{error}");
         assert_eq!(policy(|p| p.tries = 20).map_err(|error| error.to_string()), Ok(()));
+    }
+
+    #[test]
+    fn a_code_that_is_sent_once_has_no_live_twin() {
+        let once = Policy { lifetime: MINUTE, ..Policy::default() };
+        assert_eq!(once.odds().per_guess, 1e-8);
     }
 
     #[test]

@@ -6,18 +6,17 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
-use super::engine::{RETRIES, absolute};
 use super::error::CodeError;
 use super::format::{Code, CodeFormat};
-use super::issue::check_subject;
+use super::limits::check_subject;
 use super::policy::{PolicyError, check_purpose};
-use crate::backoff::Backoff;
+use crate::compare_and_swap::{self as cas, ATTEMPTS, Snapshot, Step};
 use crate::key::Key;
 use crate::key_ring::{KeyRing, mac, same};
 use crate::observe::observe_for;
-use crate::record::{Lifetime, Version};
-use crate::store::{AtomicStore, Condition, Inserted, Load, NewRecord, Replaced, Write};
-use crate::stored::{self, Blob};
+use crate::record::Lifetime;
+use crate::record_json::Blob;
+use crate::store::{AtomicStore, Condition};
 use crate::token::TokenError;
 
 /// Sixteen of twenty consonants: 69 bits, above the 64 that NIST SP 800-63B-4, section 4.2.1.1, asks
@@ -39,7 +38,7 @@ const TRIES_PER_DAY: u32 = 100;
 /// without that key, which stands in the place of the slow hash that OWASP ASVS 5.0, 6.5.2, asks for
 /// below 112 bits.
 ///
-/// Whoever knows a subject may guess, and 100 wrong guesses close the subject's set for the day: ask
+/// Anyone who knows a subject may guess, and 100 wrong guesses close the subject's set for the day. Ask
 /// for recovery codes behind a password, or behind a code that was sent by mail.
 ///
 /// The count is kept under the key that signs. When that [changes](KeyRing#how-is-a-key-changed), it
@@ -92,7 +91,7 @@ pub struct RecoveryCodes {
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Recovered {
+pub struct RedeemedRecoveryCode {
     /// What took its place: show it to the person.
     pub replacement: Code,
     /// How many codes the set has, with the replacement.
@@ -100,7 +99,7 @@ pub struct Recovered {
 }
 
 /// What a store keeps of a set.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Set {
     macs: Vec<Blob>,
 }
@@ -128,8 +127,8 @@ impl RecoveryCodes {
         Ok(Self { purpose, count, ring, store: Arc::new(store) })
     }
 
-    /// A new set for a subject. Those before it are good no more. One round trip, or 2, and one for
-    /// each older key of the ring.
+    /// A new set for a subject. Earlier sets are no longer good. 2 round trips, and one for each older
+    /// key of the ring.
     ///
     /// # Errors
     /// The store's. Some of the older sets may still be good then.
@@ -153,17 +152,21 @@ impl RecoveryCodes {
     }
 
     /// Uses a code, and puts another in its place. Charged before it is compared. A wrong code costs
-    /// 3 round trips, the right one 6.
+    /// 3 round trips, the right one 5.
     ///
     /// # Errors
     /// [`Refused`](CodeError::Refused) for a code that is wrong or used, or a subject without a set;
     /// [`TooSoon`](CodeError::TooSoon) after 100 wrong guesses within 24 hours.
-    pub async fn redeem(&self, subject: &str, code: &str) -> Result<Recovered, CodeError> {
+    pub async fn redeem(
+        &self,
+        subject: &str,
+        code: &str,
+    ) -> Result<RedeemedRecoveryCode, CodeError> {
         let work = self.swap(subject, code);
         observe_for(&self.purpose, "redeem_recovery_code", None, work).await
     }
 
-    async fn swap(&self, subject: &str, code: &str) -> Result<Recovered, CodeError> {
+    async fn swap(&self, subject: &str, code: &str) -> Result<RedeemedRecoveryCode, CodeError> {
         check_subject(subject)?;
         let code = FORMAT.read(code).ok_or(CodeError::Refused)?;
         let budget = Budget {
@@ -171,29 +174,22 @@ impl RecoveryCodes {
             key: &self.budget_key(subject),
             tries_per_day: TRIES_PER_DAY,
         };
-        budget.charge_free().await?;
-        let mut backoff = Backoff::new();
-        for _ in 0..RETRIES {
-            let (app, key, mut set, version) =
-                self.find(subject).await?.ok_or(CodeError::Refused)?;
-            let wanted = self.mac(app, &key, &code);
-            let Some(found) = position(&set.macs, &wanted) else {
-                return Err(CodeError::Refused);
-            };
+        let charged = budget.charge_free().await?;
+        let (app, key, set) = self.find(subject).await?.ok_or(CodeError::Refused)?;
+        let wanted = self.mac(app, &key, &code);
+        let swapped = cas::update(&*self.store, &key, Some(set), ATTEMPTS, |set| {
+            let mut macs = set.ok_or(CodeError::Refused)?.value.macs;
+            let used = position(&macs, &wanted).ok_or(CodeError::Refused)?;
             let replacement = FORMAT.random()?;
-            set.macs[found] = self.mac(app, &key, &replacement);
-            let write = Write { expected: Some(version), ..Write::data(stored::write(&set)) };
-            match self.store.replace(&key, &write).await? {
-                Replaced::Done(_) => {
-                    // The code is spent by now: a count that stays errs on the strict side.
-                    let _ = budget.succeed_free().await;
-                    return Ok(Recovered { replacement, count: set.macs.len() });
-                }
-                Replaced::Conflict => backoff.wait().await,
-                Replaced::Missing => return Err(CodeError::Refused),
-            }
-        }
-        Err(CodeError::Contended { attempts: RETRIES })
+            macs[used] = self.mac(app, &key, &replacement);
+            let answer = RedeemedRecoveryCode { replacement, count: macs.len() };
+            Ok::<_, CodeError>(Step::Write { value: Set { macs }, lifetime: None, answer })
+        });
+        let redeemed = swapped.await?.answer();
+        // The code is spent by now. If the store fails here the count stays, which errs on the strict
+        // side.
+        let _ = budget.succeed_free(charged).await;
+        Ok(redeemed)
     }
 
     /// Ends a subject's set. One round trip for each key of the ring.
@@ -217,30 +213,21 @@ impl RecoveryCodes {
 
     /// Puts a set in the place of the one before.
     async fn put(&self, key: &Key, set: &Set) -> Result<(), CodeError> {
-        let data = stored::write(set);
-        let lifetime = absolute(Lifetime::MAX);
-        let mut backoff = Backoff::new();
-        for _ in 0..RETRIES {
-            let write = Write { lifetime: Some(&lifetime), ..Write::data(data.clone()) };
-            if let Replaced::Done(_) = self.store.replace(key, &write).await? {
-                return Ok(());
-            }
-            let record = NewRecord::new(data.clone(), lifetime);
-            if let Inserted::Done { .. } = self.store.insert(key, &record).await? {
-                return Ok(());
-            }
-            backoff.wait().await;
-        }
-        Err(CodeError::Contended { attempts: RETRIES })
+        let store = &*self.store;
+        let before = cas::load(store, key).await?;
+        let updated = cas::update(store, key, before, ATTEMPTS, |_| {
+            let lifetime = Some(Lifetime::MAX);
+            Ok::<_, CodeError>(Step::Write { value: set.clone(), lifetime, answer: () })
+        });
+        Ok(updated.await?.answer())
     }
 
     /// The set of a subject, and the key of the application that it was made with.
-    async fn find(&self, subject: &str) -> Result<Option<(&[u8], Key, Set, Version)>, CodeError> {
+    async fn find(&self, subject: &str) -> Result<Option<(&[u8], Key, Snapshot<Set>)>, CodeError> {
         for (_, app) in self.ring.iter() {
             let key = self.set_key(app, subject);
-            if let Some(record) = self.store.load(&key, &Load::new()).await?.live() {
-                let set: Set = stored::read(&key, &record.data)?;
-                return Ok(Some((app, key, set, record.meta.version)));
+            if let Some(set) = cas::load(&*self.store, &key).await? {
+                return Ok(Some((app, key, set)));
             }
         }
         Ok(None)

@@ -1,28 +1,19 @@
-//! To redeem a code: charged first, compared after, used once.
+//! Redeeming a code: charged first, compared after, used once.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::budget::{Charge, Proven};
-use super::challenge::{Lock, State};
-use super::engine::{Engine, Found, RETRIES};
+use super::budget::{Charge, Ledger, Success};
+use super::challenge::{Challenge, ChallengeSecret, State};
+use super::engine::{CodesEngine, LoadedChallenge};
 use super::error::CodeError;
 use super::format::Code;
-use super::lease::{Lease, check_lease, draw_id};
-use crate::backoff::Backoff;
+use super::lease::{Lease, draw_id};
+use super::limits::{REPEAT, check_attempt, check_lease};
+use crate::compare_and_swap::{self as cas, ATTEMPTS, Snapshot, Step, Updated};
 use crate::key::Key;
 use crate::key_ring::same;
-use crate::stored::Blob;
-use crate::token::Token;
-
-/// How long the first answer is kept for a submit that comes twice.
-pub(super) const REPEAT: Duration = Duration::from_secs(30);
-
-/// The shortest attempt key: 128 bits, where every one of them is random (OWASP ASVS 5.0, 11.5.1).
-const SHORTEST_ATTEMPT: usize = 16;
-
-/// The longest attempt key.
-const LONGEST_ATTEMPT: usize = 255;
+use crate::record_json::Blob;
 
 /// What a redeemed code was good for.
 ///
@@ -45,24 +36,23 @@ const LONGEST_ATTEMPT: usize = 255;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Redeemed<T> {
+pub struct RedeemedCode<T> {
     /// What was given when the code was issued, and is now proven: the address that the code went
     /// to, for one.
     pub payload: T,
-    /// Names this success, the same in each answer about it and in none about another: not a secret.
+    /// Names this success: the same in each answer about it, and in no other. Not a secret.
     pub receipt: Key,
-    /// A submit with the same attempt key used the code before. Whether its caller ever had the
-    /// answer, and did what the code is good for, nobody here knows: the answer may have been lost,
-    /// or the process have died. So do not skip the action: do it unless it was done for this
-    /// receipt, as with a unique column for it, or take a [lease](Guess::lease), which is used when
-    /// the action is done.
+    /// A submit with the same attempt key used the code before. We cannot know whether the first caller
+    /// received the answer and acted on it: the answer may have been lost, or the process may have died.
+    /// So do not skip the action. Do it unless it was done for this receipt, for example with a unique
+    /// column for it, or take a [lease](Guess::lease), which is used when the action is done.
     pub repeated: bool,
 }
 
 /// Which challenge a guess is about.
-#[derive(Clone, Copy)]
-pub(super) enum Place<'a> {
-    Handle(&'a str),
+pub(super) enum Lookup<'a> {
+    /// The one that a handle opens. `None`: the text is no handle.
+    Handle(Option<ChallengeSecret>),
     Subject(&'a str),
 }
 
@@ -84,30 +74,49 @@ pub(super) enum Place<'a> {
 /// ```
 #[must_use = "a guess does nothing until it is redeemed or leased"]
 pub struct Guess<'a, T> {
-    engine: &'a Arc<Engine<T>>,
-    place: Place<'a>,
+    engine: &'a Arc<CodesEngine<T>>,
+    lookup: Lookup<'a>,
     code: Option<Code>,
     subject: Option<&'a str>,
     attempt: Option<&'a str>,
 }
 
 /// What a right guess proved.
-struct Proof<T> {
+struct Proven<T> {
     payload: T,
     key: Key,
-    found: Found,
+    challenge: LoadedChallenge,
     attempt: Option<Blob>,
-    /// The same submit came before.
-    repeated: bool,
+    by: ProvenBy,
+}
+
+/// Which submit proved it.
+enum ProvenBy {
+    /// This one. The ledger is as the charge left it; `None` if the guess was not charged to it.
+    This(Option<Snapshot<Ledger>>),
+    /// The same submit, before.
+    Earlier,
+}
+
+/// Why the challenge of a right guess is not written.
+enum NotWritten {
+    /// It is used.
+    Used(LoadedChallenge),
+    /// Somebody acts on it.
+    Busy(CodeError, Challenge),
 }
 
 impl<'a, T: 'static> Guess<'a, T> {
-    pub(super) fn new(engine: &'a Arc<Engine<T>>, place: Place<'a>, code: Option<Code>) -> Self {
-        Self { engine, place, code, subject: None, attempt: None }
+    pub(super) fn new(
+        engine: &'a Arc<CodesEngine<T>>,
+        lookup: Lookup<'a>,
+        code: Option<Code>,
+    ) -> Self {
+        Self { engine, lookup, code, subject: None, attempt: None }
     }
 
-    /// The code must be this subject's: for a client that is signed in as somebody. Another subject's
-    /// is refused, and the guess is not charged.
+    /// The code must be this subject's: for a client that is signed in. Another subject's is refused,
+    /// and the guess is not charged.
     pub fn subject(mut self, subject: &'a str) -> Self {
         self.subject = Some(subject);
         self
@@ -120,9 +129,9 @@ impl<'a, T: 'static> Guess<'a, T> {
     /// right or wrong, and takes 2 round trips. One that comes while the first is under way, and that
     /// has taken the last guess of the challenge, is told [`Exhausted`](CodeError::Exhausted).
     ///
-    /// Make it anew for every form, of 128 random bits or more, such as a [`Token::random`]: who has
-    /// the key and the code gets the answer too. Of 16 to 255 bytes; others are an
-    /// [error](CodeError::Attempt).
+    /// Make a new one for every form, of 128 random bits or more, such as a
+    /// [`Token::random`](crate::Token::random): anyone with the key and the code gets the answer too.
+    /// 16 to 255 bytes; other lengths are an [error](CodeError::Attempt).
     pub fn attempt(mut self, attempt: &'a str) -> Self {
         self.attempt = Some(attempt);
         self
@@ -130,172 +139,174 @@ impl<'a, T: 'static> Guess<'a, T> {
 
     /// Uses the code: of any number of racing requests one gets it.
     ///
-    /// A wrong guess costs 3 round trips, the right one 6, and what cannot be a code none.
+    /// A wrong guess costs 3 round trips, the right one 5, and a text that cannot be a code none.
     ///
     /// # Errors
     /// [`Refused`](CodeError::Refused), [`Exhausted`](CodeError::Exhausted), or
     /// [`Busy`](CodeError::Busy) where another request leases the code. After an error of the store
     /// the code may be spent; the same attempt key gets the answer then, and it says
-    /// [`repeated`](Redeemed::repeated), though nobody had it before.
-    pub async fn redeem(self) -> Result<Redeemed<T>, CodeError> {
+    /// [`repeated`](RedeemedCode::repeated), though nobody had it before.
+    pub async fn redeem(self) -> Result<RedeemedCode<T>, CodeError> {
         let (engine, key) = (self.engine, self.key());
         let work = async {
-            let proof = self
-                .prove(|found, attempt| {
-                    found.challenge.state = engine.used(None, attempt.cloned());
+            let proven = self
+                .prove(|challenge, attempt| {
+                    challenge.value.state = engine.used(None, attempt.cloned());
                     REPEAT
                 })
                 .await?;
-            if !proof.repeated {
-                engine.count_use(&proof.found).await;
-            }
-            Ok(Redeemed {
-                receipt: proof.found.challenge.receipt(&proof.key),
-                payload: proof.payload,
-                repeated: proof.repeated,
-            })
+            let challenge = &proven.challenge.value;
+            let repeated = match proven.by {
+                ProvenBy::This(charged) => {
+                    engine.count_use(challenge, charged).await;
+                    false
+                }
+                ProvenBy::Earlier => true,
+            };
+            let receipt = challenge.receipt(&proven.key);
+            Ok(RedeemedCode { receipt, payload: proven.payload, repeated })
         };
         engine.observe("redeem_code", key.as_ref(), work).await
     }
 
     /// Takes hold of the code for so long, without using it: for an action that may fail.
     ///
-    /// [Commit](Lease::commit) when the action is done, [abort](Lease::abort) when it failed. After
-    /// neither, because the process died, the code can be redeemed again once the lease has ended,
-    /// if it has not expired by then, and with the same receipt: an action that notes the receipt
-    /// with what it does sees that it was done before. Of racing requests one gets the lease. Costs
-    /// as much as [`redeem`](Self::redeem), and the commit 3 round trips more.
+    /// [Commit](Lease::commit) when the action is done, [abort](Lease::abort) when it failed. If
+    /// neither is called, because the process died, the code can be redeemed again once the lease has
+    /// ended, unless it has expired by then, and with the same receipt: an action that records the
+    /// receipt with what it does sees that it was done before. Of racing requests one gets the lease.
+    /// Costs as much as [`redeem`](Self::redeem), and the commit 3 round trips more.
     ///
     /// # Errors
-    /// As [`redeem`](Self::redeem), and [`Lease`](CodeError::Lease) for a lease of nothing or of
-    /// more than 10 minutes.
+    /// As [`redeem`](Self::redeem), and [`Lease`](CodeError::Lease) for a lease shorter than a
+    /// millisecond or longer than 10 minutes.
     pub async fn lease(self, lease: Duration) -> Result<Lease<T>, CodeError> {
         check_lease(lease)?;
         let (engine, key) = (self.engine, self.key());
         let id = draw_id()?;
         let work = async {
-            let proof = self
-                .prove(|found, _| {
-                    let (id, until) = (id.clone(), found.now + lease);
-                    found.challenge.state = State::Leased { id, until };
-                    found.expires_in.max(lease)
+            let proven = self
+                .prove(|challenge, _| {
+                    let (id, until) = (id.clone(), challenge.now + lease);
+                    challenge.value.state = State::Leased { id, until };
+                    challenge.expires_in.max(lease)
                 })
                 .await?;
-            if !proof.repeated {
-                engine.count_proof(&proof.found).await;
-            }
-            Ok(proof)
+            let repeated = match proven.by {
+                ProvenBy::This(charged) => {
+                    engine.count_lease(&proven.challenge.value, charged).await;
+                    false
+                }
+                ProvenBy::Earlier => true,
+            };
+            Ok(Lease {
+                payload: proven.payload,
+                receipt: proven.challenge.value.receipt(&proven.key),
+                repeated,
+                engine: Arc::clone(engine),
+                key: proven.key,
+                challenge: proven.challenge,
+                id: id.clone(),
+                attempt: proven.attempt,
+            })
         };
-        let proof = engine.observe("lease_code", key.as_ref(), work).await?;
-        Ok(Lease {
-            payload: proof.payload,
-            receipt: proof.found.challenge.receipt(&proof.key),
-            repeated: proof.repeated,
-            engine: Arc::clone(engine),
-            key: proof.key,
-            found: proof.found,
-            id,
-            attempt: proof.attempt,
-        })
+        engine.observe("lease_code", key.as_ref(), work).await
     }
 
     /// The key of the challenge, where there is a handle to tell it.
     fn key(&self) -> Option<Key> {
-        match self.place {
-            Place::Subject(_) => None,
-            Place::Handle(handle) => {
-                let handle = Token::parse(handle).ok()?;
-                Some(Lock::key_of_handle(&self.engine.policy.purpose, &handle))
-            }
+        match &self.lookup {
+            Lookup::Handle(secret) => secret.as_ref().map(|secret| secret.key.clone()),
+            Lookup::Subject(_) => None,
         }
     }
 
-    /// Makes the guess, and where it is right, writes the state that `change` gives the challenge,
-    /// to live as long as it says.
+    /// Makes the guess. If it is right, writes the state that `change` gives the challenge, with the
+    /// lifetime that it returns.
     async fn prove(
         self,
-        change: impl Fn(&mut Found, Option<&Blob>) -> Duration,
-    ) -> Result<Proof<T>, CodeError> {
+        change: impl Fn(&mut LoadedChallenge, Option<&Blob>) -> Duration,
+    ) -> Result<Proven<T>, CodeError> {
         let engine = self.engine;
         let attempt = self.attempt.map(check_attempt).transpose()?;
         let code = self.code.ok_or(CodeError::Refused)?;
-        let (lock, mut found) = engine.find(self.place).await?.ok_or(CodeError::Refused)?;
-        if !self.subject.is_none_or(|subject| engine.is_for(&found, subject)) {
+        let (secret, mut found) = engine.find(self.lookup).await?.ok_or(CodeError::Refused)?;
+        if !self.subject.is_none_or(|subject| engine.is_for(&found.value, subject)) {
             return Err(CodeError::Refused);
         }
-        let (key, attempt) = (lock.key.clone(), attempt.map(|text| lock.attempt(text, &code)));
-        if !found.is_used() {
+        let attempt = attempt.map(|text| secret.attempt(text, &code));
+        let mut ledger = None;
+        if !found.value.is_used() {
             match engine.charge(&found).await? {
-                Charge::Done if engine.compare(&lock, &found, &code) => {}
+                Charge::Done(charged) if engine.compare(&secret, &found, &code) => {
+                    ledger = Some(charged);
+                }
                 Charge::Exhausted => return Err(CodeError::Exhausted),
                 // Its twin may have used the code a moment ago.
                 Charge::Ended if attempt.is_some() => {
-                    let twin = engine.load(&key).await?.filter(Found::is_used);
-                    found = twin.ok_or(CodeError::Refused)?;
+                    let twin = engine.load(&secret.key).await?;
+                    found = twin.filter(|twin| twin.value.is_used()).ok_or(CodeError::Refused)?;
                 }
-                Charge::Done | Charge::Ended => return Err(CodeError::Refused),
+                Charge::Done(_) | Charge::Ended => return Err(CodeError::Refused),
             }
         }
-        let mut backoff = Backoff::new();
-        for _ in 0..RETRIES {
-            match &found.challenge.state {
-                State::Used { .. } => {
-                    let this = attempt.ok_or(CodeError::Refused)?;
-                    let found = engine.repeat(&key, found, &this).await?;
-                    let payload = engine.decode(&key, &found.challenge)?;
-                    return Ok(Proof { payload, key, found, attempt: Some(this), repeated: true });
-                }
-                State::Leased { .. } | State::Open => {}
+        let key = secret.key.clone();
+        let mut is_compared = true;
+        let updated = cas::update(&*engine.store, &key, Some(found), ATTEMPTS, |found| {
+            let mut found: LoadedChallenge = found.ok_or(CodeError::Refused)?;
+            if found.value.is_used() {
+                return Ok(Step::Leave(NotWritten::Used(found)));
             }
-            if let Some(busy) = found.busy() {
-                engine.count_proof(&found).await;
-                return Err(busy);
-            }
-            // Before the write: what cannot be decoded is not spent.
-            let payload = engine.decode(&key, &found.challenge)?;
-            let lifetime = change(&mut found, attempt.as_ref());
-            if let Some(version) = engine.write(&key, &found, lifetime).await? {
-                found.version = version;
-                return Ok(Proof { payload, key, found, attempt, repeated: false });
-            }
-            backoff.wait().await;
-            found = engine.load(&key).await?.ok_or(CodeError::Refused)?;
-            if !found.is_used() && !engine.fits(&lock, &found, &code) {
+            // After a lost race it is another challenge, or has other codes.
+            if !std::mem::take(&mut is_compared) && !engine.matches(&secret, &found, &code) {
                 return Err(CodeError::Refused);
             }
+            if let Some(busy) = found.value.busy(found.now) {
+                return Ok(Step::Leave(NotWritten::Busy(busy, found.value)));
+            }
+            // Before the write: what cannot be decoded is not spent.
+            let answer = engine.decode(&key, &found.value)?;
+            let lifetime = Some(change(&mut found, attempt.as_ref()));
+            Ok(Step::Write { value: found.value, lifetime, answer })
+        });
+        match updated.await? {
+            Updated::Written(payload, challenge) => {
+                Ok(Proven { payload, key, challenge, attempt, by: ProvenBy::This(ledger) })
+            }
+            Updated::Left(NotWritten::Busy(busy, challenge)) => {
+                engine.count_lease(&challenge, ledger).await;
+                Err(busy)
+            }
+            Updated::Left(NotWritten::Used(found)) => {
+                let attempt = attempt.ok_or(CodeError::Refused)?;
+                let challenge = engine.repeat(&key, found, &attempt).await?;
+                let payload = engine.decode(&key, &challenge.value)?;
+                let attempt = Some(attempt);
+                Ok(Proven { payload, key, challenge, attempt, by: ProvenBy::Earlier })
+            }
         }
-        Err(CodeError::Contended { attempts: RETRIES })
     }
 }
 
-/// An attempt key: long enough that nobody guesses it, if it is random.
-fn check_attempt(attempt: &str) -> Result<&str, CodeError> {
-    if (SHORTEST_ATTEMPT..=LONGEST_ATTEMPT).contains(&attempt.len()) {
-        Ok(attempt)
-    } else {
-        Err(CodeError::Attempt { len: attempt.len() })
-    }
-}
-
-impl<T: 'static> Engine<T> {
-    /// The challenge that a guess is about, and what its codes are hashed under. One round trip.
-    async fn find(&self, place: Place<'_>) -> Result<Option<(Lock, Found)>, CodeError> {
-        match place {
-            Place::Subject(subject) => self.find_of_subject(subject).await,
-            Place::Handle(handle) => {
-                let Ok(handle) = Token::parse(handle) else {
-                    return Ok(None);
-                };
-                let lock = Lock::of_handle(&self.policy.purpose, &handle);
-                Ok(self.load(&lock.key).await?.map(|found| (lock, found)))
+impl<T: 'static> CodesEngine<T> {
+    /// The challenge that a guess is about, and its secret. One round trip.
+    async fn find(
+        &self,
+        lookup: Lookup<'_>,
+    ) -> Result<Option<(ChallengeSecret, LoadedChallenge)>, CodeError> {
+        match lookup {
+            Lookup::Subject(subject) => self.find_of_subject(subject).await,
+            Lookup::Handle(None) => Ok(None),
+            Lookup::Handle(Some(secret)) => {
+                Ok(self.load(&secret.key).await?.map(|found| (secret, found)))
             }
         }
     }
 
     /// Charges a guess, if there is something to compare it with.
-    async fn charge(&self, found: &Found) -> Result<Charge, CodeError> {
-        match found.challenge.live(found.now).next() {
-            Some(_) => self.budget(&found.budget).charge(&found.challenge.salt).await,
+    async fn charge(&self, found: &LoadedChallenge) -> Result<Charge, CodeError> {
+        match found.value.live(found.now).next() {
+            Some(_) => self.budget(&found.value.budget).charge(&found.value.salt).await,
             None => Ok(Charge::Ended),
         }
     }
@@ -305,40 +316,45 @@ impl<T: 'static> Engine<T> {
         State::Used { lease, attempt, repeats: self.policy.tries }
     }
 
-    /// The used challenge, if it was used by this very submit. Charged before it is compared, as any
-    /// guess; on the challenge itself, as it keeps none of the subject's guesses any more.
-    async fn repeat(&self, key: &Key, mut found: Found, this: &Blob) -> Result<Found, CodeError> {
-        let mut backoff = Backoff::new();
-        for _ in 0..RETRIES {
-            let first = match &mut found.challenge.state {
+    /// The used challenge, if this very submit used it. Charged before it is compared, as any guess is;
+    /// on the challenge itself, as it has none of the subject's guesses reserved any more.
+    async fn repeat(
+        &self,
+        key: &Key,
+        found: LoadedChallenge,
+        attempt: &Blob,
+    ) -> Result<LoadedChallenge, CodeError> {
+        let updated = cas::update(&*self.store, key, Some(found), ATTEMPTS, |found| {
+            let mut found: LoadedChallenge = found.ok_or(CodeError::Refused)?;
+            let first = match &mut found.value.state {
                 State::Used { attempt: Some(first), repeats: repeats @ 1.., .. } => {
                     *repeats -= 1;
                     first.clone()
                 }
-                _ => return Err(CodeError::Refused),
+                _ => return Ok::<_, CodeError>(Step::Leave(())),
             };
-            // To be answered again prolongs nothing.
-            if self.write(key, &found, found.expires_in).await?.is_some() {
-                return if same(&this.0, &first.0) { Ok(found) } else { Err(CodeError::Refused) };
-            }
-            backoff.wait().await;
-            found = self.load(key).await?.ok_or(CodeError::Refused)?;
+            // A repeated answer prolongs nothing.
+            let lifetime = Some(found.expires_in);
+            Ok(Step::Write { value: found.value, lifetime, answer: first })
+        });
+        match updated.await? {
+            Updated::Written(first, found) if same(&attempt.0, &first.0) => Ok(found),
+            Updated::Written(..) | Updated::Left(()) => Err(CodeError::Refused),
         }
-        Err(CodeError::Contended { attempts: RETRIES })
     }
 
-    /// The right guess was made: the wrong ones before it are forgotten, and the challenge has all
-    /// its guesses again. The lease is taken by then, or another's: a store that fails here must not
-    /// keep the caller from it. The count stays as it is, which errs on the strict side.
-    async fn count_proof(&self, found: &Found) {
-        let tries = self.policy.tries;
-        let budget = self.budget(&found.budget);
-        let _ = budget.succeed(&found.challenge.salt, Proven::Open { tries }).await;
+    /// Counts a right guess whose code is leased, by this request or by another one: the wrong guesses
+    /// before it are forgotten, and the challenge has all its guesses again. An error of the store must
+    /// not keep the caller from the lease. The count stays as it is then, which errs on the strict side.
+    async fn count_lease(&self, challenge: &Challenge, charged: Option<Snapshot<Ledger>>) {
+        let success = Success::Leased { tries: self.policy.tries };
+        let budget = self.budget(&challenge.budget);
+        let _ = budget.succeed(&challenge.salt, success, charged).await;
     }
 
-    /// As [`count_proof`](Self::count_proof), where the challenge is used: the code is spent by then.
-    pub(super) async fn count_use(&self, found: &Found) {
-        let budget = self.budget(&found.budget);
-        let _ = budget.succeed(&found.challenge.salt, Proven::Used).await;
+    /// As [`count_lease`](Self::count_lease), for a code that is used by now.
+    pub(super) async fn count_use(&self, challenge: &Challenge, charged: Option<Snapshot<Ledger>>) {
+        let budget = self.budget(&challenge.budget);
+        let _ = budget.succeed(&challenge.salt, Success::Used, charged).await;
     }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::base_url::BaseUrl;
+use super::engine::LinksEngine;
 use super::error::{LinkPolicyError, check_purpose};
-use super::stored_links::{Inner, Links};
+use super::stored_links::Links;
 use crate::codec::{Codec, Json};
 use crate::record::Lifetime;
 use crate::store::{AtomicStore, Memory};
@@ -88,10 +89,10 @@ impl<T: 'static, C: Codec<T>> LinksBuilder<T, C> {
     /// The links.
     ///
     /// # Errors
-    /// A purpose of no byte or more than 255, or a lifetime that is none.
+    /// An empty purpose or one of more than 255 bytes, or an invalid lifetime.
     pub fn build(self) -> Result<Links<T>, LinkPolicyError> {
         check_purpose(&self.purpose)?;
-        Ok(Links(Arc::new(Inner {
+        Ok(Links(Arc::new(LinksEngine {
             store: self.store,
             codec: Box::new(self.codec),
             purpose: self.purpose,

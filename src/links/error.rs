@@ -1,14 +1,15 @@
-//! [`LinkError`], why a link was not made or not followed.
+//! [`LinkError`], the error of making or following a link.
 
 use std::time::Duration;
 
 use crate::codec::CodecError;
+use crate::compare_and_swap::Contended;
 use crate::error::StoreError;
 use crate::observe::{Failure, STORE_ERROR};
 use crate::record::LifetimeError;
 use crate::token::TokenError;
 
-/// Why a link was not made or not followed: a variant for each thing that a service would do about
+/// The error of making or following a link: a variant for each thing that a service would do about
 /// it.
 ///
 /// ```
@@ -40,13 +41,13 @@ pub enum LinkError {
         /// How long until it opens, in whole seconds.
         opens_in: Duration,
     },
-    /// A subject that is none.
+    /// An empty or too long subject.
     #[error("the subject has {len} bytes; give 1 to 255, such as an account's id")]
     Subject {
         /// Its length in bytes.
         len: usize,
     },
-    /// A lifetime that is none.
+    /// An invalid lifetime.
     #[error(transparent)]
     Lifetime(#[from] LifetimeError),
     /// The link would have expired before it opens.
@@ -69,7 +70,7 @@ pub enum LinkError {
     /// The payload cannot be decoded. No use was counted.
     #[error("the payload of a link cannot be decoded; was its type or the codec changed?")]
     Decode(#[source] CodecError),
-    /// No random bytes could be had.
+    /// The operating system gave no random bytes.
     #[error(transparent)]
     Random(#[from] TokenError),
     /// Other requests came first again and again. Try again.
@@ -81,6 +82,12 @@ pub enum LinkError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<Contended> for LinkError {
+    fn from(lost: Contended) -> Self {
+        Self::Contended { attempts: lost.attempts }
+    }
 }
 
 impl LinkError {
@@ -102,7 +109,7 @@ impl LinkError {
     }
 }
 
-/// Why links are not built.
+/// The error of building links.
 ///
 /// ```
 /// use token_session::links::{BaseUrl, Links};
@@ -115,13 +122,13 @@ impl LinkError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkPolicyError {
-    /// A purpose that is none.
+    /// An empty or too long purpose.
     #[error("the purpose has {len} bytes; give 1 to 255, such as \"download\"")]
     Purpose {
         /// Its length in bytes.
         len: usize,
     },
-    /// A lifetime that is none.
+    /// An invalid lifetime.
     #[error(transparent)]
     Lifetime(#[from] LifetimeError),
 }

@@ -4,10 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::engine::LinksEngine;
 use super::error::LinkError;
-use super::sign_in::SignInPage;
-use super::stored_links::Inner;
-use crate::codes::{CodeError, Codes, LinkToken};
+use crate::codes::{CodeError, Codes, LinkToken, LinkedCode};
 
 /// Looks at [`Links`](super::Links), and cannot redeem them: give it to the routes that answer a `GET`
 /// or a `HEAD`, and what a mail scanner opens changes nothing, whatever their handlers do.
@@ -34,7 +33,7 @@ use crate::codes::{CodeError, Codes, LinkToken};
 /// inspector.redeem(token).await;
 /// # }
 /// ```
-pub struct LinkInspector<T>(pub(super) Arc<Inner<T>>);
+pub struct LinkInspector<T>(pub(super) Arc<LinksEngine<T>>);
 
 /// What a link would do. Nothing was done.
 ///
@@ -100,7 +99,7 @@ impl<T: 'static> SignInInspector<T> {
     ///
     /// # Errors
     /// [`Refused`](CodeError::Refused) for a link that is good for nothing.
-    pub async fn inspect(&self, token: &str) -> Result<SignInPage<T>, CodeError> {
+    pub async fn inspect(&self, token: &str) -> Result<LinkedCode<T>, CodeError> {
         let link = LinkToken::parse(token).ok_or(CodeError::Refused)?;
         self.0.look(&link).await
     }

@@ -100,8 +100,10 @@
 
 mod base_url;
 mod builder;
+mod engine;
 mod error;
 mod inspector;
+mod new_link;
 #[cfg(feature = "http")]
 mod page;
 mod sign_in;
@@ -112,8 +114,9 @@ pub use self::base_url::{BaseUrl, BaseUrlError, Link};
 pub use self::builder::LinksBuilder;
 pub use self::error::{LinkError, LinkPolicyError};
 pub use self::inspector::{Inspection, LinkInspector, SignInInspector};
+pub use self::new_link::NewLink;
 #[cfg(feature = "http")]
 pub use self::page::page_headers;
-pub use self::sign_in::{SignIn, SignInAgain, SignInLinks, SignInPage};
+pub use self::sign_in::{IssuedSignIn, ResentSignIn, SignInLinks};
 pub use self::signed::{Binding, Claim, NewSignedLink, SignedLinks, SignedLinksBuilder};
-pub use self::stored_links::{CreatedLink, Links, NewLink, Redeemed};
+pub use self::stored_links::{CreatedLink, Links, RedeemedLink};

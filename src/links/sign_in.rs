@@ -5,17 +5,21 @@ use std::time::Duration;
 
 use super::base_url::{BaseUrl, Link};
 use super::inspector::SignInInspector;
-use crate::codes::{Code, CodeError, Codes, Guess, OpenChallenge, Redeemed};
+use crate::codec::Codec;
+use crate::codes::{
+    Code, CodeError, Codes, CodesBuilder, Guess, LinkedCode, OpenChallenge, PolicyError,
+    RedeemedCode,
+};
 
 /// Links that stand for a code: clicked in the browser that asked, they complete at once; opened
 /// anywhere else, they show a short code to type where the request began.
-/// [`CodesBuilder::build_with_links`](crate::codes::CodesBuilder::build_with_links) makes them.
+/// [`CodesBuilder::build_with_links`] makes them.
 ///
 /// 1. The client asks; [`issue`](Self::issue) gives it a handle, and the mail a link.
 /// 2. The link's page [inspects](Self::inspect) and changes nothing, whoever opens it and whatever is
 ///    pressed there.
 /// 3. With the handle, which only the browser that asked has, the page [redeems](Self::redeem).
-/// 4. Without it, as on another device, the page shows the [code](SignInPage::code), to be typed into
+/// 4. Without it, as on another device, the page shows the [code](LinkedCode::code), to be typed into
 ///    the tab that waits: [`codes`](Self::codes) redeem it.
 ///
 /// A link is good for what a code is good for, on the same budget, and one of both is used once. To
@@ -67,7 +71,7 @@ pub struct SignInLinks<T> {
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct SignIn {
+pub struct IssuedSignIn {
     /// For the client that asked.
     pub challenge: OpenChallenge,
     /// For the person, by mail. Never for the client.
@@ -102,7 +106,7 @@ pub struct SignIn {
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct SignInAgain<T> {
+pub struct ResentSignIn<T> {
     /// The link and the code to send, and the payload of the challenge. `None`: the challenge is a
     /// decoy, so nobody is sent anything.
     pub message: Option<(Link, Code, T)>,
@@ -112,45 +116,23 @@ pub struct SignInAgain<T> {
     pub resend_in: Duration,
 }
 
-/// What the page of a link shows. Nothing was done.
-///
-/// ```
-/// use token_session::codes::Codes;
-/// use token_session::links::BaseUrl;
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let base = BaseUrl::path("https://example.org/magic/")?;
-/// let sign_in = Codes::<String>::builder("sign-in").build_with_links(base)?;
-/// let issued = sign_in.issue("anna@example.org", &"user-17".to_owned()).await?;
-///
-/// let page = sign_in.inspect(issued.link.token()).await?;
-/// assert_eq!(page.payload, "user-17");
-/// assert_eq!(page.code.reveal(), issued.code.reveal());
-/// # Ok(()) }
-/// ```
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct SignInPage<T> {
-    /// What was given when the link was issued.
-    pub payload: T,
-    /// The code that the link stands for: to be typed where the request began.
-    pub code: Code,
-    /// How long the link lives.
-    pub expires_in: Duration,
+impl<T: 'static, C: Codec<T>> CodesBuilder<T, C> {
+    /// Links that stand for codes, and lead to `base`.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_with_links(self, base: BaseUrl) -> Result<SignInLinks<T>, PolicyError> {
+        Ok(SignInLinks { codes: self.build()?, base })
+    }
 }
 
 impl<T: 'static> SignInLinks<T> {
-    pub(crate) fn new(codes: Codes<T>, base: BaseUrl) -> Self {
-        Self { codes, base }
-    }
-
     /// Opens a challenge: a link to send to the person, and a handle for the client that asked.
     /// Costs as [`Codes::issue`].
     ///
     /// # Errors
     /// As [`Codes::issue`].
-    pub async fn issue(&self, subject: &str, payload: &T) -> Result<SignIn, CodeError> {
+    pub async fn issue(&self, subject: &str, payload: &T) -> Result<IssuedSignIn, CodeError> {
         self.issue_to(None, subject, payload).await
     }
 
@@ -163,7 +145,7 @@ impl<T: 'static> SignInLinks<T> {
         device: &str,
         subject: &str,
         payload: &T,
-    ) -> Result<SignIn, CodeError> {
+    ) -> Result<IssuedSignIn, CodeError> {
         self.issue_to(Some(device), subject, payload).await
     }
 
@@ -172,9 +154,9 @@ impl<T: 'static> SignInLinks<T> {
         device: Option<&str>,
         subject: &str,
         payload: &T,
-    ) -> Result<SignIn, CodeError> {
+    ) -> Result<IssuedSignIn, CodeError> {
         let (issued, link) = self.codes.issue_linked(device, subject, payload).await?;
-        Ok(SignIn {
+        Ok(IssuedSignIn {
             challenge: issued.challenge,
             link: self.base.link(&link.reveal()),
             code: issued.code,
@@ -185,10 +167,10 @@ impl<T: 'static> SignInLinks<T> {
     ///
     /// # Errors
     /// As [`Codes::resend`].
-    pub async fn resend(&self, handle: &str) -> Result<SignInAgain<T>, CodeError> {
+    pub async fn resend(&self, handle: &str) -> Result<ResentSignIn<T>, CodeError> {
         let (resent, link) = self.codes.resend_linked(handle).await?;
         let link = self.base.link(&link.reveal());
-        Ok(SignInAgain {
+        Ok(ResentSignIn {
             message: resent.message.map(|(code, payload)| (link, code, payload)),
             expires_in: resent.expires_in,
             resend_in: resent.resend_in,
@@ -199,7 +181,7 @@ impl<T: 'static> SignInLinks<T> {
     ///
     /// # Errors
     /// [`Refused`](CodeError::Refused) for a link that is good for nothing.
-    pub async fn inspect(&self, token: &str) -> Result<SignInPage<T>, CodeError> {
+    pub async fn inspect(&self, token: &str) -> Result<LinkedCode<T>, CodeError> {
         self.inspector().inspect(token).await
     }
 
@@ -213,7 +195,7 @@ impl<T: 'static> SignInLinks<T> {
     ///
     /// # Errors
     /// As [`Guess::redeem`].
-    pub async fn redeem(&self, token: &str, handle: &str) -> Result<Redeemed<T>, CodeError> {
+    pub async fn redeem(&self, token: &str, handle: &str) -> Result<RedeemedCode<T>, CodeError> {
         self.guess(token, handle).redeem().await
     }
 

@@ -15,8 +15,8 @@ use super::error::{LinkError, LinkPolicyError, check_purpose};
 use crate::codec::{Codec, Json};
 use crate::key_ring::{KeyRing, mac, same};
 use crate::record::{Lifetime, Timestamp};
+use crate::record_json::whole_seconds;
 use crate::store::{Clock, SystemClock};
-use crate::stored::whole_seconds;
 
 /// Links that need no store: the payload is in the link, signed.
 ///
@@ -64,9 +64,9 @@ use crate::stored::whole_seconds;
 /// assert!(claim.accept(Binding::to_state(b"$argon2id$another")).is_err());
 /// # Ok(()) }
 /// ```
-pub struct SignedLinks<T>(Arc<Inner<T>>);
+pub struct SignedLinks<T>(Arc<Signer<T>>);
 
-struct Inner<T> {
+struct Signer<T> {
     purpose: String,
     audience: String,
     base: BaseUrl,
@@ -210,7 +210,7 @@ impl<T: 'static, C: Codec<T>> SignedLinksBuilder<T, C> {
     /// A purpose of no byte or more than 255, or a lifetime that is none.
     pub fn build(self) -> Result<SignedLinks<T>, LinkPolicyError> {
         check_purpose(&self.purpose)?;
-        Ok(SignedLinks(Arc::new(Inner {
+        Ok(SignedLinks(Arc::new(Signer {
             purpose: self.purpose,
             audience: self.audience,
             base: self.base,
@@ -297,7 +297,7 @@ impl<T: 'static> SignedLinks<T> {
 /// ```
 #[must_use = "a link is not made until `sign`"]
 pub struct NewSignedLink<'a, T> {
-    links: &'a Inner<T>,
+    links: &'a Signer<T>,
     payload: &'a T,
     lifetime: Option<Duration>,
     opens_after: Duration,
@@ -415,7 +415,7 @@ impl<T> Claim<T> {
     }
 }
 
-impl<T: 'static> Inner<T> {
+impl<T: 'static> Signer<T> {
     fn signature(&self, secret: &[u8], content: &[u8]) -> [u8; MAC] {
         let fields = [self.purpose.as_bytes(), self.audience.as_bytes(), content];
         mac(secret, "signed link", &fields)

@@ -15,7 +15,7 @@
 use std::sync::Arc;
 
 use token_session::codes::CodeError;
-use token_session::store::{Memory, Store, StoreErrorKind, Write};
+use token_session::store::{Listing, Memory, Store, StoreErrorKind, Write};
 use token_session::{Token, TokenSession};
 
 use super::fickle::Fickle;
@@ -125,7 +125,7 @@ async fn what_was_changed_in_the_store_is_refused() {
     for (field, change) in [
         ("payload", "ImV2ZSI"),
         ("salt", "AAAAAAAAAAAAAAAAAAAAAA"),
-        ("subject", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+        ("subject", "AAAAAAAAAAAAAAAAAAAAAA"),
     ] {
         let (store, _) = store_with_clock();
         let codes = builder(store.clone()).build().unwrap();
@@ -135,7 +135,7 @@ async fn what_was_changed_in_the_store_is_refused() {
             let mut data: serde_json::Value = serde_json::from_slice(&record.data).unwrap();
             if data.get("codes").is_some() {
                 data[field] = change.into();
-                store.replace(&key, &Write::new(data.to_string())).await.unwrap();
+                store.replace(&key, &Write::data(data.to_string())).await.unwrap();
             }
         }
         assert_refused(codes.redeem(handle(&issued), issued.code.reveal()).await);
@@ -152,7 +152,7 @@ async fn an_expiry_that_was_put_off_in_the_store_is_refused() {
         let data = String::from_utf8(record.data.to_vec()).unwrap();
         let data = data.replace("\"until\":600000", "\"until\":900000");
         let lifetime = token_session::Lifetime::idle_secs(3600).unwrap();
-        let write = Write { lifetime: Some(&lifetime), ..Write::new(data) };
+        let write = Write { lifetime: Some(&lifetime), ..Write::data(data) };
         store.replace(&key, &write).await.unwrap();
     }
     clock.advance(9 * MINUTE);
@@ -166,7 +166,7 @@ async fn damaged_bytes_are_an_error_that_names_the_record() {
     let issued = issue(&codes).await;
     let page = store.scan(None, 10).await.unwrap();
     for (key, _) in page.records {
-        store.replace(&key, &Write::new("damaged")).await.unwrap();
+        store.replace(&key, &Write::data("damaged")).await.unwrap();
     }
     match codes.redeem(handle(&issued), issued.code.reveal()).await {
         Err(CodeError::Store(error)) => assert_eq!(error.kind(), StoreErrorKind::Corrupt),

@@ -16,7 +16,7 @@ async fn a_challenge_that_the_store_did_not_take_keeps_no_guesses() {
         }
     }
     let status = codes.status(ANNA).await.unwrap();
-    assert_eq!((status.open, status.kept, status.free), (0, 0, 20));
+    assert_eq!((status.open, status.reserved, status.free), (0, 0, 20));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use token_session::codes::{CodeError, PolicyError};
-use token_session::store::Store;
+use token_session::store::Listing;
 
 use super::watched::Watched;
 use super::{
@@ -20,7 +20,7 @@ async fn a_success_clears_the_count() {
         codes.redeem(handle(&issued), issued.code.reveal()).await.unwrap();
     }
     let status = codes.status(ANNA).await.unwrap();
-    assert_eq!((status.open, status.kept, status.spent, status.free), (0, 0, 0, 20));
+    assert_eq!((status.open, status.reserved, status.spent, status.free), (0, 0, 0, 20));
 }
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn a_late_guess_does_not_undo_what_came_after_a_revocation() {
     let wrong = super::wrong(&first);
     let late = stranger.redeem(handle(&first), &wrong);
     assert_refused(store.hold_back(0, late, meanwhile).await);
-    assert_eq!(codes.status(ANNA).await.unwrap().kept, 5);
+    assert_eq!(codes.status(ANNA).await.unwrap().reserved, 5);
     let second = second.unwrap();
     codes.redeem(handle(&second), second.code.reveal()).await.unwrap();
 }
@@ -96,7 +96,7 @@ async fn a_success_leaves_other_challenges_what_they_keep() {
     guess_wrong(&codes, &second, 2).await;
     codes.redeem(handle(&first), first.code.reveal()).await.unwrap();
     let status = codes.status(ANNA).await.unwrap();
-    assert_eq!((status.open, status.kept, status.spent, status.free), (1, 3, 0, 17));
+    assert_eq!((status.open, status.reserved, status.spent, status.free), (1, 3, 0, 17));
     guess_wrong(&codes, &second, 3).await;
     assert_exhausted(codes.redeem(handle(&second), second.code.reveal()).await);
 }
@@ -133,7 +133,7 @@ async fn a_lease_gives_a_challenge_no_more_than_the_day_leaves() {
     let guess = codes.guess(handle(&second), second.code.reveal());
     guess.lease(MINUTE).await.unwrap().abort().await.unwrap();
     let status = codes.status(ANNA).await.unwrap();
-    assert_eq!((status.open, status.kept, status.spent, status.free), (2, 100, 0, 0));
+    assert_eq!((status.open, status.reserved, status.spent, status.free), (2, 100, 0, 0));
 }
 
 #[tokio::test]
@@ -175,7 +175,7 @@ async fn what_an_expired_challenge_did_not_spend_goes_back() {
     assert_eq!(wait(codes.issue(ANNA, &String::new()).await), 11 * MINUTE);
     clock.advance(11 * MINUTE);
     let status = codes.status(ANNA).await.unwrap();
-    assert_eq!((status.open, status.kept, status.spent, status.free), (0, 0, 4, 16));
+    assert_eq!((status.open, status.reserved, status.spent, status.free), (0, 0, 4, 16));
 }
 
 #[tokio::test]
@@ -190,7 +190,7 @@ async fn what_a_cancelled_challenge_did_not_spend_goes_back_after_the_cool_down(
     assert_eq!(codes.status(ANNA).await.unwrap().free, 15);
     clock.advance(MILLISECOND);
     let status = codes.status(ANNA).await.unwrap();
-    assert_eq!((status.open, status.kept, status.spent, status.free), (0, 0, 2, 18));
+    assert_eq!((status.open, status.reserved, status.spent, status.free), (0, 0, 2, 18));
     codes.cancel(handle(&issued)).await.unwrap();
     codes.cancel("no handle of ours").await.unwrap();
 }
@@ -220,7 +220,7 @@ async fn a_revocation_ends_every_challenge_and_forgives_no_guess() {
         assert_refused(codes.resend(handle(issued)).await);
     }
     let status = codes.status(ANNA).await.unwrap();
-    assert_eq!((status.open, status.kept, status.spent, status.free), (0, 0, 2, 18));
+    assert_eq!((status.open, status.reserved, status.spent, status.free), (0, 0, 2, 18));
 }
 
 #[tokio::test]
@@ -241,7 +241,7 @@ async fn subjects_and_purposes_have_budgets_of_their_own() {
 async fn a_subject_without_challenges_has_a_status() {
     let (codes, _) = codes_with_clock();
     let status = codes.status(ANNA).await.unwrap();
-    assert_eq!((status.open, status.kept, status.spent, status.free), (0, 0, 0, 20));
+    assert_eq!((status.open, status.reserved, status.spent, status.free), (0, 0, 0, 20));
     assert_eq!(status.retry_after, None);
     assert!(matches!(codes.status("").await, Err(CodeError::Subject { len: 0 })));
 }
@@ -335,19 +335,19 @@ async fn codes_cost_what_their_docs_say() {
     codes.status(ANNA).await.unwrap();
     cost(1);
     codes.redeem(handle(&issued), issued.code.reveal()).await.unwrap();
-    cost(6);
+    cost(5);
     let issued = issue(&codes).await;
     cost(3);
     let guess = codes.guess(handle(&issued), issued.code.reveal());
     let lease = guess.lease(MINUTE).await.unwrap();
-    cost(6);
+    cost(5);
     lease.commit().await.unwrap();
     cost(3);
     let issued = issue(&codes).await;
     cost(3);
     let guess = codes.guess(handle(&issued), issued.code.reveal());
     let lease = guess.lease(MINUTE).await.unwrap();
-    cost(6);
+    cost(5);
     lease.abort().await.unwrap();
     cost(1);
     codes.cancel(handle(&issued)).await.unwrap();

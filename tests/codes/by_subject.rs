@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use token_session::codes::{CodeError, Codes, PolicyError, SubjectCodes};
-use token_session::store::{AtomicStore, ManualClock, Memory, Store};
+use token_session::store::{AtomicStore, Listing, ManualClock, Memory};
 
 use super::watched::Watched;
 use super::{
@@ -170,7 +170,7 @@ async fn racing_requests_for_a_code_open_one_challenge() {
     let answers = requests.join_all().await;
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
     let status = codes.status(ANNA).await.unwrap();
-    assert_eq!((status.open, status.kept), (1, 5));
+    assert_eq!((status.open, status.reserved), (1, 5));
 }
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn a_challenge_that_the_store_does_not_take_keeps_no_guesses() {
         assert!(matches!(answer, Err(CodeError::Store(_))), "{answer:?}");
     }
     let status = codes.status(ANNA).await.unwrap();
-    assert_eq!((status.open, status.kept, status.free), (0, 0, 20));
+    assert_eq!((status.open, status.reserved, status.free), (0, 0, 20));
 }
 
 #[tokio::test]
@@ -380,7 +380,7 @@ async fn codes_without_a_handle_cost_what_their_docs_say() {
         assert_refused(codes.redeem(ANNA, &wrong(&code)).await);
         cost(3);
         codes.redeem(ANNA, &code).await.unwrap();
-        cost(6);
+        cost(5);
         // Over what is left of the one before.
         code = issue(&codes, "payload").await;
         cost(3 + keys);
@@ -388,9 +388,9 @@ async fn codes_without_a_handle_cost_what_their_docs_say() {
         issue(&codes, "payload").await;
         cost(4);
         codes.guess(ANNA, &code).lease(MINUTE).await.unwrap().abort().await.unwrap();
-        cost(6 + 1);
+        cost(5 + 1);
         codes.guess(ANNA, &code).lease(MINUTE).await.unwrap().commit().await.unwrap();
-        cost(6 + 3);
+        cost(5 + 3);
         issue(&codes, "payload").await;
         store.calls();
         codes.revoke(ANNA).await.unwrap();

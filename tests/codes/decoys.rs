@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use token_session::codes::{CodeError, Codes, OpenChallenge};
-use token_session::store::Store;
+use token_session::store::Listing;
 use token_session::{Codec, CodecError, Json};
 
 use super::watched::Watched;

@@ -31,7 +31,7 @@ async fn an_aborted_code_is_good_again_at_once_with_all_its_guesses() {
         let guess = codes.guess(handle(&issued), issued.code.reveal());
         guess.lease(30 * SECOND).await.unwrap().abort().await.unwrap();
     }
-    assert_eq!(codes.status(ANNA).await.unwrap().kept, 5);
+    assert_eq!(codes.status(ANNA).await.unwrap().reserved, 5);
     codes.redeem(handle(&issued), issued.code.reveal()).await.unwrap();
 }
 

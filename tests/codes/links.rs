@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use token_session::codes::Codes;
 use token_session::links::{BaseUrl, LinkError, Links};
-use token_session::store::{AtomicStore, Memory, Store};
+use token_session::store::{AtomicStore, Listing, Memory};
 use token_session::{MessagePack, Token, TokenSession};
 
 use super::fickle::Fickle;

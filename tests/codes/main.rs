@@ -8,11 +8,11 @@ mod budgets;
 mod by_subject;
 mod decoys;
 mod distant;
-mod doors;
 mod fickle;
 mod keys;
 mod leases;
 mod links;
+mod mailed_address;
 mod payloads;
 mod recovery;
 mod resend;
@@ -24,8 +24,8 @@ mod watched;
 use std::time::Duration;
 
 use token_session::KeyRing;
-use token_session::codes::{CodeError, Codes, CodesBuilder, Issued};
-use token_session::store::{AtomicStore, ManualClock, Memory, Store};
+use token_session::codes::{CodeError, Codes, CodesBuilder, IssuedCode};
+use token_session::store::{AtomicStore, Listing, ManualClock, Memory};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -52,23 +52,23 @@ fn codes_with_clock() -> (Codes<String>, ManualClock) {
     (builder(store).build().unwrap(), clock)
 }
 
-async fn issue(codes: &Codes<String>) -> Issued {
+async fn issue(codes: &Codes<String>) -> IssuedCode {
     codes.issue(ANNA, &"payload".to_owned()).await.unwrap()
 }
 
-fn handle(issued: &Issued) -> &str {
+fn handle(issued: &IssuedCode) -> &str {
     issued.challenge.handle.reveal()
 }
 
 /// The code, with one digit another.
-fn wrong(issued: &Issued) -> String {
+fn wrong(issued: &IssuedCode) -> String {
     let code = issued.code.reveal();
     let first = if code.starts_with('0') { '1' } else { '0' };
     format!("{first}{}", &code[1..])
 }
 
 /// Guesses wrong so many times, and is refused each time.
-async fn guess_wrong(codes: &Codes<String>, issued: &Issued, times: u32) {
+async fn guess_wrong(codes: &Codes<String>, issued: &IssuedCode, times: u32) {
     for _ in 0..times {
         assert_refused(codes.redeem(handle(issued), &wrong(issued)).await);
     }
@@ -101,7 +101,7 @@ fn ring(ids: &[u32]) -> KeyRing {
 }
 
 /// All that a store holds, as who steals it reads it.
-async fn dump(store: &impl Store) -> String {
+async fn dump(store: &impl Listing) -> String {
     let page = store.scan(None, usize::MAX).await.unwrap();
     let records = page.records.iter().map(|(key, record)| {
         let data = String::from_utf8_lossy(&record.data);

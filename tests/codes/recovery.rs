@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use token_session::codes::{CodeError, PolicyError, RecoveryCodes};
-use token_session::store::{AtomicStore, Memory, Store};
+use token_session::store::{AtomicStore, Listing, Memory};
 
 use super::watched::Watched;
 use super::{ANNA, DAY, assert_refused, dump, ring, store_with_clock, wait};
@@ -156,4 +156,24 @@ async fn a_set_of_none_or_of_too_many_is_refused() {
     let (store, _) = store_with_clock();
     let answer = recovery(&store, &[1]).generate("").await;
     assert!(matches!(answer, Err(CodeError::Subject { len: 0 })));
+}
+
+#[tokio::test]
+async fn recovery_codes_cost_what_their_docs_say() {
+    let store = Arc::new(Watched::new(Memory::new()));
+    for (ids, keys) in [(&[1][..], 1), (&[2, 1], 2)] {
+        let recovery = recovery(&store, ids);
+        let cost = |expected: usize| {
+            let calls = store.calls();
+            assert_eq!(calls.len(), expected, "{calls:?}");
+        };
+        let codes = recovery.generate(ANNA).await.unwrap();
+        cost(1 + keys);
+        assert_refused(recovery.redeem(ANNA, "BCDFGHJKLMNPQRST").await);
+        cost(3);
+        recovery.redeem(ANNA, codes[0].reveal()).await.unwrap();
+        cost(5);
+        recovery.revoke(ANNA).await.unwrap();
+        cost(keys);
+    }
 }

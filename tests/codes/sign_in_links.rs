@@ -17,8 +17,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use token_session::TokenSession;
 use token_session::codes::{CodeError, Codes};
-use token_session::links::{BaseUrl, SignIn, SignInLinks};
-use token_session::store::{Memory, Store};
+use token_session::links::{BaseUrl, IssuedSignIn, SignInLinks};
+use token_session::store::{Listing, Memory};
 use tokio::sync::Barrier;
 
 use super::{ANNA, MILLISECOND, MINUTE, assert_exhausted, assert_refused, dump, store_with_clock};
@@ -32,11 +32,11 @@ fn links_for(purpose: &str, store: Memory) -> SignInLinks<String> {
     Codes::builder(purpose).store(store).build_with_links(base).unwrap()
 }
 
-async fn issue(links: &SignInLinks<String>) -> SignIn {
+async fn issue(links: &SignInLinks<String>) -> IssuedSignIn {
     links.issue(ANNA, &"user-17".to_owned()).await.unwrap()
 }
 
-fn handle(issued: &SignIn) -> &str {
+fn handle(issued: &IssuedSignIn) -> &str {
     issued.challenge.handle.reveal()
 }
 

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use token_session::store::{
-    AtomicStore, Condition, Cursor, Inserted, Memory, NewRecord, Page, Removed, Renamed, Renewal,
-    Replaced, Result, Store, StoreError, StoreErrorKind, Touch, Write,
+    AtomicStore, Condition, Cursor, Found, Inserted, Listing, Load, Memory, Moves, NewRecord,
+    Owners, Page, Removed, Replaced, Result, Store, StoreError, StoreErrorKind, Watch, Write,
 };
-use token_session::{Key, Meta, Owner, Record};
+use token_session::{Events, Key, Owner};
 use tokio::sync::Barrier;
 
 pub struct Watched {
@@ -135,11 +135,8 @@ impl Store for Watched {
         let what = format!("insert {:?} {:?}", record.lifetime, record.owner.is_some());
         self.call(what, self.inner.insert(key, record)).await
     }
-    async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
-        self.call(format!("load {touch:?}"), self.inner.load(key, touch)).await
-    }
-    async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>> {
-        self.call(format!("touch {touch:?}"), self.inner.touch(key, touch)).await
+    async fn load(&self, key: &Key, load: &Load<'_>) -> Result<Found> {
+        self.call(format!("load {load:?}"), self.inner.load(key, load)).await
     }
     async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
         // Versions are random.
@@ -147,21 +144,55 @@ impl Store for Watched {
         let what = format!("replace {is_conditional} {:?}", write.lifetime);
         self.call(what, self.inner.replace(key, write)).await
     }
-    async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
-        self.call("rename".to_owned(), self.inner.rename(from, to, renewal)).await
+    async fn remove(&self, key: &Key, condition: Condition<'_>, hand_out: bool) -> Result<Removed> {
+        let what = format!("remove {condition:?} {hand_out}");
+        self.call(what, self.inner.remove(key, condition, hand_out)).await
     }
-    async fn take(&self, key: &Key) -> Result<Option<Record>> {
-        self.call("take".to_owned(), self.inner.take(key)).await
+    async fn alive(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        self.call("alive".to_owned(), self.inner.alive(keys)).await
     }
-    async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
-        self.call(format!("remove {condition:?}"), self.inner.remove(key, condition)).await
+    fn owners(&self) -> Option<&dyn Owners> {
+        Some(self)
     }
-    async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
-        self.call("owned".to_owned(), self.inner.owned(owner, limit)).await
+    fn listing(&self) -> Option<&dyn Listing> {
+        Some(self)
+    }
+    fn watch(&self) -> Option<&dyn Watch> {
+        self.inner.watch()
+    }
+    fn moves(&self) -> Option<&dyn Moves> {
+        None
+    }
+    fn partitions(&self) -> u16 {
+        self.partitions
+    }
+    fn keeps_plain_ids(&self) -> bool {
+        false
+    }
+    fn attach(&self, events: &Events) {
+        self.inner.attach(events);
+    }
+}
+
+#[async_trait::async_trait]
+impl Owners for Watched {
+    async fn owned(
+        &self,
+        owner: &Owner,
+        after: Option<&Cursor>,
+        limit: usize,
+        with_data: bool,
+    ) -> Result<Page> {
+        let page = self.inner.owned(owner, after, limit, with_data);
+        self.call("owned".to_owned(), page).await
     }
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
         self.call("remove_owned".to_owned(), self.inner.remove_owned(owner, keep)).await
     }
+}
+
+#[async_trait::async_trait]
+impl Listing for Watched {
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         self.call("scan".to_owned(), self.inner.scan(after, limit)).await
     }
@@ -173,9 +204,6 @@ impl Store for Watched {
     }
     async fn sweep(&self, limit: usize) -> Result<usize> {
         self.call("sweep".to_owned(), self.inner.sweep(limit)).await
-    }
-    fn partitions(&self) -> u16 {
-        self.partitions
     }
 }
 

@@ -58,10 +58,10 @@ async fn a_token_without_the_prefix_is_never_handed_out() {
 
 #[test]
 fn a_prefix_that_no_token_may_have_is_refused() {
-    for prefix in ["a b", "a=", "é", "a;", "a\n", "a%", "a&", "\"", &"a".repeat(225)] {
+    for prefix in ["a b", "a=", "é", "a;", "a\n", "a%", "a&", "\"", &"a".repeat(212)] {
         assert!(TokenSession::<u32>::builder().prefix(prefix).build().is_err(), "{prefix}");
     }
-    for prefix in ["", "acme_", "~.-_+/", &"a".repeat(224)] {
+    for prefix in ["", "acme_", "~.-_+/", &"a".repeat(211)] {
         assert!(TokenSession::<u32>::builder().prefix(prefix).build().is_ok(), "{prefix}");
     }
 }

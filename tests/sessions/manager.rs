@@ -7,8 +7,8 @@ use crate::spy::Spy;
 use bytes::Bytes;
 use token_session::store::{ManualClock, Memory, OwnerLimit, Store, Write};
 use token_session::{
-    Error, Event, Issued, Key, KeyScheme, Label, Lifetime, MessagePack, NewSession, Origin, Owner,
-    Token, TokenSession,
+    Error, Event, Issued, Key, KeyRing, Label, Lifetime, MessagePack, NewSession, Origin, Owner,
+    ProofScheme, Token, TokenError, TokenSession,
 };
 
 pub type Spied = Arc<Spy<Memory>>;
@@ -60,6 +60,7 @@ async fn every_write(world: &World, token: &Token) -> Vec<(&'static str, Result<
         ("update", sessions.update(token, |data| data.push(2)).await),
         ("touch", sessions.touch(token).await.map(drop)),
         ("regenerate", sessions.regenerate(token).await.map(drop)),
+        ("regenerate_with", sessions.regenerate_with(token, &vec![2]).await.map(drop)),
         ("reauthenticate", sessions.reauthenticate(token).await.map(drop)),
     ]
 }
@@ -154,6 +155,8 @@ async fn each_operation_is_one_call_to_the_store_and_an_update_is_two() {
     assert_eq!(world.store.calls(), 1, "touch");
     let token = sessions.regenerate(&token).await.unwrap().token;
     assert_eq!(world.store.calls(), 1, "regenerate");
+    let token = sessions.regenerate_with(&token, &vec![4]).await.unwrap().token;
+    assert_eq!(world.store.calls(), 1, "regenerate_with");
     let anna = Owner::new("anna").unwrap();
     sessions.destroy_others(&anna, &token).await.unwrap();
     assert_eq!(world.store.calls(), 1, "destroy_others");
@@ -239,8 +242,10 @@ async fn a_regenerated_session_keeps_all_but_its_token() {
     assert_eq!(world.data(&old.token).await, None);
     let after = world.sessions.get_untouched(&new.token).await.unwrap().unwrap();
     assert_eq!(after.data, [5]);
+    assert_eq!((&new.key, &after.key), (&old.key, &old.key));
     assert_eq!(after.meta.owner, before.meta.owner);
-    assert_eq!(after.meta.label, before.meta.label);
+    assert_eq!(after.details, before.details);
+    assert_eq!(after.details.label().unwrap().as_str(), "phone");
     assert_eq!(after.meta.deadline, before.meta.deadline);
     assert_eq!(after.meta.created_at, before.meta.created_at);
     assert_eq!(after.meta.authenticated_at, before.meta.authenticated_at);
@@ -283,8 +288,8 @@ async fn an_owner_sees_and_ends_their_sessions_and_nobody_elses() {
     let other = world.sessions.create_with(&vec![], &owner("bert")).await.unwrap();
 
     let listed = world.sessions.owned(&anna, 10).await.unwrap();
-    let labels: Vec<_> =
-        listed.iter().map(|(_, meta)| meta.label.as_ref().unwrap().as_str()).collect();
+    let labels = listed.iter().map(|session| session.details.label().unwrap());
+    let labels: Vec<_> = labels.map(|label| label.as_str().to_owned()).collect();
     assert_eq!(labels, ["tablet", "laptop", "phone"]);
     assert_eq!(world.sessions.owned(&anna, 2).await.unwrap().len(), 2);
 
@@ -339,18 +344,18 @@ async fn events_tell_keys_in_order() {
     let issued = world.sessions.create(&vec![]).await.unwrap();
     world.sessions.get(&issued.token).await.unwrap();
     world.sessions.get_untouched(&issued.token).await.unwrap();
-    let moved = world.sessions.regenerate(&issued.token).await.unwrap();
-    world.sessions.destroy(&moved.token).await.unwrap();
-    world.sessions.destroy(&moved.token).await.unwrap();
+    let new = world.sessions.regenerate(&issued.token).await.unwrap();
+    world.sessions.destroy(&new.token).await.unwrap();
+    world.sessions.destroy(&new.token).await.unwrap();
     let expired = world.sessions.create(&vec![]).await.unwrap();
     world.clock.advance(30 * MINUTE);
     world.sessions.sweep(10).await.unwrap();
-    let (old, new, expired) = (issued.key, moved.key, expired.key);
+    let (key, expired) = (issued.key, expired.key);
     for expected in [
-        Event::Created { key: old.clone() },
-        Event::Touched { key: old.clone() },
-        Event::Regenerated { old, new: new.clone() },
-        Event::Destroyed { key: new },
+        Event::Created { key: key.clone() },
+        Event::Touched { key: key.clone() },
+        Event::Regenerated { key: key.clone() },
+        Event::Destroyed { key },
         Event::Created { key: expired.clone() },
         Event::Expired { key: expired },
     ] {
@@ -384,7 +389,7 @@ async fn data_that_has_no_encoding_is_refused() {
 async fn garbage_in_the_store_is_an_error_that_names_the_key_and_is_left_there() {
     let world = world();
     let issued = world.create().await;
-    let garbage = Write::new(Bytes::from_static(b"\xff\x00 no JSON"));
+    let garbage = Write::data(Bytes::from_static(b"\xff\x00 no JSON"));
     world.store.replace(&issued.key, &garbage).await.unwrap();
     let error = world.sessions.get(&issued.token).await.unwrap_err();
     assert!(matches!(error, Error::Decode { .. }));
@@ -422,18 +427,96 @@ async fn a_generator_that_repeats_itself_is_found_out() {
 }
 
 #[tokio::test]
-async fn another_secret_of_the_key_scheme_opens_nothing() {
-    let store = Memory::new();
-    let with = |secret: &[u8]| {
-        TokenSession::<u32>::builder()
-            .store(store.clone())
-            .key_scheme(KeyScheme::hmac_sha256(secret))
-            .build()
-            .unwrap()
+async fn a_regenerated_generated_token_has_the_crates_own_form_and_the_same_key() {
+    let sessions = TokenSession::<u32>::builder()
+        .prefix("acme_")
+        .generator(|_: Origin<'_>| Token::random("acme_of-a-tenant_"))
+        .build()
+        .unwrap();
+    let first = sessions.create(&1).await.unwrap();
+    let second = sessions.regenerate_with(&first.token, &2).await.unwrap();
+    assert_eq!(second.key, first.key);
+    assert!(second.token.reveal().starts_with(&format!("acme_{}.", first.key)));
+    assert!(sessions.get(&first.token).await.unwrap().is_none());
+    assert_eq!(sessions.get(&second.token).await.unwrap().unwrap().data, 2);
+}
+
+#[tokio::test]
+async fn a_generator_whose_tokens_look_like_the_crates_own_is_refused() {
+    let look_alike = |_: Origin<'_>| {
+        Token::parse(&format!("acme_{}.{}", Key::from_bytes([7; 16]), "s".repeat(22)))
     };
-    let issued = with(b"one").create(&1).await.unwrap();
-    assert!(with(b"one").get(&issued.token).await.unwrap().is_some());
-    assert!(with(b"two").get(&issued.token).await.unwrap().is_none());
+    let refused = TokenSession::<u32>::builder().prefix("acme_").generator(look_alike).build();
+    assert!(matches!(refused, Err(TokenError::OwnForm)));
+}
+
+#[tokio::test]
+async fn who_knows_a_sessions_key_and_no_secret_can_do_nothing() {
+    let world = world();
+    let issued = world.create().await;
+    let made_up = Token::parse(&format!("{}.{}", issued.key, "A".repeat(22))).unwrap();
+    for (operation, result) in every_write(&world, &made_up).await {
+        assert!(matches!(result, Err(Error::Gone)), "{operation}: {result:?}");
+    }
+    assert!(world.sessions.get(&made_up).await.unwrap().is_none());
+    assert!(world.sessions.take(&made_up).await.unwrap().is_none());
+    assert!(!world.sessions.destroy(&made_up).await.unwrap());
+    assert_eq!(world.data(&issued.token).await, Some(vec![1]));
+}
+
+#[tokio::test]
+async fn an_old_token_can_do_nothing_after_a_regenerate() {
+    let world = world();
+    let old = world.create().await;
+    let new = world.sessions.regenerate(&old.token).await.unwrap();
+    for (operation, result) in every_write(&world, &old.token).await {
+        assert!(matches!(result, Err(Error::Gone)), "{operation}: {result:?}");
+    }
+    assert!(!world.sessions.destroy(&old.token).await.unwrap());
+    assert_eq!(world.data(&new.token).await, Some(vec![1]));
+}
+
+#[tokio::test]
+async fn a_write_that_was_begun_with_the_old_token_does_not_reach_the_session() {
+    let world = world();
+    let old = world.create().await;
+    let mut tries = 0;
+    let (sessions, token) = (&world.sessions, &old.token);
+    let written = sessions.update(token, |data| {
+        tries += 1;
+        if tries == 1 {
+            // Another request regenerates the session between the load and the write.
+            let regenerated = futures_util::FutureExt::now_or_never(sessions.regenerate(token));
+            assert!(regenerated.is_some_and(|regenerated| regenerated.is_ok()));
+        }
+        data.push(2);
+    });
+    assert!(matches!(written.await, Err(Error::Gone)));
+    assert_eq!(tries, 1);
+}
+
+#[tokio::test]
+async fn another_key_of_the_proof_scheme_opens_nothing() {
+    let store = Memory::new();
+    let with = |scheme| {
+        TokenSession::<u32>::builder().store(store.clone()).proof_scheme(scheme).build().unwrap()
+    };
+    let ring = |id, key: &[u8; 32]| KeyRing::new(id, key).unwrap();
+    let (one, two) = (ring(1, &[1; 32]), ring(2, &[2; 32]));
+    let plain = with(ProofScheme::sha256()).create(&0).await.unwrap();
+    let issued = with(ProofScheme::hmac_sha256(one.clone())).create(&1).await.unwrap();
+    let both = ProofScheme::hmac_sha256(ring(2, &[2; 32]).and_verify(1, &[1; 32]).unwrap());
+    for (scheme, opens, opens_plain) in [
+        (ProofScheme::hmac_sha256(one), true, false),
+        (ProofScheme::hmac_sha256(two), false, false),
+        (both.clone(), true, false),
+        (both.and_sha256(), true, true),
+        (ProofScheme::sha256(), false, true),
+    ] {
+        let sessions = with(scheme);
+        assert_eq!(sessions.get(&issued.token).await.unwrap().is_some(), opens);
+        assert_eq!(sessions.get(&plain.token).await.unwrap().is_some(), opens_plain);
+    }
 }
 
 #[tokio::test]

@@ -80,7 +80,7 @@ async fn bad_input_is_400_and_says_why() {
     let token = login(service, "phone").await;
     let answer = ask(service, "DELETE /sessions/17", &token).await;
     assert_eq!(answer.status, 400);
-    assert!(answer.body.contains("43 characters"));
+    assert!(answer.body.contains("22 characters"));
     let body = json!({ "user": "", "device": "phone" }).to_string();
     let answer = send(service, "POST /login", "", &body).await;
     assert_eq!((answer.status, answer.body.contains("the owner has 0 bytes")), (400, true));

@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use token_session::store::{
-    AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
-    Result, Store, StoreError, StoreErrorKind, Touch, Write,
+    AtomicStore, Condition, Cursor, Found, Inserted, Listing, Load, Moves, NewRecord, Owners, Page,
+    Removed, Replaced, Result, Store, StoreError, StoreErrorKind, Watch, Write,
 };
-use token_session::{Events, Key, Meta, Owner, Record};
+use token_session::{Events, Key, Owner};
 
 #[derive(Default)]
 pub struct Spy<S> {
@@ -51,37 +51,66 @@ impl<S> Spy<S> {
 }
 
 #[async_trait::async_trait]
-impl<S: Store> Store for Spy<S> {
+impl<S: AtomicStore> Store for Spy<S> {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         self.call()?.insert(key, record).await
     }
-    async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
+    async fn load(&self, key: &Key, load: &Load<'_>) -> Result<Found> {
         let inner = self.call()?;
         // Whatever else the request does may come in between, as on a store that is far away.
         tokio::task::yield_now().await;
-        inner.load(key, touch).await
-    }
-    async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>> {
-        self.call()?.touch(key, touch).await
+        inner.load(key, load).await
     }
     async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
         self.call()?.replace(key, write).await
     }
-    async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
-        self.call()?.rename(from, to, renewal).await
+    async fn remove(&self, key: &Key, condition: Condition<'_>, hand_out: bool) -> Result<Removed> {
+        self.call()?.remove(key, condition, hand_out).await
     }
-    async fn take(&self, key: &Key) -> Result<Option<Record>> {
-        self.call()?.take(key).await
+    async fn alive(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        self.call()?.alive(keys).await
     }
-    async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
-        self.call()?.remove(key, condition).await
+    fn owners(&self) -> Option<&dyn Owners> {
+        Some(self)
     }
-    async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
-        self.call()?.owned(owner, limit).await
+    fn listing(&self) -> Option<&dyn Listing> {
+        Some(self)
+    }
+    fn watch(&self) -> Option<&dyn Watch> {
+        self.inner.watch()
+    }
+    fn moves(&self) -> Option<&dyn Moves> {
+        self.inner.moves()
+    }
+    fn partitions(&self) -> u16 {
+        self.inner.partitions()
+    }
+    fn keeps_plain_ids(&self) -> bool {
+        self.inner.keeps_plain_ids()
+    }
+    fn attach(&self, events: &Events) {
+        self.inner.attach(events);
+    }
+}
+
+#[async_trait::async_trait]
+impl<S: AtomicStore> Owners for Spy<S> {
+    async fn owned(
+        &self,
+        owner: &Owner,
+        after: Option<&Cursor>,
+        limit: usize,
+        with_data: bool,
+    ) -> Result<Page> {
+        self.call()?.owned(owner, after, limit, with_data).await
     }
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
         self.call()?.remove_owned(owner, keep).await
     }
+}
+
+#[async_trait::async_trait]
+impl<S: AtomicStore> Listing for Spy<S> {
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         self.call()?.scan(after, limit).await
     }
@@ -93,12 +122,6 @@ impl<S: Store> Store for Spy<S> {
     }
     async fn sweep(&self, limit: usize) -> Result<usize> {
         self.call()?.sweep(limit).await
-    }
-    fn partitions(&self) -> u16 {
-        self.inner.partitions()
-    }
-    fn attach(&self, events: &Events) {
-        self.inner.attach(events);
     }
 }
 

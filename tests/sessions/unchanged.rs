@@ -6,21 +6,23 @@ use http::{Request, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use token_session::http::{SessionLayer, Sessions};
-use token_session::store::{Memory, NewRecord, Store, Touch, Write};
-use token_session::{Key, Lifetime, Token, TokenSession, Version};
+use token_session::store::{Load, Memory, Store, Write};
+use token_session::{Issued, Key, Lifetime, NewSession, Token, TokenSession, Version};
 use tower::ServiceExt;
 
 /// A store that holds this text under the key of a token.
 async fn holding(text: &str) -> (Memory, Token, Key) {
-    let (store, token) = (Memory::new(), Token::random("").unwrap());
-    let key = token_session::KeyScheme::Sha256.key(&token);
-    let record = NewRecord::new(text.to_owned(), Lifetime::idle_secs(3_600).unwrap());
-    store.insert(&key, &record).await.unwrap();
+    let store = Memory::new();
+    let sessions = TokenSession::<()>::builder().store(store.clone()).build().unwrap();
+    let lifetime = Lifetime::idle_secs(3_600).unwrap();
+    let new = NewSession::new().lifetime(lifetime);
+    let Issued { token, key, .. } = sessions.create_with(&(), &new).await.unwrap();
+    store.replace(&key, &Write::data(text.to_owned())).await.unwrap();
     (store, token, key)
 }
 
 async fn version(store: &Memory, key: &Key) -> Version {
-    store.load(key, Touch::No).await.unwrap().unwrap().meta.version
+    store.load(key, &Load::new()).await.unwrap().live().unwrap().meta.version
 }
 
 /// An update and a request that take the data by `&mut`, and leave it as it is.
@@ -85,7 +87,7 @@ async fn a_change_that_another_writer_has_made_already_is_not_written_again() {
     sessions
         .update(&token, |number| {
             if std::mem::take(&mut first) {
-                let write = Write::new("7");
+                let write = Write::data("7");
                 futures_util::FutureExt::now_or_never(others.replace(&key, &write))
                     .unwrap()
                     .unwrap();

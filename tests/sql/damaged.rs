@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
-use token_session::store::{Condition, NewRecord, Removed, Store, StoreErrorKind};
+use token_session::store::{Condition, Listing, NewRecord, Owners, Removed, Store, StoreErrorKind};
 use token_session::{Event, Events, Key, Lifetime, Owner};
 
 use crate::server::{Pool, Sql, admin, fresh_name, random_key, run};
 
 /// Ways to damage a row, by what its columns are set to.
-const DAMAGES: [&str; 3] = ["label = ''", "idle_ms = 9000000000000000", "created_at = -1"];
+const DAMAGES: [&str; 3] =
+    ["authenticated_at = -1", "idle_ms = 9000000000000000", "created_at = -1"];
 
 /// A store in which an owner has five sessions, of which one is damaged: that one, and the others.
 async fn with_damage(damage: &str) -> (Sql, Pool, Owner, Key, HashSet<Key>) {
@@ -31,14 +32,16 @@ async fn with_damage(damage: &str) -> (Sql, Pool, Owner, Key, HashSet<Key>) {
 }
 
 #[tokio::test]
-async fn an_owners_list_leaves_a_damaged_row_out_and_tells_its_key() {
+async fn an_owners_list_names_a_damaged_row_and_tells_its_key() {
     for damage in DAMAGES {
         let (store, _, owner, damaged, sound) = with_damage(damage).await;
         let events = Events::default();
         let mut told = events.subscribe();
         store.attach(&events);
-        let listed = store.owned(&owner, 10).await.unwrap();
-        assert_eq!(listed.into_iter().map(|(key, _)| key).collect::<HashSet<_>>(), sound);
+        let page = store.owned(&owner, None, 10, false).await.unwrap();
+        assert_eq!(page.records.into_iter().map(|(key, _)| key).collect::<HashSet<_>>(), sound);
+        let [error] = &page.damaged[..] else { panic!("{damage}: {:?}", page.damaged) };
+        assert_eq!((error.kind(), error.key()), (StoreErrorKind::Corrupt, Some(&damaged)));
         assert_eq!(told.next().await, Some(Event::Damaged { key: damaged }), "{damage}");
     }
 }
@@ -70,7 +73,8 @@ async fn a_damaged_row_is_counted_and_removed_by_its_key() {
     for damage in DAMAGES {
         let (store, _, _, damaged, _) = with_damage(damage).await;
         assert_eq!(store.count().await.unwrap(), 5);
-        assert_eq!(store.remove(&damaged, Condition::Always).await.unwrap(), Removed::Done);
+        let removed = store.remove(&damaged, Condition::Always, false).await.unwrap();
+        assert_eq!(removed, Removed::Done(None));
         assert!(store.scan(None, 10).await.unwrap().damaged.is_empty());
         assert_eq!(store.count().await.unwrap(), 4);
     }

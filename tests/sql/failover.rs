@@ -6,15 +6,16 @@ use std::sync::Arc;
 use futures_util::poll;
 use sqlx::Executor;
 use token_session::store::{
-    Condition, NewRecord, OwnerLimit, Removed, Renamed, Renewal, Replaced, Store, Touch, Write,
+    Condition, Listing, Load, NewProof, NewRecord, OwnerLimit, Owners, Replaced, Store, Write,
 };
-use token_session::{Lifetime, Owner};
+use token_session::{Claim, Lifetime, Owner, Proof};
 
 use crate::gate::Gate;
 use crate::server::{
     Builder, PLAIN, Pool, PoolOptions, READ_ONLY, RESET, Sql, fresh_name, put, random_key,
     shared_url,
 };
+use crate::sql_server::{TOUCHING, found};
 
 const CONNECTIONS: u32 = 4;
 
@@ -48,10 +49,14 @@ async fn connections_to_a_server_that_became_read_only_are_replaced() {
     let owner = Owner::new("Anna").unwrap();
     let hour = Lifetime::idle_secs(3_600).unwrap();
     let limit = Some(OwnerLimit::evict_oldest(3.try_into().unwrap()));
-    let plain = NewRecord { owner: Some(&owner), ..NewRecord::new("data", hour) };
+    let [first, second] = [1, 2].map(|byte| Proof::from_bytes([byte; Proof::LEN]));
+    let proof = Some(first);
+    let plain = NewRecord { owner: Some(&owner), proof, ..NewRecord::new("data", hour) };
     let limited = NewRecord { limit, ..plain.clone() };
-    let (key, to) = (random_key(), random_key());
-    let always = Touch::After(std::time::Duration::ZERO);
+    let rotated = NewProof::Rotated { next: second, sealed: "the next secret".into() };
+    let rotation = Write { proof: Some(rotated), ..Write::default() };
+    let claim = Claim::new(second, std::time::Duration::ZERO);
+    let key = random_key();
     macro_rules! holds {
         ($call:expr) => {{
             on_all(&pool, CONNECTIONS, READ_ONLY).await;
@@ -60,13 +65,17 @@ async fn connections_to_a_server_that_became_read_only_are_replaced() {
     }
     holds!(store.insert(&key, &plain));
     holds!(store.insert(&random_key(), &limited));
-    assert!(holds!(store.load(&key, Touch::No)).is_some());
-    assert!(holds!(store.load(&key, always)).is_some());
-    assert!(matches!(holds!(store.replace(&key, &Write::new("new"))), Replaced::Done(_)));
-    assert!(matches!(holds!(store.rename(&key, &to, Renewal::Key)), Renamed::Done(_)));
-    assert_eq!(holds!(store.remove(&to, Condition::Always)), Removed::Done);
+    assert!(holds!(store.load(&key, &Load::new())).live().is_some());
+    assert!(holds!(store.load(&key, &TOUCHING)).live().is_some());
+    assert!(matches!(holds!(store.replace(&key, &Write::data("new"))), Replaced::Done(_)));
+    assert!(matches!(holds!(store.replace(&key, &rotation)), Replaced::Done(_)));
+    let confirming = Load { claim: Some(&claim), ..Load::new() };
+    let confirmed = holds!(store.load(&key, &confirming)).live().unwrap();
+    assert!(confirmed.proofs.previous.unwrap().confirmed_at.is_some());
+    assert_eq!(holds!(store.alive(std::slice::from_ref(&key))), [true]);
+    assert!(holds!(store.remove(&key, Condition::Always, false)).is_done());
     let key = put(&store).await;
-    assert!(holds!(store.take(&key)).is_some());
+    assert!(holds!(store.remove(&key, Condition::Always, true)).record().is_some());
     holds!(store.remove_owned(&owner, None));
     holds!(store.sweep(10));
     holds!(store.clear());
@@ -100,7 +109,7 @@ pub async fn waits_for_two_read_only_connections(builder: Builder) {
     drop(second);
     let key = call.await;
     drop(made);
-    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+    assert!(found(&store, &key).await.is_some());
 }
 
 #[tokio::test]
@@ -132,10 +141,10 @@ async fn a_connection_that_is_reset_on_its_way_costs_no_error() {
     store.migrate().await.unwrap();
     for _ in 0..3 {
         let key = put(&store).await;
-        assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+        assert!(found(&store, &key).await.is_some());
         on_all(&pool, 1, "SELECT 1").await;
         gate.slip_in(RESET).await;
     }
     let key = put(&store).await;
-    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+    assert!(found(&store, &key).await.is_some());
 }

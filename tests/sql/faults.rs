@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use token_session::store::{NewRecord, OwnerLimit, Store, StoreErrorKind, Touch};
+use token_session::store::{Listing, Load, NewRecord, OwnerLimit, Owners, Store, StoreErrorKind};
 use token_session::{Key, Lifetime, Owner};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use crate::server::{
     PoolOptions, Server, Sql, fresh_name, fresh_store, put, random_key, shared_url,
 };
+use crate::sql_server::found;
 
 /// Far longer than anything here takes, and short enough to end a test that hangs.
 pub const BOUND: Duration = Duration::from_secs(60);
@@ -74,7 +75,7 @@ async fn a_server_that_is_killed_loses_nothing_that_was_answered() {
     let answered: Vec<Key> = writers.join_all().await.into_iter().flatten().collect();
     assert!(answered.len() >= enough);
     for key in &answered {
-        assert!(store.load(key, Touch::No).await.unwrap().is_some(), "{key} is lost");
+        assert!(found(&store, key).await.is_some(), "{key} is lost");
     }
 }
 
@@ -90,7 +91,7 @@ async fn a_server_that_hangs_is_an_error_in_time() {
     let calls: JoinSet<_> = (0..20)
         .map(|_| {
             let (store, key) = (store.clone(), key.clone());
-            async move { timeout(BOUND, store.load(&key, Touch::No)).await }
+            async move { timeout(BOUND, store.load(&key, &Load::new())).await }
         })
         .collect();
     for answer in calls.join_all().await {
@@ -99,7 +100,7 @@ async fn a_server_that_hangs_is_an_error_in_time() {
     }
     server.resume().unwrap();
     resumes(&store).await;
-    assert!(patient.load(&key, Touch::No).await.unwrap().is_some());
+    assert!(found(&patient, &key).await.is_some());
 }
 
 #[tokio::test]
@@ -146,7 +147,7 @@ async fn a_login_that_is_given_up_leaves_its_owner_unlocked() {
         let key = random_key();
         let inserted = timeout(BOUND, store.insert(&key, &record)).await;
         inserted.expect("nobody holds the owner").unwrap();
-        assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+        assert!(found(&store, &key).await.is_some());
     }
-    assert_eq!(store.owned(&owner, 10).await.unwrap().len(), 3);
+    assert_eq!(store.owned(&owner, None, 10, false).await.unwrap().records.len(), 3);
 }

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use token_session::store::{NewRecord, OwnerLimit, Store, Touch, Write};
+use token_session::store::{Listing, Load, NewRecord, OwnerLimit, Owners, Store, Write};
 use token_session::{Lifetime, Owner};
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
@@ -14,6 +14,7 @@ use crate::server::{
     HOLD_ALL, PLAIN, Pool, PoolOptions, Sql, admin, fresh_name, put, random_key, shared_url,
 };
 use crate::sql_faults::{BOUND, resumes};
+use crate::sql_server::found;
 
 fn hour() -> Lifetime {
     Lifetime::idle_secs(3_600).unwrap()
@@ -72,13 +73,13 @@ async fn an_answer_that_is_left_at_any_byte_is_not_the_next_callers() {
     store.migrate().await.unwrap();
     let (mine, yours) = (put(&store).await, random_key());
     store.insert(&yours, &NewRecord::new("yours", hour())).await.unwrap();
-    store.load(&mine, Touch::No).await.unwrap();
+    found(&store, &mine).await;
     let mut bytes = 0;
     loop {
         settled(&pool).await;
-        let ended = ends_within(&gate, bytes, store.load(&mine, Touch::No)).await;
-        let found = timeout(BOUND, store.load(&yours, Touch::No)).await.unwrap().unwrap();
-        assert_eq!(found.unwrap().data, "yours", "after {bytes} bytes");
+        let ended = ends_within(&gate, bytes, store.load(&mine, &Load::new())).await;
+        let found = timeout(BOUND, store.load(&yours, &Load::new())).await.unwrap().unwrap();
+        assert_eq!(found.live().unwrap().data, "yours", "after {bytes} bytes");
         if ended {
             break;
         }
@@ -103,8 +104,8 @@ async fn a_statement_that_is_dropped_while_it_is_prepared_leaves_its_connection_
         let key = random_key();
         ends_within(&gate, bytes, store.insert(&key, &NewRecord::new("mine", hour()))).await;
         let other = put(&store).await;
-        assert_eq!(store.load(&other, Touch::No).await.unwrap().unwrap().data, "data");
-        assert!(store.load(&key, Touch::No).await.unwrap().is_some(), "it was begun, so it ends");
+        assert_eq!(found(&store, &other).await.unwrap().data, "data");
+        assert!(found(&store, &key).await.is_some(), "it was begun, so it ends");
     }
     assert_eq!(gate.counts().connections, connections);
 }
@@ -152,13 +153,13 @@ async fn a_transaction_that_is_left_at_any_byte_is_not_left_open() {
         let key = random_key();
         let ended = ends_within(&gate, bytes, store.insert(&key, &record)).await;
         settled(&pool).await;
-        let owned = store.owned(&owner, 10).await.unwrap();
+        let owned = store.owned(&owner, None, 10, false).await.unwrap().records;
         let is_listed = owned.iter().any(|(listed, _)| *listed == key);
-        assert_eq!(store.load(&key, Touch::No).await.unwrap().is_some(), is_listed);
+        assert_eq!(found(&store, &key).await.is_some(), is_listed);
         assert!(owned.len() <= 3);
         // On the same connection: an open transaction would keep it from everybody else.
         let plain = put(&store).await;
-        let seen = others.load(&plain, Touch::No).await.unwrap();
+        let seen = found(&others, &plain).await;
         assert!(seen.is_some(), "it is not committed, after {bytes} bytes");
         let another = NewRecord { limit, ..record.clone() };
         let inserted = timeout(BOUND, others.insert(&random_key(), &another)).await;
@@ -182,15 +183,15 @@ async fn a_dropped_statement_behind_a_lock_keeps_its_connection_for_the_timeout_
     let hold = sqlx::AssertSqlSafe(HOLD_ALL.replace("{table}", &table));
     sqlx::query(hold).fetch_all(&mut *holder).await.unwrap();
     settled(&pool).await;
-    let write = Write::new("new data");
+    let write = Write::data("new data");
     // It waits for the row before it has answered anything, prepared or not.
     let ended = ends_within(&gate, 0, store.replace(&key, &write)).await;
     assert!(!ended);
     resumes(&store).await;
-    let before = store.load(&key, Touch::No).await.unwrap().unwrap();
+    let before = found(&store, &key).await.unwrap();
     assert_eq!(before.data, "data");
     holder.rollback().await.unwrap();
-    let found = store.load(&key, Touch::No).await.unwrap().unwrap();
+    let found = found(&store, &key).await.unwrap();
     let is_done = found.meta.version != before.meta.version;
     assert_eq!(found.data, if is_done { "new data" } else { "data" });
 }
@@ -217,10 +218,10 @@ async fn clients_that_hang_up_cost_no_connections() {
                             let new = random_key();
                             timeout(given_up, store.insert(&new, &record)).await.is_ok()
                         }
-                        1 => {
-                            timeout(given_up, store.replace(&key, &Write::new("new"))).await.is_ok()
-                        }
-                        _ => timeout(given_up, store.load(&key, Touch::No)).await.is_ok(),
+                        1 => timeout(given_up, store.replace(&key, &Write::data("new")))
+                            .await
+                            .is_ok(),
+                        _ => timeout(given_up, store.load(&key, &Load::new())).await.is_ok(),
                     };
                 }
             }
@@ -228,6 +229,6 @@ async fn clients_that_hang_up_cost_no_connections() {
         .collect();
     clients.join_all().await;
     settled(&pool).await;
-    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+    assert!(found(&store, &key).await.is_some());
     assert!(gate.counts().connections <= MOST, "{} were made", gate.counts().connections);
 }

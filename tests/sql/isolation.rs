@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use token_session::store::conformance::{Harness, insert, load, owners, remove, rename, replace};
+use token_session::store::conformance::{Harness, insert, load, owners, remove, replace};
 
 use crate::server::{LEVELS, PoolOptions, Sql, fresh_name, shared_url};
 
@@ -40,8 +40,6 @@ async fn races(harness: &With) {
     load::racing_touches_and_writes_lose_neither(harness).await;
     replace::of_racing_writes_that_expect_one_version_one_is_done(harness).await;
     replace::a_write_that_races_a_removal_does_not_undo_it(harness).await;
-    rename::of_racing_renames_of_one_key_one_is_done(harness).await;
-    rename::of_racing_renames_to_one_key_one_is_done(harness).await;
     remove::of_racing_takes_one_gets_the_record(harness).await;
     owners::what_the_owner_had_ends_whatever_races(harness).await;
     owners::an_insert_that_races_is_listed_or_dead(harness).await;

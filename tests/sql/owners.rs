@@ -4,20 +4,18 @@ use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, Transaction};
 use token_session::store::{
-    Condition, Inserted, NewRecord, OwnerLimit, Removed, Renamed, Renewal, Store, Touch, Write,
+    Condition, Inserted, Listing, NewProof, NewRecord, OwnerLimit, Owners, Replaced, Store, Write,
 };
-use token_session::{Key, Lifetime, Owner};
+use token_session::{Key, Lifetime, Owner, Proof};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 use crate::server::{
-    Database, Pool, PoolOptions, RENAME, Sql, WAITING, fresh_name, number, owned_rows, random_key,
-    shared_url,
+    Database, HOLD_KEY, Pool, PoolOptions, Sql, WAITING, fresh_name, number, owned_rows,
+    random_key, shared_url,
 };
 use crate::sql_faults::BOUND;
-
-const ALWAYS: Touch = Touch::After(Duration::ZERO);
+use crate::sql_server::{TOUCHING, found};
 
 /// An empty store, its pool and its table.
 async fn empty() -> (Sql, Pool, String) {
@@ -48,14 +46,13 @@ async fn rows(pool: &Pool, table: &str) -> i64 {
     number(pool, format!("SELECT count(*) FROM {table}")).await
 }
 
-/// A transaction that has given a session another key, and so holds its row, and nothing else.
-async fn renamed(pool: &Pool, table: &str, from: &Key, to: &Key) -> Transaction<'static, Database> {
-    let hex =
-        |key: &Key| key.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let rename = RENAME.replace("{table}", table);
-    let rename = rename.replace("{from}", &hex(from)).replace("{to}", &hex(to));
+/// A transaction that holds a session's row, and nothing else.
+async fn held(pool: &Pool, table: &str, key: &Key) -> Transaction<'static, Database> {
+    let hex = key.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hold = HOLD_KEY.replace("{table}", table).replace("{key}", &hex);
     let mut holder = pool.begin().await.unwrap();
-    sqlx::query(AssertSqlSafe(rename)).execute(&mut *holder).await.unwrap();
+    let rows = sqlx::query(AssertSqlSafe(hold)).fetch_all(&mut *holder).await.unwrap();
+    assert_eq!(rows.len(), 1);
     holder
 }
 
@@ -85,29 +82,29 @@ async fn many_sessions_of_an_owner_end_and_no_others() {
         let kept = put(&store, &anna()).await;
         store.remove_owned(&anna(), Some(&kept)).await.unwrap();
         assert_eq!(rows(&pool, &table).await, 2, "began: {began}");
-        assert!(store.load(&kept, Touch::No).await.unwrap().is_some());
-        assert!(store.load(&berts, Touch::No).await.unwrap().is_some());
+        assert!(found(&store, &kept).await.is_some());
+        assert!(found(&store, &berts).await.is_some());
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_session_escapes_the_end_of_many_by_a_new_key() {
+async fn no_session_escapes_the_end_of_many_by_a_write() {
     for began in ["n", "1"] {
         let (store, pool, table) = empty().await;
         owned_rows(&pool, &table, "Anna", began, 2_500).await;
-        let keys = store.owned(&anna(), 2_500).await.unwrap();
-        let (renamed, mut first) = mpsc::channel(1);
-        let renames: JoinSet<()> = keys
+        let keys = store.owned(&anna(), None, 2_500, false).await.unwrap().records;
+        let (written, mut first) = mpsc::channel(1);
+        let writes: JoinSet<()> = keys
             .chunks(625)
             .map(|keys| {
-                let (store, keys, renamed) = (store.clone(), keys.to_vec(), renamed.clone());
+                let (store, keys, written) = (store.clone(), keys.to_vec(), written.clone());
                 async move {
+                    let proof = NewProof::Regenerated(Proof::from_bytes([1; Proof::LEN]));
+                    let write = Write { proof: Some(proof), ..Write::data("new") };
                     for (key, _) in keys.iter().rev() {
-                        if store.rename(key, &random_key(), Renewal::Key).await.unwrap()
-                            != Renamed::Missing
-                        {
+                        if store.replace(key, &write).await.unwrap() != Replaced::Missing {
                             // Only the first one is waited for.
-                            let _ = renamed.try_send(());
+                            let _ = written.try_send(());
                         }
                     }
                 }
@@ -116,7 +113,7 @@ async fn no_session_escapes_the_end_of_many_by_a_new_key() {
         first.recv().await.unwrap();
         let anna = anna();
         let removal = store.remove_owned(&anna, None);
-        let (removed, _) = tokio::join!(removal, renames.join_all());
+        let (removed, _) = tokio::join!(removal, writes.join_all());
         removed.unwrap();
         assert_eq!(rows(&pool, &table).await, 0, "began: {began}");
     }
@@ -176,8 +173,8 @@ async fn the_end_of_an_owner_of_most_sessions_stops_nobody_else() {
     for _ in 0..50 {
         others.push(put(&store, &carl).await);
     }
-    let youngest = &store.owned(&anna(), 1).await.unwrap()[0].0;
-    let holder = renamed(&pool, &table, youngest, youngest).await;
+    let youngest = &store.owned(&anna(), None, 1, false).await.unwrap().records[0].0;
+    let holder = held(&pool, &table, youngest).await;
     let removal = tokio::spawn({
         let store = store.clone();
         async move { store.remove_owned(&anna(), None).await }
@@ -188,17 +185,17 @@ async fn the_end_of_an_owner_of_most_sessions_stops_nobody_else() {
     let hasty = Sql::builder().table(&table).timeout(Duration::from_secs(10));
     let hasty = hasty.build(pool.clone()).unwrap();
     for key in &others {
-        assert!(hasty.touch(key, ALWAYS).await.unwrap().is_some());
+        assert!(hasty.load(key, &TOUCHING).await.unwrap().live().is_some());
     }
-    hasty.replace(&others[0], &Write::new("new")).await.unwrap();
-    let removed = hasty.remove(&others[1], Condition::Owner(&carl)).await;
-    assert_eq!(removed.unwrap(), Removed::Done);
+    hasty.replace(&others[0], &Write::data("new")).await.unwrap();
+    let removed = hasty.remove(&others[1], Condition::Owner(&carl), false).await;
+    assert!(removed.unwrap().is_done());
     put(&hasty, &bert).await;
     let new = put(&hasty, &anna()).await;
     assert!(!removal.is_finished());
     holder.rollback().await.unwrap();
     removal.await.unwrap().unwrap();
-    assert_eq!(store.owned(&anna(), 10).await.unwrap()[0].0, new);
+    assert_eq!(store.owned(&anna(), None, 10, false).await.unwrap().records[0].0, new);
     assert_eq!(rows(&pool, &table).await, 52);
 }
 
@@ -237,24 +234,29 @@ async fn an_owner_of_more_than_the_limit_is_refused_another_one() {
     assert_eq!(inserted, Inserted::Done { evicted: vec![] });
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_session_that_gets_a_new_key_is_evicted_under_that_one() {
-    let (store, pool, table) = empty().await;
-    let (old, new) = (put(&store, &anna()).await, random_key());
-    let holder = renamed(&pool, &table, &old, &new).await;
-    let insert = tokio::spawn({
-        let store = store.clone();
-        async move {
-            let anna = anna();
-            let limit = Some(OwnerLimit::evict_oldest(1.try_into().unwrap()));
-            store.insert(&random_key(), &NewRecord { limit, ..of(&anna) }).await
+#[tokio::test]
+async fn the_pages_of_an_owner_of_many_sessions_have_each_of_them_once() {
+    for began in ["n", "1"] {
+        let (store, pool, table) = empty().await;
+        owned_rows(&pool, &table, "Anna", began, 1_000).await;
+        owned_rows(&pool, &table, "Bert", began, 10).await;
+        let (mut listed, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.owned(&anna(), after.as_ref(), 300, true).await.unwrap();
+            assert!(page.records.iter().all(|(_, record)| record.data == "data"));
+            let began = page.records.into_iter().map(|(key, record)| (record.meta.created_at, key));
+            listed.extend(began);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
         }
-    });
-    somebody_waits(&pool, &table).await;
-    holder.commit().await.unwrap();
-    let inserted = timeout(BOUND, insert).await.unwrap().unwrap().unwrap();
-    assert_eq!(inserted, Inserted::Done { evicted: vec![new] });
-    assert_eq!(rows(&pool, &table).await, 1);
+        assert_eq!(listed.len(), 1_000, "began: {began}");
+        assert!(listed.is_sorted_by(|one, next| one.0 >= next.0), "the youngest come first");
+        listed.sort();
+        listed.dedup();
+        assert_eq!(listed.len(), 1_000, "began: {began}");
+    }
 }
 
 #[tokio::test]

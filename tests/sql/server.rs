@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
 pub use test_servers::fresh_name;
-use token_session::store::{NewRecord, Store};
-use token_session::{Key, Lifetime};
+use token_session::store::{Load, NewRecord, Store, Touch};
+use token_session::{Key, Lifetime, Record};
 
 use crate::server::{Builder, Pool, Sql, shared_url};
 
+/// By the key alone, with a touch that is due.
+pub const TOUCHING: Load<'_> = Load { touch: Touch::After(Duration::ZERO), ..Load::new() };
+
 pub fn random_key() -> Key {
-    let mut bytes = [0; 32];
+    let mut bytes = [0; Key::LEN];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
     Key::from_bytes(bytes)
 }
@@ -44,6 +47,11 @@ pub async fn number(admin: &Pool, sql: impl Into<String>) -> i64 {
         .fetch_one(admin)
         .await
         .expect("the query is right")
+}
+
+/// The record under a key, if it lives.
+pub async fn found(store: &impl Store, key: &Key) -> Option<Record> {
+    store.load(key, &Load::new()).await.unwrap().live()
 }
 
 /// A live record.

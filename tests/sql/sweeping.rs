@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use token_session::store::Store;
+use token_session::store::{Listing, Store};
 use token_session::{Event, Events};
 use tokio::task::JoinSet;
 use tokio::time::timeout;

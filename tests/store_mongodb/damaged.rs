@@ -3,18 +3,24 @@
 use std::collections::HashSet;
 
 use mongodb::Collection;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, Bson, Document, doc};
 use token_session::store::{
-    Condition, Inserted, MongoDb, NewRecord, OwnerLimit, Removed, Store, StoreErrorKind, Touch,
+    Condition, Inserted, Listing, Load, MongoDb, NewRecord, OwnerLimit, Owners, Removed, Store,
+    StoreErrorKind, Write,
 };
 use token_session::{Event, Events, Key, Owner};
 
-use super::server::{database, fresh_name, options, put, random_key, record};
+use super::server::{claim, database, fresh_name, options, put, random_key, record};
 
 /// Ways to damage a document, by what its fields are set to.
-fn damages() -> [Document; 5] {
+fn damages() -> [Document; 7] {
+    let of_another_subtype =
+        Binary { subtype: BinarySubtype::UserDefined(0x80), bytes: vec![1; 33] };
     [
-        doc! { "label": "" },
+        doc! { "details": "text" },
+        doc! { "proof": Binary { subtype: BinarySubtype::Generic, bytes: vec![1; 32] } },
+        doc! { "previous_proof": of_another_subtype },
         doc! { "idle_ms": -1_i64 },
         doc! { "created_at": "yesterday" },
         doc! { "version": Bson::Null },
@@ -47,16 +53,29 @@ async fn damaged_by(damage: Document) -> Damaged {
 }
 
 #[tokio::test]
-async fn an_owners_list_leaves_a_damaged_document_out_and_tells_its_key() {
+async fn an_owners_list_names_a_damaged_document_once_and_tells_its_key() {
     for damage in damages() {
         let it = damaged_by(damage.clone()).await;
-        let events = Events::default();
-        let mut told = events.subscribe();
-        it.store.attach(&events);
-        let listed = it.store.owned(&it.owner, 10).await.unwrap();
-        let listed: HashSet<Key> = listed.into_iter().map(|(key, _)| key).collect();
-        assert_eq!(listed, it.sound, "{damage}");
-        assert_eq!(told.next().await, Some(Event::Damaged { key: it.damaged }), "{damage}");
+        for limit in [1, 2, 100] {
+            let events = Events::default();
+            let mut told = events.subscribe();
+            it.store.attach(&events);
+            let (mut found, mut named, mut after) = (HashSet::new(), Vec::new(), None);
+            loop {
+                let page = it.store.owned(&it.owner, after.as_ref(), limit, true).await.unwrap();
+                found.extend(page.records.into_iter().map(|(key, _)| key));
+                named.extend(page.damaged);
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(found, it.sound, "{damage}, {limit} a page");
+            let [error] = &named[..] else { panic!("{damage}: {named:?}") };
+            assert_eq!((error.kind(), error.key()), (StoreErrorKind::Corrupt, Some(&it.damaged)));
+            let event = Event::Damaged { key: it.damaged.clone() };
+            assert_eq!(told.next().await, Some(event), "{damage}");
+        }
     }
 }
 
@@ -84,7 +103,7 @@ async fn a_scan_names_a_damaged_document_once_and_goes_on_behind_it() {
 
 #[tokio::test]
 async fn a_scan_goes_on_behind_pages_of_documents_without_a_key() {
-    let it = damaged_by(doc! { "label": "" }).await;
+    let it = damaged_by(doc! { "details": "text" }).await;
     let keyless = ["a", "b", "c"].map(|key| {
         let end = mongodb::bson::DateTime::from_millis(i64::from(i32::MAX) * 2_000);
         doc! { "partition": 0, "key": key, "expires_at": end }
@@ -105,14 +124,26 @@ async fn a_scan_goes_on_behind_pages_of_documents_without_a_key() {
 }
 
 #[tokio::test]
-async fn a_damaged_document_is_an_error_to_load_and_can_be_removed() {
+async fn a_damaged_document_is_an_error_to_every_operation_and_can_be_removed() {
     for damage in damages() {
         let it = damaged_by(damage.clone()).await;
-        let error = it.store.load(&it.damaged, Touch::No).await.unwrap_err();
-        assert_eq!((error.kind(), error.key()), (StoreErrorKind::Corrupt, Some(&it.damaged)));
+        let (store, key, claim) = (&it.store, &it.damaged, claim(1));
+        let claimed = Load { claim: Some(&claim), ..Load::new() };
+        let write = Write { claim: Some(&claim), ..Write::data("new data") };
+        let errors = [
+            store.load(key, &Load::new()).await.err(),
+            store.load(key, &claimed).await.err(),
+            store.replace(key, &write).await.err(),
+            store.remove(key, Condition::Claim(&claim), false).await.err(),
+            store.remove(key, Condition::Always, true).await.err(),
+        ];
+        for error in errors {
+            let error = error.expect("it is damaged");
+            assert_eq!((error.kind(), error.key()), (StoreErrorKind::Corrupt, Some(key)));
+        }
         assert_eq!(it.store.count().await.unwrap(), 5);
-        let removed = it.store.remove(&it.damaged, Condition::Always).await.unwrap();
-        assert_eq!(removed, Removed::Done, "{damage}");
+        let removed = it.store.remove(&it.damaged, Condition::Always, false).await.unwrap();
+        assert_eq!(removed, Removed::Done(None), "{damage}");
         assert!(it.store.scan(None, 10).await.unwrap().damaged.is_empty());
         assert_eq!(it.store.count().await.unwrap(), 4);
     }
@@ -120,8 +151,8 @@ async fn a_damaged_document_is_an_error_to_load_and_can_be_removed() {
 
 #[tokio::test]
 async fn an_insert_with_a_limit_passes_a_document_without_a_key() {
-    let it = damaged_by(doc! { "label": "" }).await;
-    let filter = doc! { "label": "" };
+    let it = damaged_by(doc! { "details": "text" }).await;
+    let filter = doc! { "details": "text" };
     let change = doc! { "$set": { "key": "no key", "place": 0_i64 } };
     it.documents.update_one(filter, change).await.unwrap();
     let limit = Some(OwnerLimit::reject(5.try_into().unwrap()));

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use mongodb::bson::{Binary, doc, spec::BinarySubtype};
 use token_session::store::{
-    Condition, MongoDb, Removed, Replaced, Store, StoreErrorKind, Touch, Write,
+    Condition, Listing, Load, MongoDb, Owners, Removed, Replaced, Store, StoreErrorKind, Write,
 };
 use token_session::{Event, Events, Key, Version};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::server::{database, fresh_name, fresh_store, options, put, random_key, record, url};
+use super::server::{
+    database, fresh_name, fresh_store, loaded, options, put, random_key, record, url,
+};
 
 /// Bounds each wait for something that has to happen.
 const LONG: Duration = Duration::from_secs(120);
@@ -54,11 +56,13 @@ async fn step(
 ) -> Result<Answered, token_session::store::StoreError> {
     let new = record("data", None);
     store.insert(key, &new).await?;
-    let write = Write { expected: Some(new.version), ..Write::new("new data") };
-    let written = store.replace(key, &write).await?;
-    assert_eq!(written, Replaced::Done(new.version.next()));
+    let write = Write { expected: Some(new.version), ..Write::data("new data") };
+    let Replaced::Done(written) = store.replace(key, &write).await? else {
+        panic!("nobody else writes to it");
+    };
+    assert_eq!(written.version, new.version.next());
     if end {
-        assert_eq!(store.remove(key, Condition::Always).await?, Removed::Done);
+        assert_eq!(store.remove(key, Condition::Always, false).await?, Removed::Done(None));
         return Ok(Answered::Removed);
     }
     Ok(Answered::Alive(new.version.next()))
@@ -92,7 +96,7 @@ async fn a_server_that_is_killed_loses_nothing_that_it_has_acknowledged() {
     let mut counts = [0; 3];
     while let Some(answered) = workers.join_next().await {
         for (key, answered) in answered.unwrap() {
-            let found = store.load(&key, Touch::No).await.unwrap();
+            let found = loaded(&store, &key).await;
             match answered {
                 Answered::Alive(version) => {
                     let found =
@@ -116,7 +120,7 @@ async fn a_server_that_is_killed_loses_nothing_that_it_has_acknowledged() {
 /// The store works again, sooner or later.
 async fn resumes(store: &MongoDb) {
     let works = async {
-        while store.touch(&random_key(), Touch::No).await.is_err() {
+        while store.load(&random_key(), &Load::new()).await.is_err() {
             sleep(Duration::from_millis(50)).await;
         }
     };
@@ -124,7 +128,7 @@ async fn resumes(store: &MongoDb) {
 }
 
 async fn kind_of_load(store: &MongoDb) -> Option<StoreErrorKind> {
-    store.load(&random_key(), Touch::No).await.err().map(|error| error.kind())
+    store.load(&random_key(), &Load::new()).await.err().map(|error| error.kind())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -152,18 +156,17 @@ async fn every_operation_on_a_server_that_is_gone_is_unavailable() {
     let builder = MongoDb::builder().timeout(Duration::from_secs(1));
     let store = builder.connect(&url(&server, "")).await.unwrap();
     server.kill().unwrap();
-    let (key, to) = (random_key(), random_key());
+    let key = random_key();
     let owner = token_session::Owner::new("anna").unwrap();
     let errors = [
         store.migrate().await.err(),
         store.insert(&key, &record("data", None)).await.err(),
-        store.load(&key, Touch::No).await.err(),
-        store.touch(&key, Touch::No).await.err(),
-        store.replace(&key, &Write::new("data")).await.err(),
-        store.rename(&key, &to, token_session::store::Renewal::Key).await.err(),
-        store.take(&key).await.err(),
-        store.remove(&key, Condition::Always).await.err(),
-        store.owned(&owner, 1).await.err(),
+        store.load(&key, &Load::new()).await.err(),
+        store.replace(&key, &Write::data("data")).await.err(),
+        store.remove(&key, Condition::Always, false).await.err(),
+        store.remove(&key, Condition::Always, true).await.err(),
+        store.alive(&[key.clone()]).await.err(),
+        store.owned(&owner, None, 1, true).await.err(),
         store.remove_owned(&owner, None).await.err(),
         store.scan(None, 1).await.err(),
         store.count().await.err(),
@@ -228,10 +231,10 @@ async fn partitions_out_of_range_are_refused() {
 async fn data_that_no_document_can_hold_is_refused() {
     let store = fresh_store(MongoDb::builder()).await;
     let key = put(&store, None).await;
-    let write = Write::new(vec![7; 17 << 20]);
+    let write = Write::data(vec![7; 17 << 20]);
     let error = store.replace(&key, &write).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused, "{error:?}");
-    assert_eq!(store.load(&key, Touch::No).await.unwrap().unwrap().data, "data");
+    assert_eq!(loaded(&store, &key).await.unwrap().data, "data");
 }
 
 #[tokio::test]
@@ -250,18 +253,19 @@ async fn a_document_that_is_no_session_is_an_error_that_names_its_key() {
         doc! { "$set": { "version": "one" } },
         doc! { "$set": { "last_seen": 7 } },
         doc! { "$set": { "owner": "" } },
-        doc! { "$set": { "label": ["a"] } },
+        doc! { "$set": { "details": ["a"] } },
+        doc! { "$set": { "proof": "secret" } },
         doc! { "$set": { "data": "text" } },
     ] {
         let key = put(&store, None).await;
         let bytes = Binary { subtype: BinarySubtype::Generic, bytes: key.as_bytes().to_vec() };
         documents.update_one(doc! { "key": bytes }, change.clone()).await.unwrap();
-        let error = store.load(&key, Touch::No).await.unwrap_err();
+        let error = store.load(&key, &Load::new()).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{change}");
         assert!(error.to_string().contains(&key.to_string()), "{error}");
         // It stays, and can be ended.
-        let removed = store.remove(&key, Condition::Always).await.unwrap();
-        assert_eq!(removed, Removed::Done);
+        let removed = store.remove(&key, Condition::Always, false).await.unwrap();
+        assert_eq!(removed, Removed::Done(None));
     }
     let in_the_year_2100 = mongodb::bson::DateTime::from_millis(4_102_444_800_000);
     documents.insert_one(doc! { "expires_at": in_the_year_2100 }).await.unwrap();

@@ -7,11 +7,11 @@ use std::time::Duration;
 use mongodb::event::EventHandler;
 use mongodb::event::cmap::CmapEvent;
 use token_session::Owner;
-use token_session::store::{MongoDb, NewRecord, OwnerLimit, Store, Touch, Write};
+use token_session::store::{Load, MongoDb, NewRecord, OwnerLimit, Owners, Store, Write};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::server::{HOUR, database, fresh_name, options, put, random_key, record};
+use super::server::{HOUR, database, fresh_name, loaded, options, put, random_key, record};
 
 const MOST: u32 = 5;
 
@@ -49,18 +49,22 @@ async fn clients_that_hang_up_cost_no_connections() {
                     let _ = match client % 4 {
                         0 => timeout(given_up, store.insert(&new, &limited)).await.is_ok(),
                         1 => {
-                            timeout(given_up, store.replace(&key, &Write::new("new"))).await.is_ok()
+                            let write = Write::data("new");
+                            timeout(given_up, store.replace(&key, &write)).await.is_ok()
                         }
-                        2 => timeout(given_up, store.owned(&owner, 10)).await.is_ok(),
-                        _ => timeout(given_up, store.load(&key, Touch::No)).await.is_ok(),
+                        2 => {
+                            let owned = store.owned(&owner, None, 10, false);
+                            timeout(given_up, owned).await.is_ok()
+                        }
+                        _ => timeout(given_up, store.load(&key, &Load::new())).await.is_ok(),
                     };
                 }
             }
         })
         .collect();
     clients.join_all().await;
-    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
-    assert!(store.owned(&owner, 10).await.unwrap().len() <= 3);
+    assert!(loaded(&store, &key).await.is_some());
+    assert!(store.owned(&owner, None, 10, false).await.unwrap().records.len() <= 3);
     let made = made.load(Ordering::SeqCst);
     assert!(made <= MOST as usize, "{made} connections were made");
 }
@@ -69,7 +73,7 @@ async fn clients_that_hang_up_cost_no_connections() {
 async fn a_dropped_write_that_was_begun_is_done() {
     let (store, _) = counted().await;
     let key = put(&store, None).await;
-    let write = Write::new("new data");
+    let write = Write::data("new data");
     {
         // The first poll sends the command, or asks for a connection to send it on.
         let mut replace = std::pin::pin!(store.replace(&key, &write));
@@ -79,7 +83,7 @@ async fn a_dropped_write_that_was_begun_is_done() {
         assert!(first.await, "MongoDB has answered at once");
     }
     let is_done = async {
-        while store.load(&key, Touch::No).await.unwrap().unwrap().data != "new data" {
+        while loaded(&store, &key).await.unwrap().data != "new data" {
             tokio::task::yield_now().await;
         }
     };

@@ -1,102 +1,50 @@
-//! An owner with thousands of sessions, and two touches of one session.
+//! An owner with thousands of sessions, and what happens between the commands of one call.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use mongodb::Collection;
 use mongodb::bson::{Binary, DateTime, Document, doc, spec::BinarySubtype};
-use mongodb::event::EventHandler;
-use mongodb::event::command::CommandEvent;
-use mongodb::options::IndexOptions;
-use mongodb::{Collection, IndexModel};
-use token_session::store::{Inserted, MongoDb, NewRecord, OwnerLimit, Store, Touch};
+use token_session::store::{
+    Inserted, Listing, Load, MongoDb, NewRecord, OwnerLimit, Owners, Store, Touch,
+};
 use token_session::{Key, Owner};
 
-use super::server::{HOUR, database, fresh_name, options, put, random_key, record};
+use super::hooked::{Hooked, hooked, on_a_thread};
+use super::server::{database, loaded, options, put, random_key, record};
 
 const MANY: usize = 2_500;
 
-/// What happens when a command is about to be sent, by its name.
-type Before = Box<dyn FnMut(&str) + Send>;
-
-/// A store that does something before a command, and its documents by another client.
-struct Hooked {
-    store: MongoDb,
-    documents: Collection<Document>,
-    before: Arc<Mutex<Option<Before>>>,
-    sent: Arc<Mutex<Vec<String>>>,
-    /// How many documents each answer to a question had.
-    found: Arc<Mutex<Vec<usize>>>,
-}
-
-impl Hooked {
-    /// Has a thousand sessions of an owner begin before each removal.
-    fn log_in_at_each_removal(&self, owner: &Owner) {
-        let (name, owner) = (self.documents.name().to_owned(), owner.clone());
-        let mut removals = 0;
-        *self.before.lock().unwrap() = Some(Box::new(move |command| {
-            if command == "delete" {
-                removals += 1;
-                assert!(removals < 10, "it goes on and on");
-                let (name, owner) = (name.clone(), owner.clone());
-                on_a_thread(async move {
-                    let documents = database(options().await).collection(&name);
-                    fill(&documents, &owner, 1_000, DateTime::now().timestamp_millis()).await;
-                });
-            }
-        }));
-    }
-}
-
-async fn hooked() -> Hooked {
-    let before = Arc::<Mutex<Option<Before>>>::default();
-    let sent = Arc::<Mutex<Vec<String>>>::default();
-    let found = Arc::<Mutex<Vec<usize>>>::default();
-    let (hook, heard, counted) = (Arc::clone(&before), Arc::clone(&sent), Arc::clone(&found));
-    let mut options = options().await;
-    options.command_event_handler = Some(EventHandler::callback(move |event| match event {
-        CommandEvent::Started(command) => {
-            if let Some(before) = &mut *hook.lock().unwrap() {
-                before(&command.command_name);
-            }
-            heard.lock().unwrap().push(command.command_name);
+/// Has a thousand sessions of an owner begin before each removal.
+fn log_in_at_each_removal(it: &Hooked, owner: &Owner) {
+    let (name, owner) = (it.documents.name().to_owned(), owner.clone());
+    let mut removals = 0;
+    *it.before.lock().unwrap() = Some(Box::new(move |command| {
+        if command == "delete" {
+            removals += 1;
+            assert!(removals < 10, "it goes on and on");
+            let (name, owner) = (name.clone(), owner.clone());
+            on_a_thread(async move {
+                let documents = database(options().await).collection(&name);
+                fill(&documents, &owner, 1_000, DateTime::now().timestamp_millis()).await;
+            });
         }
-        CommandEvent::Succeeded(answer) if answer.command_name == "aggregate" => {
-            let batch = answer.reply.get_document("cursor").unwrap().get_array("firstBatch");
-            counted.lock().unwrap().push(batch.unwrap().len());
-        }
-        _ => {}
     }));
-    let name = fresh_name();
-    let builder = MongoDb::builder().collection(&name).timeout(HOUR);
-    let store = builder.database(&database(options)).unwrap();
-    store.migrate().await.unwrap();
-    sent.lock().unwrap().clear();
-    let documents = database(super::server::options().await).collection(&name);
-    Hooked { store, documents, before, sent, found }
-}
-
-/// Runs something to its end on a thread of its own, for what cannot wait by itself.
-fn on_a_thread<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
-    let run = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(work)
-    };
-    std::thread::spawn(run).join().unwrap()
 }
 
 /// A live session of an owner as the store keeps it, which began at this time.
 fn session(owner: &Owner, began: i64) -> (Key, Document) {
     let key = random_key();
     let bytes = key.as_bytes().to_vec();
-    let began = DateTime::from_millis(began);
+    let (began, now) = (DateTime::from_millis(began), DateTime::now());
     let document = doc! {
         "partition": 0,
         "key": Binary { subtype: BinarySubtype::Generic, bytes },
         "version": 1_i64,
         "idle_ms": 3_600_000_i64,
         "created_at": began,
-        "last_seen": began,
-        "expires_at": DateTime::from_millis(DateTime::now().timestamp_millis() + 3_600_000),
+        "last_seen": now,
+        "expires_at": DateTime::from_millis(now.timestamp_millis() + 3_600_000),
         "data": Binary { subtype: BinarySubtype::Generic, bytes: b"data".to_vec() },
         "owner": owner.as_str(),
     };
@@ -121,9 +69,9 @@ async fn an_owners_sessions_end_a_thousand_at_a_time() {
     let (look, end) = ("aggregate", "delete");
     // The second look asks how far the call has to go.
     assert_eq!(*it.sent.lock().unwrap(), [look, look, end, look, end, look, end]);
-    let left = it.store.owned(&owner, 10).await.unwrap();
+    let left = it.store.owned(&owner, None, 10, false).await.unwrap().records;
     assert_eq!(left.into_iter().map(|(key, _)| key).collect::<Vec<_>>(), [kept]);
-    assert!(it.store.load(&others, Touch::No).await.unwrap().is_some());
+    assert!(loaded(&it.store, &others).await.is_some());
     it.store.remove_owned(&owner, None).await.unwrap();
     assert_eq!(it.documents.count_documents(doc! {}).await.unwrap(), 1);
 }
@@ -133,10 +81,10 @@ async fn the_end_of_an_owners_sessions_ends_though_a_thousand_log_in_meanwhile()
     let it = hooked().await;
     let owner = Owner::new("guest").unwrap();
     let first = fill(&it.documents, &owner, MANY, 1_700_000_000_000).await;
-    it.log_in_at_each_removal(&owner);
+    log_in_at_each_removal(&it, &owner);
     it.store.remove_owned(&owner, None).await.unwrap();
     *it.before.lock().unwrap() = None;
-    assert!(it.store.load(&first, Touch::No).await.unwrap().is_none());
+    assert!(loaded(&it.store, &first).await.is_none());
     let old = doc! { "created_at": { "$lte": DateTime::from_millis(1_700_000_000_000) } };
     assert_eq!(it.documents.count_documents(old).await.unwrap(), 0);
 }
@@ -147,7 +95,7 @@ async fn all_sessions_end_a_thousand_at_a_time_though_others_begin_meanwhile() {
     let owner = Owner::new("guest").unwrap();
     fill(&it.documents, &owner, MANY, 1_700_000_000_000).await;
     it.sent.lock().unwrap().clear();
-    it.log_in_at_each_removal(&owner);
+    log_in_at_each_removal(&it, &owner);
     it.store.clear().await.unwrap();
     *it.before.lock().unwrap() = None;
     let (look, end) = ("aggregate", "delete");
@@ -199,7 +147,8 @@ async fn a_key_of_somebody_else_is_taken_whether_or_not_a_session_would_go_for_i
         let record = NewRecord { limit, ..record("data", Some(&owner)) };
         assert_eq!(it.store.insert(&taken, &record).await.unwrap(), Inserted::KeyTaken);
     }
-    assert_eq!(it.store.owned(&owner, 10).await.unwrap().len(), 3);
+    let left = it.store.owned(&owner, None, 10, false).await.unwrap().records;
+    assert_eq!(left.len(), 3);
     let dead = doc! { "$set": { "expires_at": DateTime::from_millis(1_700_000_000_000) } };
     it.documents.update_one(doc! { "owner": "other" }, dead).await.unwrap();
     let limit = Some(OwnerLimit::evict_oldest(3.try_into().unwrap()));
@@ -220,22 +169,6 @@ async fn an_owners_list_is_in_the_order_of_its_index() {
     assert!(keys.contains(&owned), "{keys:?}");
 }
 
-#[tokio::test]
-async fn the_index_of_an_earlier_version_is_no_hindrance() {
-    let name = fresh_name();
-    let database = database(options().await);
-    let having = doc! { "owner": { "$exists": true } };
-    let earlier = IndexOptions::builder().name("owner".to_owned());
-    let earlier = IndexModel::builder()
-        .keys(doc! { "partition": 1, "owner": 1, "created_at": -1 })
-        .options(earlier.partial_filter_expression(having).build())
-        .build();
-    database.collection::<Document>(&name).create_index(earlier).await.unwrap();
-    let store = MongoDb::builder().collection(&name).database(&database).unwrap();
-    store.migrate().await.unwrap();
-    store.migrate().await.unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_touches_at_once_the_later_one_finds_the_session_touched() {
     let it = hooked().await;
@@ -243,7 +176,7 @@ async fn of_two_touches_at_once_the_later_one_finds_the_session_touched() {
     let an_hour_ago = DateTime::from_millis(DateTime::now().timestamp_millis() - 3_500_000);
     let change = doc! { "$set": { "last_seen": an_hour_ago } };
     it.documents.update_one(doc! {}, change).await.unwrap();
-    let touch = Touch::After(Duration::from_secs(60));
+    let load = Load { touch: Touch::After(Duration::from_secs(60)), ..Load::new() };
     let (name, same, first) = (it.documents.name().to_owned(), key.clone(), Arc::default());
     let told: Arc<Mutex<Option<token_session::Timestamp>>> = first;
     let tell = Arc::clone(&told);
@@ -253,7 +186,7 @@ async fn of_two_touches_at_once_the_later_one_finds_the_session_touched() {
             let touched = on_a_thread(async move {
                 let builder = MongoDb::builder().collection(name);
                 let store = builder.database(&database(options().await)).unwrap();
-                let touched = store.touch(&key, touch).await.unwrap().unwrap();
+                let touched = store.load(&key, &load).await.unwrap().live().unwrap().meta;
                 // So that the clock shows another time.
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 touched.last_seen
@@ -261,6 +194,6 @@ async fn of_two_touches_at_once_the_later_one_finds_the_session_touched() {
             *tell.lock().unwrap() = Some(touched);
         }
     }));
-    let second = it.store.touch(&key, touch).await.unwrap().unwrap();
-    assert_eq!(Some(second.last_seen), *told.lock().unwrap());
+    let second = it.store.load(&key, &load).await.unwrap().live().unwrap();
+    assert_eq!(Some(second.meta.last_seen), *told.lock().unwrap());
 }

@@ -4,11 +4,11 @@ use mongodb::Client;
 use mongodb::bson::doc;
 use token_session::Owner;
 use token_session::store::{
-    Condition, MongoDb, NewRecord, OwnerLimit, Removed, Renamed, Renewal, Replaced, Store,
-    StoreErrorKind, Touch, Write,
+    Condition, Listing, Load, MongoDb, NewRecord, OwnerLimit, Owners, Replaced, Store,
+    StoreErrorKind, Write,
 };
 
-use super::server::{put, random_key, record, url};
+use super::server::{TOUCH, put, random_key, record, url};
 
 /// A server that lets in `app`, who may do what the docs say, and the one that may index.
 async fn guarded() -> test_servers::MongoDb {
@@ -44,26 +44,22 @@ async fn four_rights_on_one_collection_are_enough() {
     let owner = Owner::new("anna").unwrap();
 
     let key = put(&store, Some(&owner)).await;
-    let always = Touch::After(std::time::Duration::ZERO);
-    assert!(store.load(&key, always).await.unwrap().is_some());
-    assert!(store.touch(&key, Touch::No).await.unwrap().is_some());
-    let replaced = store.replace(&key, &Write::new("new data")).await.unwrap();
+    assert!(store.load(&key, &TOUCH).await.unwrap().live().is_some());
+    let replaced = store.replace(&key, &Write::data("new data")).await.unwrap();
     assert!(matches!(replaced, Replaced::Done(_)));
-    let to = random_key();
-    let renamed = store.rename(&key, &to, Renewal::Authentication).await.unwrap();
-    assert!(matches!(renamed, Renamed::Done(_)));
+    assert_eq!(store.alive(&[key]).await.unwrap(), [true]);
     let one = 1.try_into().unwrap();
     let limited =
         NewRecord { limit: Some(OwnerLimit::evict_oldest(one)), ..record("data", Some(&owner)) };
     store.insert(&random_key(), &limited).await.unwrap();
-    assert_eq!(store.owned(&owner, 10).await.unwrap().len(), 1);
+    assert_eq!(store.owned(&owner, None, 10, true).await.unwrap().records.len(), 1);
     assert_eq!(store.scan(None, 10).await.unwrap().records.len(), 1);
     assert_eq!(store.count().await.unwrap(), 1);
     store.remove_owned(&owner, None).await.unwrap();
     let key = put(&store, None).await;
-    assert!(store.take(&key).await.unwrap().is_some());
+    assert!(store.remove(&key, Condition::Always, true).await.unwrap().record().is_some());
     let key = put(&store, None).await;
-    assert_eq!(store.remove(&key, Condition::Always).await.unwrap(), Removed::Done);
+    assert!(store.remove(&key, Condition::Always, false).await.unwrap().is_done());
     store.clear().await.unwrap();
 
     let error = store.migrate().await.unwrap_err();
@@ -71,7 +67,7 @@ async fn four_rights_on_one_collection_are_enough() {
     // Another database, because the stand-in holds a role's collection for all of its database.
     let url = url_of(&server, "app").replace("/token_session_tests?", "/accounts?");
     let elsewhere = MongoDb::connect(&url).await.unwrap();
-    let error = elsewhere.load(&key, Touch::No).await.unwrap_err();
+    let error = elsewhere.load(&key, &Load::new()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused);
     assert!(error.to_string().contains("denies permission"), "{error}");
 }

@@ -1,21 +1,20 @@
 //! How many commands an operation sends, told by the driver's monitor.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
 use token_session::store::{
-    Condition, Inserted, MongoDb, NewRecord, OwnerLimit, Removed, Renamed, Renewal, Replaced,
-    Store, Touch, Write,
+    Condition, Found, Inserted, Listing, Load, MongoDb, NewProof, NewRecord, OwnerLimit, Owners,
+    Removed, Replaced, Store, Touch, Write,
 };
-use token_session::{Lifetime, Owner, Version};
+use token_session::{Key, Lifetime, Owner, Version};
 
-use super::server::{HOUR, database, fresh_name, options, put, random_key, record};
+use super::server::{
+    HOUR, TOUCH, claim, database, fresh_name, loaded, options, proof, put, random_key, record,
+};
 
-const ALWAYS: Touch = Touch::After(Duration::ZERO);
-
-const NOT_DUE: Touch = Touch::After(HOUR);
+const NOT_DUE: Load<'_> = Load { touch: Touch::After(HOUR), ..Load::new() };
 
 /// A store, and the commands that it has sent since they were last asked for.
 struct Watched {
@@ -46,15 +45,24 @@ impl Watched {
     }
 
     /// A session of no owner, and its version.
-    async fn put_new(&self) -> (token_session::Key, Version) {
+    async fn put_new(&self) -> (Key, Version) {
         let key = self.put(None).await;
-        let record = self.store.load(&key, Touch::No).await.unwrap().unwrap();
+        let record = loaded(&self.store, &key).await.unwrap();
         self.sent();
         (key, record.meta.version)
     }
 
+    /// A session with a secret.
+    async fn put_with(&self, secret: u8) -> Key {
+        let key = random_key();
+        let record = NewRecord { proof: Some(proof(secret)), ..record("data", None) };
+        self.store.insert(&key, &record).await.unwrap();
+        self.sent();
+        key
+    }
+
     /// The session is there, and what it took to make it is forgotten.
-    async fn put(&self, owner: Option<&Owner>) -> token_session::Key {
+    async fn put(&self, owner: Option<&Owner>) -> Key {
         let key = put(&self.store, owner).await;
         self.sent();
         key
@@ -96,24 +104,47 @@ async fn an_insert_with_a_limit_is_two_commands() {
 async fn a_load_is_one_command() {
     let watched = Watched::new().await;
     let key = watched.put(None).await;
-    for touch in [Touch::No, NOT_DUE] {
-        assert!(watched.store.load(&key, touch).await.unwrap().is_some());
-        assert_eq!(watched.sent(), ["aggregate"]);
-        assert!(watched.store.touch(&key, touch).await.unwrap().is_some());
+    for load in [Load::new(), NOT_DUE, Load { with_data: false, ..NOT_DUE }] {
+        assert!(watched.store.load(&key, &load).await.unwrap().live().is_some());
         assert_eq!(watched.sent(), ["aggregate"]);
     }
-    assert!(watched.store.load(&random_key(), ALWAYS).await.unwrap().is_none());
-    assert_eq!(watched.sent(), ["aggregate"]);
+    for missing in [
+        watched.store.load(&random_key(), &TOUCH).await,
+        watched.store.load(&key, &Load { claim: Some(&claim(1)), ..TOUCH }).await,
+    ] {
+        assert_eq!(missing.unwrap(), Found::Missing);
+        assert_eq!(watched.sent(), ["aggregate"]);
+    }
 }
 
 #[tokio::test]
 async fn a_touch_that_is_due_is_one_command_more() {
     let watched = Watched::new().await;
     let key = watched.put(None).await;
-    assert!(watched.store.load(&key, ALWAYS).await.unwrap().is_some());
-    assert_eq!(watched.sent(), ["aggregate", "findAndModify"]);
-    assert!(watched.store.touch(&key, ALWAYS).await.unwrap().is_some());
-    assert_eq!(watched.sent(), ["aggregate", "findAndModify"]);
+    for load in [TOUCH, Load { with_data: false, ..TOUCH }] {
+        assert!(watched.store.load(&key, &load).await.unwrap().live().is_some());
+        assert_eq!(watched.sent(), ["aggregate", "findAndModify"]);
+    }
+}
+
+#[tokio::test]
+async fn a_handover_is_one_command_and_its_confirmation_one_more_once() {
+    let watched = Watched::new().await;
+    let key = watched.put_with(1).await;
+    let (old, new) = (claim(1), claim(2));
+    let rotated = NewProof::Rotated { next: proof(2), sealed: "sealed".into() };
+    let write = Write { claim: Some(&old), proof: Some(rotated), ..Write::default() };
+    let done = watched.store.replace(&key, &write).await.unwrap();
+    assert!(matches!(done, Replaced::Done(written) if written.times.is_some()));
+    assert_eq!(watched.sent(), ["findAndModify"]);
+    let previous = watched.store.load(&key, &Load { claim: Some(&old), ..NOT_DUE }).await.unwrap();
+    assert!(matches!(previous, Found::Previous(_)));
+    assert_eq!(watched.sent(), ["aggregate"]);
+    for commands in [&["aggregate", "findAndModify"][..], &["aggregate"]] {
+        let load = Load { claim: Some(&new), ..NOT_DUE };
+        assert!(matches!(watched.store.load(&key, &load).await.unwrap(), Found::Current(_)));
+        assert_eq!(watched.sent(), commands);
+    }
 }
 
 #[tokio::test]
@@ -125,51 +156,39 @@ async fn a_write_is_one_command() {
         expected: Some(first),
         touch: true,
         lifetime: Some(&lifetime),
-        ..Write::new("new data")
+        ..Write::data("new data")
     };
     let done = watched.store.replace(&key, &write).await.unwrap();
-    assert_eq!(done, Replaced::Done(first.next()));
+    assert!(matches!(done, Replaced::Done(written) if written.version == first.next()));
     assert_eq!(watched.sent(), ["findAndModify"]);
-    let missing = watched.store.replace(&random_key(), &Write::new("data")).await.unwrap();
+    let missing = watched.store.replace(&random_key(), &Write::data("data")).await.unwrap();
     assert_eq!(missing, Replaced::Missing);
     assert_eq!(watched.sent(), ["findAndModify"]);
 }
 
 #[tokio::test]
-async fn a_write_over_another_version_is_two_commands() {
+async fn a_write_over_another_version_or_with_another_secret_is_two_commands() {
     let watched = Watched::new().await;
     let (key, first) = watched.put_new().await;
-    let write = Write { expected: Some(first.next()), ..Write::new("new data") };
+    let write = Write { expected: Some(first.next()), ..Write::data("new data") };
     let conflict = watched.store.replace(&key, &write).await.unwrap();
     assert_eq!(conflict, Replaced::Conflict);
     assert_eq!(watched.sent(), ["findAndModify", "aggregate"]);
-}
-
-#[tokio::test]
-async fn a_rename_is_one_command() {
-    let watched = Watched::new().await;
-    let key = watched.put(None).await;
-    let renamed = watched.store.rename(&key, &random_key(), Renewal::Authentication).await.unwrap();
-    assert!(matches!(renamed, Renamed::Done(_)));
-    assert_eq!(watched.sent(), ["findAndModify"]);
-}
-
-#[tokio::test]
-async fn a_rename_to_a_taken_key_is_two_commands() {
-    let watched = Watched::new().await;
-    let (from, to) = (watched.put(None).await, watched.put(None).await);
-    let renamed = watched.store.rename(&from, &to, Renewal::Key).await.unwrap();
-    assert_eq!(renamed, Renamed::KeyTaken);
+    let write = Write { claim: Some(&claim(1)), ..Write::data("new data") };
+    let missing = watched.store.replace(&key, &write).await.unwrap();
+    assert_eq!(missing, Replaced::Missing);
     assert_eq!(watched.sent(), ["findAndModify", "aggregate"]);
 }
 
 #[tokio::test]
-async fn a_take_is_two_commands() {
+async fn a_removal_that_hands_the_session_out_is_two_commands() {
     let watched = Watched::new().await;
     let key = watched.put(None).await;
-    assert!(watched.store.take(&key).await.unwrap().is_some());
+    let removed = watched.store.remove(&key, Condition::Always, true).await.unwrap();
+    assert_eq!(removed.record().unwrap().data, "data");
     assert_eq!(watched.sent(), ["aggregate", "findAndModify"]);
-    assert!(watched.store.take(&key).await.unwrap().is_none());
+    let removed = watched.store.remove(&key, Condition::Always, true).await.unwrap();
+    assert_eq!(removed, Removed::Missing);
     assert_eq!(watched.sent(), ["aggregate"]);
 }
 
@@ -178,12 +197,32 @@ async fn a_removal_is_one_command_and_one_more_where_its_condition_fails() {
     let watched = Watched::new().await;
     let (key, first) = watched.put_new().await;
     let other = Condition::Version(first.next());
-    assert_eq!(watched.store.remove(&key, other).await.unwrap(), Removed::Conflict);
-    assert_eq!(watched.sent(), ["delete", "aggregate"]);
-    assert_eq!(watched.store.remove(&key, Condition::Always).await.unwrap(), Removed::Done);
-    assert_eq!(watched.sent(), ["delete"]);
-    assert_eq!(watched.store.remove(&key, Condition::Always).await.unwrap(), Removed::Missing);
-    assert_eq!(watched.sent(), ["delete"]);
+    for condition in [other, Condition::Claim(&claim(1))] {
+        let removed = watched.store.remove(&key, condition, false).await.unwrap();
+        assert_eq!(removed, Removed::Conflict);
+        assert_eq!(watched.sent(), ["delete", "aggregate"]);
+    }
+    for answer in [Removed::Done(None), Removed::Missing] {
+        let removed = watched.store.remove(&key, Condition::Always, false).await.unwrap();
+        assert_eq!(removed, answer);
+        assert_eq!(watched.sent(), ["delete"]);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_of_keys_is_one_command() {
+    let watched = Watched::new().await;
+    let mut keys = Vec::new();
+    for _ in 0..150 {
+        keys.push(put(&watched.store, None).await);
+        keys.push(random_key());
+    }
+    watched.sent();
+    let alive = watched.store.alive(&keys).await.unwrap();
+    assert_eq!(alive, [true, false].repeat(150));
+    assert_eq!(watched.sent(), ["find"]);
+    assert!(watched.store.alive(&[]).await.unwrap().is_empty());
+    assert!(watched.sent().is_empty());
 }
 
 #[tokio::test]
@@ -195,8 +234,8 @@ async fn an_owners_sessions_are_listed_by_one_command_and_ended_by_two() {
     }
     watched.sent();
     for limit in [5, 200, 500] {
-        let owned = watched.store.owned(&owner, limit).await.unwrap();
-        assert_eq!(owned.len(), limit.min(200));
+        let page = watched.store.owned(&owner, None, limit, limit > 5).await.unwrap();
+        assert_eq!(page.records.len(), limit.min(200));
         assert_eq!(watched.sent(), ["aggregate"]);
     }
     watched.store.remove_owned(&owner, None).await.unwrap();

@@ -5,13 +5,13 @@ use std::time::Duration;
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Database};
 pub use test_servers::fresh_name;
-use token_session::store::{Inserted, MongoDb, MongoDbBuilder, NewRecord, Store};
-use token_session::{Key, Lifetime, Owner};
+use token_session::store::{Inserted, Load, MongoDb, MongoDbBuilder, NewRecord, Store, Touch};
+use token_session::{Claim, Key, Lifetime, Owner, Proof, Record};
 
 pub const HOUR: Duration = Duration::from_secs(3_600);
 
 pub fn random_key() -> Key {
-    let mut bytes = [0; 32];
+    let mut bytes = [0; Key::LEN];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
     Key::from_bytes(bytes)
 }
@@ -48,6 +48,24 @@ pub async fn fresh_store(builder: MongoDbBuilder) -> MongoDb {
 pub fn record<'a>(data: &'static str, owner: Option<&'a Owner>) -> NewRecord<'a> {
     let lifetime = Lifetime::idle(HOUR).expect("an hour is a lifetime");
     NewRecord { owner, ..NewRecord::new(data, lifetime) }
+}
+
+/// By the key alone, touched although it may not be due.
+pub const TOUCH: Load<'_> = Load { touch: Touch::After(Duration::ZERO), ..Load::new() };
+
+/// The proof of one of a session's secrets.
+pub const fn proof(secret: u8) -> Proof {
+    Proof::from_bytes([secret; Proof::LEN])
+}
+
+/// The claim of one of a session's secrets, with an hour of grace after a handover.
+pub fn claim(secret: u8) -> Claim {
+    Claim::new(proof(secret), HOUR)
+}
+
+/// The live record under a key.
+pub async fn loaded(store: &MongoDb, key: &Key) -> Option<Record> {
+    store.load(key, &Load::new()).await.expect("the server is there").live()
 }
 
 pub async fn put(store: &MongoDb, owner: Option<&Owner>) -> Key {

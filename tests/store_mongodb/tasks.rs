@@ -5,22 +5,18 @@
 //! one whose call the store has spawned.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use mongodb::Database;
 use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
 use token_session::store::compat::{ConnectMongo, Shape};
 use token_session::store::{
-    Condition, MongoDb, NewRecord, OwnerLimit, Removed, Renamed, Renewal, Replaced, Store, Touch,
-    Write,
+    Condition, Listing, Load, MongoDb, NewRecord, OwnerLimit, Owners, Replaced, Store, Write,
 };
 use token_session::{Owner, TokenSession};
 use tokio::task::{Id, try_id};
 
-use super::server::{HOUR, database, fresh_name, options, put, random_key, record};
-
-const ALWAYS: Touch = Touch::After(Duration::ZERO);
+use super::server::{HOUR, TOUCH, database, fresh_name, options, put, random_key, record};
 
 /// The name of a command, and the task that sent it.
 type Sent = (String, Option<Id>);
@@ -76,35 +72,32 @@ async fn no_call_runs_in_a_task_unless_it_is_dropped() {
         store.insert(&random_key(), &limited).await.unwrap();
         senders.are_no_tasks();
     }
-    assert!(store.load(&key, ALWAYS).await.unwrap().is_none());
+    assert!(store.load(&key, &TOUCH).await.unwrap().live().is_none());
     senders.are_no_tasks();
 
     let key = put(&store, Some(&owner)).await;
-    for touch in [Touch::No, ALWAYS] {
-        assert!(store.load(&key, touch).await.unwrap().is_some());
-        senders.are_no_tasks();
-        assert!(store.touch(&key, touch).await.unwrap().is_some());
+    for load in [Load::new(), TOUCH] {
+        assert!(store.load(&key, &load).await.unwrap().live().is_some());
         senders.are_no_tasks();
     }
-    let replaced = store.replace(&key, &Write::new("new")).await.unwrap();
+    let replaced = store.replace(&key, &Write::data("new")).await.unwrap();
     assert!(matches!(replaced, Replaced::Done(_)));
     senders.are_no_tasks();
-    let renamed = random_key();
-    let done = store.rename(&key, &renamed, Renewal::Authentication).await.unwrap();
-    assert!(matches!(done, Renamed::Done(_)));
+    assert_eq!(store.alive(std::slice::from_ref(&key)).await.unwrap(), [true]);
     senders.are_no_tasks();
-    assert_eq!(store.owned(&owner, 10).await.unwrap().len(), 2);
+    assert_eq!(store.owned(&owner, None, 10, true).await.unwrap().records.len(), 2);
     senders.are_no_tasks();
     assert_eq!(store.scan(None, 10).await.unwrap().records.len(), 2);
     senders.are_no_tasks();
     assert_eq!(store.count().await.unwrap(), 2);
     senders.are_no_tasks();
-    assert!(store.take(&renamed).await.unwrap().is_some());
-    senders.are_no_tasks();
-    let key = put(&store, Some(&owner)).await;
-    let removed = store.remove(&key, Condition::Always).await.unwrap();
-    assert!(matches!(removed, Removed::Done));
-    senders.are_no_tasks();
+    for hand_out in [true, false] {
+        let removed = store.remove(&key, Condition::Always, hand_out).await.unwrap();
+        assert!(removed.is_done());
+        senders.are_no_tasks();
+        store.insert(&key, &record("data", Some(&owner))).await.unwrap();
+        senders.are_no_tasks();
+    }
     store.remove_owned(&owner, None).await.unwrap();
     senders.are_no_tasks();
     put(&store, None).await;
@@ -133,7 +126,7 @@ async fn no_call_of_the_store_shared_with_node_runs_in_a_task_unless_it_is_dropp
     senders.are_no_tasks();
     assert!(sessions.take(&issued.token).await.unwrap().is_some());
     senders.are_no_tasks();
-    sessions.store().sweep(10).await.unwrap();
+    sessions.store().listing().unwrap().sweep(10).await.unwrap();
     senders.are_no_tasks();
     sessions.clear().await.unwrap();
     senders.are_no_tasks();

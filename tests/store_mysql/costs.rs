@@ -2,15 +2,23 @@
 
 use std::time::Duration;
 
-use token_session::store::{Condition, MySql, NewRecord, OwnerLimit, Renewal, Store, Touch, Write};
-use token_session::{Lifetime, Owner};
+use bytes::Bytes;
+use token_session::store::{
+    Condition, Listing, Load, MySql, NewProof, NewRecord, OwnerLimit, Owners, Store, Touch, Write,
+};
+use token_session::{Claim, Lifetime, Owner, Proof};
 
 use crate::protocol::Client;
 use crate::proxy::Proxy;
 use crate::server::{admin, fresh_name, login, put, random_key, run};
 
-const ALWAYS: Touch = Touch::After(Duration::ZERO);
-const NOT_DUE: Touch = Touch::After(Duration::from_secs(3_600));
+/// Without the data, touched where that is due.
+fn head(claim: Option<&Claim>, interval: Duration) -> Load<'_> {
+    Load { claim, touch: Touch::After(interval), with_data: false }
+}
+
+const ALWAYS: Duration = Duration::ZERO;
+const NOT_DUE: Duration = Duration::from_secs(3_600);
 
 /// A store whose one connection goes through a proxy.
 async fn behind_proxy() -> (MySql, Proxy) {
@@ -29,12 +37,19 @@ async fn behind_proxy() -> (MySql, Proxy) {
 async fn statements_of_all(store: &MySql, proxy: &Proxy) -> Vec<(&'static str, usize, usize)> {
     let anna = Owner::new("Anna").unwrap();
     let hour = Lifetime::idle_secs(3_600).unwrap();
-    let (key, to) = (random_key(), random_key());
-    let plain = NewRecord { owner: Some(&anna), ..NewRecord::new("data", hour) };
+    let key = random_key();
+    let proofs = [1, 2].map(|byte| Proof::from_bytes([byte; Proof::LEN]));
+    let [old, new] = proofs.map(|proof| Claim::new(proof, Duration::from_secs(10)));
+    let [first, next] = proofs;
+    let plain =
+        NewRecord { owner: Some(&anna), proof: Some(first), ..NewRecord::new("data", hour) };
     let limited =
         NewRecord { limit: Some(OwnerLimit::evict_oldest(1.try_into().unwrap())), ..plain.clone() };
-    let stale = Write { expected: Some(plain.version), ..Write::new("older") };
-    let first = Condition::Version(plain.version);
+    let stale = Write { expected: Some(plain.version), ..Write::data("older") };
+    let sealed = Bytes::from_static(b"sealed");
+    let handover = NewProof::Rotated { next, sealed };
+    let handover = Write { proof: Some(handover), claim: Some(&old), ..Write::default() };
+    let (begun, claimed) = (Condition::Version(plain.version), Condition::Claim(&new));
     let mut all = Vec::new();
     macro_rules! count {
         ($name:literal, $expected:literal, $operation:expr) => {
@@ -46,23 +61,28 @@ async fn statements_of_all(store: &MySql, proxy: &Proxy) -> Vec<(&'static str, u
     count!("insert with a limit", 5, store.insert(&random_key(), &limited));
     count!("insert that evicts", 6, store.insert(&random_key(), &limited));
     count!("insert", 1, store.insert(&key, &plain));
-    count!("load", 1, store.load(&key, Touch::No));
-    count!("load, touch not due", 1, store.load(&key, NOT_DUE));
-    count!("load, touch due", 2, store.load(&key, ALWAYS));
-    count!("touch, not due", 1, store.touch(&key, NOT_DUE));
-    count!("touch, due", 2, store.touch(&key, ALWAYS));
-    count!("replace", 1, store.replace(&key, &Write::new("new data")));
+    count!("load", 1, store.load(&key, &Load::new()));
+    count!("load, touch not due", 1, store.load(&key, &head(Some(&old), NOT_DUE)));
+    count!("load, touch due", 2, store.load(&key, &head(Some(&old), ALWAYS)));
+    count!("load, another claim", 1, store.load(&key, &head(Some(&new), ALWAYS)));
+    count!("replace", 1, store.replace(&key, &Write::data("new data")));
     count!("replace, conflict", 2, store.replace(&key, &stale));
-    count!("rename", 2, store.rename(&key, &to, Renewal::Key));
-    count!("rename, missing", 1, store.rename(&key, &to, Renewal::Key));
+    count!("handover", 2, store.replace(&key, &handover));
+    count!("handover, conflict", 1, store.replace(&key, &handover));
+    count!("load of the previous secret", 1, store.load(&key, &head(Some(&old), NOT_DUE)));
+    count!("confirmation, touch due", 2, store.load(&key, &head(Some(&new), ALWAYS)));
+    count!("load after it", 1, store.load(&key, &head(Some(&new), NOT_DUE)));
+    count!("alive", 1, store.alive(&[random_key(), key.clone()]));
+    count!("remove, conflict", 2, store.remove(&key, begun, false));
+    count!("remove", 1, store.remove(&key, claimed, false));
+    count!("remove, missing", 2, store.remove(&key, Condition::Always, false));
     count!("replace, missing", 2, store.replace(&key, &stale));
-    count!("remove, conflict", 2, store.remove(&to, first));
-    count!("remove", 1, store.remove(&to, Condition::Owner(&anna)));
-    count!("remove, missing", 2, store.remove(&to, Condition::Always));
-    count!("take, missing", 1, store.take(&to));
+    count!("handover, missing", 1, store.replace(&key, &handover));
+    count!("remove and hand out, missing", 1, store.remove(&key, Condition::Always, true));
     count!("insert", 1, store.insert(&key, &plain));
-    count!("take", 2, store.take(&key));
-    count!("owned", 1, store.owned(&anna, 10));
+    count!("remove and hand out, conflict", 1, store.remove(&key, claimed, true));
+    count!("remove and hand out", 2, store.remove(&key, Condition::Claim(&old), true));
+    count!("owned", 1, store.owned(&anna, None, 10, true));
     count!("remove_owned", 2, store.remove_owned(&anna, None));
     count!("scan", 1, store.scan(None, 10));
     count!("count", 1, store.count());
@@ -97,7 +117,7 @@ async fn an_account_that_may_only_read_may_load_what_is_not_due() {
     run(&admin, format!("GRANT SELECT ON {table} TO {account}")).await;
     let reader = MySql::builder().table(&table);
     let reader = reader.connect(&url).await.unwrap();
-    assert!(reader.load(&key, Touch::No).await.unwrap().is_some());
-    assert!(reader.load(&key, NOT_DUE).await.unwrap().is_some());
-    assert!(reader.touch(&key, ALWAYS).await.is_err());
+    assert!(reader.load(&key, &Load::new()).await.unwrap().live().is_some());
+    assert!(reader.load(&key, &head(None, NOT_DUE)).await.unwrap().live().is_some());
+    assert!(reader.load(&key, &head(None, ALWAYS)).await.is_err());
 }

@@ -5,7 +5,7 @@ use sqlx::Row;
 use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
 use token_session::TokenSession;
 use token_session::store::compat::{ExpressMysql, Shape};
-use token_session::store::{MySql, Replaced, Store, StoreErrorKind, Touch, Write};
+use token_session::store::{Load, MySql, Replaced, Store, StoreErrorKind, Write};
 
 use crate::server::{admin, fresh_name, put, run, shared_url};
 
@@ -61,15 +61,15 @@ async fn a_server_that_takes_no_writes_is_unavailable_until_it_does() {
         // Its connection finds the server so.
         let store = MySql::builder().max_connections(1).connect(&url).await.unwrap();
         for _ in 0..2 {
-            let error = store.replace(&key, &Write::new("new")).await.unwrap_err();
+            let error = store.replace(&key, &Write::data("new")).await.unwrap_err();
             assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{begin}: {error}");
             assert!(error.to_string().contains("read-only"), "{begin}: {error}");
-            let found = store.load(&key, Touch::No).await.unwrap().unwrap();
+            let found = store.load(&key, &Load::new()).await.unwrap().live().unwrap();
             assert_eq!(found.data, "data", "{begin}");
         }
         run(&admin, *end).await;
         for store in [before, store] {
-            let written = store.replace(&key, &Write::new("new")).await;
+            let written = store.replace(&key, &Write::data("new")).await;
             assert!(matches!(written, Ok(Replaced::Done(_))), "{end}: {written:?}");
         }
     }
@@ -108,11 +108,11 @@ async fn a_write_to_a_column_of_type_json_returns_the_version_that_the_next_one_
     let (_, _, sessions) = json_table().await;
     let key = sessions.create(&json!({"b": 1, "a": 2})).await.unwrap().key;
     let store = sessions.store();
-    let mut version = store.load(&key, Touch::No).await.unwrap().unwrap().meta.version;
+    let mut version = store.load(&key, &Load::new()).await.unwrap().live().unwrap().meta.version;
     for data in ["2", r#"{"longer":3,"b":[1.5],"a":"é"}"#, "4"] {
-        let write = Write { expected: Some(version), ..Write::new(data) };
+        let write = Write { expected: Some(version), ..Write::data(data) };
         version = match store.replace(&key, &write).await.unwrap() {
-            Replaced::Done(version) => version,
+            Replaced::Done(written) => written.version,
             other => panic!("{data}: {other:?}"),
         };
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::mysql::MySqlPoolOptions;
 use token_session::store::compat::{ExpressMysql, Shape};
 use token_session::store::{
-    Condition, MySql, NewRecord, OwnerLimit, Store, StoreErrorKind, Touch, Write,
+    Condition, Listing, Load, MySql, NewRecord, OwnerLimit, Owners, Store, StoreErrorKind, Write,
 };
 use token_session::{Lifetime, Owner, TokenSession};
 
@@ -48,12 +48,12 @@ async fn a_statement_that_waits_too_long_is_ended_by_the_server() {
     let hold = format!("SELECT id FROM {table} FOR UPDATE");
     let hold = sqlx::query(sqlx::AssertSqlSafe(hold));
     hold.execute(&mut *holder).await.unwrap();
-    let error = store.replace(&key, &Write::new("new")).await.unwrap_err();
+    let error = store.replace(&key, &Write::data("new")).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
     // Who only reads does not wait.
-    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+    assert!(store.load(&key, &Load::new()).await.unwrap().live().is_some());
     holder.rollback().await.unwrap();
-    store.replace(&key, &Write::new("new")).await.unwrap();
+    store.replace(&key, &Write::data("new")).await.unwrap();
 }
 
 #[tokio::test]
@@ -62,10 +62,15 @@ async fn a_damaged_row_is_an_error_that_names_it() {
     let table = fresh_name();
     let store = MySql::builder().table(&table).build(admin.clone()).unwrap();
     store.migrate().await.unwrap();
-    for damage in ["owner = '\\n'", "label = ''", "idle_ms = 9000000000000000", "created_at = -1"] {
+    for damage in [
+        "owner = '\\n'",
+        "idle_ms = 9000000000000000",
+        "created_at = -1",
+        "previous_proof = '', confirmed_at = -1",
+    ] {
         let key = put(&store).await;
         run(&admin, format!("UPDATE {table} SET {damage}")).await;
-        let error = store.load(&key, Touch::No).await.unwrap_err();
+        let error = store.load(&key, &Load::new()).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{damage}: {error}");
         assert!(error.to_string().contains(&key.to_string()), "{error}");
         store.clear().await.unwrap();
@@ -84,7 +89,7 @@ async fn a_call_whose_connection_is_killed_is_unavailable_and_the_next_one_is_se
     let mut holder = admin.begin().await.unwrap();
     let hold = sqlx::AssertSqlSafe(format!("SELECT id FROM {table} FOR UPDATE"));
     sqlx::query(hold).execute(&mut *holder).await.unwrap();
-    let write = Write::new("new");
+    let write = Write::data("new");
     let ends = async {
         somebody_waits(&admin, &table).await;
         run(&admin, format!("KILL {id}")).await;
@@ -93,7 +98,7 @@ async fn a_call_whose_connection_is_killed_is_unavailable_and_the_next_one_is_se
     let error = written.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
     holder.rollback().await.unwrap();
-    assert_eq!(store.load(&key, Touch::No).await.unwrap().unwrap().data, "data");
+    assert_eq!(store.load(&key, &Load::new()).await.unwrap().live().unwrap().data, "data");
 }
 
 /// What an error of the server means, and whether the statement is run again.
@@ -137,14 +142,14 @@ async fn what_certainly_did_nothing_is_run_again_on_another_connection() {
              END"
         );
         run(&admin, fails).await;
-        let error = store.replace(&key, &Write::new("new")).await.unwrap_err();
+        let error = store.replace(&key, &Write::data("new")).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{number}: {error}");
         let count = format!("SELECT COUNT(*) FROM {table}_runs");
         let runs = crate::server::number(&admin, count).await;
         assert_eq!(runs > 1, is_run_again, "{number}: {runs} runs");
     }
     run(&admin, format!("DROP TRIGGER {table}_fails")).await;
-    store.replace(&key, &Write::new("new")).await.unwrap();
+    store.replace(&key, &Write::data("new")).await.unwrap();
 }
 
 #[tokio::test]
@@ -207,13 +212,21 @@ async fn what_was_answered_is_committed_whatever_the_servers_defaults() {
         }
         let (key, gone) = (random_key(), put(&store).await);
         store.insert(&key, &NewRecord::new("", hour)).await.unwrap();
-        store.replace(&key, &Write::new("new")).await.unwrap();
-        store.remove(&gone, Condition::Always).await.unwrap();
-        let data = others.load(&key, Touch::No).await.unwrap().map(|found| found.data);
+        store.replace(&key, &Write::data("new")).await.unwrap();
+        store.remove(&gone, Condition::Always, false).await.unwrap();
+        let data = others.load(&key, &Load::new()).await.unwrap().live().map(|found| found.data);
         assert_eq!(data.as_deref(), Some(&b"new"[..]), "{default}");
-        assert!(others.load(&gone, Touch::No).await.unwrap().is_none(), "{default}");
-        assert_eq!(others.owned(&owner, 9).await.unwrap().len(), 2, "{default}");
-        assert_eq!(store.owned(&owner, 9).await.unwrap().len(), 2, "{default}");
+        assert!(others.load(&gone, &Load::new()).await.unwrap().live().is_none(), "{default}");
+        assert_eq!(
+            others.owned(&owner, None, 9, false).await.unwrap().records.len(),
+            2,
+            "{default}"
+        );
+        assert_eq!(
+            store.owned(&owner, None, 9, false).await.unwrap().records.len(),
+            2,
+            "{default}"
+        );
         store.clear().await.unwrap();
         assert_eq!(others.count().await.unwrap(), 0, "{default}");
         run(&admin, format!("SET GLOBAL {variable} = @before")).await;

@@ -1,7 +1,7 @@
 //! Names, migrations and rights.
 
 use sqlx::mysql::MySqlPoolOptions;
-use token_session::store::{MySql, NewRecord, OwnerLimit, Store, StoreErrorKind, Touch};
+use token_session::store::{Load, MySql, NewRecord, OwnerLimit, Owners, Store, StoreErrorKind};
 use token_session::{Lifetime, Owner};
 use tokio::task::JoinSet;
 
@@ -19,7 +19,7 @@ async fn any_name_will_do() {
         store.migrate().await.unwrap();
         store.migrate().await.unwrap();
         let key = put(&store).await;
-        assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+        assert!(store.load(&key, &Load::new()).await.unwrap().live().is_some());
         let owner = Owner::new("Anna").unwrap();
         let limited = NewRecord {
             owner: Some(&owner),
@@ -28,7 +28,7 @@ async fn any_name_will_do() {
         };
         store.insert(&random_key(), &limited).await.unwrap();
         store.insert(&random_key(), &limited).await.unwrap();
-        assert_eq!(store.owned(&owner, 10).await.unwrap().len(), 1);
+        assert_eq!(store.owned(&owner, None, 10, false).await.unwrap().records.len(), 1);
         let tables = "SELECT count(*) FROM information_schema.tables WHERE table_schema = ";
         let schema_text = schema.replace('\'', "''");
         let tables = format!("{tables} '{schema_text}'");
@@ -68,7 +68,7 @@ async fn servers_that_start_at_once_may_all_migrate() {
 #[tokio::test]
 async fn a_missing_table_says_to_migrate() {
     let store = MySql::builder().table(fresh_name()).build(admin().await).unwrap();
-    let error = store.load(&random_key(), Touch::No).await.unwrap_err();
+    let error = store.load(&random_key(), &Load::new()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused);
     assert!(error.to_string().contains("migrate()"), "{error}");
 }

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use token_session::store::{
-    Condition, NewRecord, OwnerLimit, Postgres, Renewal, Store, Touch, Write,
+    Condition, Listing, Load, NewProof, NewRecord, OwnerLimit, Owners, Postgres, Replaced, Store,
+    Touch, Write,
 };
-use token_session::{Lifetime, Owner};
+use token_session::{Claim, Lifetime, Owner, Proof};
 
 use crate::protocol::Frontend;
 use crate::proxy::Proxy;
 use crate::server::{admin, fresh_name, login, number, put, random_key, run};
+use crate::sql_server::{TOUCHING, found};
 
-const ALWAYS: Touch = Touch::After(Duration::ZERO);
-const NOT_DUE: Touch = Touch::After(Duration::from_secs(3_600));
+const NOT_DUE: Load<'_> = Load { touch: Touch::After(Duration::from_secs(3_600)), ..Load::new() };
 
 /// A store whose one connection goes through a proxy.
 async fn behind_proxy() -> (Postgres, Proxy) {
@@ -30,11 +31,23 @@ async fn behind_proxy() -> (Postgres, Proxy) {
 /// Runs every operation, and returns what each took of statements.
 async fn statements_of_all(store: &Postgres, proxy: &Proxy) -> Vec<(&'static str, usize)> {
     let (anna, hour) = (Owner::new("Anna").unwrap(), Lifetime::idle_secs(3_600).unwrap());
-    let (key, to) = (random_key(), random_key());
-    let plain = NewRecord { owner: Some(&anna), ..NewRecord::new("data", hour) };
+    let (key, other) = (random_key(), random_key());
+    let [first, second] = [1, 2].map(|byte| Proof::from_bytes([byte; Proof::LEN]));
+    let claims = [first, second].map(|proof| Claim::new(proof, Duration::ZERO));
+    let [of_first, of_second] = claims.each_ref().map(|claim| {
+        let claim = Some(claim);
+        Load { claim, ..Load::new() }
+    });
+    let proof = Some(first);
+    let plain = NewRecord { owner: Some(&anna), proof, ..NewRecord::new("data", hour) };
     let limit = Some(OwnerLimit::evict_oldest(1.try_into().unwrap()));
     let limited = NewRecord { limit, ..plain.clone() };
-    let stale = Write { expected: Some(plain.version), ..Write::new("older") };
+    let stale = Write { expected: Some(plain.version), ..Write::data("older") };
+    let hand_over = |next| {
+        let proof = Some(NewProof::Rotated { next, sealed: "the next secret".into() });
+        Write { proof, ..Write::default() }
+    };
+    let keys = [key.clone(), other.clone(), key.clone()];
     let mut all = Vec::new();
     macro_rules! count {
         ($name:literal, $operation:expr) => {
@@ -44,21 +57,27 @@ async fn statements_of_all(store: &Postgres, proxy: &Proxy) -> Vec<(&'static str
         };
     }
     count!("insert", store.insert(&key, &plain));
-    count!("insert with a limit", store.insert(&random_key(), &limited));
+    count!("insert with a limit", store.insert(&other, &limited));
     count!("insert", store.insert(&key, &plain));
-    count!("load", store.load(&key, Touch::No));
-    count!("load, touch not due", store.load(&key, NOT_DUE));
-    count!("load, touch due", store.load(&key, ALWAYS));
-    count!("touch, due", store.touch(&key, ALWAYS));
-    count!("touch, not due", store.touch(&key, NOT_DUE));
-    count!("replace", store.replace(&key, &Write::new("new data")));
+    count!("load", store.load(&key, &Load::new()));
+    count!("load, touch not due", store.load(&key, &NOT_DUE));
+    count!("load, touch due", store.load(&key, &TOUCHING));
+    count!("load, claimed", store.load(&key, &of_first));
+    count!("load, another claim", store.load(&key, &of_second));
+    count!("handover", store.replace(&key, &hand_over(second)));
+    count!("load, previous", store.load(&key, &of_first));
+    count!("load, confirming alone", store.load(&key, &of_second));
+    count!("load, confirmed", store.load(&key, &of_second));
+    count!("handover", store.replace(&key, &hand_over(first)));
+    count!("load, confirming", store.load(&key, &Load { touch: NOT_DUE.touch, ..of_first }));
+    count!("replace", store.replace(&key, &Write::data("new data")));
     count!("replace, conflict", store.replace(&key, &stale));
-    count!("rename", store.rename(&key, &to, Renewal::Key));
-    count!("replace, missing", store.replace(&key, &stale));
-    count!("owned", store.owned(&anna, 10));
-    count!("remove, conflict", store.remove(&to, Condition::Version(plain.version)));
-    count!("remove", store.remove(&to, Condition::Owner(&anna)));
-    count!("take", store.take(&key));
+    count!("replace, missing", store.replace(&random_key(), &stale));
+    count!("alive", store.alive(&keys));
+    count!("owned", store.owned(&anna, None, 10, true));
+    count!("remove, conflict", store.remove(&key, Condition::Version(plain.version), false));
+    count!("remove", store.remove(&key, Condition::Claim(&claims[0]), true));
+    count!("remove, missing", store.remove(&key, Condition::Always, true));
     count!("remove_owned", store.remove_owned(&anna, None));
     count!("scan", store.scan(None, 10));
     count!("count", store.count());
@@ -72,18 +91,27 @@ async fn an_operation_is_one_round_trip() {
     let (store, proxy) = behind_proxy().await;
     // The first time, each statement is prepared.
     statements_of_all(&store, &proxy).await;
-    let (before, pings_before) = (proxy.statements(), proxy.pings());
-    for (operation, statements) in statements_of_all(&store, &proxy).await {
-        let expected = match operation {
+    let pings_before = proxy.pings();
+    let all = statements_of_all(&store, &proxy).await;
+    for (operation, statements) in &all {
+        let expected = match *operation {
             "insert with a limit" => 3,
+            "load, confirming alone" => 2,
             _ => 1,
         };
-        assert_eq!(statements, expected, "{operation}");
+        assert_eq!(*statements, expected, "{operation}");
     }
-    assert_eq!(proxy.statements() - before, 23);
-    // One from the pool, as each of 21 operations hands its connection back, and one more where a
-    // connection lay idle for a second.
-    assert!(proxy.pings() - pings_before <= 2 * 22);
+    // One from the pool, as each statement's connection goes back, and one more where a connection
+    // lay idle for a second.
+    assert!(proxy.pings() - pings_before <= 2 * (all.len() + 1));
+}
+
+#[tokio::test]
+async fn whether_no_keys_are_alive_is_not_asked() {
+    let (store, proxy) = behind_proxy().await;
+    let before = proxy.statements();
+    assert!(store.alive(&[]).await.unwrap().is_empty());
+    assert_eq!(proxy.statements(), before);
 }
 
 #[tokio::test]
@@ -99,18 +127,20 @@ async fn a_load_whose_touch_is_not_due_writes_nothing() {
 
     let next_id = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint";
     let log_records = "SELECT coalesce(sum(wal_records), 0)::bigint FROM pg_stat_statements
-                       WHERE query LIKE '%token_sessions%' AND query LIKE '%touched%'";
+                       WHERE query LIKE '%token_sessions%' AND query LIKE '%written%'";
     run(&pool, "SELECT pg_stat_statements_reset()").await;
     let before = number(&pool, next_id).await;
     for _ in 0..100 {
-        assert!(store.load(&key, NOT_DUE).await.unwrap().is_some());
-        assert!(store.touch(&key, NOT_DUE).await.unwrap().is_some());
+        for with_data in [true, false] {
+            let load = Load { with_data, ..NOT_DUE };
+            assert!(store.load(&key, &load).await.unwrap().live().is_some());
+        }
     }
     assert_eq!(number(&pool, next_id).await, before);
     assert_eq!(number(&pool, log_records).await, 0);
 
     // And so that the numbers mean something:
-    assert!(store.touch(&key, ALWAYS).await.unwrap().is_some());
+    assert!(store.load(&key, &TOUCHING).await.unwrap().live().is_some());
     assert!(number(&pool, next_id).await > before);
     assert!(number(&pool, log_records).await > 0);
 }
@@ -121,10 +151,26 @@ async fn a_read_only_role_may_load_without_a_touch() {
     let (role, table) = (fresh_name(), fresh_name());
     let writer = Postgres::builder().table(&table).build(admin.clone()).unwrap();
     writer.migrate().await.unwrap();
-    let key = put(&writer).await;
+    let (key, proof) = (random_key(), Proof::from_bytes([1; Proof::LEN]));
+    let hour = Lifetime::idle_secs(3_600).unwrap();
+    let record = NewRecord { proof: Some(proof), ..NewRecord::new("data", hour) };
+    writer.insert(&key, &record).await.unwrap();
     let url = login(&admin, &role).await;
     run(&admin, format!("GRANT SELECT ON {table} TO {role}")).await;
     run(&admin, format!("ALTER ROLE {role} SET default_transaction_read_only = on")).await;
     let reader = Postgres::builder().table(&table).connect(&url).await.unwrap();
-    assert!(reader.load(&key, Touch::No).await.unwrap().is_some());
+    assert!(found(&reader, &key).await.is_some());
+    assert_eq!(reader.alive(std::slice::from_ref(&key)).await.unwrap(), [true]);
+    let claim = Claim::new(proof, Duration::ZERO);
+    let load = Load { claim: Some(&claim), ..Load::new() };
+    assert!(reader.load(&key, &load).await.unwrap().live().is_some());
+    // The first use of a next secret is a write.
+    let next = Proof::from_bytes([2; Proof::LEN]);
+    let handover = NewProof::Rotated { next, sealed: "the next secret".into() };
+    let handover = Write { proof: Some(handover), ..Write::default() };
+    assert!(matches!(writer.replace(&key, &handover).await.unwrap(), Replaced::Done(_)));
+    assert!(reader.load(&key, &load).await.unwrap().live().is_some());
+    let claim = Claim::new(next, Duration::ZERO);
+    let load = Load { claim: Some(&claim), ..Load::new() };
+    reader.load(&key, &load).await.unwrap_err();
 }

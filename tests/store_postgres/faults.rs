@@ -7,11 +7,14 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use token_session::TokenSession;
 use token_session::store::compat::{ConnectPgSimple, Shape};
-use token_session::store::{Change, Postgres, Store, StoreErrorKind, Touch, Watch, Write};
+use token_session::store::{
+    Change, Condition, Load, Postgres, Store, StoreErrorKind, Watch, Write,
+};
 
 use crate::failover::on_all;
 use crate::server::{READ_ONLY, admin, fresh_name, login, put, run};
 use crate::sql_faults::BOUND;
+use crate::sql_server::found;
 
 #[tokio::test]
 async fn a_full_server_is_unavailable() {
@@ -45,12 +48,12 @@ async fn a_statement_that_waits_too_long_is_ended_by_the_server() {
     let hold = format!("SELECT key FROM {table} FOR UPDATE");
     let hold = sqlx::query(sqlx::AssertSqlSafe(hold));
     hold.execute(&mut *holder).await.unwrap();
-    let error = store.replace(&key, &Write::new("new")).await.unwrap_err();
+    let error = store.replace(&key, &Write::data("new")).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
     // Who only reads does not wait.
-    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+    assert!(found(&store, &key).await.is_some());
     holder.rollback().await.unwrap();
-    store.replace(&key, &Write::new("new")).await.unwrap();
+    store.replace(&key, &Write::data("new")).await.unwrap();
 }
 
 #[tokio::test]
@@ -66,7 +69,7 @@ async fn connect_tells_the_server_its_patience() {
     let hold = format!("SELECT key FROM {table} FOR UPDATE");
     let hold = sqlx::query(sqlx::AssertSqlSafe(hold));
     hold.execute(&mut *holder).await.unwrap();
-    let error = store.take(&key).await.unwrap_err();
+    let error = store.remove(&key, Condition::Always, true).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
     // Nothing is left in wait for the row: it would take it when the holder ends.
     let waiting = format!(
@@ -79,7 +82,7 @@ async fn connect_tells_the_server_its_patience() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     holder.rollback().await.unwrap();
-    assert!(patient.load(&key, Touch::No).await.unwrap().is_some());
+    assert!(found(&patient, &key).await.is_some());
 }
 
 #[tokio::test]
@@ -88,11 +91,14 @@ async fn a_damaged_row_is_an_error_that_names_it() {
     let table = fresh_name();
     let store = Postgres::builder().table(&table).build(admin.clone()).unwrap();
     store.migrate().await.unwrap();
-    for damage in ["owner = E'\\n'", "label = ''", "idle_ms = 9000000000000000", "created_at = -1"]
+    let unproved = "ALTER TABLE {table} DROP CONSTRAINT {table}_proof_check";
+    run(&admin, unproved.replace("{table}", &table)).await;
+    for damage in
+        ["owner = E'\\n'", "proof = 'short'", "idle_ms = 9000000000000000", "created_at = -1"]
     {
         let key = put(&store).await;
         run(&admin, format!("UPDATE {table} SET {damage}")).await;
-        let error = store.load(&key, Touch::No).await.unwrap_err();
+        let error = store.load(&key, &Load::new()).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{damage}: {error}");
         assert!(error.to_string().contains(&key.to_string()), "{damage}: {error}");
         store.clear().await.unwrap();
@@ -107,10 +113,10 @@ async fn a_table_of_other_columns_is_refused() {
     store.migrate().await.unwrap();
     let key = put(&store).await;
     run(&admin, format!("ALTER TABLE {table} ALTER version TYPE integer USING 1")).await;
-    let error = store.load(&key, Touch::No).await.unwrap_err();
+    let error = store.load(&key, &Load::new()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused, "{error}");
-    run(&admin, format!("ALTER TABLE {table} DROP label")).await;
-    let error = store.load(&key, Touch::No).await.unwrap_err();
+    run(&admin, format!("ALTER TABLE {table} DROP sealed")).await;
+    let error = store.load(&key, &Load::new()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused, "{error}");
 }
 
@@ -123,7 +129,7 @@ async fn with_prepared_statements(table: &str) -> (Postgres, PgPool) {
     on_all(&pool, 3, "SELECT 1").await;
     for _ in 0..6 {
         put(&store).await;
-        store.load(&crate::server::random_key(), Touch::No).await.unwrap();
+        found(&store, &crate::server::random_key()).await;
     }
     (store, pool)
 }
@@ -134,7 +140,7 @@ async fn a_prepared_statement_that_the_server_lost_costs_no_error() {
     on_all(&pool, 3, "DEALLOCATE ALL").await;
     for _ in 0..6 {
         let key = put(&store).await;
-        assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+        assert!(found(&store, &key).await.is_some());
     }
 }
 
@@ -142,10 +148,10 @@ async fn a_prepared_statement_that_the_server_lost_costs_no_error() {
 async fn a_migration_of_the_table_costs_no_error() {
     let (table, admin) = (fresh_name(), admin().await);
     let (store, _pool) = with_prepared_statements(&table).await;
-    run(&admin, format!("ALTER TABLE {table} ALTER label TYPE varchar")).await;
+    run(&admin, format!("ALTER TABLE {table} ALTER owner TYPE varchar COLLATE \"C\"")).await;
     for _ in 0..6 {
         let key = put(&store).await;
-        assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+        assert!(found(&store, &key).await.is_some());
     }
 }
 
@@ -178,7 +184,7 @@ async fn a_call_whose_backend_is_ended_is_unavailable_and_the_next_one_is_served
     let mut holder = admin.begin().await.unwrap();
     let hold = sqlx::AssertSqlSafe(format!("SELECT key FROM {table} FOR UPDATE"));
     sqlx::query(hold).execute(&mut *holder).await.unwrap();
-    let write = Write::new("new");
+    let write = Write::data("new");
     let ends = async {
         let end = format!(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -190,7 +196,7 @@ async fn a_call_whose_backend_is_ended_is_unavailable_and_the_next_one_is_served
     let error = written.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
     holder.rollback().await.unwrap();
-    assert_eq!(store.load(&key, Touch::No).await.unwrap().unwrap().data, "data");
+    assert_eq!(found(&store, &key).await.unwrap().data, "data");
 }
 
 #[tokio::test]
@@ -211,16 +217,16 @@ async fn a_read_only_server_is_unavailable_until_it_writes() {
             assert!(begun.elapsed() < BOUND);
         }
         if is_writable {
-            store.replace(&key, &Write::new("new")).await.unwrap();
+            store.replace(&key, &Write::data("new")).await.unwrap();
         } else {
             let error = loop {
-                match store.replace(&key, &Write::new("new")).await {
+                match store.replace(&key, &Write::data("new")).await {
                     Err(error) => break error,
                     Ok(_) => assert!(begun.elapsed() < BOUND),
                 }
             };
             assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
-            assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+            assert!(found(&store, &key).await.is_some());
         }
     }
 }
@@ -261,7 +267,7 @@ async fn what_certainly_did_nothing_is_run_again_on_another_connection() {
              SELECT setval('{table}_runs', 1)"
         );
         run(&admin, fails).await;
-        let error = store.replace(&key, &Write::new("new")).await.unwrap_err();
+        let error = store.replace(&key, &Write::data("new")).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{code}: {error}");
         let last = format!("SELECT last_value FROM {table}_runs");
         let runs = crate::server::number(&admin, last).await - 1;
@@ -269,7 +275,7 @@ async fn what_certainly_did_nothing_is_run_again_on_another_connection() {
         assert!(runs <= 3, "{code}: {runs} runs");
     }
     run(&admin, format!("DROP TRIGGER fails ON {table}")).await;
-    store.replace(&key, &Write::new("new")).await.unwrap();
+    store.replace(&key, &Write::data("new")).await.unwrap();
 }
 
 #[tokio::test]
@@ -299,9 +305,10 @@ async fn a_watch_leaves_a_pool_of_one_its_connection() {
     let store = builder.timeout(BOUND).connect(test_servers::postgres_url()).await.unwrap();
     store.migrate().await.unwrap();
     let (told, mut changes) = tokio::sync::mpsc::unbounded_channel();
-    let watching = store.watch(move |change| drop(told.send(change))).await.unwrap();
+    let watching =
+        Watch::watch(&store, Arc::new(move |change| drop(told.send(change)))).await.unwrap();
     let key = put(&store).await;
-    store.replace(&key, &Write::new("new")).await.unwrap();
+    store.replace(&key, &Write::data("new")).await.unwrap();
     let change = tokio::time::timeout(BOUND, changes.recv()).await.unwrap();
     assert!(matches!(change, Some(Change::Record(changed)) if changed == key));
     drop(watching);

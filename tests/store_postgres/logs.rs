@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use test_servers::fresh_name;
-use token_session::store::{NewRecord, Postgres, Store, Touch};
+use token_session::store::{NewRecord, Postgres, Store};
 use token_session::{Key, Lifetime};
+
+use crate::sql_server::found;
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -35,9 +37,9 @@ async fn a_statement_that_holds_its_values_is_not_logged() {
     let store = store.connect(url).await.unwrap();
     store.migrate().await.unwrap();
     let lifetime = Lifetime::idle(Duration::from_secs(60)).unwrap();
-    let key = Key::from_bytes([0xab; 32]);
+    let key = Key::from_bytes([0xab; Key::LEN]);
     store.insert(&key, &NewRecord::new("session data", lifetime)).await.unwrap();
-    assert_eq!(store.load(&key, Touch::No).await.unwrap().unwrap().data, "session data");
+    assert_eq!(found(&store, &key).await.unwrap().data, "session data");
 
     let admin = sqlx::PgPool::connect(url).await.unwrap();
     sqlx::query("SELECT 'of another pool'").execute(&admin).await.unwrap();

@@ -5,13 +5,12 @@ use sqlx::{AssertSqlSafe, Row};
 use test_servers::postgres_url;
 use token_session::store::compat::{ConnectPgSimple, Shape};
 use token_session::store::{
-    Condition, NewRecord, OwnerLimit, Postgres, Renewal, Store, Touch, Write,
+    Condition, Load, NewRecord, OwnerLimit, Postgres, Renewal, Store, Write,
 };
 use token_session::{Key, Lifetime, Owner};
 
 use crate::server::{admin, fresh_name, number, put, random_key, run};
-
-const ALWAYS: Touch = Touch::After(std::time::Duration::ZERO);
+use crate::sql_server::TOUCHING;
 
 /// Asks for everything once, so that everything is prepared. Most of it finds nothing.
 async fn ask_for_all(store: &impl Store, key: impl Fn() -> Key) {
@@ -20,20 +19,30 @@ async fn ask_for_all(store: &impl Store, key: impl Fn() -> Key) {
     let limited = NewRecord { owner: Some(&anna), limit, ..NewRecord::new("data", hour) };
     let _ = store.insert(&key(), &NewRecord::new("data", hour)).await;
     let _ = store.insert(&key(), &limited).await;
-    let _ = store.load(&key(), Touch::No).await;
-    let _ = store.load(&key(), ALWAYS).await;
-    let _ = store.touch(&key(), Touch::No).await;
-    let _ = store.touch(&key(), ALWAYS).await;
-    let _ = store.replace(&key(), &Write::new("new")).await;
-    let _ = store.rename(&key(), &key(), Renewal::Key).await;
-    let _ = store.take(&key()).await;
-    let _ = store.remove(&key(), Condition::Always).await;
-    let _ = store.owned(&anna, 10).await;
-    let _ = store.remove_owned(&anna, None).await;
-    let _ = store.scan(None, 10).await;
-    let _ = store.count().await;
-    let _ = store.sweep(10).await;
-    let _ = store.clear().await;
+    for with_data in [true, false] {
+        let _ = store.load(&key(), &Load { with_data, ..Load::new() }).await;
+        let _ = store.load(&key(), &Load { with_data, ..TOUCHING }).await;
+    }
+    let _ = store.replace(&key(), &Write::data("new")).await;
+    for hand_out in [true, false] {
+        let _ = store.remove(&key(), Condition::Always, hand_out).await;
+    }
+    let _ = store.alive(&[key(), key()]).await;
+    if let Some(owners) = store.owners() {
+        for with_data in [true, false] {
+            let _ = owners.owned(&anna, None, 10, with_data).await;
+        }
+        let _ = owners.remove_owned(&anna, None).await;
+    }
+    if let Some(moves) = store.moves() {
+        let _ = moves.rename(&key(), &key(), Renewal::Key).await;
+    }
+    if let Some(listing) = store.listing() {
+        let _ = listing.scan(None, 10).await;
+        let _ = listing.count().await;
+        let _ = listing.sweep(10).await;
+        let _ = listing.clear().await;
+    }
 }
 
 /// The statements that are prepared on the only connection of a pool: a name, the types of the
@@ -55,6 +64,7 @@ async fn every_one_fails(pool: &PgPool, count: &str, bytes: &str) {
             let values = types.iter().enumerate().map(|(place, kind)| match &**kind {
                 "bytea" if place == 0 => "'\\xff00'".to_owned(),
                 "bytea" => bytes.to_owned(),
+                "bytea[]" => format!("ARRAY[{bytes}]"),
                 "text" => "'UTC'".to_owned(),
                 "boolean" => "true".to_owned(),
                 _ => "1".to_owned(),
@@ -79,7 +89,7 @@ async fn a_statement_that_is_asked_for_as_another_one_fails() {
     let store = Postgres::builder().table(&table).build(pool.clone()).unwrap();
     store.migrate().await.unwrap();
     ask_for_all(&store, random_key).await;
-    assert!(prepared(&pool).await.len() >= 17);
+    assert!(prepared(&pool).await.len() >= 18);
     let count = format!("SELECT count(*) FROM {table}");
     every_one_fails(&pool, &count, "'\\x07'").await;
     put(&store).await;

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use sqlx::AssertSqlSafe;
 use test_servers::postgres_url;
-use token_session::store::{self, Postgres, Store, StoreErrorKind, Touch, Write};
+use token_session::store::{self, Postgres, Store, StoreErrorKind, Write};
 use tokio::task::JoinSet;
 
 use crate::server::{Pool, admin, fresh_name, login, number, put, run};
 use crate::sql_faults::BOUND;
+use crate::sql_server::found;
 
 /// What servers that migrate take one after the other.
 const LOCK: i64 = i64::from_be_bytes(*b"token-se");
@@ -49,7 +50,7 @@ async fn a_migration_that_waits_for_a_writer_holds_nobody_up() {
     let (held, other) = (put(&store).await, put(&store).await);
     run(&admin, format!("DROP INDEX {table}_owner")).await;
     let mut holder = admin.begin().await.unwrap();
-    let hold = format!("UPDATE {table} SET label = label");
+    let hold = format!("UPDATE {table} SET data = data");
     sqlx::raw_sql(AssertSqlSafe(hold)).execute(&mut *holder).await.unwrap();
     let migrating = tokio::spawn({
         let store = store.clone();
@@ -66,13 +67,13 @@ async fn a_migration_that_waits_for_a_writer_holds_nobody_up() {
     // Both rows are held, and others may still come: behind an index that queues, none would.
     for _ in 0..20 {
         put(&store).await;
-        assert!(store.load(&held, Touch::No).await.unwrap().is_some());
+        assert!(found(&store, &held).await.is_some());
     }
     assert_eq!(number(&admin, indexes.clone()).await, 2);
     holder.rollback().await.unwrap();
     migrating.await.unwrap().unwrap();
     assert_eq!(number(&admin, indexes).await, 3);
-    store.replace(&other, &Write::new("new")).await.unwrap();
+    store.replace(&other, &Write::data("new")).await.unwrap();
 }
 
 #[tokio::test]

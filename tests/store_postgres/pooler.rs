@@ -1,20 +1,22 @@
 //! Behind a real PgBouncer.
 
 use std::str::FromStr;
-use std::sync::OnceLock;
 use std::sync::mpsc::channel;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use test_servers::{PgBouncer, PoolMode, postgres_url};
 use token_session::store::conformance::{self as conform, Harness};
 use token_session::store::{
-    Change, NewRecord, OwnerLimit, Postgres, PostgresBuilder, Store, StoreErrorKind, Touch, Watch,
+    Change, Condition, Found, Load, NewRecord, OwnerLimit, Owners, Postgres, PostgresBuilder,
+    Removed, Store, StoreErrorKind, Watch,
 };
 use token_session::{Lifetime, Owner};
 
 use crate::server::{admin, fresh_name, number, put, random_key, run};
 use crate::sql_faults::BOUND;
+use crate::sql_server::found;
 
 /// Few enough for all clients to meet on them.
 const SERVER_CONNECTIONS: u32 = 3;
@@ -67,7 +69,6 @@ async fn in_session_mode_statements_may_be_prepared() {
     let harness = &Behind(PoolMode::Session);
     conform::insert::racing_inserts_that_evict_leave_no_more_than_the_limit(harness).await;
     conform::replace::of_racing_writes_that_expect_one_version_one_is_done(harness).await;
-    conform::rename::of_racing_renames_to_one_key_one_is_done(harness).await;
     conform::owners::what_the_owner_had_ends_whatever_races(harness).await;
     conform::codes::of_racing_right_codes_one_is_redeemed(harness).await;
 }
@@ -96,14 +97,17 @@ async fn a_load_that_meets_another_clients_take_deletes_nothing() {
         Postgres::builder().table(&table).build(pool).unwrap()
     };
     let (loads, takes, other) = (client().await, client().await, pool_of_one(pooler.url()).await);
-    assert!(loads.load(&key, Touch::No).await.unwrap().is_some());
+    assert!(found(&loads, &key).await.is_some());
     // The one server connection loses the load's statement, and the take's gets its name.
     run(&other, "DEALLOCATE ALL").await;
-    assert!(takes.take(&random_key()).await.unwrap().is_none());
-    let loaded = loads.load(&key, Touch::No).await;
-    assert!(store.load(&key, Touch::No).await.unwrap().is_some(), "the load removed it");
+    assert_eq!(
+        takes.remove(&random_key(), Condition::Always, true).await.unwrap(),
+        Removed::Missing
+    );
+    let loaded = loads.load(&key, &Load::new()).await;
+    assert!(found(&store, &key).await.is_some(), "the load removed it");
     // It fails, or finds its own statement on another connection; it never says that there is none.
-    assert!(!matches!(loaded, Ok(None)));
+    assert!(!matches!(loaded, Ok(Found::Missing)));
 }
 
 #[tokio::test]
@@ -114,8 +118,11 @@ async fn the_url_alone_gets_through_in_transaction_mode() {
     let client = || Postgres::builder().table(&table).connect(&url);
     for _ in 0..SERVER_CONNECTIONS {
         let (one, other) = (client().await.unwrap(), client().await.unwrap());
-        assert!(other.take(&random_key()).await.unwrap().is_none());
-        assert!(one.load(&key, Touch::No).await.unwrap().is_some());
+        assert_eq!(
+            other.remove(&random_key(), Condition::Always, true).await.unwrap(),
+            Removed::Missing
+        );
+        assert!(found(&one, &key).await.is_some());
     }
 }
 
@@ -148,7 +155,7 @@ async fn the_server_ends_a_statement_by_itself_in_transaction_mode() {
     let mut holder = admin.begin().await.unwrap();
     let hold = format!("SELECT key FROM {table} FOR UPDATE");
     sqlx::raw_sql(sqlx::AssertSqlSafe(hold)).execute(&mut *holder).await.unwrap();
-    let error = store.take(&key).await.unwrap_err();
+    let error = store.remove(&key, Condition::Always, true).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
     let waiting = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND wait_event_type = 'Lock'
@@ -160,7 +167,7 @@ async fn the_server_ends_a_statement_by_itself_in_transaction_mode() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     holder.rollback().await.unwrap();
-    assert!(patient.load(&key, Touch::No).await.unwrap().is_some());
+    assert!(found(&patient, &key).await.is_some());
 }
 
 #[tokio::test]
@@ -174,7 +181,7 @@ async fn statement_mode_refuses_what_needs_a_transaction() {
     let hour = Lifetime::idle_secs(3_600).unwrap();
     let record = NewRecord { owner: Some(&owner), limit, ..NewRecord::new("data", hour) };
     store.insert(&random_key(), &record).await.unwrap_err();
-    assert!(store.owned(&owner, 10).await.unwrap().is_empty());
+    assert!(store.owned(&owner, None, 10, false).await.unwrap().records.is_empty());
 }
 
 /// A store that tells its changes, beside the pooler.
@@ -191,8 +198,9 @@ async fn changes_are_told_in_session_mode() {
     let key = put(&store).await;
     let watcher = builder.connect(pooler(PoolMode::Session).url()).await.unwrap();
     let (tell, told) = channel();
-    let _watching = watcher.watch(move |change| drop(tell.send(change))).await.unwrap();
-    store.take(&key).await.unwrap();
+    let _watching =
+        Watch::watch(&watcher, Arc::new(move |change| drop(tell.send(change)))).await.unwrap();
+    store.remove(&key, Condition::Always, true).await.unwrap();
     let first = tokio::task::spawn_blocking(move || told.recv_timeout(BOUND));
     assert!(matches!(first.await.unwrap(), Ok(Change::Record(told)) if told == key));
 }
@@ -202,6 +210,6 @@ async fn a_watch_in_transaction_mode_is_refused() {
     let (_, builder) = telling().await;
     let watcher = builder.prepared_statements(false).timeout(Duration::from_secs(1));
     let watcher = watcher.connect(pooler(PoolMode::Transaction).url()).await.unwrap();
-    let error = watcher.watch(|_| ()).await.unwrap_err();
+    let error = Watch::watch(&watcher, Arc::new(|_| ())).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused, "{error:?}");
 }

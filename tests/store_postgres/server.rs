@@ -42,7 +42,7 @@ pub async fn login(admin: &Pool, role: &str) -> String {
 pub async fn expired_rows(pool: &Pool, table: &str, rows: usize) {
     let fill = format!(
         "INSERT INTO {table} (key, data, version, idle_ms, created_at, last_seen)
-         SELECT sha256(n::text::bytea), 'data', 1, 1000, n, n FROM generate_series(1, {rows}) AS n"
+         SELECT substr(sha256(n::text::bytea), 1, 16), 'data', 1, 1000, n, n FROM generate_series(1, {rows}) AS n"
     );
     run(pool, fill).await;
 }
@@ -52,7 +52,7 @@ pub async fn expired_rows(pool: &Pool, table: &str, rows: usize) {
 pub async fn owned_rows(pool: &Pool, table: &str, owner: &str, began: &str, rows: usize) {
     let fill = format!(
         "INSERT INTO {table} (key, data, version, absolute_ms, created_at, last_seen, deadline, owner)
-         SELECT sha256(('{owner}' || n)::bytea), 'data', 1, 1000, {began}, 1, 9000000000000, '{owner}'
+         SELECT substr(sha256(('{owner}' || n)::bytea), 1, 16), 'data', 1, 1000, {began}, 1, 9000000000000, '{owner}'
          FROM generate_series(1, {rows}) AS n"
     );
     run(pool, fill).await;
@@ -62,6 +62,5 @@ pub async fn owned_rows(pool: &Pool, table: &str, owner: &str, began: &str, rows
 pub const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE wait_event_type = 'Lock' AND query LIKE '%{table}%' AND pid <> pg_backend_pid()";
 
-/// Gives a session another key.
-pub const RENAME: &str = "UPDATE {table} SET key = decode('{to}', 'hex')
-    WHERE key = decode('{from}', 'hex')";
+/// Locks the row of a key.
+pub const HOLD_KEY: &str = "SELECT key FROM {table} WHERE key = decode('{key}', 'hex') FOR UPDATE";

@@ -1,10 +1,11 @@
 //! Names, migrations and rights.
 
 use sqlx::postgres::PgPoolOptions;
-use token_session::store::{NewRecord, Postgres, Store, StoreErrorKind, Touch};
+use token_session::store::{Condition, Load, NewRecord, Postgres, Store, StoreErrorKind};
 use tokio::task::JoinSet;
 
 use crate::server::{admin, fresh_name, login, number, put, random_key, run};
+use crate::sql_server::found;
 
 #[tokio::test]
 async fn any_name_will_do() {
@@ -18,11 +19,11 @@ async fn any_name_will_do() {
         store.migrate().await.unwrap();
         store.migrate().await.unwrap();
         let key = put(&store).await;
-        assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+        assert!(found(&store, &key).await.is_some());
         let tables = "SELECT count(*) FROM information_schema.tables WHERE table_schema = ";
         let schema_text = schema.replace('\'', "''");
         assert_eq!(number(&admin, format!("{tables} '{schema_text}'")).await, 1);
-        assert!(store.take(&key).await.unwrap().is_some());
+        assert!(store.remove(&key, Condition::Always, true).await.unwrap().record().is_some());
     }
 }
 
@@ -97,7 +98,7 @@ async fn an_unlogged_table_is_one() {
 #[tokio::test]
 async fn a_missing_table_says_to_migrate() {
     let store = Postgres::builder().table(fresh_name()).build(admin().await).unwrap();
-    let error = store.load(&random_key(), Touch::No).await.unwrap_err();
+    let error = store.load(&random_key(), &Load::new()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused);
     assert!(error.to_string().contains("migrate()"), "{error}");
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use token_session::codes::{CodeError, Codes, Issued};
-use token_session::store::{Sqlite, Store};
+use token_session::store::{Listing, Sqlite};
 
 use crate::folder::{Folder, run};
 

@@ -1,17 +1,18 @@
 //! A damaged row beside sound ones.
 
-use token_session::store::{Sqlite, Store};
+use token_session::store::Sqlite;
 use token_session::{Error, Event, Lifetime, NewSession, Owner, TokenSession};
 
 use crate::folder::{Folder, run};
 
 /// Ways to damage a row, of which some put a value of another type into a column.
-const DAMAGES: [&str; 6] = [
-    "label = ''",
+const DAMAGES: [&str; 7] = [
+    "owner = ''",
     "owner = char(10)",
     "idle_ms = 9000000000000000",
     "created_at = -1",
-    "created_at = 'yesterday'",
+    "authenticated_at = 'yesterday'",
+    "previous_proof = proof, confirmed_at = -1",
     "version = x'00ff'",
 ];
 
@@ -55,8 +56,8 @@ async fn an_owners_list_leaves_a_damaged_row_out() {
     for _ in 0..2 {
         sessions.create_with(&"data".to_owned(), &annas).await.unwrap();
     }
-    let damage = "UPDATE token_sessions SET label = '' WHERE rowid = 1";
+    let damage = "UPDATE token_sessions SET idle_ms = 9000000000000000 WHERE rowid = 1";
     run(&mut folder.beside("sessions.db").await, damage).await;
     assert_eq!(sessions.owned(&anna, 10).await.unwrap().len(), 1);
-    assert_eq!(sessions.store().count().await.unwrap(), 2);
+    assert_eq!(sessions.store().listing().unwrap().count().await.unwrap(), 2);
 }

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
-use token_session::store::{Condition, NewRecord, Removed, Sqlite, Store, StoreErrorKind, Touch};
+use token_session::store::{
+    Condition, Listing, Load, NewRecord, Sqlite, Store, StoreErrorKind, Touch,
+};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::folder::{Folder, put, random_key, record, run};
+use crate::folder::{Folder, find, put, random_key, record, run};
 
 /// A store whose file may have so many pages of 4 KiB.
 async fn of_pages(folder: &Folder, pages: u32) -> Sqlite {
@@ -50,7 +52,7 @@ async fn a_full_disk_takes_nothing_more_and_loses_nothing() {
     }
     let stored: Vec<_> = stored.into_iter().filter_map(Result::ok).collect();
     for key in &stored {
-        assert_eq!(store.load(key, Touch::No).await.unwrap().unwrap().data.len(), 3_000);
+        assert_eq!(find(&store, key).await.unwrap().data.len(), 3_000);
     }
     assert_eq!(store.count().await.unwrap(), stored.len() as u64);
 
@@ -62,14 +64,14 @@ async fn a_full_disk_takes_nothing_more_and_loses_nothing() {
         .map(|key| {
             let store = store.clone();
             async move {
-                let removed = store.remove(&key, Condition::Always);
+                let removed = store.remove(&key, Condition::Always, false);
                 let (taken, new) = (random_key(), large());
                 let (removed, _) = tokio::join!(removed, store.insert(&taken, &new));
-                removed.unwrap()
+                removed.unwrap().is_done()
             }
         })
         .collect();
-    assert_eq!(both.join_all().await, [Removed::Done; 10]);
+    assert_eq!(both.join_all().await, [true; 10]);
 
     // And with room there are logins again.
     store.clear().await.unwrap();
@@ -89,13 +91,13 @@ async fn a_damaged_row_is_an_error_that_names_it() {
     let folder = Folder::new();
     let store = folder.store("sessions.db", Sqlite::builder()).await;
     for damage in
-        ["owner = char(10)", "label = ''", "idle_ms = 9000000000000000", "created_at = -1"]
+        ["owner = char(10)", "owner = ''", "idle_ms = 9000000000000000", "created_at = -1"]
     {
         let key = put(&store).await;
         let mut beside = folder.beside("sessions.db").await;
         run(&mut beside, format!("UPDATE token_sessions SET {damage}")).await;
         for touch in [Touch::No, Touch::After(Duration::ZERO)] {
-            let error = store.load(&key, touch).await.unwrap_err();
+            let error = store.load(&key, &Load { touch, ..Load::new() }).await.unwrap_err();
             assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{damage}: {error}");
             assert!(error.to_string().contains(&key.to_string()), "{error}");
         }
@@ -126,7 +128,7 @@ async fn a_file_that_may_only_be_read_is_refused_to_writers() {
     let options = SqliteConnectOptions::new().filename(folder.file("sessions.db"));
     let pool = SqlitePool::connect_with(options.read_only(true)).await.unwrap();
     let reader = Sqlite::new(pool);
-    assert!(reader.load(&key, Touch::No).await.unwrap().is_some());
+    assert!(find(&reader, &key).await.is_some());
     let error = reader.insert(&random_key(), &record()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused, "{error}");
 }
@@ -135,7 +137,7 @@ async fn a_file_that_may_only_be_read_is_refused_to_writers() {
 async fn a_missing_table_says_to_migrate() {
     let folder = Folder::new();
     let store = Sqlite::connect(&folder.url("sessions.db")).await.unwrap();
-    let read = store.load(&random_key(), Touch::No).await.map(drop);
+    let read = store.load(&random_key(), &Load::new()).await.map(drop);
     let write = store.insert(&random_key(), &record()).await.map(drop);
     for error in [read.unwrap_err(), write.unwrap_err()] {
         assert_eq!(error.kind(), StoreErrorKind::Refused);
@@ -185,13 +187,13 @@ async fn readers_that_hang_up_cost_no_connections() {
             async move {
                 for call in 0..30 {
                     let given_up = Duration::from_micros(20 * ((client + call) % 10));
-                    let _ = timeout(given_up, store.load(&key, Touch::No)).await;
+                    let _ = timeout(given_up, store.load(&key, &Load::new())).await;
                 }
             }
         })
         .collect();
     clients.join_all().await;
-    assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+    assert!(find(&store, &key).await.is_some());
     let opened = opened.load(Ordering::SeqCst);
     assert!(opened <= MOST, "{opened} were made");
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 use tempfile::TempDir;
-use token_session::store::{NewRecord, Sqlite, SqliteBuilder, Store};
-use token_session::{Key, Lifetime};
+use token_session::store::{Load, NewRecord, Sqlite, SqliteBuilder, Store};
+use token_session::{Key, Lifetime, Record};
 
 pub struct Folder(TempDir);
 
@@ -47,7 +47,7 @@ pub async fn run(connection: &mut SqliteConnection, sql: impl Into<String>) {
 }
 
 pub fn random_key() -> Key {
-    let mut bytes = [0; 32];
+    let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
     Key::from_bytes(bytes)
 }
@@ -62,4 +62,9 @@ pub async fn put(store: &Sqlite) -> Key {
     let key = random_key();
     store.insert(&key, &record()).await.unwrap();
     key
+}
+
+/// The live record under a key.
+pub async fn find(store: &Sqlite, key: &Key) -> Option<Record> {
+    store.load(key, &Load::new()).await.unwrap().live()
 }

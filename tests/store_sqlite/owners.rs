@@ -1,9 +1,11 @@
 //! Owners of many sessions.
 
-use token_session::Owner;
-use token_session::store::{Inserted, NewRecord, OwnerLimit, Sqlite, Store, Touch};
+use std::collections::HashSet;
 
-use crate::folder::{Folder, put, random_key, record, run};
+use token_session::Owner;
+use token_session::store::{Inserted, Listing, NewRecord, OwnerLimit, Owners, Sqlite, Store};
+
+use crate::folder::{Folder, find, put, random_key, record, run};
 
 /// A store in which an owner has so many sessions, the `n`-th of which began at `began`.
 async fn with_many(folder: &Folder, began: &str, rows: usize) -> (Sqlite, Owner) {
@@ -14,7 +16,7 @@ async fn with_many(folder: &Folder, began: &str, rows: usize) -> (Sqlite, Owner)
          WITH RECURSIVE numbers AS (
              SELECT 1 AS n UNION ALL SELECT n + 1 FROM numbers WHERE n < {rows}
          )
-         SELECT randomblob(32), 'data', 1, 1000, {began}, 1, 9000000000000, 'Anna' FROM numbers"
+         SELECT randomblob(16), 'data', 1, 1000, {began}, 1, 9000000000000, 'Anna' FROM numbers"
     );
     run(&mut folder.beside("sessions.db").await, fill).await;
     (store, Owner::new("Anna").unwrap())
@@ -30,8 +32,8 @@ async fn many_sessions_of_an_owner_end_and_no_others() {
         store.insert(&kept, &NewRecord { owner: Some(&anna), ..record() }).await.unwrap();
         store.remove_owned(&anna, Some(&kept)).await.unwrap();
         assert_eq!(store.count().await.unwrap(), 2);
-        assert!(store.load(&kept, Touch::No).await.unwrap().is_some());
-        assert!(store.load(&nobodys, Touch::No).await.unwrap().is_some());
+        assert!(find(&store, &kept).await.is_some());
+        assert!(find(&store, &nobodys).await.is_some());
     }
 }
 
@@ -69,8 +71,8 @@ async fn an_insert_evicts_up_to_a_thousand_sessions_the_oldest_first() {
         let inserted = store.insert(&random_key(), &record).await.unwrap();
         let Inserted::Done { evicted } = inserted else { panic!("{inserted:?}") };
         assert_eq!(evicted.len(), expected);
-        let left = store.owned(&anna, 2_000).await.unwrap();
-        assert_eq!(left.last().unwrap().1.created_at.as_millis(), oldest);
+        let left = store.owned(&anna, None, 2_000, false).await.unwrap().records;
+        assert_eq!(left.last().unwrap().1.meta.created_at.as_millis(), oldest);
     }
     assert_eq!(store.count().await.unwrap(), 3);
 }
@@ -81,4 +83,21 @@ async fn a_clear_goes_on_past_its_first_batch() {
     let (store, _) = with_many(&folder, "1", 1_700).await;
     store.clear().await.unwrap();
     assert_eq!(store.count().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn each_of_an_owners_sessions_is_on_one_page_though_all_began_at_once() {
+    let folder = Folder::new();
+    let (store, anna) = with_many(&folder, "1", 1_700).await;
+    let (mut after, mut listed) = (None, HashSet::new());
+    for rows in [500, 500, 500, 200] {
+        let page = store.owned(&anna, after.as_ref(), 500, false).await.unwrap();
+        assert_eq!(page.records.len(), rows);
+        for (key, record) in page.records {
+            assert!(record.data.is_empty());
+            assert!(listed.insert(key));
+        }
+        after = page.next;
+    }
+    assert!(after.is_none());
 }

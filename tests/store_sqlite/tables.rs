@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use token_session::store::{Sqlite, Store, StoreErrorKind, Touch};
+use token_session::store::{Listing, Sqlite, Store, StoreErrorKind};
 use token_session::{Event, Events};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::folder::{Folder, put, run};
+use crate::folder::{Folder, find, put, random_key, run};
 
 #[tokio::test]
 async fn any_name_will_do() {
@@ -17,7 +17,7 @@ async fn any_name_will_do() {
         let store = folder.store("sessions.db", Sqlite::builder().table(name)).await;
         store.migrate().await.unwrap();
         let key = put(&store).await;
-        assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+        assert!(find(&store, &key).await.is_some());
         assert_eq!(store.count().await.unwrap(), 1);
     }
 }
@@ -60,7 +60,7 @@ async fn a_sweep_frees_what_is_expired_and_tells_of_each() {
     let fill =
         "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 800)
         INSERT INTO token_sessions (key, data, version, idle_ms, created_at, last_seen)
-        SELECT unhex(format('%064x', n)), 'data', 1, 1000, n, n FROM numbers";
+        SELECT unhex(format('%032x', n)), 'data', 1, 1000, n, n FROM numbers";
     run(&mut beside, fill).await;
     let events = Events::default();
     let mut told = events.subscribe();
@@ -68,7 +68,7 @@ async fn a_sweep_frees_what_is_expired_and_tells_of_each() {
     assert_eq!(store.sweep(700).await.unwrap(), 700);
     assert_eq!(store.sweep(700).await.unwrap(), 100);
     assert_eq!(store.sweep(700).await.unwrap(), 0);
-    assert!(store.load(&alive, Touch::No).await.unwrap().is_some());
+    assert!(find(&store, &alive).await.is_some());
     let mut keys = HashSet::new();
     for _ in 0..800 {
         match timeout(Duration::from_secs(10), told.next()).await {
@@ -76,4 +76,15 @@ async fn a_sweep_frees_what_is_expired_and_tells_of_each() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn many_keys_are_looked_up_at_once_each_at_its_place() {
+    let folder = Folder::new();
+    let store = folder.store("sessions.db", Sqlite::builder()).await;
+    let live = put(&store).await;
+    let keys: Vec<_> =
+        (0..3_000).map(|n| if n % 3 == 0 { live.clone() } else { random_key() }).collect();
+    let alive = store.alive(&keys).await.unwrap();
+    assert_eq!(alive, keys.iter().map(|key| *key == live).collect::<Vec<_>>());
 }

@@ -5,11 +5,14 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
-use token_session::store::{Sqlite, Store, StoreErrorKind, Touch, Write};
+use token_session::store::{
+    Listing, Load, NewProof, NewRecord, Replaced, Sqlite, Store, StoreErrorKind, Touch, Write,
+};
+use token_session::{Claim, Proof};
 use tokio::task::{JoinSet, unconstrained};
 use tokio::time::timeout;
 
-use crate::folder::{Folder, put, random_key, record, run};
+use crate::folder::{Folder, find, put, random_key, record, run};
 
 const BOUND: Duration = Duration::from_secs(60);
 
@@ -21,18 +24,23 @@ fn commits(log: &[u8]) -> usize {
     (32..log.len()).step_by(frame).filter(|at| number(at + 4) > 0).count()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn operations_that_come_together_share_a_commit() {
-    let folder = Folder::new();
+/// A store whose log keeps all commits.
+async fn with_log(folder: &Folder) -> Sqlite {
     let options = SqliteConnectOptions::new()
         .filename(folder.file("sessions.db"))
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
-        // The log keeps all commits.
         .pragma("wal_autocheckpoint", "0");
     let pool = SqlitePool::connect_with(options).await.unwrap();
     let store = Sqlite::builder().timeout(BOUND).build(pool).unwrap();
     store.migrate().await.unwrap();
+    store
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn operations_that_come_together_share_a_commit() {
+    let folder = Folder::new();
+    let store = with_log(&folder).await;
     let log = || std::fs::read(folder.file("sessions.db-wal")).unwrap();
     let before = commits(&log());
 
@@ -54,7 +62,7 @@ async fn operations_that_come_together_share_a_commit() {
     let shared = commits(&log()) - before;
     assert!((1..=6).contains(&shared), "{shared} commits for 1,000 operations");
     for key in keys {
-        assert!(store.load(&key, Touch::No).await.unwrap().is_some());
+        assert!(find(&store, &key).await.is_some());
     }
 
     let before = commits(&log());
@@ -62,6 +70,38 @@ async fn operations_that_come_together_share_a_commit() {
         put(&store).await;
     }
     assert_eq!(commits(&log()) - before, 10, "one alone is not kept waiting for others");
+}
+
+#[tokio::test]
+async fn a_load_commits_a_due_touch_and_a_confirmation_together_and_nothing_else() {
+    let folder = Folder::new();
+    let store = with_log(&folder).await;
+    let log = || std::fs::read(folder.file("sessions.db-wal")).unwrap();
+    let proofs = [1, 2].map(|byte| Proof::from_bytes([byte; Proof::LEN]));
+    let [old, new] = proofs.map(|proof| Claim::new(proof, Duration::from_secs(60)));
+    let key = random_key();
+    store.insert(&key, &NewRecord { proof: Some(proofs[0]), ..record() }).await.unwrap();
+    let sealed = "the next secret".into();
+    let handover = NewProof::Rotated { next: proofs[1], sealed };
+    let handover = Write { claim: Some(&old), proof: Some(handover), ..Write::default() };
+    assert!(matches!(store.replace(&key, &handover).await.unwrap(), Replaced::Done(_)));
+
+    let unseen = Touch::After(Duration::from_secs(60));
+    let seen = Touch::After(Duration::ZERO);
+    for (claim, touch, expected) in
+        [(&old, unseen, 0), (&new, seen, 1), (&new, unseen, 0), (&old, unseen, 0)]
+    {
+        let before = commits(&log());
+        // A touch takes place in a later millisecond only.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let load = Load { claim: Some(claim), touch, ..Load::new() };
+        assert!(store.load(&key, &load).await.unwrap().live().is_some());
+        assert_eq!(commits(&log()) - before, expected);
+    }
+    let stored = find(&store, &key).await.unwrap();
+    assert!(stored.meta.last_seen > stored.meta.created_at);
+    let previous = stored.proofs.previous.unwrap();
+    assert!(previous.confirmed_at.is_some() && previous.sealed.is_none());
 }
 
 #[tokio::test]
@@ -74,24 +114,24 @@ async fn a_read_does_not_wait_for_a_long_write_and_a_write_does_in_bounds() {
     let mut other = folder.beside("sessions.db").await;
     run(&mut other, "BEGIN IMMEDIATE; UPDATE token_sessions SET data = 'theirs'").await;
 
-    let found = timeout(BOUND, patient.load(&key, Touch::No)).await;
-    assert_eq!(found.unwrap().unwrap().unwrap().data, "data");
+    let found = timeout(BOUND, find(&patient, &key)).await;
+    assert_eq!(found.unwrap().unwrap().data, "data");
     assert_eq!(patient.count().await.unwrap(), 1);
-    let ours = Write::new("ours");
+    let ours = Write::data("ours");
     let write = timeout(BOUND, hasty.replace(&key, &ours)).await;
     let error = write.unwrap().unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
 
     run(&mut other, "COMMIT").await;
     // What was unavailable may take place yet, once the lock is free.
-    let data = patient.load(&key, Touch::No).await.unwrap().unwrap().data;
+    let data = find(&patient, &key).await.unwrap().data;
     assert!(["theirs", "ours"].iter().any(|written| data == written), "{data:?}");
     let begun = Instant::now();
     // The writer may still be at the wait of before.
     while let Err(error) = hasty.replace(&key, &ours).await {
         assert!(begun.elapsed() < BOUND, "{error}");
     }
-    assert_eq!(patient.load(&key, Touch::No).await.unwrap().unwrap().data, "ours");
+    assert_eq!(find(&patient, &key).await.unwrap().data, "ours");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -109,8 +149,8 @@ async fn two_writers_of_one_file_take_turns() {
         .collect();
     let keys = inserts.join_all().await;
     for key in keys {
-        assert!(one.load(&key, Touch::No).await.unwrap().is_some());
-        assert!(two.load(&key, Touch::No).await.unwrap().is_some());
+        assert!(find(&one, &key).await.is_some());
+        assert!(find(&two, &key).await.is_some());
     }
 }
 

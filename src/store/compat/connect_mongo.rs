@@ -14,14 +14,10 @@ use super::bson::{from_json, to_json};
 use super::operations::{self, Backend, Listed, impl_store, refused};
 use super::session::{Format, Life, Stored};
 use super::shape::Shape;
-use crate::key::Key;
-use crate::record::{Meta, Owner, Record, Timestamp};
+use crate::record::Timestamp;
 use crate::store::mongodb::{MongoDbBuilder, in_time, is_duplicate, mongodb_error};
 use crate::store::patience::patience;
-use crate::store::{
-    Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
-    StoreError, StoreErrorKind, Touch, Write,
-};
+use crate::store::{Cursor, Result, StoreError, StoreErrorKind};
 
 /// Shares the sessions that connect-mongo 3 to 6 keeps in a collection of MongoDB. What is lost
 /// against [`MongoDb`](crate::store::MongoDb) stands in the [module's docs](super).
@@ -238,6 +234,12 @@ fn stored(mut found: Document) -> (Stored, Document) {
     (Stored { text: text.into(), expires: date(&document, "expires"), now }, document)
 }
 
+/// The same with its id; `None` for an id that is not text.
+fn named(found: Document) -> Option<(String, Stored)> {
+    let (stored, document) = stored(found);
+    Some((document.get_str("_id").ok()?.to_owned(), stored))
+}
+
 fn advice(code: &str) -> Option<String> {
     (code == "13").then(|| {
         "MongoDB denies permission; grant the user find, insert, update and remove on the collection"
@@ -263,6 +265,14 @@ impl Backend for ConnectMongo {
     async fn fetch(&self, id: &str) -> Result<Option<(Stored, Document)>> {
         let pipeline = vec![doc! { "$match": live(id) }, with_now()];
         Ok(self.list(pipeline).await?.pop().map(stored))
+    }
+
+    async fn fetch_all(&self, ids: &[&str]) -> Result<Vec<(String, Stored)>> {
+        let matched = doc! {
+            "_id": { "$in": ids }, "session": { "$exists": true }, "$expr": is_live(),
+        };
+        let documents = self.list(vec![doc! { "$match": matched }, with_now()]).await?;
+        Ok(documents.into_iter().filter_map(named).collect())
     }
 
     fn record(&self, text: &str, like: Option<&Document>) -> Result<Bson> {
@@ -355,10 +365,7 @@ impl Backend for ConnectMongo {
                 with_now(),
             ])
             .await?;
-        let records = documents.into_iter().map(stored).filter_map(|(stored, document)| {
-            Some((document.get_str("_id").ok()?.to_owned(), stored))
-        });
-        Ok(Listed::by_id(records.collect(), limit))
+        Ok(Listed::by_id(documents.into_iter().filter_map(named).collect(), limit))
     }
 
     async fn count(&self) -> Result<u64> {

@@ -14,16 +14,12 @@ use self::statements::{BATCH, Statements, Table};
 use super::operations::{self, Backend, Listed, impl_store};
 use super::session::{Format, Life, Stored};
 use super::shape::Shape;
-use crate::key::Key;
-use crate::record::{Meta, Owner, Record, Timestamp};
+use crate::record::Timestamp;
 use crate::store::patience::patience;
 use crate::store::postgres::PostgresBuilder;
 use crate::store::postgres::statement::{PgQuery, Sending, Statement, keeps_no_statements};
 use crate::store::sql::{Call, Client, Quotes, quoted, row_limit, store_error};
-use crate::store::{
-    Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
-    StoreError, Touch, Write,
-};
+use crate::store::{Cursor, Result, StoreError};
 
 const QUOTES: Quotes = Quotes { mark: '"', longest: 63 };
 
@@ -226,6 +222,12 @@ fn stored(row: &PgRow) -> Result<Stored> {
     decode().map_err(store_error::<sqlx::Postgres>)
 }
 
+/// A record behind which its id stands.
+fn named(row: &PgRow) -> Result<(String, Stored)> {
+    let id = row.try_get(3).map_err(store_error::<sqlx::Postgres>)?;
+    Ok((id, stored(row)?))
+}
+
 fn advice(code: &str) -> Option<String> {
     let advice = match code {
         "3F000" | "42703" | "42P01" => {
@@ -279,6 +281,13 @@ impl Backend for ConnectPgSimple {
         let row = self.rows(self.client.call(), fetch).await?.pop();
         let found = row.as_ref().map(stored).transpose()?;
         Ok(found.map(|stored| (stored.clone(), stored.text)))
+    }
+
+    async fn fetch_all(&self, ids: &[&str]) -> Result<Vec<(String, Stored)>> {
+        let ids: Vec<String> = ids.iter().map(|&id| id.to_owned()).collect();
+        let fetch_all = |sql: &Statements| self.query(&sql.fetch_all).bind(ids.clone());
+        let rows = self.rows(self.client.call(), fetch_all).await?;
+        rows.iter().map(named).collect()
     }
 
     fn record(&self, text: &str, _: Option<&Bytes>) -> Result<String> {
@@ -341,11 +350,7 @@ impl Backend for ConnectPgSimple {
         let rows = i64::try_from(limit).unwrap_or(i64::MAX);
         let page = |sql: &Statements| self.query(&sql.page).bind(after).bind(rows);
         let rows = self.rows(self.client.call(), page).await?;
-        let record = |row: &PgRow| {
-            let id: String = row.try_get(3).map_err(store_error::<sqlx::Postgres>)?;
-            Ok((id, stored(row)?))
-        };
-        let records = rows.iter().map(record).collect::<Result<Vec<_>>>()?;
+        let records = rows.iter().map(named).collect::<Result<Vec<_>>>()?;
         Ok(Listed::by_id(records, limit))
     }
 

@@ -12,17 +12,13 @@ use tokio::time::Instant;
 use super::operations::{self, Backend, Listed, impl_store, refused};
 use super::session::{Format, Life, Stored};
 use super::shape::Shape;
-use crate::key::Key;
-use crate::record::{Meta, Owner, Record, Timestamp};
+use crate::record::Timestamp;
 use crate::store::patience::patience;
 use crate::store::redis::{
     Connection, Recent, RedisBuilder, RedisConnection, STEP, Script, Sought, Walk, escape,
     redis_error, redis_unexpected, slot_of_name,
 };
-use crate::store::{
-    Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
-    Touch, Write,
-};
+use crate::store::{Cursor, Result};
 
 /// The text, the milliseconds that are left to it (-1: it does not end), the clock. connect-redis
 /// takes an empty text for none.
@@ -190,7 +186,7 @@ impl ConnectRedis {
         self.connection.send(command, slot, self.deadline()).await.map_err(redis_error)
     }
 
-    /// The record under a name that a scan has found; none where something else lies there.
+    /// The record under a name, one of many; none where something else lies there.
     async fn listed(&self, id: &str) -> Result<Option<Stored>> {
         match self.run(&FETCH, id, &[]).await {
             Ok(value) => stored(value),
@@ -253,6 +249,12 @@ impl Backend for ConnectRedis {
     async fn fetch(&self, id: &str) -> Result<Option<(Stored, Bytes)>> {
         let found = stored(self.run(&FETCH, id, &[]).await.map_err(redis_error)?)?;
         Ok(found.map(|stored| (stored.clone(), stored.text)))
+    }
+
+    async fn fetch_all(&self, ids: &[&str]) -> Result<Vec<(String, Stored)>> {
+        let found = try_join_all(ids.iter().map(|id| self.listed(id))).await?;
+        let found = ids.iter().zip(found);
+        Ok(found.filter_map(|(id, stored)| Some(((*id).to_owned(), stored?))).collect())
     }
 
     fn record(&self, text: &str, _: Option<&Bytes>) -> Result<String> {

@@ -1,5 +1,6 @@
 //! [`ExpressMysql`]: what express-mysql-session keeps.
 
+mod statements;
 mod sweeping;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,71 +12,17 @@ use sqlx::mysql::{MySqlArguments, MySqlPool, MySqlRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Column, Row, TypeInfo};
 
+use self::statements::{BATCH, Statements};
 use super::operations::{self, Backend, Listed, impl_store, refused};
 use super::session::{Format, Life, Stored};
 use super::shape::Shape;
-use crate::key::Key;
-use crate::record::{Meta, Owner, Record, Timestamp};
+use crate::record::Timestamp;
 use crate::store::mysql::MySqlBuilder;
 use crate::store::patience::patience;
-use crate::store::sql::{Client, Quotes, fill, quoted, store_error};
-use crate::store::{
-    Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
-    Touch, Write,
-};
+use crate::store::sql::{Client, Quotes, quoted, store_error};
+use crate::store::{Cursor, Result};
 
 const QUOTES: Quotes = Quotes { mark: '`', longest: 64 };
-
-/// The server's clock in milliseconds. Not `UNIX_TIMESTAMP(NOW(3))`, which goes through the
-/// connection's time zone.
-const NOW: &str = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000";
-
-/// What the package rounds its clock to, and compares with.
-const SECOND: &str = "(({now} + 500) DIV 1000)";
-
-/// So many milliseconds from now, rounded as the package does. The column ends in 2106.
-const END: &str = "LEAST(({now} + ? + 500) DIV 1000, 4294967295)";
-
-/// The row of an id. The column may take no notice of trailing spaces, or of case: the bytes do.
-const ROW: &str = "{id} = ? AND CAST(CONVERT({id} USING utf8mb4) AS BINARY) = ?";
-
-/// A live row that is as it was read, to the byte. What was read goes back as text, so that the server
-/// converts it from the connection's charset, into which it converted it.
-const OLD: &str = "{row} AND {expires} >= {second} AND CAST(CONVERT({data} USING utf8mb4) AS BINARY) \
-                   = CAST(CONVERT(? USING utf8mb4) AS BINARY)";
-
-/// Nothing in the column of the data reads as no session.
-const FETCH: &str = "SELECT CONVERT({data} USING utf8mb4), CAST({expires} AS SIGNED), {now} \
-                     FROM {sessions} WHERE {row} AND {expires} >= {second} AND {data} IS NOT NULL";
-
-/// One row of nothing, in the type of the column.
-const TYPE: &str = "SELECT MAX({expires}) FROM {sessions} WHERE FALSE";
-
-const ADD: &str = "INSERT INTO {sessions} ({id}, {expires}, {data}) VALUES (?, {end}, ?)";
-
-const VACATE: &str = "DELETE FROM {sessions} WHERE {row} AND {expires} < {second}";
-
-const SWAP: &str = "UPDATE {sessions} SET {data} = ? WHERE {old}";
-
-const SWAP_FOR: &str = "UPDATE {sessions} SET {data} = ?, {expires} = {end} WHERE {old}";
-
-const EXTEND: &str = "UPDATE {sessions} SET {expires} = {end} WHERE {old}";
-
-const DISCARD: &str = "DELETE FROM {sessions} WHERE {old}";
-
-const CLOCK: &str = "SELECT {now}";
-
-const PAGE: &str = "SELECT CONVERT({data} USING utf8mb4), CAST({expires} AS SIGNED), {now}, \
-                    CONVERT({id} USING utf8mb4) FROM {sessions} WHERE {id} > ? \
-                    AND {expires} >= {second} AND {data} IS NOT NULL ORDER BY {id} LIMIT ?";
-
-const COUNT: &str = "SELECT COUNT(*) FROM {sessions} WHERE {expires} >= {second}";
-
-/// A batch of all rows, in the order of their ids, so that it passes none that it does not remove.
-const CLEAR: &str = "DELETE FROM {sessions} ORDER BY {id} LIMIT 1000";
-
-/// How many rows a statement looks at or removes.
-const BATCH: usize = 1000;
 
 /// Shares the sessions that express-mysql-session 1 to 3 keeps in a table of MySQL or MariaDB. What is
 /// lost against [`MySql`](crate::store::MySql) stands in the [module's docs](super).
@@ -132,51 +79,6 @@ pub struct ExpressMysql {
     format: Format,
     /// Where the last sweep ended, for the next one to go on. Not a text: `Debug` would show an id.
     swept_to: Arc<Mutex<Option<Cursor>>>,
-}
-
-#[derive(Debug)]
-struct Statements {
-    fetch: Arc<str>,
-    expiry: Arc<str>,
-    add: Arc<str>,
-    vacate: Arc<str>,
-    swap: Arc<str>,
-    swap_for: Arc<str>,
-    extend: Arc<str>,
-    discard: Arc<str>,
-    clock: Arc<str>,
-    page: Arc<str>,
-    count: Arc<str>,
-    clear: Arc<str>,
-    look: Arc<str>,
-}
-
-impl Statements {
-    fn new(table: &str, [id, expires, data]: &[String; 3]) -> Self {
-        let sql = |template: &str| {
-            let template = template.replace("{old}", OLD).replace("{row}", ROW);
-            let template = template.replace("{end}", END).replace("{second}", SECOND);
-            let names = [("{id}", id), ("{expires}", expires), ("{data}", data)];
-            let names = names.map(|(word, name)| (word, name.as_str()));
-            let [id, expires, data] = names;
-            fill(&template, &[("{now}", NOW), id, expires, data, ("{sessions}", table)])
-        };
-        Self {
-            fetch: sql(FETCH),
-            expiry: sql(TYPE),
-            add: sql(ADD),
-            vacate: sql(VACATE),
-            swap: sql(SWAP),
-            swap_for: sql(SWAP_FOR),
-            extend: sql(EXTEND),
-            discard: sql(DISCARD),
-            clock: sql(CLOCK),
-            page: sql(PAGE),
-            count: sql(COUNT),
-            clear: sql(CLEAR),
-            look: sql(sweeping::LOOK),
-        }
-    }
 }
 
 fn query(sql: &Arc<str>) -> Query<'static, sqlx::MySql, MySqlArguments> {
@@ -316,6 +218,12 @@ fn stored(row: &MySqlRow) -> Result<Stored> {
     decode().map_err(store_error::<sqlx::MySql>)
 }
 
+/// A record behind which its id stands.
+fn named(row: &MySqlRow) -> Result<(String, Stored)> {
+    let id = row.try_get(3).map_err(store_error::<sqlx::MySql>)?;
+    Ok((id, stored(row)?))
+}
+
 /// A text that was read.
 fn text_of(stored: &[u8]) -> String {
     String::from_utf8_lossy(stored).into_owned()
@@ -375,6 +283,23 @@ impl Backend for ExpressMysql {
         let row = self.client.call().row(fetch).await?;
         let found = row.as_ref().map(stored).transpose()?;
         Ok(found.map(|stored| (stored.clone(), stored.text)))
+    }
+
+    async fn fetch_all(&self, ids: &[&str]) -> Result<Vec<(String, Stored)>> {
+        self.check().await?;
+        let mut found = Vec::new();
+        for ids in ids.chunks(BATCH) {
+            // One statement for each power of two: fewer ids are repeated.
+            let places = ids.len().next_power_of_two();
+            let sql = self.sql.fetch_all(places);
+            let fetch_all = || {
+                let ids = ids.iter().cycle().take(places);
+                ids.fold(query(&sql), |query, id| query.bind((*id).to_owned()))
+            };
+            let rows = self.client.call().rows(fetch_all).await?;
+            found.extend(rows.iter().map(named).collect::<Result<Vec<_>>>()?);
+        }
+        Ok(found)
     }
 
     fn record(&self, text: &str, _: Option<&Bytes>) -> Result<String> {
@@ -458,11 +383,7 @@ impl Backend for ExpressMysql {
         let rows = i64::try_from(limit).unwrap_or(i64::MAX);
         let page = || query(&self.sql.page).bind(after.to_owned()).bind(rows);
         let rows = self.client.call().rows(page).await?;
-        let record = |row: &MySqlRow| {
-            let id: String = row.try_get(3).map_err(store_error::<sqlx::MySql>)?;
-            Ok((id, stored(row)?))
-        };
-        let records = rows.iter().map(record).collect::<Result<Vec<_>>>()?;
+        let records = rows.iter().map(named).collect::<Result<Vec<_>>>()?;
         Ok(Listed::by_id(records, limit))
     }
 

@@ -124,6 +124,7 @@ pub use self::express_mysql::ExpressMysql;
 pub use self::lossless::Lossless;
 pub use self::shape::Shape;
 pub use self::successor::{Moved, Successor};
+use crate::store::{Listing, Moves, Store};
 
 /// A store of this module: it keeps plain session ids, and knows no owners.
 ///
@@ -137,18 +138,15 @@ pub use self::successor::{Moved, Successor};
 /// ```
 ///
 /// Nobody else implements it: it takes keys that hold plain ids, which this crate alone makes.
-pub trait NodeStore: crate::store::Store + sealed::Sealed {}
+pub trait NodeStore: Store + Listing + Moves + sealed::Sealed {}
 
 mod sealed {
     use crate::store::{Cursor, Page, Result};
 
+    #[async_trait::async_trait]
     pub trait Sealed {
-        /// As a [scan](crate::store::Store::scan), where what no Node service has written, in this
-        /// [`Shape`](super::Shape), counts as damaged too: who moves records must not take others.
-        fn scan_for_mover(
-            &self,
-            after: Option<&Cursor>,
-            limit: usize,
-        ) -> impl Future<Output = Result<Page>> + Send;
+        /// As a [scan](crate::store::Listing::scan), where what no Node service has written, in this
+        /// [`Shape`](super::Shape), counts as damaged too: a mover must not take other records.
+        async fn scan_for_mover(&self, after: Option<&Cursor>, limit: usize) -> Result<Page>;
     }
 }

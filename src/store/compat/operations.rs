@@ -6,6 +6,7 @@
 mod errors;
 mod renaming;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,14 +15,14 @@ pub(super) use self::errors::advised;
 #[cfg(feature = "postgres")]
 pub(super) use self::errors::server_code;
 pub(super) use self::errors::{discreet, no_owners, refused};
-pub(super) use self::renaming::rename;
-use super::session::{Change, Format, Life, Session, Stored, Unfit, version_of};
+pub(super) use self::renaming::{LONGEST, rename};
+use super::session::{Change, Changed, Format, Life, Session, Stored, Unfit, version_of};
 use crate::backoff::Backoff;
 use crate::key::Key;
-use crate::record::{Lifetime, Record, Timestamp};
+use crate::record::{Lifetime, Timestamp};
 use crate::store::{
-    Condition, Cursor, Inserted, NewRecord, Page, Removed, Replaced, Result, StoreError,
-    StoreErrorKind, Touch, Write,
+    Condition, Cursor, Found, Inserted, Load, NewRecord, Page, Removed, Replaced, Result,
+    StoreError, StoreErrorKind, Times, Write, Written,
 };
 
 /// A database with the records of one npm package.
@@ -48,6 +49,12 @@ pub(super) trait Backend: Clone + Send + Sync + 'static {
 
     /// The record under an id, unless it has expired.
     fn fetch(&self, id: &str) -> impl Future<Output = Result<Option<(Stored, Self::Old)>>> + Send;
+
+    /// The records under these ids that have not expired, each with its id, in no order.
+    fn fetch_all(
+        &self,
+        ids: &[&str],
+    ) -> impl Future<Output = Result<Vec<(String, Stored)>>> + Send;
 
     /// The record of a text, in the form of another record if there is one. An error: the database
     /// cannot keep it.
@@ -192,26 +199,29 @@ pub(super) async fn insert<B: Backend>(
     Ok(added.map_or(Inserted::KeyTaken, |_| Inserted::Done { evicted: Vec::new() }))
 }
 
-pub(super) async fn load<B: Backend>(
-    backend: &B,
-    key: &Key,
-    touch: Touch,
-) -> Result<Option<Record>> {
+pub(super) async fn load<B: Backend>(backend: &B, key: &Key, load: &Load<'_>) -> Result<Found> {
     let id = id_of::<B>(key)?;
+    let found = |session: Session<'_>| {
+        let mut record = session.record();
+        if !load.with_data {
+            record.data.clear();
+        }
+        Found::Current(record)
+    };
     let mut laps = Laps::new();
     loop {
         let Some((stored, old)) = backend.fetch(id).await? else {
-            return Ok(None);
+            return Ok(Found::Missing);
         };
         let Some(mut session) = open(backend, key, &stored)? else {
-            return Ok(None);
+            return Ok(Found::Missing);
         };
-        let Some(life) = session.due(touch) else {
-            return Ok(Some(session.record()));
+        let Some(life) = session.due(load.touch) else {
+            return Ok(found(session));
         };
         if backend.extend(id, &old, life).await? {
             session.see();
-            return Ok(Some(session.record()));
+            return Ok(found(session));
         }
         laps.wait().await?;
     }
@@ -223,12 +233,14 @@ pub(super) async fn replace<B: Backend>(
     write: &Write<'_>,
 ) -> Result<Replaced> {
     let id = id_of::<B>(key)?;
-    let change = Change {
-        data: Some(&write.data),
-        seen: write.touch,
-        lifetime: write.lifetime.copied(),
-        ..Change::default()
-    };
+    if write.proof.is_some() {
+        return Err(refused(format!(
+            "in {} the id is the token, so the session {key} gets a new token by a move to another \
+             key; see `Store::moves`",
+            B::PACKAGE
+        )));
+    }
+    let change = Change::from(write);
     let mut laps = Laps::new();
     loop {
         let Some((stored, old)) = backend.fetch(id).await? else {
@@ -240,26 +252,11 @@ pub(super) async fn replace<B: Backend>(
         if write.expected.is_some_and(|version| version != session.version()) {
             return Ok(Replaced::Conflict);
         }
-        let (text, life) = session.changed(&change).map_err(unfit(key))?;
+        let Changed { text, life, expires_at } = session.changed(&change).map_err(unfit(key))?;
         if let Some(text) = backend.swap(id, &old, &text, life).await? {
-            return Ok(Replaced::Done(version_of(text.as_bytes())));
-        }
-        laps.wait().await?;
-    }
-}
-
-pub(super) async fn take<B: Backend>(backend: &B, key: &Key) -> Result<Option<Record>> {
-    let id = id_of::<B>(key)?;
-    let mut laps = Laps::new();
-    loop {
-        let Some((stored, old)) = backend.fetch(id).await? else {
-            return Ok(None);
-        };
-        let Some(session) = open(backend, key, &stored)? else {
-            return Ok(None);
-        };
-        if backend.discard(id, &old).await? {
-            return Ok(Some(session.record()));
+            let version = version_of(text.as_bytes());
+            let times = Some(Times { now: stored.now, expires_at });
+            return Ok(Replaced::Done(Written { version, times }));
         }
         laps.wait().await?;
     }
@@ -269,6 +266,7 @@ pub(super) async fn remove<B: Backend>(
     backend: &B,
     key: &Key,
     condition: Condition<'_>,
+    hand_out: bool,
 ) -> Result<Removed> {
     let id = id_of::<B>(key)?;
     let mut laps = Laps::new();
@@ -276,23 +274,41 @@ pub(super) async fn remove<B: Backend>(
         let Some((stored, old)) = backend.fetch(id).await? else {
             return Ok(Removed::Missing);
         };
-        let holds = match (condition, open(backend, key, &stored)) {
-            (_, Ok(None)) => return Ok(Removed::Missing),
+        let session = match open(backend, key, &stored) {
+            Ok(None) => return Ok(Removed::Missing),
+            Ok(Some(session)) => Some(session),
             // Also what is damaged, so that it can be got rid of.
-            (Condition::Always, _) => true,
-            (Condition::Version(version), session) => {
-                session?.is_some_and(|session| version == session.version())
+            Err(_) if matches!(condition, Condition::Always) && !hand_out => None,
+            Err(error) => return Err(error),
+        };
+        let holds = match condition {
+            // Whoever has the id has the token.
+            Condition::Always | Condition::Claim(_) => true,
+            Condition::Version(version) => {
+                session.as_ref().is_some_and(|session| version == session.version())
             }
-            (Condition::Owner(_), session) => session.map(|_| false)?,
+            Condition::Owner(_) => false,
         };
         if !holds {
             return Ok(Removed::Conflict);
         }
         if backend.discard(id, &old).await? {
-            return Ok(Removed::Done);
+            let record = session.filter(|_| hand_out).map(|session| session.record());
+            return Ok(Removed::Done(record));
         }
         laps.wait().await?;
     }
+}
+
+/// A damaged record is nobody's session, so it counts as none.
+pub(super) async fn alive<B: Backend>(backend: &B, keys: &[Key]) -> Result<Vec<bool>> {
+    let ids: Vec<&str> = keys.iter().filter_map(Key::plain_id).collect();
+    let found = if ids.is_empty() { Vec::new() } else { backend.fetch_all(&ids).await? };
+    let is_live = |(_, stored): &(String, Stored)| {
+        Session::read(backend.format(), stored).is_ok_and(|session| session.is_live())
+    };
+    let live: HashSet<String> = found.into_iter().filter(is_live).map(|(id, _)| id).collect();
+    Ok(keys.iter().map(|key| key.plain_id().is_some_and(|id| live.contains(id))).collect())
 }
 
 /// How often an operation tries to get at a session that others are at.
@@ -348,65 +364,103 @@ pub(super) async fn scan<B: Backend>(
     Ok(Page { records: records.into_iter().flatten().collect(), damaged, next: listed.next })
 }
 
-/// Implements [`Store`](crate::store::Store) for a [`Backend`].
+/// Implements [`Store`](crate::store::Store) and what it offers for a [`Backend`].
 macro_rules! impl_store {
     ($store:ty) => {
-        impl super::sealed::Sealed for $store {
-            async fn scan_for_mover(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
-                let page = operations::scan(self, after, limit, |session| session.is_of_node());
-                operations::discreet(self, page.await)
-            }
-        }
-        impl super::NodeStore for $store {}
+        const _: () = {
+            use async_trait::async_trait;
 
-        #[async_trait::async_trait]
-        impl crate::store::Store for $store {
-            async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
-                operations::discreet(self, operations::insert(self, key, record).await)
+            use crate::event::Events;
+            use crate::key::Key;
+            use crate::store::compat::operations::{self, Backend};
+            use crate::store::{
+                Condition, Cursor, Found, Inserted, Listing, Load, Moves, NewRecord, Owners, Page,
+                Removed, Renamed, Renewal, Replaced, Result, Store, Watch, Write,
+            };
+
+            #[async_trait]
+            impl crate::store::compat::sealed::Sealed for $store {
+                async fn scan_for_mover(
+                    &self,
+                    after: Option<&Cursor>,
+                    limit: usize,
+                ) -> Result<Page> {
+                    let page = operations::scan(self, after, limit, |session| session.is_of_node());
+                    operations::discreet(self, page.await)
+                }
             }
-            async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
-                operations::discreet(self, operations::load(self, key, touch).await)
+
+            impl crate::store::compat::NodeStore for $store {}
+
+            #[async_trait]
+            impl Store for $store {
+                async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
+                    operations::discreet(self, operations::insert(self, key, record).await)
+                }
+                async fn load(&self, key: &Key, load: &Load<'_>) -> Result<Found> {
+                    operations::discreet(self, operations::load(self, key, load).await)
+                }
+                async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
+                    operations::discreet(self, operations::replace(self, key, write).await)
+                }
+                async fn remove(
+                    &self,
+                    key: &Key,
+                    condition: Condition<'_>,
+                    hand_out: bool,
+                ) -> Result<Removed> {
+                    let removed = operations::remove(self, key, condition, hand_out);
+                    operations::discreet(self, removed.await)
+                }
+                async fn alive(&self, keys: &[Key]) -> Result<Vec<bool>> {
+                    operations::discreet(self, operations::alive(self, keys).await)
+                }
+                fn owners(&self) -> Option<&dyn Owners> {
+                    None
+                }
+                fn listing(&self) -> Option<&dyn Listing> {
+                    Some(self)
+                }
+                fn watch(&self) -> Option<&dyn Watch> {
+                    None
+                }
+                fn moves(&self) -> Option<&dyn Moves> {
+                    Some(self)
+                }
+                fn partitions(&self) -> u16 {
+                    1
+                }
+                fn keeps_plain_ids(&self) -> bool {
+                    true
+                }
+                fn attach(&self, events: &Events) {
+                    self.format.listeners.attach(events);
+                }
             }
-            async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>> {
-                Ok(self.load(key, touch).await?.map(|record| record.meta))
+
+            #[async_trait]
+            impl Listing for $store {
+                async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
+                    operations::discreet(self, operations::scan(self, after, limit, |_| true).await)
+                }
+                async fn count(&self) -> Result<u64> {
+                    operations::discreet(self, Backend::count(self).await)
+                }
+                async fn clear(&self) -> Result<()> {
+                    operations::discreet(self, Backend::clear(self).await)
+                }
+                async fn sweep(&self, limit: usize) -> Result<usize> {
+                    operations::discreet(self, Backend::sweep(self, limit).await)
+                }
             }
-            async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
-                operations::discreet(self, operations::replace(self, key, write).await)
+
+            #[async_trait]
+            impl Moves for $store {
+                async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
+                    operations::discreet(self, operations::rename(self, from, to, renewal).await)
+                }
             }
-            async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
-                operations::discreet(self, operations::rename(self, from, to, renewal).await)
-            }
-            async fn take(&self, key: &Key) -> Result<Option<Record>> {
-                operations::discreet(self, operations::take(self, key).await)
-            }
-            async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
-                operations::discreet(self, operations::remove(self, key, condition).await)
-            }
-            async fn owned(&self, _: &Owner, _: usize) -> Result<Vec<(Key, Meta)>> {
-                Err(operations::no_owners::<Self>())
-            }
-            async fn remove_owned(&self, _: &Owner, _: Option<&Key>) -> Result<()> {
-                Err(operations::no_owners::<Self>())
-            }
-            async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
-                operations::discreet(self, operations::scan(self, after, limit, |_| true).await)
-            }
-            async fn count(&self) -> Result<u64> {
-                operations::discreet(self, Backend::count(self).await)
-            }
-            async fn clear(&self) -> Result<()> {
-                operations::discreet(self, Backend::clear(self).await)
-            }
-            async fn sweep(&self, limit: usize) -> Result<usize> {
-                operations::discreet(self, Backend::sweep(self, limit).await)
-            }
-            fn keeps_plain_ids(&self) -> bool {
-                true
-            }
-            fn attach(&self, events: &crate::event::Events) {
-                self.format.listeners.attach(events);
-            }
-        }
+        };
     };
 }
 pub(super) use impl_store;

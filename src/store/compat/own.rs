@@ -25,7 +25,7 @@ pub(super) struct Own {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) authenticated: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) label: Option<String>,
+    pub(super) details: Option<String>,
 }
 
 impl Own {
@@ -53,11 +53,11 @@ impl Own {
     /// The lifetime, with the idle timeout from here or from elsewhere; `None` if the record says
     /// nothing of it.
     pub(super) fn lifetime(&self, idle: Option<u64>) -> Result<Option<Lifetime>, LifetimeError> {
-        let idle = idle.map(|idle| Lifetime::idle(Duration::from_millis(idle))).transpose()?;
-        let Some(absolute) = self.absolute.map(Duration::from_millis) else {
-            return Ok(idle);
-        };
-        idle.map_or(Lifetime::absolute(absolute), |idle| idle.and_absolute(absolute)).map(Some)
+        let timeouts = [idle, self.absolute].map(|millis| millis.map(Duration::from_millis));
+        match timeouts {
+            [None, None] => Ok(None),
+            [idle, absolute] => Lifetime::of(idle, absolute).map(Some),
+        }
     }
 }
 

@@ -13,8 +13,8 @@ use super::members::{Members, raw};
 use super::own::{OWN, Own, millis};
 use super::shape::{Layout, Shape, null};
 use crate::event::Listeners;
-use crate::record::{Label, Lifetime, Meta, Record, Timestamp, Version};
-use crate::store::{NewRecord, Touch};
+use crate::record::{Details, Lifetime, Meta, Proofs, Record, Timestamp, Version};
+use crate::store::{NewRecord, Touch, Write};
 
 /// The end of a session that never slides may be off by so much: stores keep whole seconds, and a write
 /// takes its time.
@@ -77,9 +77,31 @@ pub(super) struct Session<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Change<'a> {
     pub(super) data: Option<&'a [u8]>,
+    pub(super) details: Option<&'a Details>,
     pub(super) seen: bool,
     pub(super) lifetime: Option<Lifetime>,
     pub(super) authenticated: bool,
+}
+
+impl<'a> From<&'a Write<'_>> for Change<'a> {
+    fn from(write: &'a Write<'_>) -> Self {
+        Self {
+            data: write.data.as_deref(),
+            details: write.details,
+            seen: write.touch,
+            lifetime: write.lifetime.copied(),
+            authenticated: write.authenticated,
+        }
+    }
+}
+
+/// A record after a change.
+#[derive(Debug)]
+pub(super) struct Changed {
+    pub(super) text: String,
+    pub(super) life: Life,
+    /// When the session ends if it is not touched again.
+    pub(super) expires_at: Timestamp,
 }
 
 /// The data cannot stand in such a record.
@@ -104,6 +126,8 @@ pub(super) enum Unfit {
          format lacks; rename it there, or leave the lifetime and the rest as they are"
     )]
     Foreign,
+    #[error("its details are not text, which is all that the format holds")]
+    Details,
 }
 
 /// The version that a record with this text has: a digest of it, so that each write of Node's makes
@@ -121,7 +145,9 @@ impl Format {
 
     /// Whether the text of a new record holds a time, so that the database has to be asked for it.
     pub(super) fn needs_clock(&self, record: &NewRecord<'_>) -> bool {
-        !self.is_unsaid(&record.lifetime) || record.label.is_some() || record.authenticated
+        !self.is_unsaid(&record.lifetime)
+            || !record.details.as_bytes().is_empty()
+            || record.authenticated
     }
 
     /// The text of a new record.
@@ -130,11 +156,7 @@ impl Format {
             format: self,
             members: Members::default(),
             cookie: None,
-            own: Own {
-                created: Some(now.as_millis()),
-                label: record.label.map(|label| label.as_str().to_owned()),
-                ..Own::default()
-            },
+            own: Own { created: Some(now.as_millis()), ..Own::default() },
             data: Bytes::new(),
             lifetime: record.lifetime,
             expires: None,
@@ -144,9 +166,10 @@ impl Format {
         };
         session.change(&Change {
             data: Some(&record.data),
+            details: Some(&record.details),
             lifetime: (!self.is_unsaid(&record.lifetime)).then_some(record.lifetime),
             authenticated: record.authenticated,
-            ..Change::default()
+            seen: false,
         })?;
         Ok(session.members.to_text())
     }
@@ -244,7 +267,6 @@ impl<'a> Session<'a> {
             (_, None) => self.own.created.map_or(self.now, Timestamp::from_millis).min(self.now),
             (None, _) => self.now,
         };
-        let label = self.own.label.as_deref();
         Meta {
             version: self.version,
             lifetime: self.lifetime,
@@ -253,19 +275,25 @@ impl<'a> Session<'a> {
             deadline: self.deadline(),
             authenticated_at: self.own.authenticated.map(Timestamp::from_millis),
             owner: None,
-            label: label.and_then(|label| Label::new(label).ok()),
             now: self.now,
         }
     }
 
     pub(super) fn record(&self) -> Record {
-        Record { data: self.data.clone(), meta: self.meta() }
+        let details = self.own.details.clone().map(Bytes::from).unwrap_or_default();
+        Record {
+            data: self.data.clone(),
+            details: Details::from_stored(details),
+            proofs: Proofs::default(),
+            meta: self.meta(),
+        }
     }
 
-    /// The text of the record after a change, and how long it lives then.
-    pub(super) fn changed(mut self, change: &Change<'_>) -> Result<(String, Life), Unfit> {
+    /// The record after a change.
+    pub(super) fn changed(mut self, change: &Change<'_>) -> Result<Changed, Unfit> {
         let life = self.change(change)?;
-        Ok((self.members.to_text(), life))
+        let expires_at = self.meta().expires_at();
+        Ok(Changed { text: self.members.to_text(), life, expires_at })
     }
 
     fn change(&mut self, change: &Change<'_>) -> Result<Life, Unfit> {
@@ -281,6 +309,10 @@ impl<'a> Session<'a> {
                     cookie.set(MAX_AGE, idle.map_or(null(), |idle| raw(&millis(idle))));
                 }
             }
+        }
+        if let Some(details) = change.details {
+            let text = str::from_utf8(details.as_bytes()).map_err(|_| Unfit::Details)?;
+            self.own.details = (!text.is_empty()).then(|| text.to_owned());
         }
         if change.authenticated {
             self.own.authenticated = Some(self.now.as_millis());

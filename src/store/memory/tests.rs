@@ -13,12 +13,14 @@ use super::WhenFull;
 use super::records::Records;
 use crate::key::Key;
 use crate::record::{Lifetime, Owner, Timestamp};
-use crate::store::{Condition, Inserted, NewRecord, OwnerLimit, Renewal, Replaced, Touch, Write};
+use crate::store::{
+    Condition, Found, Inserted, Load, NewRecord, OwnerLimit, Replaced, Touch, Write,
+};
 
 const START: Timestamp = Timestamp::from_millis(1_000_000);
 
 fn key(number: u8) -> Key {
-    let mut bytes = [number; 32];
+    let mut bytes = [number; Key::LEN];
     bytes[0] = number.wrapping_mul(37);
     Key::from_bytes(bytes)
 }
@@ -59,6 +61,14 @@ fn done<T>(operation: impl Future<Output = T>) -> T {
     }
 }
 
+fn is_there(records: &Records, key: &Key, touch: Touch, now: Timestamp) -> bool {
+    records.load(key, &Load { touch, ..Load::new() }, now) != Found::Missing
+}
+
+fn remove(records: &Records, key: &Key, now: Timestamp) -> bool {
+    records.remove(key, Condition::Always, false, now).is_done()
+}
+
 fn insert(records: &Records, key: &Key, record: &NewRecord<'_>, now: Timestamp) {
     done(records.insert(key, record, now)).expect("there is no cap");
 }
@@ -68,25 +78,24 @@ fn what_was_created_and_ended_leaves_nothing_behind() {
     let records = Records::new(usize::MAX, WhenFull::Refuse);
     let century = Lifetime::idle(Lifetime::MAX).unwrap();
     for turn in 0..5_000_u32 {
-        let (key, to) = (key(turn as u8), key((turn + 1) as u8));
+        let key = key(turn as u8);
         let owner = owner((turn % 3) as u8);
         insert(&records, &key, &record(&owner, century), START);
         match turn % 5 {
-            0 => assert!(records.take(&key, START).is_some()),
+            0 => assert!(remove(&records, &key, START)),
             1 => {
-                records.remove(&key, Condition::Owner(&owner), START);
+                records.remove(&key, Condition::Owner(&owner), false, START);
             }
             2 => records.remove_owned(&owner, None, START),
             3 => {
-                records.rename(&key, &to, Renewal::Key, START);
-                records.remove_owned(&owner, Some(&to), START);
-                assert!(records.take(&to, START).is_some());
+                records.remove_owned(&owner, Some(&key), START);
+                assert!(remove(&records, &key, START));
             }
             _ => {
-                let write = Write { lifetime: Some(&idle(1)), ..Write::new("data") };
+                let write = Write { lifetime: Some(&idle(1)), ..Write::data("data") };
                 assert!(matches!(records.replace(&key, &write, START), Replaced::Done(_)));
                 let later = START + Duration::from_millis(1);
-                assert!(records.read(&key, Touch::No, later, |_| ()).is_none());
+                assert!(!is_there(&records, &key, Touch::No, later));
             }
         }
         assert_eq!(records.sizes(), (0, 0, 0), "after turn {turn}");
@@ -106,9 +115,9 @@ fn reads_touches_and_writes_wait_for_no_lock() {
             let touch = Touch::After(Duration::ZERO);
             for later in 1..100 {
                 let now = START + Duration::from_millis(later);
-                assert!(records.read(&key, touch, now, |_| ()).is_some());
-                assert!(records.read(&key, Touch::No, now, |_| ()).is_some());
-                let replaced = records.replace(&key, &Write::new("new data"), now);
+                assert!(is_there(&records, &key, touch, now));
+                assert!(is_there(&records, &key, Touch::No, now));
+                let replaced = records.replace(&key, &Write::data("new data"), now);
                 assert!(matches!(replaced, Replaced::Done(_)));
             }
             done.send(()).unwrap();
@@ -145,36 +154,33 @@ fn any_operations(records: &Records, seed: u64) {
     };
     for turn in 0..2_000 {
         let now = START + Duration::from_millis(seed / 4 * 500 + turn / 4 + u64::from(draw(3)));
-        let (from, to, owner) = (key(draw(12)), key(draw(12)), owner(draw(3)));
-        match draw(12) {
+        let (key, owner) = (key(draw(12)), owner(draw(3)));
+        match draw(11) {
             0..3 => {
                 let lifetime = idle(10 + u64::from(draw(200)));
                 let anyones = NewRecord::new("data", lifetime);
                 let record = if draw(4) == 0 { anyones } else { record(&owner, lifetime) };
-                insert(records, &from, &record, now);
+                insert(records, &key, &record, now);
             }
             3 => {
-                records.read(&from, Touch::After(Duration::ZERO), now, |_| ());
+                is_there(records, &key, Touch::After(Duration::ZERO), now);
             }
             4 => {
-                records.replace(&from, &Write::new("new data"), now);
+                records.replace(&key, &Write::data("new data"), now);
             }
             5 => {
                 let lifetime = idle(1 + u64::from(draw(100)));
-                let write = Write { lifetime: Some(&lifetime), ..Write::new("new data") };
-                records.replace(&from, &write, now);
+                let write = Write { lifetime: Some(&lifetime), ..Write::data("new data") };
+                records.replace(&key, &write, now);
             }
             6 => {
-                records.rename(&from, &to, Renewal::Authentication, now);
+                remove(records, &key, now);
             }
             7 => {
-                records.take(&from, now);
+                records.remove(&key, Condition::Owner(&owner), false, now);
             }
-            8 => {
-                records.remove(&from, Condition::Owner(&owner), now);
-            }
-            9 => records.remove_owned(&owner, None, now),
-            10 => records.remove_owned(&owner, Some(&from), now),
+            8 => records.remove_owned(&owner, None, now),
+            9 => records.remove_owned(&owner, Some(&key), now),
             _ if draw(50) == 0 => done(records.clear()),
             _ => {
                 records.sweep_some(3, 5, now);

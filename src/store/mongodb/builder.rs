@@ -65,11 +65,9 @@ impl MongoDbBuilder {
     }
 
     /// In how many [partitions](crate::store::Store::partitions) sessions are kept, for a sharded
-    /// cluster: 1 by default, at most 1024. It is the most shards that the store can use, and the
-    /// manager draws about as many tokens at each login of an owner: 256 cost a tenth of a
-    /// millisecond.
+    /// cluster: 1 by default, at most 1024. It is the most shards that the store can use.
     ///
-    /// A change makes the sessions there are unreachable.
+    /// A change makes the existing sessions unreachable.
     pub fn partitions(mut self, count: u16) -> Self {
         self.partitions = count;
         self
@@ -87,8 +85,8 @@ impl MongoDbBuilder {
 
     /// How long an operation may take, the wait for a server and a connection included: 5 seconds by
     /// default. Past that it fails as [`Unavailable`](StoreErrorKind::Unavailable), so that no
-    /// request hangs. [`count`](crate::store::Store::count) and
-    /// [`clear`](crate::store::Store::clear), which look at each document, may take sixty times as
+    /// request hangs. [`count`](crate::store::Listing::count) and
+    /// [`clear`](crate::store::Listing::clear), which look at each document, may take sixty times as
     /// long.
     ///
     /// From a millisecond to 24 days; what is outside is taken as the nearest of these.

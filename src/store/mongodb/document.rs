@@ -8,17 +8,19 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, DateTime, Document};
 
 use crate::key::Key;
-use crate::record::{Label, Lifetime, Meta, Owner, Record, Timestamp, Version};
-use crate::store::{Result, StoreError, StoreErrorKind};
+use crate::proof::Proof;
+use crate::record::{Details, Lifetime, Meta, Owner, Record, Timestamp, Version};
+use crate::store::{Previous, Proofs, Result, StoreError, StoreErrorKind, Times, Written};
 
 /// Bytes, as a document keeps them.
 pub(super) fn binary(bytes: &[u8]) -> Binary {
     Binary { subtype: BinarySubtype::Generic, bytes: bytes.to_vec() }
 }
 
-/// A timeout in milliseconds.
+/// A timeout in milliseconds. A longer one than any lifetime has the same effect as the longest, and
+/// the server can add it to its clock.
 pub(super) fn millis(timeout: Duration) -> i64 {
-    i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(timeout.min(Lifetime::MAX).as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The version's bits, as a document keeps them.
@@ -29,48 +31,50 @@ pub(super) fn number(version: Version) -> i64 {
 /// The key of a document in a list.
 pub(super) fn key(document: &Document) -> Result<Key> {
     match document.get("key") {
-        Some(Bson::Binary(Binary { bytes, .. })) => <[u8; 32]>::try_from(bytes.as_slice()).ok(),
+        Some(Bson::Binary(Binary { bytes, .. })) => bytes.as_slice().try_into().ok(),
         _ => None,
     }
     .map(Key::from_bytes)
     .ok_or_else(|| {
-        let message = "MongoDB has a document without a key of 32 bytes among the sessions; give the \
+        let message = "MongoDB has a document without a key of 16 bytes among the sessions; give the \
                        store a collection of its own";
         StoreError::new(StoreErrorKind::Corrupt, message)
     })
 }
 
-/// The version in a document.
-pub(super) fn version(key: &Key, document: &Document) -> Result<Version> {
-    let number = Fields { key, document }.number("version")?;
-    number
-        .map(|number| Version::from_u64(number.cast_unsigned()))
-        .ok_or_else(|| StoreError::corrupt(key, "it has no version"))
-}
-
-/// The record in a document.
-pub(super) fn record(key: &Key, mut document: Document) -> Result<Record> {
+/// The record in a document. Its data is empty where it was not asked for.
+pub(super) fn record(key: &Key, mut document: Document, with_data: bool) -> Result<Record> {
     let meta = meta(key, &document)?;
-    match document.remove("data") {
-        Some(Bson::Binary(Binary { bytes, .. })) => Ok(Record { data: Bytes::from(bytes), meta }),
-        _ => Err(StoreError::corrupt(key, "it has no data")),
-    }
+    let proofs = proofs(key, &mut document)?;
+    let details = bytes(key, &mut document, "details")?.map(Details::from_stored);
+    let data = if with_data {
+        bytes(key, &mut document, "data")?
+            .ok_or_else(|| StoreError::corrupt(key, "it has no data"))?
+    } else {
+        Bytes::new()
+    };
+    Ok(Record { data, details: details.unwrap_or_default(), proofs, meta })
 }
 
-/// What goes with the data of a session. Where the answer has no `now`, the session was seen now.
-pub(super) fn meta(key: &Key, document: &Document) -> Result<Meta> {
+/// What a write has left, where the version, the end and the time of the write were asked for.
+pub(super) fn written(key: &Key, document: &Document) -> Result<Written> {
     let fields = Fields { key, document };
-    let lifetime = match (fields.timeout("idle_ms")?, fields.timeout("absolute_ms")?) {
-        (Some(idle), None) => Lifetime::idle(idle),
-        (None, Some(absolute)) => Lifetime::absolute(absolute),
-        (Some(idle), Some(absolute)) => {
-            Lifetime::idle(idle).and_then(|lifetime| lifetime.and_absolute(absolute))
-        }
-        (None, None) => return Err(fields.damaged("it has no timeout")),
-    };
+    let (now, expires_at) = (fields.some_time("written_at")?, fields.some_time("expires_at")?);
+    Ok(Written { version: fields.version()?, times: Some(Times { now, expires_at }) })
+}
+
+/// What goes with the data of a session. The clock of an answer is its `now`; the answer to a write is
+/// the document itself, and says when it was written.
+fn meta(key: &Key, document: &Document) -> Result<Meta> {
+    let fields = Fields { key, document };
+    let lifetime = Lifetime::of(fields.timeout("idle_ms")?, fields.timeout("absolute_ms")?);
     let last_seen = fields.some_time("last_seen")?;
+    let now = match fields.time("now")? {
+        None => fields.time("written_at")?,
+        now => now,
+    };
     Ok(Meta {
-        version: version(key, document)?,
+        version: fields.version()?,
         lifetime: lifetime.map_err(|error| fields.damaged(error))?,
         created_at: fields.some_time("created_at")?,
         last_seen,
@@ -81,13 +85,47 @@ pub(super) fn meta(key: &Key, document: &Document) -> Result<Meta> {
             .map(Owner::from_stored)
             .transpose()
             .map_err(|error| fields.damaged(error))?,
-        label: fields
-            .text("label")?
-            .map(Label::new)
-            .transpose()
-            .map_err(|error| fields.damaged(error))?,
-        now: fields.time("now")?.map_or(last_seen, |now| now.max(last_seen)),
+        now: now.map_or(last_seen, |now| now.max(last_seen)),
     })
+}
+
+fn proofs(key: &Key, document: &mut Document) -> Result<Proofs> {
+    let current = proof(key, document, "proof")?;
+    let previous = match proof(key, document, "previous_proof")? {
+        Some(proof) => {
+            let sealed = bytes(key, document, "sealed")?;
+            let confirmed_at = Fields { key, document }.time("confirmed_at")?;
+            Some(Previous { proof, confirmed_at, sealed })
+        }
+        None => None,
+    };
+    Ok(Proofs { current, previous })
+}
+
+fn proof(key: &Key, document: &mut Document, name: &str) -> Result<Option<Proof>> {
+    let Some(bytes) = bytes(key, document, name)? else {
+        return Ok(None);
+    };
+    let proof = <[u8; Proof::LEN]>::try_from(&bytes[..]).map(Proof::from_bytes);
+    proof.map(Some).map_err(|_| {
+        let len = bytes.len();
+        StoreError::corrupt(key, format_args!("its {name} has {len} bytes, not {}", Proof::LEN))
+    })
+}
+
+/// Moves bytes out of a document. Of the generic subtype only, since the server takes those of another
+/// one for other bytes.
+fn bytes(key: &Key, document: &mut Document, name: &str) -> Result<Option<Bytes>> {
+    match document.remove(name) {
+        None | Some(Bson::Null) => Ok(None),
+        Some(Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes })) => {
+            Ok(Some(bytes.into()))
+        }
+        Some(_) => {
+            let what = format_args!("its {name} is no binary data of the generic subtype");
+            Err(StoreError::corrupt(key, what))
+        }
+    }
 }
 
 struct Fields<'a> {
@@ -96,6 +134,11 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    fn version(&self) -> Result<Version> {
+        let number = self.number("version")?.ok_or_else(|| self.damaged("it has no version"))?;
+        Ok(Version::from_u64(number.cast_unsigned()))
+    }
+
     fn number(&self, name: &str) -> Result<Option<i64>> {
         self.field(name, Bson::as_i64)
     }
@@ -121,7 +164,7 @@ impl<'a> Fields<'a> {
         self.field(name, Bson::as_str)
     }
 
-    /// A field, as what it has to be: none where it is null, as a sum with nothing in it is.
+    /// A field, in the type that it has to be of. `None` where it is null, as a sum of nothing is.
     fn field<T>(&self, name: &str, read: impl Fn(&'a Bson) -> Option<T>) -> Result<Option<T>> {
         match self.document.get(name) {
             None | Some(Bson::Null) => Ok(None),

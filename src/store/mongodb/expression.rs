@@ -1,12 +1,12 @@
-//! What the server computes: its clock, what is alive, and when a session ends.
+//! What the server computes: its clock, what is alive, what a claim opens, and when a session ends.
 
 use std::time::Duration;
 
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Binary, Bson, Document, doc};
 
 use super::document::{binary, millis, number};
-use crate::record::Lifetime;
-use crate::store::NewRecord;
+use crate::proof::Claim;
+use crate::store::{NewProof, NewRecord, Write};
 
 /// The server's clock. By way of a number, because not every server that speaks MongoDB's protocol
 /// compares the date with those in a document; `mongod` makes one constant of it.
@@ -24,50 +24,111 @@ pub(super) fn is_expired() -> Document {
     doc! { "$lte": ["$expires_at", now()] }
 }
 
-/// The stage that makes a session seen now. The clock of a new primary may be behind that of the old
-/// one.
-pub(super) fn seen_now() -> Document {
-    doc! { "$set": { "last_seen": { "$max": ["$last_seen", now()] } } }
+/// A filter: the claim is of the current secret.
+pub(super) fn is_current(claim: &Claim) -> Document {
+    doc! { "proof": { "$in": proofs(claim) } }
 }
 
-/// The stage that makes a session seen now if its last touch is so long ago. The caller has found
-/// that it is; but another touch may have come first.
+/// A filter: the claim is of the current secret, or of the previous one in time.
+pub(super) fn is_open_to(claim: &Claim) -> Document {
+    let until = doc! { "$add": ["$confirmed_at", millis(claim.grace())] };
+    doc! { "$or": [
+        is_current(claim),
+        {
+            "previous_proof": { "$in": proofs(claim) },
+            "$or": [{ "confirmed_at": Bson::Null }, { "$expr": { "$gt": [until, now()] } }],
+        },
+    ] }
+}
+
+/// The stage that confirms a handover, if the claim is of the current secret and no other load was
+/// first.
+pub(super) fn confirmed_by(claim: &Claim) -> Document {
+    let is_first = doc! { "$and": [
+        { "$in": ["$proof", proofs(claim)] },
+        { "$eq": [{ "$type": "$previous_proof" }, "binData"] },
+        { "$ne": [{ "$type": "$confirmed_at" }, "date"] },
+    ] };
+    doc! { "$set": {
+        "confirmed_at": { "$cond": [is_first.clone(), now(), "$confirmed_at"] },
+        "sealed": { "$cond": [is_first, "$$REMOVE", "$sealed"] },
+    } }
+}
+
+fn proofs(claim: &Claim) -> Vec<Binary> {
+    claim.proofs().map(binary).collect()
+}
+
+/// The stage that makes a session seen now if its last touch is at least this long ago. The caller has
+/// found that it is; but another touch may have come first.
 pub(super) fn seen_if_due(interval: Duration) -> Document {
     let is_due = doc! { "$lte": [{ "$add": ["$last_seen", millis(interval)] }, now()] };
     doc! { "$set": { "last_seen": { "$cond": [is_due, now(), "$last_seen"] } } }
 }
 
-/// The stage that counts the deadline from when the session was last seen.
-pub(super) fn deadline_from_last_seen() -> Document {
-    doc! { "$set": { "deadline": { "$add": ["$last_seen", "$absolute_ms"] } } }
-}
-
-/// The stage that says when a session ends: the sum is null where there is no idle timeout, and the
-/// least of a null and a date is the date.
+/// The stage that ends every write: it says when the session ends, and when it was written, because the
+/// answer to a write is the document and has no clock beside it. The sum is null where there is no idle
+/// timeout, and the least of a null and a date is the date.
 pub(super) fn expiry() -> Document {
     doc! { "$set": {
         "expires_at": { "$min": [{ "$add": ["$last_seen", "$idle_ms"] }, "$deadline"] },
+        "written_at": now(),
     } }
 }
 
-/// The stage that writes data over a session's, and counts it.
-pub(super) fn written(data: &[u8]) -> Document {
-    doc! { "$set": { "data": binary(data), "version": one_more_version() } }
-}
-
-/// The stage that gives a session another lifetime.
-pub(super) fn with_lifetime(lifetime: &Lifetime) -> Document {
-    doc! { "$set": {
-        "idle_ms": lifetime.idle_timeout().map(millis),
-        "absolute_ms": lifetime.absolute_timeout().map(millis),
-    } }
-}
-
-/// The stage that moves a session to another key, and counts it.
-pub(super) fn moved(to: Document) -> Document {
-    let mut changes = to;
-    changes.insert("version", one_more_version());
-    doc! { "$set": changes }
+/// The stages of a write: [`Record::write`](crate::Record::write) in MongoDB's language. Fields in one
+/// stage are computed from what was there before it.
+pub(super) fn written(write: &Write<'_>) -> Vec<Document> {
+    let mut set = Document::new();
+    if let Some(data) = &write.data {
+        set.insert("data", binary(data));
+    }
+    if let Some(details) = write.details {
+        let details = details.as_bytes();
+        let kept = if details.is_empty() { "$$REMOVE".into() } else { binary(details).into() };
+        set.insert::<_, Bson>("details", kept);
+    }
+    match &write.proof {
+        None => {}
+        Some(NewProof::Regenerated(next)) => {
+            set.extend(doc! {
+                "proof": binary(next.as_bytes()),
+                "previous_proof": "$$REMOVE",
+                "confirmed_at": "$$REMOVE",
+                "sealed": "$$REMOVE",
+            });
+        }
+        Some(NewProof::Rotated { next, sealed }) => {
+            let has_proof = doc! { "$eq": [{ "$type": "$proof" }, "binData"] };
+            set.extend(doc! {
+                "proof": binary(next.as_bytes()),
+                "previous_proof": "$proof",
+                "confirmed_at": "$$REMOVE",
+                "sealed": { "$cond": [has_proof, binary(sealed), "$$REMOVE"] },
+            });
+        }
+    }
+    if write.raises_version() {
+        set.insert("version", doc! { "$add": ["$version", 1_i64] });
+    }
+    if write.restarts_idle_timeout() {
+        // The clock of a new primary may be behind that of the old one.
+        set.insert("last_seen", doc! { "$max": ["$last_seen", now()] });
+    }
+    if let Some(lifetime) = write.lifetime {
+        set.insert("idle_ms", lifetime.idle_timeout().map(millis));
+        set.insert("absolute_ms", lifetime.absolute_timeout().map(millis));
+    }
+    let mut stages = vec![doc! { "$set": set }];
+    if write.restarts_absolute_timeout() {
+        let mut set = doc! { "deadline": { "$add": ["$last_seen", "$absolute_ms"] } };
+        if write.authenticated {
+            set.insert("authenticated_at", "$last_seen");
+        }
+        stages.push(doc! { "$set": set });
+    }
+    stages.push(expiry());
+    stages
 }
 
 /// A session that begins now, as an expression. The fields that a record has not are not there at
@@ -85,6 +146,12 @@ pub(super) fn new_session(under: Document, record: &NewRecord<'_>) -> Document {
         "expires_at": { "$add": [now(), millis(lifetime.first())] },
         "data": binary(&record.data),
     });
+    if let Some(proof) = &record.proof {
+        session.insert("proof", binary(proof.as_bytes()));
+    }
+    if !record.details.as_bytes().is_empty() {
+        session.insert("details", binary(record.details.as_bytes()));
+    }
     if record.authenticated {
         session.insert("authenticated_at", now());
     }
@@ -92,12 +159,5 @@ pub(super) fn new_session(under: Document, record: &NewRecord<'_>) -> Document {
     if let Some(owner) = record.owner {
         session.insert("owner", doc! { "$literal": owner.as_str() });
     }
-    if let Some(label) = record.label {
-        session.insert("label", doc! { "$literal": label.as_str() });
-    }
     session
-}
-
-fn one_more_version() -> Document {
-    doc! { "$add": ["$version", 1_i64] }
 }

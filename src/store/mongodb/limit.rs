@@ -8,15 +8,14 @@
 //! place below it.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use mongodb::bson::{Bson, Document, doc};
-use tokio::time::sleep;
 
 use super::MongoDb;
 use super::document::key;
 use super::error::{Failure, is_duplicate};
 use super::expression::{is_expired, is_live};
+use crate::backoff::Backoff;
 use crate::key::Key;
 use crate::record::Owner;
 use crate::store::{Inserted, OwnerLimit};
@@ -34,7 +33,7 @@ impl MongoDb {
         limit: OwnerLimit,
     ) -> Result<Inserted, Failure> {
         let max = usize::try_from(limit.max().get()).unwrap_or(usize::MAX);
-        let mut attempt = 0;
+        let mut backoff = Backoff::new();
         loop {
             let Seen { all, alive, dead, places } = self.see(owner, max).await?;
             if alive.contains(new_key) {
@@ -70,9 +69,20 @@ impl MongoDb {
             } else {
                 return Ok(Inserted::OwnerFull);
             }
-            attempt += 1;
-            give_way(attempt).await;
+            // Else all that race would look at once, and all but one in vain, again and again.
+            backoff.wait().await;
         }
+    }
+
+    /// Whether a live session has this key. A dead one is removed.
+    async fn is_taken(&self, key: &Key) -> Result<bool, Failure> {
+        if self.read(key, false).await?.is_some() {
+            return Ok(true);
+        }
+        let mut dead = self.under(key);
+        dead.insert("$expr", is_expired());
+        self.sessions.delete_one(dead).await?;
+        Ok(false)
     }
 
     /// The oldest sessions of an owner: as many as the limit allows, and [`MOST_EVICTED`] more.
@@ -144,15 +154,7 @@ enum TakenOver {
     KeyTaken,
 }
 
-/// Waits for a moment after each loss, longer each time and never as long as another one: else all
-/// that race would look at once, and all but one in vain, again and again.
-async fn give_way(attempt: u32) {
-    let most = 1 << attempt.min(7);
-    let millis = getrandom::u32().unwrap_or_default() % most;
-    sleep(Duration::from_millis(millis.into())).await;
-}
-
-/// The lowest one.
+/// The lowest place that is free.
 fn free_place(taken: &HashSet<i64>) -> i64 {
     (0..).find(|place| !taken.contains(place)).unwrap_or_default()
 }

@@ -1,11 +1,14 @@
 //! [`MongoDb`]: sessions in MongoDB.
 
+mod administration;
 mod builder;
+mod condition;
 mod document;
 mod error;
 mod expression;
 mod limit;
 mod operations;
+mod owners;
 mod presence;
 
 use std::future::Future;
@@ -47,21 +50,22 @@ pub(super) use self::error::{code as mongodb_code, is_duplicate, of_driver as mo
 /// [`MongoDbBuilder::database`]. `mongodb+srv://` URLs need the feature `mongodb-srv`.
 ///
 /// # What does an operation cost?
-/// One round trip of one command, but for these:
+/// One round trip of one command, with these exceptions:
 ///
 /// | call | round trips |
 /// |---|---|
-/// | load or touch that restarts the idle timeout | 2: a read, and the write when it is due |
-/// | take | 2: a read, and the removal |
+/// | load that restarts the idle timeout, or confirms a handover | 2: a read, and the write when it is due |
+/// | remove that hands the record out | 2: a read, and the removal |
 /// | insert with an [`OwnerLimit`](super::OwnerLimit) | 2: a look at the owner's sessions, and the write; 1 more to clear away what has expired among them; 1 more for each session beyond the first that goes |
-/// | replace or remove whose condition does not hold | 2: the second says whether there is a record |
+/// | replace or remove whose condition or claim does not hold | 2: the second tells why |
 /// | end of all of an owner's sessions | 2 for each 1,000: a look at the oldest, and their removal; 1 more where there are more than that, and at the end |
-/// | rename to a key that is taken | 2, and 2 more where what holds the key has expired |
 /// | one that another operation on the same record outran | the same again |
 ///
-/// A touch that is not due is a read. That is why a load is not one `findAndModify`: with nothing to
+/// A load that writes nothing is a read. That is why a load is not one `findAndModify`: with nothing to
 /// write that leaves nothing in the oplog either, but it takes a write ticket and waits for a majority
-/// of the servers, at each request, for the one write in a touch interval.
+/// of the servers, at each request, for the one write in a touch interval. The read finds the document
+/// by its key; the store compares the proofs itself. The write names the proofs once more, so a claim
+/// that was good at the read and is not any more writes nothing.
 ///
 /// The driver sends a command once more when its connection broke before the answer came. A replica
 /// set remembers what it has done and answers that, rather than do it twice.
@@ -69,18 +73,19 @@ pub(super) use self::error::{code as mongodb_code, is_duplicate, of_driver as mo
 /// # What if a client hangs up?
 /// The driver closes a connection when its command is dropped. So an operation that has begun runs on
 /// in a task, within its [timeout](MongoDbBuilder::timeout), and the connection goes back to the pool.
-/// One that works in batches begins no other batch. One that waits for a connection is dropped. No more operations run at once than the client has
-/// connections; a store on a client that it did not open has to be told
-/// [how many](MongoDbBuilder::connections) that are, where it is not the driver's default of 10.
+/// One that works in batches begins no other batch. One that waits for a connection is dropped. No more
+/// operations run at once than the client has connections; a store on a client that it did not open has
+/// to be told [how many](MongoDbBuilder::connections) that are, where it is not the driver's default of
+/// 10.
 ///
 /// # What holds when operations race?
 /// Everything changes one document by one command, which MongoDB does atomically, with no
-/// transaction: it works on a single server as on a replica set. The key is a field of its own with
-/// a unique index, so that a rename is one update.
+/// transaction: it works on a single server as on a replica set. The command's filter holds the
+/// version and the proofs that the operation asks for.
 ///
 /// * **All sessions of an owner** end in batches of up to 1,000, the oldest first, over an index on
-///   what never changes of a session, its owner and its beginning. One that is written or renamed
-///   meanwhile stays where the next look finds it. After an error some sessions may live on: repeat
+///   what never changes of a session, its owner and its beginning. One that is written meanwhile stays
+///   where the next look finds it. After an error some sessions may live on: repeat
 ///   the call, and it ends the rest. Sessions that begin after the call do not keep it from ending.
 ///   `clear` works alike.
 /// * **The owner's limit** is kept by numbered places, unique for each owner: of two logins that see
@@ -91,6 +96,21 @@ pub(super) use self::error::{code as mongodb_code, is_duplicate, of_driver as mo
 ///
 /// # Which clock?
 /// The server's, as `$$NOW` within the command, in milliseconds.
+///
+/// # What is in a document?
+/// | field | type | |
+/// |---|---|---|
+/// | `partition` | int | see [`partitions`](MongoDbBuilder::partitions) |
+/// | `key` | binary, 16 bytes | the session's key |
+/// | `proof`, `previous_proof` | binary, 33 bytes | of the current secret, and of the one before it in a handover |
+/// | `confirmed_at`, `sealed` | date, binary | of a handover: when the current secret was first used; until then, that secret sealed |
+/// | `version` | long | |
+/// | `idle_ms`, `absolute_ms` | long or null | the two timeouts |
+/// | `created_at`, `last_seen`, `deadline`, `expires_at`, `authenticated_at`, `written_at` | date | `written_at`: when the document was last changed |
+/// | `owner`, `place` | string, long | `place`: where the owner's limit counts it |
+/// | `details`, `data` | binary | |
+///
+/// A field without a value is missing or null.
 ///
 /// # What survives a crash?
 /// Writes are acknowledged when a majority of the replica set has them in its journal, whatever the
@@ -103,7 +123,7 @@ pub(super) use self::error::{code as mongodb_code, is_duplicate, of_driver as mo
 ///
 /// # Who removes expired documents?
 /// The server, by a TTL index, once a minute. No verdict hangs on it, and
-/// [`sweep`](super::Store::sweep) does nothing.
+/// [`sweep`](super::Listing::sweep) does nothing.
 ///
 /// # Which rights does it need?
 /// `migrate` needs `createIndex` on the collection, and `createCollection` where it is not there
@@ -127,9 +147,8 @@ pub(super) use self::error::{code as mongodb_code, is_duplicate, of_driver as mo
 /// an owner are on one shard, each command but those of `scan`, `count` and `clear` goes to one shard
 /// only, and everything above holds.
 ///
-/// * Sharded by `{partition: 1, key: 1}`, a partition may be split among shards. A rename may then
-///   move the document, which costs a distributed transaction within MongoDB, and the end of all of
-///   an owner's sessions may miss one that moves at that moment.
+/// * Shard by the partition alone. A unique index of a sharded collection has to begin with the shard
+///   key, and the one of the owners' places does not hold the session's key.
 /// * While the balancer moves a chunk, a `deleteMany` may miss documents in it. MongoDB 8.0 prevents
 ///   it with the cluster parameter `pauseMigrationsDuringMultiUpdates`; for older ones, set the
 ///   balancer's window to quiet hours.
@@ -147,6 +166,9 @@ pub struct MongoDb {
     /// without a trace; with a turn, it has a connection or is about to, and runs on.
     turns: Arc<Semaphore>,
 }
+
+/// The most sessions that one command ends.
+const BATCH: usize = 1_000;
 
 impl MongoDb {
     /// Settings other than the defaults.
@@ -170,8 +192,7 @@ impl MongoDb {
     }
 
     /// Creates the collection and its indexes, where they are not there yet. Any number of servers
-    /// may do so at once. An index with the name `owner`, which earlier versions made, is of no use
-    /// any more: drop it.
+    /// may do so at once.
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) when the user may not, or when indexes of the same names

@@ -1,34 +1,25 @@
 //! What [`MongoDb`] does for each operation of a store.
 
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use mongodb::bson::{Bson, DateTime, Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 
 use super::MongoDb;
-use super::document::{binary, key, meta, number, record, version};
+use super::condition::Wanted;
+use super::document::{binary, key, number, record, written};
 use super::error::{Failure, is_duplicate};
 use super::expression::{
-    deadline_from_last_seen, expiry, is_expired, is_live, moved, new_session, now, seen_if_due,
-    seen_now, with_lifetime, written,
+    self, confirmed_by, expiry, is_current, is_live, is_open_to, new_session, now, seen_if_due,
 };
 use crate::event::Events;
 use crate::key::Key;
-use crate::record::{Meta, Owner, Record};
-use crate::store::patience::patience;
+use crate::record::Record;
 use crate::store::{
-    AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
-    Result, Store, StoreError, StoreErrorKind, Touch, Write,
+    AtomicStore, Condition, Found, Inserted, Listing, Load, Moves, NewRecord, Owners, Removed,
+    Replaced, Result, Store, Touch, Watch, Write,
 };
-
-/// How much longer than others an operation may take that looks at each document.
-const UNHURRIED: u32 = 60;
-
-/// The most records of a page.
-const PAGE: usize = 1_000;
-
-/// The most sessions that one command ends.
-const BATCH: usize = 1_000;
 
 #[async_trait::async_trait]
 impl Store for MongoDb {
@@ -49,14 +40,31 @@ impl Store for MongoDb {
         .await
     }
 
-    async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
-        let found = self.look(key, touch, &[]).await?;
-        found.map(|document| record(key, document)).transpose()
-    }
-
-    async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>> {
-        let found = self.look(key, touch, &["data"]).await?;
-        found.map(|document| meta(key, &document)).transpose()
+    async fn load(&self, key: &Key, load: &Load<'_>) -> Result<Found> {
+        let (store, key) = (self.clone(), key.clone());
+        let (claim, touch, with_data) = (load.claim.copied(), load.touch, load.with_data);
+        self.run(self.timeout, async move {
+            let load = Load { claim: claim.as_ref(), touch, with_data };
+            loop {
+                let Some(found) = store.read(&key, with_data).await? else {
+                    return Ok(Found::Missing);
+                };
+                let found = record(&key, found, with_data)?;
+                let now = found.meta.now;
+                let mut changes = changes(&found, &load);
+                if changes.is_empty() {
+                    return Ok(found.found(&load, now));
+                }
+                changes.push(expiry());
+                if let Some(changed) = store.change(&key, &load, changes).await? {
+                    let changed = record(&key, changed, with_data)?;
+                    let now = changed.meta.now;
+                    return Ok(changed.found(&load, now));
+                }
+                // It has ended meanwhile, or the claim has come too late: the next look tells.
+            }
+        })
+        .await
     }
 
     async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
@@ -64,119 +72,65 @@ impl Store for MongoDb {
         if let Some(expected) = write.expected {
             filter.insert("version", number(expected));
         }
-        let mut update = vec![written(&write.data)];
-        if write.touch || write.lifetime.is_some() {
-            update.push(seen_now());
+        if let Some(claim) = write.claim {
+            let fits = if write.is_handover() { is_current(claim) } else { is_open_to(claim) };
+            filter.extend(fits);
         }
-        if let Some(lifetime) = write.lifetime {
-            update.push(with_lifetime(lifetime));
-            update.push(deadline_from_last_seen());
-        }
-        update.push(expiry());
+        let update = expression::written(write);
 
-        let (store, key, expected) = (self.clone(), key.clone(), write.expected);
+        let (store, key) = (self.clone(), key.clone());
+        let (expected, claim) = (write.expected, write.claim.copied());
+        let proof = write.proof.clone();
         self.run(self.timeout, async move {
+            let asked = Write { expected, claim: claim.as_ref(), proof, ..Write::default() };
             loop {
-                let written = store
+                let answer = store
                     .sessions
                     .find_one_and_update(filter.clone(), update.clone())
-                    .projection(doc! { "version": 1 })
+                    .projection(doc! { "version": 1, "written_at": 1, "expires_at": 1 })
                     .return_document(ReturnDocument::After)
                     .await?;
-                if let Some(written) = written {
-                    return Ok(Replaced::Done(version(&key, &written)?));
+                if let Some(answer) = answer {
+                    return Ok(Replaced::Done(written(&key, &answer)?));
                 }
-                if expected.is_none() {
+                if expected.is_none() && asked.claim.is_none() {
                     return Ok(Replaced::Missing);
                 }
-                match store.read(&key, &["data"]).await? {
-                    None => return Ok(Replaced::Missing),
-                    // It was not there before, and has the version by now.
-                    Some(found) if Some(version(&key, &found)?) == expected => {}
-                    Some(_) => return Ok(Replaced::Conflict),
+                let Some(found) = store.read(&key, false).await? else {
+                    return Ok(Replaced::Missing);
+                };
+                let mut found = record(&key, found, false)?;
+                let now = found.meta.now;
+                match found.write(&asked, now) {
+                    // Another write came between, after which this one fits.
+                    Replaced::Done(_) => {}
+                    refused => return Ok(refused),
                 }
             }
         })
         .await
     }
 
-    async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
-        let mut update = vec![moved(self.under(to)), seen_now()];
-        if renewal == Renewal::Authentication {
-            update.push(doc! { "$set": { "authenticated_at": "$last_seen" } });
-            update.push(deadline_from_last_seen());
-        }
-        update.push(expiry());
-
-        let (store, from, to) = (self.clone(), from.clone(), to.clone());
+    async fn remove(&self, key: &Key, condition: Condition<'_>, hand_out: bool) -> Result<Removed> {
+        let (store, key, wanted) = (self.clone(), key.clone(), Wanted::from(condition));
         self.run(self.timeout, async move {
-            loop {
-                let renamed = store
-                    .sessions
-                    .find_one_and_update(store.live(&from), update.clone())
-                    .projection(doc! { "data": 0 })
-                    .return_document(ReturnDocument::After)
-                    .await;
-                match renamed {
-                    Ok(Some(renamed)) => return Ok(Renamed::Done(meta(&to, &renamed)?)),
-                    Ok(None) => return Ok(Renamed::Missing),
-                    Err(error) if is_duplicate(&error) => {}
-                    Err(error) => return Err(error.into()),
-                }
-                if store.is_taken(&to).await? {
-                    return Ok(Renamed::KeyTaken);
-                }
+            let mut filter = store.live(&key);
+            wanted.narrow(&mut filter);
+            if hand_out {
+                return store.take(&key, filter, &wanted).await;
             }
-        })
-        .await
-    }
-
-    async fn take(&self, key: &Key) -> Result<Option<Record>> {
-        let (store, key) = (self.clone(), key.clone());
-        self.run(self.timeout, async move {
-            // The removal answers with the document alone, not with what time it is.
-            let Some(found) = store.read(&key, &["data"]).await? else {
-                return Ok(None);
-            };
-            let taken = store.sessions.find_one_and_delete(store.live(&key)).await?;
-            let Some(mut taken) = taken else {
-                return Ok(None);
-            };
-            taken.insert("now", found.get("now").unwrap_or(&Bson::Null));
-            Ok(Some(record(&key, taken)?))
-        })
-        .await
-    }
-
-    async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
-        let mut filter = self.live(key);
-        let (expected, owner) = match condition {
-            Condition::Always => (None, None),
-            Condition::Version(version) => {
-                filter.insert("version", number(version));
-                (Some(version), None)
-            }
-            Condition::Owner(owner) => {
-                filter.insert("owner", owner.as_str());
-                (None, Some(owner.clone()))
-            }
-        };
-        let (store, key) = (self.clone(), key.clone());
-        self.run(self.timeout, async move {
             loop {
                 if store.sessions.delete_one(filter.clone()).await?.deleted_count > 0 {
-                    return Ok(Removed::Done);
+                    return Ok(Removed::Done(None));
                 }
-                if expected.is_none() && owner.is_none() {
+                if wanted.is_always() {
                     return Ok(Removed::Missing);
                 }
-                let Some(found) = store.read(&key, &["data"]).await? else {
+                let Some(found) = store.read(&key, false).await? else {
                     return Ok(Removed::Missing);
                 };
-                let found = meta(&key, &found)?;
-                if expected.is_some_and(|expected| found.version != expected)
-                    || owner.is_some() && found.owner != owner
-                {
+                let found = record(&key, found, false)?;
+                if !found.meets(wanted.condition(), found.meta.now) {
                     return Ok(Removed::Conflict);
                 }
             }
@@ -184,102 +138,58 @@ impl Store for MongoDb {
         .await
     }
 
-    async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
-        if limit == 0 {
+    async fn alive(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let mut filter = self.of(owner);
-        filter.insert("$expr", is_live());
-        let pipeline = vec![
-            doc! { "$match": filter },
-            doc! { "$sort": { "created_at": -1, "_id": -1 } },
-            doc! { "$limit": i64::try_from(limit).unwrap_or(i64::MAX) },
-            doc! { "$unset": "data" },
-            doc! { "$set": { "now": now() } },
-        ];
-        let documents = self.list_whole(pipeline, limit).await?;
-        let sessions = documents.iter().map(|document| {
-            let key = key(document)?;
-            let meta = meta(&key, document)?;
-            Ok((key, meta))
+        let mut partitions = BTreeMap::<i32, Vec<_>>::new();
+        for key in keys {
+            let partition = key.partition(self.partitions).into();
+            partitions.entry(partition).or_default().push(binary(key.as_bytes()));
+        }
+        // One look into the index for each key, and on a sharded cluster only where its key is.
+        let places: Vec<_> = partitions
+            .into_iter()
+            .map(|(partition, keys)| doc! { "partition": partition, "key": { "$in": keys } })
+            .collect();
+        let filter = doc! { "$or": places, "$expr": is_live() };
+        let (store, limit) = (self.clone(), self.timeout);
+        let found = self.run(self.timeout, async move {
+            let find = store.sessions.find(filter).projection(doc! { "_id": 0, "key": 1 });
+            // All in one batch.
+            let mut cursor = find.batch_size(BATCH_OF_KEYS).max_time(limit).await?;
+            let mut alive = HashSet::new();
+            while cursor.advance().await? {
+                alive.extend(self::key(&cursor.deserialize_current()?));
+            }
+            Ok(alive)
         });
-        Ok(self.presence.listeners().readable(sessions)?.0)
+        let alive = found.await?;
+        Ok(keys.iter().map(|key| alive.contains(key)).collect())
     }
 
-    async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
-        let mut filter = self.of(owner);
-        if let Some(keep) = keep {
-            filter.insert("key", doc! { "$ne": binary(keep.as_bytes()) });
-        }
-        let (mut until, mut more) = (None, true);
-        while more {
-            let (store, filter) = (self.clone(), filter.clone());
-            // Each batch has the whole timeout, so that any number of sessions ends. A caller that
-            // hangs up leaves the batch that is under way to end by itself, and begins no other.
-            let batch = async move { store.remove_oldest(filter, until).await };
-            (until, more) = self.run(self.timeout, batch).await?;
-        }
-        Ok(())
+    fn owners(&self) -> Option<&dyn Owners> {
+        Some(self)
     }
 
-    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
-        let limit = limit.clamp(1, PAGE);
-        let mut filter = doc! { "$expr": is_live() };
-        if let Some(after) = after {
-            let last = last_of(after)?;
-            let partition = i32::from(last.partition(self.partitions));
-            filter.insert(
-                "$or",
-                vec![
-                    doc! { "partition": partition, "key": { "$gt": binary(last.as_bytes()) } },
-                    doc! { "partition": { "$gt": partition } },
-                ],
-            );
-        }
-        let pipeline = vec![
-            doc! { "$match": filter },
-            doc! { "$sort": { "partition": 1, "key": 1 } },
-            doc! { "$limit": i64::try_from(limit).unwrap_or(i64::MAX) },
-            doc! { "$set": { "now": now() } },
-        ];
-        let documents = self.list_whole(pipeline, limit).await?;
-        let next = (documents.len() == limit).then(|| {
-            let last = documents.iter().rev().find_map(|document| key(document).ok());
-            // Documents without a key come before all keys.
-            Cursor::new(last.unwrap_or(Key::from_bytes([0; 16])).as_bytes())
-        });
-        let records = documents.into_iter().map(|document| {
-            let key = key(&document)?;
-            let record = record(&key, document)?;
-            Ok((key, record))
-        });
-        let (records, damaged) = self.presence.listeners().readable(records)?;
-        Ok(Page { records, damaged, next })
+    fn listing(&self) -> Option<&dyn Listing> {
+        Some(self)
     }
 
-    async fn count(&self) -> Result<u64> {
-        let filter = doc! { "$expr": is_live() };
-        let (limit, sessions) = (self.unhurried(), self.sessions.clone());
-        self.run(limit, async move { Ok(sessions.count_documents(filter).max_time(limit).await?) })
-            .await
+    fn watch(&self) -> Option<&dyn Watch> {
+        None
     }
 
-    async fn clear(&self) -> Result<()> {
-        let (mut until, mut more) = (None, true);
-        while more {
-            let store = self.clone();
-            let batch = async move { store.remove_first(until).await };
-            (until, more) = self.run(self.timeout, batch).await?;
-        }
-        Ok(())
-    }
-
-    async fn sweep(&self, _limit: usize) -> Result<usize> {
-        Ok(0)
+    fn moves(&self) -> Option<&dyn Moves> {
+        None
     }
 
     fn partitions(&self) -> u16 {
         self.partitions
+    }
+
+    fn keeps_plain_ids(&self) -> bool {
+        false
     }
 
     fn attach(&self, events: &Events) {
@@ -289,6 +199,29 @@ impl Store for MongoDb {
 
 impl AtomicStore for MongoDb {}
 
+/// More keys than one batch of documents can hold.
+const BATCH_OF_KEYS: u32 = 1 << 20;
+
+/// The stages by which a load changes a record, none in most loads.
+fn changes(found: &Record, load: &Load<'_>) -> Vec<Document> {
+    let (now, mut changes) = (found.meta.now, Vec::new());
+    if !found.standing(load.claim, now).is_live() {
+        return changes;
+    }
+    if let Touch::After(interval) = load.touch
+        && found.meta.touch_due(load.touch, now)
+    {
+        let tenth = found.meta.lifetime.idle_timeout().map_or(Duration::MAX, |idle| idle / 10);
+        changes.push(seen_if_due(interval.min(tenth)));
+    }
+    if let Some(claim) = load.claim
+        && found.proofs.is_confirmed_by(load.claim)
+    {
+        changes.push(confirmed_by(claim));
+    }
+    changes
+}
+
 impl MongoDb {
     /// The live session under a key.
     pub(super) fn live(&self, key: &Key) -> Document {
@@ -297,97 +230,8 @@ impl MongoDb {
         filter
     }
 
-    /// Whether a live session has this key. A dead one is removed.
-    pub(super) async fn is_taken(&self, key: &Key) -> Result<bool, Failure> {
-        if self.read(key, &["data"]).await?.is_some() {
-            return Ok(true);
-        }
-        let mut dead = self.under(key);
-        dead.insert("$expr", is_expired());
-        self.sessions.delete_one(dead).await?;
-        Ok(false)
-    }
-
-    /// The sessions of an owner, dead or alive.
-    pub(super) fn of(&self, owner: &Owner) -> Document {
-        doc! { "partition": self.partition_of(owner), "owner": owner.as_str() }
-    }
-
-    /// Removes a batch of all documents, and says whether more may be there. What is inserted after
-    /// the first batch was seen is left, so that the call ends though logins go on: `until` is the
-    /// last of the ids by then, for the batches that follow.
-    async fn remove_first(&self, until: Option<Bson>) -> Result<(Option<Bson>, bool), Failure> {
-        let first = |order: i32, limit: usize| {
-            let until = until.clone().map_or(doc! {}, |until| doc! { "_id": { "$lte": until } });
-            vec![
-                doc! { "$match": until },
-                doc! { "$sort": { "_id": order } },
-                doc! { "$limit": limit as i64 },
-                doc! { "$project": { "_id": 1 } },
-            ]
-        };
-        let id = |document: &Document| document.get("_id").cloned();
-        let batch = self.list(first(1, BATCH), BATCH).await?;
-        let more = batch.len() == BATCH;
-        let until = match until {
-            None if more => self.list(first(-1, 1), 1).await?.first().and_then(id),
-            until => until,
-        };
-        if !batch.is_empty() {
-            let ids: Vec<_> = batch.iter().filter_map(id).collect();
-            self.sessions.delete_many(doc! { "_id": { "$in": ids } }).await?;
-        }
-        Ok((until, more))
-    }
-
-    /// Removes a batch of the oldest of these sessions of an owner, and says whether more may be
-    /// there. What began after the first batch was seen is left, so that the call ends though logins
-    /// go on: `until` is when the youngest had begun by then, for the batches that follow.
-    async fn remove_oldest(
-        &self,
-        filter: Document,
-        until: Option<DateTime>,
-    ) -> Result<(Option<DateTime>, bool), Failure> {
-        let began = |document: &Document| document.get_datetime("created_at").ok().copied();
-        let first = |order: i32, limit: usize| {
-            vec![
-                doc! { "$match": filter.clone() },
-                doc! { "$sort": { "created_at": order, "_id": order } },
-                doc! { "$limit": limit as i64 },
-                doc! { "$project": { "created_at": 1 } },
-            ]
-        };
-        let batch = self.list(first(1, BATCH), BATCH).await?;
-        let more = batch.len() == BATCH;
-        let until = match until {
-            None if more => self.list(first(-1, 1), 1).await?.first().and_then(began),
-            until => until,
-        };
-        let (Some(oldest), Some(youngest)) = (batch.first(), batch.last()) else {
-            return Ok((until, false));
-        };
-        if until.is_some_and(|until| began(oldest) > Some(until)) {
-            return Ok((until, false));
-        }
-        let mut going = filter;
-        match began(youngest).filter(|_| batch.iter().all(|document| began(document).is_some())) {
-            Some(at) => {
-                let id = youngest.get("_id").unwrap_or(&Bson::Null);
-                let with_it = doc! { "created_at": at, "_id": { "$lte": id } };
-                going.insert("$or", vec![doc! { "created_at": { "$lt": at } }, with_it]);
-            }
-            // A damaged one's beginning is no date, and is before all dates.
-            None => {
-                let ids: Vec<_> = batch.iter().filter_map(|it| it.get("_id").cloned()).collect();
-                going.insert("_id", doc! { "$in": ids });
-            }
-        }
-        self.sessions.delete_many(going).await?;
-        Ok((until, more))
-    }
-
     /// Puts a new session there, if no live one is: an update that makes the document where there
-    /// is none, replaces it by the new one where it is dead, and by itself where it is alive. None
+    /// is none, replaces it by the new one where it is dead, and by itself where it is alive. `None`
     /// where another insert was between the look and the write, or has the same place.
     pub(super) async fn try_insert(
         &self,
@@ -406,63 +250,58 @@ impl MongoDb {
         }
     }
 
-    /// A live session, without some of its fields, and the server's clock. It is touched if that is
-    /// due.
-    async fn look(
+    /// Changes a live session that the claim of a load opens, and answers with what it is then.
+    async fn change(
         &self,
         key: &Key,
-        touch: Touch,
-        without: &'static [&'static str],
-    ) -> Result<Option<Document>> {
-        let (store, key) = (self.clone(), key.clone());
-        self.run(self.timeout, async move {
-            let Some(found) = store.read(&key, without).await? else {
-                return Ok(None);
-            };
-            let Touch::After(interval) = touch else {
-                return Ok(Some(found));
-            };
-            let Meta { lifetime, last_seen, now, .. } = meta(&key, &found)?;
-            if !lifetime.touch_due(last_seen, now, interval) {
-                return Ok(Some(found));
-            }
-            let idle = lifetime.idle_timeout().unwrap_or(interval);
-            let without: Document =
-                without.iter().map(|&name| (name.to_owned(), 0.into())).collect();
-            let touched = store
-                .sessions
-                .find_one_and_update(
-                    store.live(&key),
-                    vec![seen_if_due(interval.min(idle / 10)), expiry()],
-                )
-                .projection(without)
-                .return_document(ReturnDocument::After)
-                .await?;
-            Ok(touched)
-        })
-        .await
+        load: &Load<'_>,
+        stages: Vec<Document>,
+    ) -> Result<Option<Document>, Failure> {
+        let mut filter = self.live(key);
+        if let Some(claim) = load.claim {
+            filter.extend(is_open_to(claim));
+        }
+        let update = self.sessions.find_one_and_update(filter, stages);
+        let update = update.return_document(ReturnDocument::After);
+        let without = if load.with_data {
+            Document::new()
+        } else {
+            doc! { "data": 0 }
+        };
+        Ok(update.projection(without).await?)
     }
 
-    /// A live session, without some of its fields, and the server's clock.
-    async fn read(&self, key: &Key, without: &[&str]) -> Result<Option<Document>, Failure> {
+    /// Removes a live session that meets a condition, and hands it out. A damaged one stays.
+    async fn take(&self, key: &Key, filter: Document, wanted: &Wanted) -> Result<Removed, Failure> {
+        loop {
+            // The removal answers with the document alone, not with what time it is.
+            let Some(found) = self.read(key, false).await? else {
+                return Ok(Removed::Missing);
+            };
+            let now = found.get("now").cloned().unwrap_or(Bson::Null);
+            let found = record(key, found, false)?;
+            if !found.meets(wanted.condition(), found.meta.now) {
+                return Ok(Removed::Conflict);
+            }
+            if let Some(mut taken) = self.sessions.find_one_and_delete(filter.clone()).await? {
+                taken.insert("now", now);
+                return Ok(Removed::Done(Some(record(key, taken, true)?)));
+            }
+        }
+    }
+
+    /// A live session and the server's clock.
+    pub(super) async fn read(
+        &self,
+        key: &Key,
+        with_data: bool,
+    ) -> Result<Option<Document>, Failure> {
         let mut pipeline =
             vec![doc! { "$match": self.live(key) }, doc! { "$set": { "now": now() } }];
-        if !without.is_empty() {
-            pipeline.push(doc! { "$unset": without });
+        if !with_data {
+            pipeline.push(doc! { "$unset": "data" });
         }
         Ok(self.list(pipeline, 1).await?.pop())
-    }
-
-    /// As [`list`](Self::list), as an operation of its own.
-    async fn list_whole(&self, pipeline: Vec<Document>, limit: usize) -> Result<Vec<Document>> {
-        let store = self.clone();
-        self.run(self.timeout, async move { store.list(pipeline, limit).await }).await
-    }
-
-    /// How long an operation may take that looks at each document.
-    fn unhurried(&self) -> Duration {
-        // The server counts its milliseconds in 32 bits.
-        patience(self.timeout.saturating_mul(UNHURRIED))
     }
 
     /// All that a pipeline gives, at most so much.
@@ -482,11 +321,14 @@ impl MongoDb {
         }
         Ok(documents)
     }
-}
 
-fn last_of(cursor: &Cursor) -> Result<Key> {
-    <[u8; 32]>::try_from(cursor.as_bytes()).map(Key::from_bytes).map_err(|_| {
-        let message = "the cursor is not one of a scan of MongoDB; begin the scan anew";
-        StoreError::new(StoreErrorKind::Refused, message)
-    })
+    /// As [`list`](Self::list), as an operation of its own.
+    pub(super) async fn list_whole(
+        &self,
+        pipeline: Vec<Document>,
+        limit: usize,
+    ) -> Result<Vec<Document>> {
+        let store = self.clone();
+        self.run(self.timeout, async move { store.list(pipeline, limit).await }).await
+    }
 }

@@ -3,13 +3,14 @@
 use sqlx::Row;
 
 use super::MySql;
-use super::operations::{BATCH, BEGIN, MySqlCall, MySqlQuery, query};
+use super::operations::{BATCH, BEGIN};
+use super::statements::{MySqlCall, MySqlQuery, query};
 use crate::key::Key;
-use crate::store::sql::{Failure, key, number, page, row_limit};
-use crate::store::{Cursor, Page, Result};
+use crate::store::sql::{Failure, key, key_cursor, number, page, row_limit};
+use crate::store::{Cursor, Listing, Page, Result};
 
 pub(super) const SCAN: &str = "
-SELECT `key`, {meta}, data FROM {sessions} WHERE `key` > ? AND expires_at > {now}
+SELECT `key`, {columns} FROM {sessions} WHERE `key` > ? AND expires_at > {now}
 ORDER BY `key` LIMIT ?";
 
 pub(super) const COUNT: &str = "SELECT COUNT(*) FROM {sessions} WHERE expires_at > {now}";
@@ -46,22 +47,37 @@ impl MySql {
         Ok(row.and_then(|row| row.get(0)))
     }
 
-    pub(super) async fn page(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
+    async fn try_sweep(&self, call: &MySqlCall<'_>, limit: usize) -> Result<Vec<Key>, Failure> {
+        let mut transaction = call.begin(BEGIN).await?;
+        let expired = query(&self.sql.expired).bind(row_limit(limit));
+        let rows = transaction.rows(expired).await?;
+        if !rows.is_empty() {
+            let ids = rows.iter().map(|row| number(row, 0)).collect::<Result<Vec<_>>>()?;
+            transaction.done(self.deletion(&ids)).await?;
+        }
+        transaction.end("COMMIT").await?;
+        Ok(rows.iter().map(|row| key(row, 1)).collect::<Result<_>>()?)
+    }
+}
+
+#[async_trait::async_trait]
+impl Listing for MySql {
+    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         let after = after.map_or(&[][..], Cursor::as_bytes);
         let limit = limit.max(1);
         let mut call = self.client.call();
         let rows = call.rows(|| query(&self.sql.scan).bind(after).bind(row_limit(limit))).await?;
-        page(&rows, limit, &self.listeners)
+        page(&rows, limit, true, &self.listeners, key_cursor)
     }
 
-    pub(super) async fn count_live(&self) -> Result<u64> {
+    async fn count(&self) -> Result<u64> {
         let mut call = self.client.call();
         let row = call.row(|| query(&self.sql.count)).await?;
         Ok(row.map_or(0, |row| row.get::<i64, _>(0).unsigned_abs()))
     }
 
-    /// As [`end_owned`](Self::end_owned), of all rows.
-    pub(super) async fn remove_all(&self) -> Result<()> {
+    /// As [`remove_owned`](crate::store::Owners::remove_owned), of all rows.
+    async fn clear(&self) -> Result<()> {
         let (mut after, mut last) = (i64::MIN, None);
         loop {
             let mut call = self.client.call();
@@ -82,7 +98,7 @@ impl MySql {
         }
     }
 
-    pub(super) async fn free_expired(&self, limit: usize) -> Result<usize> {
+    async fn sweep(&self, limit: usize) -> Result<usize> {
         let mut swept = 0;
         while swept < limit {
             let batch = BATCH.min(limit - swept);
@@ -100,17 +116,5 @@ impl MySql {
             }
         }
         Ok(swept)
-    }
-
-    async fn try_sweep(&self, call: &MySqlCall<'_>, limit: usize) -> Result<Vec<Key>, Failure> {
-        let mut transaction = call.begin(BEGIN).await?;
-        let expired = query(&self.sql.expired).bind(row_limit(limit));
-        let rows = transaction.rows(expired).await?;
-        if !rows.is_empty() {
-            let ids = rows.iter().map(|row| number(row, 0)).collect::<Result<Vec<_>>>()?;
-            transaction.done(self.deletion(&ids)).await?;
-        }
-        transaction.end("COMMIT").await?;
-        Ok(rows.iter().map(|row| key(row, 1)).collect::<Result<_>>()?)
     }
 }

@@ -8,7 +8,7 @@ use sqlx::Connection;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 
 use super::MySql;
-use super::operations::Statements;
+use super::statements::Statements;
 use crate::store::patience::patience;
 use crate::store::sql::{Client, Quotes, SetUp, UNTESTED, quoted};
 use crate::store::{Result, StoreError, StoreErrorKind};

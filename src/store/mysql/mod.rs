@@ -4,13 +4,15 @@ mod administration;
 mod builder;
 mod operations;
 mod owners;
+mod replace;
+mod statements;
 
 use std::sync::Arc;
 
 use sqlx::error::DatabaseError;
 use sqlx::mysql::{MySqlDatabaseError, MySqlPool};
 
-use self::operations::Statements;
+use self::statements::Statements;
 use super::sql::{Client, Server, Verdict};
 use super::{Result, StoreErrorKind};
 use crate::event::Listeners;
@@ -41,16 +43,22 @@ pub use self::builder::MySqlBuilder;
 ///
 /// | call | round trips |
 /// |---|---|
-/// | load, touch: not due, or [`Touch::No`](super::Touch::No) | 1 |
-/// | load, touch: due | 2 |
-/// | insert, replace, remove, `owned`, `scan`, `count` | 1 |
-/// | `remove_owned`, `clear` | 2 for each 1,000 sessions, 1 when there are none, and 1 more after the first 1,000 |
+/// | load: nothing to write | 1 |
+/// | load: a touch is due, or it confirms a handover | 2 |
+/// | replace, remove | 1 |
 /// | replace, remove: nothing was done; a second asks why | 2 |
-/// | rename, take | 2; 1 when there is no such record |
+/// | replace with a new [proof](super::NewProof), remove that hands the record out | 2 |
+/// | the same: nothing was done | 1 |
+/// | insert, `alive`, `owned`, `scan`, `count` | 1 |
+/// | `remove_owned`, `clear` | 2 for each 1,000 sessions, 1 when there are none, and 1 more after the first 1,000 |
 /// | insert with an [`OwnerLimit`](super::OwnerLimit) | 5; 6 when sessions are evicted; 7 when 1,000 are |
-/// | insert, rename: an expired row has the key | 2 more |
+/// | insert: an expired row has the key | 2 more |
 /// | `sweep` | 4 for each 1,000 rows |
-/// | one that another operation on the same record outran | as many again |
+/// | an operation that another one on the same record outran | as many again |
+///
+/// A load that is both a confirmation and a due touch writes both at once. A load or a list without the
+/// data does not read that column. A replace without a new proof answers no
+/// [times](super::Written::times): `UPDATE` hands out one number, which is the version.
 ///
 /// Statements are prepared once on each connection. On a pool of your own, set
 /// [`test_before_acquire(false)`], or the pool adds a round trip to each operation. It always adds
@@ -69,9 +77,11 @@ pub use self::builder::MySqlBuilder;
 /// [`Unavailable`](StoreErrorKind::Unavailable), and clients keep their tokens. The first call after the
 /// server writes again succeeds.
 ///
-/// **A load that writes no touch reads from such a server.** It sees the sessions as that server has
-/// them: a session that has ended since may still be live there. Touches and all writes go to a server
-/// that writes. To rule stale reads out, keep the old primary from answering (fencing). MySQL does not
+/// **A load that writes nothing reads from such a server.** It sees the sessions as that server has
+/// them: a session that has ended since may still be live there, and one that began since is missing.
+/// The same holds for the first look of a replace with a new proof, and of a remove that hands the
+/// record out. Touches and all writes go to a server that writes, and only to a record that is still as
+/// it was read. To rule stale reads out, keep the old primary from answering (fencing). MySQL does not
 /// refuse writes of an account with `SUPER` or `CONNECTION_ADMIN` unless `super_read_only` is set: give
 /// the service an account without these.
 ///

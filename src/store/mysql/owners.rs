@@ -1,18 +1,19 @@
 //! What [`MySql`] does with all sessions of an owner.
 //!
-//! A row keeps its `id` and its `created_at` whatever is written to it, and no `id` is given twice.
-//! So the sessions of an owner are looked up first, without a lock, in the index of owners, and then
+//! A row keeps its key, its `created_at` and its owner whatever is written to it, and no `id` is given
+//! twice. So the sessions of an owner are looked up first, without a lock, in the index of owners, and then
 //! written by their `id`: nothing is locked that is not the owner's, however large a part of the
 //! table that is.
 
-use std::fmt::Write as _;
+use sqlx::Row;
 
 use super::MySql;
-use super::operations::{BATCH, BEGIN, MySqlCall, MySqlQuery, insertion, query};
+use super::operations::{BATCH, BEGIN, insertion};
+use super::statements::{MySqlCall, query};
 use crate::key::Key;
-use crate::record::{Meta, Owner};
-use crate::store::sql::{Failure, key, list, number, row_limit};
-use crate::store::{Inserted, NewRecord, OwnerLimit, Result};
+use crate::record::Owner;
+use crate::store::sql::{self, Failure, age_of, number, page, row_limit};
+use crate::store::{Cursor, Inserted, NewRecord, OwnerLimit, Owners, Page, Result};
 
 /// How many rows the table of locks has at most.
 const SLOTS: u16 = 1024;
@@ -33,15 +34,11 @@ SELECT id, `key` FROM {sessions} FORCE INDEX (`owner`)
 WHERE `owner` = ? AND expires_at > {now} AND (created_at < ? OR (created_at = ? AND id <= ?))
 ORDER BY created_at, id LIMIT 1000";
 
-/// Leaves a row that has another key by now.
-pub(super) const EVICT: &str = "
-DELETE held
-FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', `key` VARCHAR(64) PATH '$[1]')) AS chosen
-STRAIGHT_JOIN {sessions} AS held ON held.id = chosen.id AND held.`key` = UNHEX(chosen.`key`)";
-
+/// From the place behind a given one on.
 pub(super) const OWNED: &str = "
-SELECT `key`, {meta} FROM {sessions} FORCE INDEX (`owner`)
+SELECT `key`, {columns}, id FROM {sessions} FORCE INDEX (`owner`)
 WHERE `owner` = ? AND expires_at > {now}
+    AND (created_at < ? OR (created_at = ? AND id < ?))
 ORDER BY created_at DESC, id DESC LIMIT ?";
 
 /// A batch of the owner's sessions behind a given one, in the order in which they began. It sees each
@@ -52,12 +49,34 @@ WHERE `owner` = ? AND NOT (`key` <=> ?) AND id <= ?
     AND (created_at > ? OR (created_at = ? AND id > ?))
 ORDER BY created_at, id LIMIT 1000";
 
-/// A row of an owner's, by its place and its key.
-type Place = (i64, Key);
+/// The column of `created_at` behind the key and the first three columns of a record.
+const CREATED_AT: usize = 4;
+
+/// A row's place in the order in which an owner's sessions began.
+#[derive(Clone, Copy)]
+struct Place {
+    created_at: i64,
+    id: i64,
+}
+
+impl Place {
+    /// Before and behind all rows.
+    const FIRST: Self = Self { created_at: i64::MIN, id: i64::MIN };
+    const LAST: Self = Self { created_at: i64::MAX, id: i64::MAX };
+
+    fn of(cursor: &Cursor) -> Result<Self> {
+        let (created_at, id) = age_of(cursor)?;
+        let id = id.try_into().map(i64::from_be_bytes).unwrap_or(i64::MAX);
+        Ok(Self { created_at, id })
+    }
+
+    fn cursor(self) -> Cursor {
+        Cursor::new([self.created_at.to_be_bytes(), self.id.to_be_bytes()].concat())
+    }
+}
 
 impl MySql {
-    /// Inserts with the owner locked. `None`: another operation took a row from under it, or gave it
-    /// another key.
+    /// Inserts with the owner locked. `None`: another operation took a row from under it.
     pub(super) async fn try_insert_limited(
         &self,
         call: &MySqlCall<'_>,
@@ -83,54 +102,56 @@ impl MySql {
             let oldest = query(&self.sql.oldest).bind(owner.as_str().as_bytes());
             rows = transaction.rows(oldest.bind(began).bind(began).bind(id)).await?;
         }
-        let evicted = places(&rows)?;
-        if !evicted.is_empty() {
-            let gone = transaction.done(self.eviction(&evicted)).await?.rows_affected();
-            if gone != evicted.len() as u64 {
+        let ids = rows.iter().map(|row| number(row, 0)).collect::<Result<Vec<_>>>()?;
+        let evicted = rows.iter().map(|row| sql::key(row, 1)).collect::<Result<Vec<_>>>()?;
+        if !ids.is_empty() {
+            let gone = transaction.done(self.deletion(&ids)).await?.rows_affected();
+            if gone != ids.len() as u64 {
                 transaction.end("ROLLBACK").await?;
                 return Ok(None);
             }
         }
         transaction.done(insertion(&self.sql.insert, key, record)).await?;
         transaction.end("COMMIT").await?;
-        let evicted = evicted.into_iter().map(|(_, key)| key).collect();
         Ok(Some(Inserted::Done { evicted }))
     }
+}
 
-    fn eviction(&self, places: &[Place]) -> MySqlQuery {
-        let mut json = String::from("[");
-        for (at, (id, key)) in places.iter().enumerate() {
-            let comma = if at == 0 { "" } else { "," };
-            // A string takes whatever is written to it.
-            let _ = write!(json, "{comma}[{id},\"");
-            for byte in key.as_bytes() {
-                let _ = write!(json, "{byte:02x}");
-            }
-            json.push_str("\"]");
-        }
-        json.push(']');
-        query(&self.sql.evict).bind(json)
-    }
-
-    pub(super) async fn list_owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
+#[async_trait::async_trait]
+impl Owners for MySql {
+    async fn owned(
+        &self,
+        owner: &Owner,
+        after: Option<&Cursor>,
+        limit: usize,
+        with_data: bool,
+    ) -> Result<Page> {
         let owner = owner.as_str().as_bytes();
-        let mut call = self.client.call();
-        let rows = call.rows(|| query(&self.sql.owned).bind(owner).bind(row_limit(limit))).await?;
-        list(&rows, &self.listeners)
+        let after = after.map_or(Ok(Place::LAST), Place::of)?;
+        let sql = if with_data { &self.sql.owned } else { &self.sql.owned_heads };
+        let owned = || {
+            let owned = query(sql).bind(owner).bind(after.created_at).bind(after.created_at);
+            owned.bind(after.id).bind(row_limit(limit))
+        };
+        let rows = self.client.call().rows(owned).await?;
+        page(&rows, limit, with_data, &self.listeners, |row| {
+            let (created_at, id) = (number(row, CREATED_AT)?, number(row, row.len() - 1)?);
+            Ok(Place { created_at, id }.cursor())
+        })
     }
 
     /// Each batch has a deadline of its own. From the second one on, only rows that were there after
     /// the first: logins meanwhile do not prolong it.
-    pub(super) async fn end_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
+    async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
         let owner = owner.as_str().as_bytes();
         let keep = keep.map(|key| key.as_bytes().as_slice());
-        let (mut after, mut last) = ((i64::MIN, i64::MIN), None);
+        let (mut after, mut last) = (Place::FIRST, None);
         loop {
             let mut call = self.client.call();
             let choose = || {
                 let choose = query(&self.sql.choose_owned).bind(owner).bind(keep);
                 let choose = choose.bind(last.unwrap_or(i64::MAX));
-                choose.bind(after.0).bind(after.0).bind(after.1)
+                choose.bind(after.created_at).bind(after.created_at).bind(after.id)
             };
             let rows = call.rows(choose).await?;
             let ids = rows.iter().map(|row| number(row, 0)).collect::<Result<Vec<_>>>()?;
@@ -141,16 +162,12 @@ impl MySql {
             if rows.len() < BATCH {
                 return Ok(());
             }
-            after = (number(row, 1)?, number(row, 0)?);
+            after = Place { created_at: number(row, 1)?, id: number(row, 0)? };
             if last.is_none() {
                 last = self.last_id(&mut call).await?;
             }
         }
     }
-}
-
-fn places(rows: &[sqlx::mysql::MySqlRow]) -> Result<Vec<Place>> {
-    rows.iter().map(|row| Ok((number(row, 0)?, key(row, 1)?))).collect()
 }
 
 /// The row that stands for an owner in the table of locks. Two owners that share one wait for each

@@ -4,8 +4,8 @@ use sqlx::Row;
 
 use super::Postgres;
 use super::operations::{BATCH, query};
-use crate::store::sql::{key, page, row_limit};
-use crate::store::{Cursor, Page, Result};
+use crate::store::sql::{key, key_cursor, page, row_limit};
+use crate::store::{Cursor, Listing, Page, Result};
 
 pub(super) const SCAN: &str = "
 SELECT key, {meta}, data FROM {sessions} WHERE key > $1 AND expires_at > {now} AND {own}
@@ -13,18 +13,15 @@ ORDER BY key LIMIT $2";
 
 pub(super) const COUNT: &str = "SELECT count(*) FROM {sessions} WHERE expires_at > {now} AND {own}";
 
-/// A batch of all rows, in the order of their keys. A row that gets another key meanwhile stays, and
-/// is missing among the `gone`.
+/// A batch of all rows, in the order of their keys.
 pub(super) const CLEAR: &str = "
 WITH chosen AS MATERIALIZED (
     SELECT key FROM {sessions} WHERE key > $1 ORDER BY key LIMIT 1000
 ),
 gone AS (
-    DELETE FROM {sessions} WHERE key = ANY (ARRAY(SELECT key FROM chosen)) RETURNING 1
+    DELETE FROM {sessions} WHERE key = ANY (ARRAY(SELECT key FROM chosen))
 )
-SELECT (SELECT count(*) FROM chosen),
-       (SELECT count(*) FROM gone),
-       (SELECT key FROM chosen ORDER BY key DESC LIMIT 1)
+SELECT (SELECT count(*) FROM chosen), (SELECT key FROM chosen ORDER BY key DESC LIMIT 1)
 WHERE {own}";
 
 /// The clock of the statement's beginning, for only a value that does not change within it can be
@@ -39,42 +36,37 @@ WITH expired AS MATERIALIZED (
 DELETE FROM {sessions} WHERE key = ANY (ARRAY(SELECT key FROM expired)) AND {own}
 RETURNING key";
 
-impl Postgres {
-    pub(super) async fn page(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
+#[async_trait::async_trait]
+impl Listing for Postgres {
+    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         let after = after.map_or(&[][..], Cursor::as_bytes);
         let limit = limit.max(1);
         let mut call = self.client.call();
         let rows = call.rows(|| query(&self.sql.scan).bind(after).bind(row_limit(limit))).await?;
-        page(&rows, limit, &self.listeners)
+        page(&rows, limit, true, &self.listeners, key_cursor)
     }
 
-    pub(super) async fn count_live(&self) -> Result<u64> {
+    async fn count(&self) -> Result<u64> {
         let mut call = self.client.call();
         let row = call.row(|| query(&self.sql.count)).await?;
         Ok(row.map_or(0, |row| row.get::<i64, _>(0).unsigned_abs()))
     }
 
-    /// Goes through the table until a batch at its beginning has seen all of it, and removed what it
-    /// saw: a row that gets another key meanwhile may have moved to where this has been.
-    pub(super) async fn remove_all(&self) -> Result<()> {
+    async fn clear(&self) -> Result<()> {
         let mut after = Vec::new();
         loop {
             let mut call = self.client.call();
             let row = call.row(|| query(&self.sql.clear).bind(after.as_slice())).await?;
-            let (chosen, gone, last) = row.map_or((0, 0, None), |row| {
-                (row.get::<i64, _>(0), row.get::<i64, _>(1), row.get::<Option<Vec<u8>>, _>(2))
-            });
-            if chosen == row_limit(BATCH) {
-                after = last.unwrap_or_default();
-            } else if after.is_empty() && gone == chosen {
+            let (chosen, last): (i64, Option<Vec<u8>>) =
+                row.map_or((0, None), |row| (row.get(0), row.get(1)));
+            if chosen < row_limit(BATCH) {
                 return Ok(());
-            } else {
-                after.clear();
             }
+            after = last.unwrap_or_default();
         }
     }
 
-    pub(super) async fn free_expired(&self, limit: usize) -> Result<usize> {
+    async fn sweep(&self, limit: usize) -> Result<usize> {
         let mut swept = 0;
         while swept < limit {
             let batch = BATCH.min(limit - swept);

@@ -13,7 +13,7 @@ use super::Postgres;
 use super::statement::{Sending, Statement};
 use crate::key::Key;
 use crate::store::sql::{Failure, store_error};
-use crate::store::{Change, Result, StoreError, StoreErrorKind, Watch, Watching};
+use crate::store::{Change, Result, StoreError, StoreErrorKind, Tell, Watch, Watching};
 
 /// How long until a lost connection is made again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -32,14 +32,12 @@ impl WatchStatements {
     }
 }
 
+#[async_trait::async_trait]
 impl Watch for Postgres {
     /// Takes a connection of its own beside the pool, and a table that was migrated with
     /// [`tell_changes`](super::PostgresBuilder::tell_changes). Behind PgBouncer in transaction mode
     /// it is [`Refused`](StoreErrorKind::Refused), since notifications do not come through.
-    async fn watch<F>(&self, tell: F) -> Result<Watching>
-    where
-        F: Fn(Change) + Send + Sync + 'static,
-    {
+    async fn watch(&self, tell: Tell) -> Result<Watching> {
         let (table, channel) = (&self.schema.table, &self.schema.channel);
         let mut call = self.client.call();
         let trigger = format!("{channel}_removed");
@@ -86,7 +84,7 @@ async fn listen(pool: &PgPool, channel: &str) -> Result<PgListener, sqlx::Error>
 }
 
 /// Tells what the listener hears, and each time that it is lost or found again.
-async fn hear(pool: &PgPool, channel: &str, first: PgListener, tell: impl Fn(Change)) {
+async fn hear(pool: &PgPool, channel: &str, first: PgListener, tell: Tell) {
     let mut listener = Some(first);
     loop {
         if let Some(mut listener) = listener {
@@ -105,7 +103,7 @@ async fn hear(pool: &PgPool, channel: &str, first: PgListener, tell: impl Fn(Cha
 
 fn change(notification: &PgNotification) -> Change {
     let key = STANDARD.decode(notification.payload()).ok();
-    match key.and_then(|key| <[u8; 32]>::try_from(key).ok()) {
+    match key.and_then(|key| <[u8; Key::LEN]>::try_from(key).ok()) {
         Some(key) => Change::Record(Key::from_bytes(key)),
         None => Change::Any,
     }

@@ -3,9 +3,11 @@
 mod administration;
 mod builder;
 mod changes;
+mod load;
 mod migration;
 mod operations;
 mod owners;
+mod replace;
 pub(super) mod statement;
 
 use std::sync::Arc;

@@ -10,26 +10,27 @@ use sqlx::{AssertSqlSafe, Row};
 use super::Postgres;
 use super::operations::{BATCH, insertion, query};
 use crate::key::Key;
-use crate::record::{Meta, Owner};
-use crate::store::sql::{Call, Failure, list, row_limit};
-use crate::store::{Inserted, NewRecord, OwnerLimit, Result};
+use crate::record::Owner;
+use crate::store::sql::{Call, Failure, age_cursor, age_of, page, row_limit};
+use crate::store::{Cursor, Inserted, NewRecord, OwnerLimit, Owners, Page, Result};
 
 /// Runs with the owner locked. `mine` looks at no more sessions than it takes to know how many of
-/// them are too many beside a new one, up to 1,000. `$9` says whether those go; if not, there is no
-/// insert when there are any.
+/// them are too many beside a new one, `$10`, up to 1,000. `$11` says whether those go; if not, there
+/// is no insert when there are any.
 ///
 /// Both looks judge life by one moment, so that none is taken for another that ends in between. The
-/// inner limit of `oldest` tells the planner that it needs few rows.
+/// inner limit of `oldest` tells the planner that it needs few rows. A row that was chosen may have
+/// expired and become another owner's by the time that it is removed.
 pub(super) const INSERT_LIMITED: &str = "
 WITH moment AS MATERIALIZED (SELECT {now} AS now),
 mine AS MATERIALIZED (
-    SELECT greatest(count(*) - ($9 - 1), 0) AS surplus
+    SELECT greatest(count(*) - ($10 - 1), 0) AS surplus
     FROM (
         SELECT FROM {sessions}
         WHERE owner IS NOT NULL AND expires_at > (SELECT now FROM moment)
-            AND (owner, created_at) >= ($6, '-9223372036854775808'::bigint)
-            AND (owner, created_at) <= ($6, '9223372036854775807'::bigint)
-        ORDER BY owner DESC, created_at DESC LIMIT $9 - 1 + 1000
+            AND (owner, created_at) >= ($8, '-9223372036854775808'::bigint)
+            AND (owner, created_at) <= ($8, '9223372036854775807'::bigint)
+        ORDER BY owner DESC, created_at DESC LIMIT $10 - 1 + 1000
     ) AS youngest
 ),
 oldest AS MATERIALIZED (
@@ -37,28 +38,21 @@ oldest AS MATERIALIZED (
     FROM (
         SELECT key, owner, created_at FROM {sessions}
         WHERE owner IS NOT NULL AND expires_at > (SELECT now FROM moment)
-            AND (owner, created_at) >= ($6, '-9223372036854775808'::bigint)
-            AND (owner, created_at) <= ($6, '9223372036854775807'::bigint)
+            AND (owner, created_at) >= ($8, '-9223372036854775808'::bigint)
+            AND (owner, created_at) <= ($8, '9223372036854775807'::bigint)
         ORDER BY owner, created_at LIMIT 1000
     ) AS older
     ORDER BY owner, created_at LIMIT (SELECT surplus FROM mine)
 ),
 evicted AS (
-    DELETE FROM {sessions} WHERE key = ANY (ARRAY(SELECT key FROM oldest)) AND $10 RETURNING key
+    DELETE FROM {sessions}
+    WHERE key = ANY (ARRAY(SELECT key FROM oldest)) AND owner IS NOT DISTINCT FROM $8 AND $11
+    RETURNING key
 ),
 inserted AS (
-    INSERT INTO {sessions} AS held
-        (key, data, version, idle_ms, absolute_ms, created_at, last_seen, deadline,
-         authenticated_at, owner, label)
-    SELECT $1, $2, $8, $3, $4, now, now, now + $4, CASE WHEN $5 THEN now END, $6, $7
-    FROM moment WHERE $10 OR (SELECT surplus FROM mine) = 0
-    ON CONFLICT (key) DO UPDATE SET
-        (data, version, idle_ms, absolute_ms, created_at, last_seen, deadline, authenticated_at,
-         owner, label) =
-        (excluded.data, excluded.version, excluded.idle_ms, excluded.absolute_ms, excluded.created_at,
-         excluded.last_seen, excluded.deadline, excluded.authenticated_at, excluded.owner,
-         excluded.label)
-    WHERE held.expires_at <= {now}
+    INSERT INTO {sessions} AS held ({new})
+    SELECT {values} FROM moment WHERE $11 OR (SELECT surplus FROM mine) = 0
+    ON CONFLICT (key) DO UPDATE SET {taken_over}
     RETURNING 1
 )
 SELECT EXISTS (SELECT FROM inserted),
@@ -67,20 +61,21 @@ SELECT EXISTS (SELECT FROM inserted),
        ARRAY(SELECT key FROM evicted)
 WHERE {own}";
 
+/// From behind the cursor, `$2` and `$3`, on, or from the youngest on.
 pub(super) const OWNED: &str = "
-SELECT key, {meta} FROM {sessions}
+SELECT key, {columns} FROM {sessions}
 WHERE owner IS NOT NULL AND expires_at > {now} AND {own}
     AND (owner, created_at) >= ($1, '-9223372036854775808'::bigint)
-    AND (owner, created_at) <= ($1, '9223372036854775807'::bigint)
-ORDER BY owner DESC, created_at DESC, key LIMIT $2";
+    AND (owner, created_at) <= ($1, $2) AND (created_at < $2 OR key > $3)
+ORDER BY owner DESC, created_at DESC, key LIMIT $4";
 
-/// A batch of the owner's sessions in the order in which they began, which no write and no rename
-/// changes, from `$3` on and up to `$4`.
+/// A batch of the owner's sessions in the order in which they began, which no write changes, from
+/// `$3` on and up to `$4`.
 ///
 /// It sees each session that was committed before. One that is written meanwhile is waited for, and
-/// then removed in its new version. One that is renamed meanwhile stays, and is missing among the
-/// `gone`. The array and the last condition have them looked up by their keys: for a join the planner
-/// would rather read the whole table, and for `owner =` all of the owner's.
+/// then removed in its new version. The array and the last condition have them looked up by their
+/// keys: for a join the planner would rather read the whole table, and for `owner =` all of the
+/// owner's.
 pub(super) const REMOVE_OWNED: &str = "
 WITH chosen AS MATERIALIZED (
     SELECT key, created_at FROM {sessions}
@@ -91,10 +86,8 @@ WITH chosen AS MATERIALIZED (
 gone AS (
     DELETE FROM {sessions}
     WHERE key = ANY (ARRAY(SELECT key FROM chosen)) AND owner IS NOT DISTINCT FROM $1
-    RETURNING 1
 )
 SELECT (SELECT count(*) FROM chosen),
-       (SELECT count(*) FROM gone),
        (SELECT max(created_at) FROM chosen),
        (SELECT max(created_at) FROM {sessions} WHERE owner = $1)
 WHERE {own}";
@@ -124,8 +117,7 @@ impl Postgres {
         let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
         let (inserted, key_taken): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
         let (surplus, evicted): (i64, Vec<Vec<u8>>) = (row.try_get(2)?, row.try_get(3)?);
-        // One of the oldest may have moved to another key, and so have escaped.
-        if inserted && i64::try_from(evicted.len()) == Ok(surplus) {
+        if inserted {
             transaction.end("COMMIT").await?;
             let evicted = evicted.iter().filter_map(|bytes| bytes.as_slice().try_into().ok());
             return Ok(Some(Inserted::Done { evicted: evicted.map(Key::from_bytes).collect() }));
@@ -139,18 +131,32 @@ impl Postgres {
             None
         })
     }
+}
 
-    pub(super) async fn list_owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
+#[async_trait::async_trait]
+impl Owners for Postgres {
+    async fn owned(
+        &self,
+        owner: &Owner,
+        after: Option<&Cursor>,
+        limit: usize,
+        with_data: bool,
+    ) -> Result<Page> {
+        let (began, key) = after.map_or(Ok((i64::MAX, &[][..])), age_of)?;
+        let sql = self.sql.owned.with_data(with_data);
         let mut call = self.client.call();
         let rows = call
-            .rows(|| query(&self.sql.owned).bind(owner.as_str()).bind(row_limit(limit)))
+            .rows(|| {
+                let query = query(sql).bind(owner.as_str()).bind(began).bind(key);
+                query.bind(row_limit(limit))
+            })
             .await?;
-        list(&rows, &self.listeners)
+        page(&rows, limit, with_data, &self.listeners, age_cursor)
     }
 
     /// Each batch has a deadline of its own. From the second one on, only sessions that are no
     /// younger than what the owner had after the first: logins meanwhile do not prolong it.
-    pub(super) async fn end_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
+    async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
         let keep = keep.map(|key| key.as_bytes().as_slice());
         let (mut from, mut until) = (i64::MIN, None);
         loop {
@@ -159,16 +165,9 @@ impl Postgres {
                 let batch = query(&self.sql.remove_owned).bind(owner.as_str()).bind(keep);
                 batch.bind(from).bind(until.unwrap_or(i64::MAX))
             };
-            let row = loop {
-                let row = call.row(batch).await?;
-                match row {
-                    Some(row) if row.get::<i64, _>(0) == row.get::<i64, _>(1) => break row,
-                    // One of them got another key, or somebody else removed it.
-                    _ => call.outrun().await?,
-                }
-            };
-            let chosen: i64 = row.get(0);
-            let (last, youngest): (Option<i64>, Option<i64>) = (row.get(2), row.get(3));
+            let row = call.row(batch).await?;
+            let (chosen, last, youngest): (i64, Option<i64>, Option<i64>) =
+                row.map_or((0, None, None), |row| (row.get(0), row.get(1), row.get(2)));
             if chosen < row_limit(BATCH) {
                 return Ok(());
             }

@@ -189,6 +189,15 @@ impl Literal for &[u8] {
     }
 }
 
+impl Literal for &[&[u8]] {
+    const TYPE: &'static str = "bytea[]";
+
+    fn literal(&self) -> String {
+        let members: Vec<_> = self.iter().map(|bytes| bytes.literal()).collect();
+        format!("ARRAY[{}]::{}", members.join(", "), Self::TYPE)
+    }
+}
+
 impl Literal for &str {
     const TYPE: &'static str = "text";
 
@@ -313,6 +322,12 @@ mod tests {
     fn numbers_are_written_at_their_limits() {
         assert_eq!(i64::MIN.literal(), "'-9223372036854775808'::int8");
         assert_eq!(f64::NAN.literal(), "'NaN'::float8");
-        assert_eq!([].as_slice().literal(), "decode('', 'hex')");
+    }
+
+    #[test]
+    fn bytes_are_written_in_digits() {
+        assert_eq!(b"".as_slice().literal(), "decode('', 'hex')");
+        let two = "ARRAY[decode('01', 'hex'), decode('', 'hex')]::bytea[]";
+        assert_eq!([&[1][..], &[]].as_slice().literal(), two);
     }
 }

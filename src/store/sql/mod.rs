@@ -16,8 +16,8 @@ mod set_up;
 pub(super) use self::call::{Call, Client, Failure, Server, UNTESTED, Verdict, store_error};
 pub(super) use self::name::{Quotes, fill, quoted};
 pub(super) use self::row::{
-    age_cursor, age_of, key, key_cursor, number, page, record, row_limit, ten_intervals, text,
-    timeouts, version,
+    age_cursor, age_of, key, key_cursor, millis, number, page, record, row_limit, ten_intervals,
+    text, time, timeouts, version,
 };
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) use self::set_up::SetUp;

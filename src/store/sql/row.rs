@@ -109,8 +109,9 @@ pub(in crate::store) fn row_limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
-fn millis(timeout: Duration) -> i64 {
-    i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX)
+/// A span of time in the milliseconds of a column.
+pub(in crate::store) fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The key in a column.
@@ -249,7 +250,8 @@ fn meta(row: &impl Columns, first: usize, key: &Key) -> Result<Meta> {
     })
 }
 
-fn time(millis: i64, key: &Key) -> Result<Timestamp> {
+/// The time that a column of the record under `key` has.
+pub(in crate::store) fn time(millis: i64, key: &Key) -> Result<Timestamp> {
     u64::try_from(millis)
         .map(Timestamp::from_millis)
         .map_err(|_| StoreError::corrupt(key, "a time before 1970"))

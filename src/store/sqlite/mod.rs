@@ -22,7 +22,7 @@ pub use self::builder::SqliteBuilder;
 /// no server to run.
 ///
 /// ```
-/// use token_session::store::{NewRecord, Sqlite, Store, Touch};
+/// use token_session::store::{Load, NewRecord, Sqlite, Store};
 /// use token_session::{Key, Lifetime};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -32,9 +32,9 @@ pub use self::builder::SqliteBuilder;
 /// # let url = format!("sqlite:{}/sessions.db", directory.display());
 /// let store = Sqlite::connect(&url).await?; // such as "sqlite:sessions.db"
 /// store.migrate().await?;
-/// let key = Key::from_bytes([7; 32]);
+/// let key = Key::from_bytes([7; 16]);
 /// store.insert(&key, &NewRecord::new("data", Lifetime::idle_secs(60)?)).await?;
-/// assert!(store.load(&key, Touch::No).await?.is_some());
+/// assert!(store.load(&key, &Load::new()).await?.live().is_some());
 /// # std::fs::remove_dir_all(&directory)?;
 /// # Ok(()) }
 /// ```
@@ -43,9 +43,24 @@ pub use self::builder::SqliteBuilder;
 /// No round trip: SQLite runs in this process. A read takes one of a few connections of its own, and
 /// waits for no writer (WAL mode). Writes go through one writer, which takes all that came in during
 /// the last commit and commits it at once, so that a thousand logins cost far fewer than a thousand
-/// commits. A load with a touch reads, and writes only when the touch is due.
+/// commits.
 ///
-/// The writer is a task of the `tokio` runtime in which the store was made. It ends with the store.
+/// | operation | reads | writes |
+/// |---|---|---|
+/// | load | 1 | 0 |
+/// | load with a due touch, the first use of a new secret after a handover, or both | 1 | 1 |
+/// | insert, replace, remove | 0 | 1 |
+/// | the same, where nothing is written or removed | 0 | 1, which also looks why |
+/// | insert with an owner's limit | 0 | 1, which also looks at the owner's sessions |
+/// | alive, for any number of keys | 1 | 0 |
+/// | list, count | 1 for each page | 0 |
+/// | remove_owned, clear, sweep | 0 | 1 for each 500 sessions |
+///
+/// # What is in a row?
+/// The key and the proofs in binary, times and timeouts in milliseconds, the owner as text, and the
+/// details and the data as they come. The data is the last column, so that a load without it, and the
+/// list of an owner's sessions, read none of it however large it is. `migrations/sqlite/` in this
+/// crate's source explains each column.
 ///
 /// # What happens when a client hangs up?
 /// A read is finished in a task of the runtime, on one of the few connections for reading, and that is
@@ -62,7 +77,7 @@ pub use self::builder::SqliteBuilder;
 /// evicts up to 1,000.
 ///
 /// # Which clock?
-/// This machine's, in milliseconds. There is no other: the file is on it.
+/// This machine's, in milliseconds.
 ///
 /// # May several processes use the file?
 /// Yes, on one machine and a local disk. Each waits for the others' commits, up to the
@@ -73,7 +88,7 @@ pub use self::builder::SqliteBuilder;
 /// the files beside it (`-wal`, `-shm`) the same.
 ///
 /// # Who removes expired rows?
-/// [`sweep`](super::Store::sweep), which the manager calls in the background, in transactions of 500
+/// [`sweep`](super::Listing::sweep), which the manager calls in the background, in transactions of 500
 /// rows, between which other writes have their turn. The file does not shrink: the room is used
 /// again.
 #[derive(Clone, Debug)]

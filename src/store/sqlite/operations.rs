@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Row};
 use tokio::time::Instant;
 
@@ -14,16 +14,18 @@ use super::writer::Work;
 use super::writes;
 use crate::event::Events;
 use crate::key::Key;
-use crate::record::{Meta, Owner, Record};
-use crate::store::sql::{fill, list, meta, page, record, row_limit};
+use crate::proof::Claim;
+use crate::record::{Owner, Record};
+use crate::store::sql::{age_cursor, age_of, fill, key_cursor, millis, page, record, row_limit};
 use crate::store::{
-    AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
-    Result, Store, Touch, Write,
+    AtomicStore, Condition, Cursor, Found, Inserted, Listing, Load, Moves, NewRecord, Owners, Page,
+    Removed, Replaced, Result, Store, Watch, Write,
 };
 
-/// The columns that make a [`Meta`]; `?1` is the clock in every statement.
+/// The columns of a record but for its data; `?1` is the clock in every statement.
 const META: &str = "version, idle_ms, absolute_ms, created_at, last_seen, deadline, \
-                    authenticated_at, owner, label, ?1";
+                    authenticated_at, owner, proof, previous_proof, confirmed_at, sealed, details, \
+                    ?1";
 
 /// How many rows one transaction removes at most, so that other writes have their turn soon.
 const BATCH: usize = 500;
@@ -32,7 +34,7 @@ const BATCH: usize = 500;
 #[derive(Debug)]
 pub(super) struct Statements {
     load: Arc<str>,
-    touch: Arc<str>,
+    alive: Arc<str>,
     owned: Arc<str>,
     scan: Arc<str>,
     count: Arc<str>,
@@ -43,8 +45,8 @@ impl Statements {
     pub fn new(table: &str, indexes: [&str; 2]) -> Self {
         let sql = |template: &str| fill(template, &[("{meta}", META), ("{sessions}", table)]);
         Self {
-            load: sql(&LOAD.replace("{columns}", "{meta}, data")),
-            touch: sql(&LOAD.replace("{columns}", "{meta}")),
+            load: sql(LOAD),
+            alive: sql(ALIVE),
             owned: sql(OWNED),
             scan: sql(SCAN),
             count: sql(COUNT),
@@ -53,11 +55,27 @@ impl Statements {
     }
 }
 
-const LOAD: &str = "SELECT {columns} FROM {sessions} WHERE key = ?2 AND expires_at > ?1";
+/// A record whose secret is neither of those claimed is not read at all.
+const LOAD: &str = "
+SELECT {meta}, iif(?4, data, x'') FROM {sessions}
+WHERE key = ?2 AND expires_at > ?1
+    AND (?3 IS NULL OR instr(?3, proof) OR instr(?3, previous_proof))";
 
+/// `?2` has the keys, one after the other.
+const ALIVE: &str = "
+WITH RECURSIVE places (place) AS (
+    SELECT 1 UNION ALL SELECT place + 16 FROM places WHERE place + 16 <= length(?2)
+)
+SELECT EXISTS (
+    SELECT 1 FROM {sessions} WHERE key = substr(?2, place, 16) AND expires_at > ?1
+)
+FROM places ORDER BY place";
+
+/// Backwards over the owner's index.
 const OWNED: &str = "
-SELECT key, {meta} FROM {sessions} WHERE owner = ?2 AND expires_at > ?1
-ORDER BY created_at DESC, key LIMIT ?3";
+SELECT key, {meta}, iif(?6, data, x'') FROM {sessions}
+WHERE owner = ?2 AND expires_at > ?1 AND (created_at, key) < (?3, ?4)
+ORDER BY created_at DESC, key DESC LIMIT ?5";
 
 const SCAN: &str = "
 SELECT key, {meta}, data FROM {sessions} WHERE key > ?2 AND expires_at > ?1
@@ -79,8 +97,16 @@ pub(super) fn now() -> i64 {
         .unwrap_or_default()
 }
 
-fn key_query(sql: &Arc<str>, key: &Key) -> Query<'static, sqlx::Sqlite, SqliteArguments> {
-    query(sql).bind(key.as_bytes().as_slice())
+/// The statement with the clock, the key and the claim bound: its proofs as `?3`, its grace as `?4`.
+pub(super) fn claim_query(
+    sql: &Arc<str>,
+    key: &Key,
+    claim: Option<&Claim>,
+) -> Query<'static, sqlx::Sqlite, SqliteArguments> {
+    query(sql)
+        .bind(key.as_bytes().as_slice())
+        .bind(claim.map(Claim::as_bytes))
+        .bind(claim.map(|claim| millis(claim.grace())))
 }
 
 impl Sqlite {
@@ -93,17 +119,18 @@ impl Sqlite {
         self.writer.run(work, Some(deadline)).await
     }
 
-    async fn load_row(&self, sql: &Arc<str>, key: &Key) -> Result<Option<SqliteRow>> {
+    /// The live record under the key, if the claim is of one of its secrets. Writes nothing.
+    async fn find(&self, key: &Key, load: &Load<'_>) -> Result<Option<Record>> {
         let mut call = self.readers.call();
-        call.row(|| key_query(sql, key)).await
-    }
-}
-
-/// Whether a record that was read just now is to be touched.
-fn is_due(meta: &Meta, touch: Touch) -> bool {
-    match touch {
-        Touch::No => false,
-        Touch::After(interval) => meta.lifetime.touch_due(meta.last_seen, meta.now, interval),
+        let row = call
+            .row(|| {
+                query(&self.sql.load)
+                    .bind(key.as_bytes().as_slice())
+                    .bind(load.claim.map(Claim::as_bytes))
+                    .bind(load.with_data)
+            })
+            .await?;
+        row.map(|row| record(&row, 0, key, load.with_data)).transpose()
     }
 }
 
@@ -113,54 +140,93 @@ impl Store for Sqlite {
         self.write(writes::Insert::new(key, record)).await
     }
 
-    async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
-        let Some(row) = self.load_row(&self.sql.load, key).await? else {
-            return Ok(None);
-        };
-        let found = record(&row, 0, key)?;
-        if is_due(&found.meta, touch) {
-            self.write(writes::Touch(key.clone())).await?
-        } else {
-            Ok(Some(found))
+    async fn load(&self, key: &Key, load: &Load<'_>) -> Result<Found> {
+        let mut record = self.find(key, load).await?;
+        if record.as_ref().is_some_and(|record| record.is_changed_by(load, record.meta.now)) {
+            record = self.write(writes::Visit::new(key, load)).await??;
+            if record.is_none() {
+                // The session has ended meanwhile, or its secrets are others.
+                record = self.find(key, load).await?;
+            }
         }
-    }
-
-    async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>> {
-        let Some(row) = self.load_row(&self.sql.touch, key).await? else {
-            return Ok(None);
-        };
-        let found = meta(&row, 0, key)?;
-        if is_due(&found, touch) {
-            let touched = self.write(writes::Touch(key.clone())).await??;
-            Ok(touched.map(|record| record.meta))
-        } else {
-            Ok(Some(found))
-        }
+        Ok(record.map_or(Found::Missing, |record| {
+            let now = record.meta.now;
+            record.found(load, now)
+        }))
     }
 
     async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
         self.write(writes::Replace::new(key, write)).await?
     }
 
-    async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
-        let (from, to) = (from.clone(), to.clone());
-        self.write(writes::Rename { from, to, renewal }).await?
+    async fn remove(&self, key: &Key, condition: Condition<'_>, hand_out: bool) -> Result<Removed> {
+        self.write(writes::Remove::new(key, condition, hand_out)).await?
     }
 
-    async fn take(&self, key: &Key) -> Result<Option<Record>> {
-        self.write(writes::Take(key.clone())).await?
+    async fn alive(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Vec<u8> = keys.iter().flat_map(Key::as_bytes).copied().collect();
+        let mut call = self.readers.call();
+        let rows = call.rows(|| query(&self.sql.alive).bind(keys.clone())).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
-        self.write(writes::Remove::new(key, condition)).await
+    fn owners(&self) -> Option<&dyn Owners> {
+        Some(self)
     }
 
-    async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
+    fn listing(&self) -> Option<&dyn Listing> {
+        Some(self)
+    }
+
+    fn watch(&self) -> Option<&dyn Watch> {
+        None
+    }
+
+    fn moves(&self) -> Option<&dyn Moves> {
+        None
+    }
+
+    fn partitions(&self) -> u16 {
+        1
+    }
+
+    fn keeps_plain_ids(&self) -> bool {
+        false
+    }
+
+    fn attach(&self, events: &Events) {
+        self.listeners.attach(events);
+    }
+}
+
+#[async_trait::async_trait]
+impl Owners for Sqlite {
+    async fn owned(
+        &self,
+        owner: &Owner,
+        after: Option<&Cursor>,
+        limit: usize,
+        with_data: bool,
+    ) -> Result<Page> {
+        let (began, key) = match after {
+            Some(cursor) => age_of(cursor)?,
+            None => (i64::MAX, &[][..]),
+        };
         let mut call = self.readers.call();
         let rows = call
-            .rows(|| query(&self.sql.owned).bind(owner.as_str()).bind(row_limit(limit)))
+            .rows(|| {
+                query(&self.sql.owned)
+                    .bind(owner.as_str())
+                    .bind(began)
+                    .bind(key)
+                    .bind(row_limit(limit))
+                    .bind(with_data)
+            })
             .await?;
-        list(&rows, &self.listeners)
+        page(&rows, limit, with_data, &self.listeners, age_cursor)
     }
 
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
@@ -176,13 +242,16 @@ impl Store for Sqlite {
             until = until.or(batch.until);
         }
     }
+}
 
+#[async_trait::async_trait]
+impl Listing for Sqlite {
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         let after = after.map_or(&[][..], Cursor::as_bytes);
         let limit = limit.max(1);
         let mut call = self.readers.call();
         let rows = call.rows(|| query(&self.sql.scan).bind(after).bind(row_limit(limit))).await?;
-        page(&rows, limit, &self.listeners)
+        page(&rows, limit, true, &self.listeners, key_cursor)
     }
 
     async fn count(&self) -> Result<u64> {
@@ -214,10 +283,6 @@ impl Store for Sqlite {
             }
         }
         Ok(swept)
-    }
-
-    fn attach(&self, events: &Events) {
-        self.listeners.attach(events);
     }
 }
 

@@ -62,7 +62,7 @@ pub async fn each_answer_of_500_or_503_has_one_event_with_the_reason_and_the_key
     }
     for request in ["GET /read", "GET /maybe"] {
         let issued = service.login().await;
-        let garbage = Write::new(Bytes::from_static(b"no JSON"));
+        let garbage = Write::data(Bytes::from_static(b"no JSON"));
         service.store.replace(&issued.key, &garbage).await.unwrap();
         assert_eq!(service.ask(request, issued.token.reveal()).await.status, 500);
         let event = one_event(&issued.key, &issued.token);

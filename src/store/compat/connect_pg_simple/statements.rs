@@ -31,6 +31,10 @@ const OLD: &str = "{row} AND sess::text = $3 AND {is_live} AND {own}";
 const FETCH: &str =
     "SELECT {record} FROM {sessions} AS present WHERE {row} AND {is_live} AND {own}";
 
+/// By a site's own collation, a row may have another id: the caller compares them again.
+const FETCH_ALL: &str = "SELECT {record}, sid FROM {sessions} AS present \
+                         WHERE sid = ANY ($2::text[]) AND {is_live} AND {own}";
+
 /// An expired row is no hindrance. By way of text, the column may be `json` or `jsonb`.
 const ADD: &str = "INSERT INTO {sessions} AS present (sid, sess, expire) \
                    SELECT $2, $3::text::json, {end} WHERE {own} \
@@ -99,6 +103,7 @@ const LOCAL: &str = " AT TIME ZONE $1::text";
 #[derive(Debug)]
 pub(super) struct Statements {
     pub fetch: Statement,
+    pub fetch_all: Statement,
     pub add: Statement,
     pub swap: Statement,
     pub swap_for: Statement,
@@ -125,6 +130,7 @@ impl Statements {
         };
         Self {
             fetch: sql(FETCH),
+            fetch_all: sql(FETCH_ALL),
             add: sql(ADD),
             swap: sql(SWAP),
             swap_for: sql(SWAP_FOR),

@@ -8,12 +8,6 @@ use super::{BATCH, ExpressMysql, query};
 use crate::store::sql::{Call, Failure, store_error};
 use crate::store::{Cursor, Result};
 
-/// A part of all ids, and which are expired. The table has no index for that, so all rows are looked
-/// at in time, as the package does; but none is locked for it.
-pub(super) const LOOK: &str = "
-SELECT CONVERT({id} USING utf8mb4), {expires} < {second} FROM {sessions}
-WHERE {id} > ? ORDER BY {id} LIMIT 1000";
-
 /// How many rows a transaction frees, each by a statement, as no other way to name them locks these
 /// rows alone whatever the collation of their ids.
 const FREED: usize = 100;

@@ -6,7 +6,7 @@ use super::errors::wrote_nothing;
 use super::{Backend, Laps, check_length, id_of, open, unfit};
 use crate::backoff::Backoff;
 use crate::key::Key;
-use crate::store::compat::session::{Change, Life, Stored};
+use crate::store::compat::session::{Change, Changed, Life, Stored};
 use crate::store::to_the_end::to_the_end;
 use crate::store::{Renamed, Renewal, Result, StoreError, StoreErrorKind};
 
@@ -32,7 +32,7 @@ pub(in crate::store::compat) async fn rename<B: Backend>(
         let Some(session) = open(backend, from, &stored)? else {
             return Ok(Renamed::Missing);
         };
-        let (text, life) = session.changed(&change).map_err(unfit(from))?;
+        let Changed { text, life, .. } = session.changed(&change).map_err(unfit(from))?;
         // Before anything is removed: what the database cannot keep stays under its old id.
         let new = backend.record(&text, Some(&old))?;
         if backend.fetch(new_id).await?.is_some() {
@@ -100,7 +100,7 @@ async fn shift<B: Backend>(
 }
 
 /// How long a move may go on whose caller has hung up. Each of its commands has a timeout of its own.
-const LONGEST: Duration = Duration::from_secs(600);
+pub(in crate::store::compat) const LONGEST: Duration = Duration::from_secs(600);
 
 /// How often it is tried to put a removed record somewhere.
 const PUTS: u32 = 3;

@@ -4,8 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::proof::Proof;
 use crate::store::compat::Shape;
-use crate::store::{Renamed, Renewal};
+use crate::store::{NewProof, Renamed, Renewal};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const TEXT: &str = r#"{"cookie":{"maxAge":0},"data":{"a":1}}"#;
@@ -116,6 +117,14 @@ impl Backend for Faulty {
         Ok(text.map(|text| {
             (Stored { text: text.clone().into(), expires: Some(now + HOUR), now }, text)
         }))
+    }
+
+    async fn fetch_all(&self, ids: &[&str]) -> Result<Vec<(String, Stored)>> {
+        let mut found = Vec::new();
+        for id in ids {
+            found.extend(self.fetch(id).await?.map(|(stored, _)| ((*id).to_owned(), stored)));
+        }
+        Ok(found)
     }
 
     fn record(&self, text: &str, _: Option<&String>) -> Result<String> {
@@ -293,10 +302,29 @@ async fn a_session_keeps_its_token_where_redis_says_that_it_ran_nothing() {
 #[tokio::test]
 async fn data_that_is_refused_is_refused_by_the_name_of_its_session() {
     let (database, key) = (Faulty::new(&[]), Key::with_plain_id("old"));
-    let error = replace(&database, &key, &Write::new("no JSON")).await.unwrap_err();
+    let error = replace(&database, &key, &Write::data("no JSON")).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused);
     assert!(error.to_string().contains(&key.to_string()), "{error}");
     assert_eq!(database.ids(), ["old"]);
+}
+
+#[tokio::test]
+async fn a_new_secret_is_refused_where_the_id_is_the_token() {
+    let (database, key) = (Faulty::new(&[]), Key::with_plain_id("old"));
+    let proof = Some(NewProof::Regenerated(Proof::from_bytes([1; Proof::LEN])));
+    let write = Write { proof, ..Write::data("1") };
+    let error = replace(&database, &key, &write).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Refused);
+    assert_eq!(database.ids(), ["old"]);
+}
+
+#[tokio::test]
+async fn sessions_are_alive_that_are_there() {
+    let database = Faulty::new(&[]);
+    let keys = ["none", "old", "none"].map(Key::with_plain_id);
+    assert_eq!(alive(&database, &keys).await.unwrap(), [false, true, false]);
+    let public = Key::from_bytes(*keys[1].as_bytes());
+    assert_eq!(alive(&database, &[public]).await.unwrap(), [false]);
 }
 
 /// The stores of this crate's own have a migration; the tables of a package are made by Node.

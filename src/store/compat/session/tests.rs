@@ -1,6 +1,7 @@
 //! Records as Node's packages were seen to write them.
 
 use super::*;
+use crate::record::Label;
 
 const DAY: Duration = Duration::from_secs(86_400);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -29,6 +30,10 @@ fn data(format: &Format, text: &str) -> String {
     String::from_utf8(record.data.to_vec()).unwrap()
 }
 
+fn details_of(format: &Format, text: &str) -> Details {
+    Session::read(format, &stored(text)).unwrap().record().details
+}
+
 fn meta(format: &Format, text: &str) -> Meta {
     Session::read(format, &stored(text)).unwrap().meta()
 }
@@ -36,10 +41,10 @@ fn meta(format: &Format, text: &str) -> Meta {
 /// The record after new data was written.
 fn written(format: &Format, text: &str, data: &str) -> String {
     let change = Change { data: Some(data.as_bytes()), ..Change::default() };
-    changed(format, text, &change).0
+    changed(format, text, &change).text
 }
 
-fn changed(format: &Format, text: &str, change: &Change<'_>) -> (String, Life) {
+fn changed(format: &Format, text: &str, change: &Change<'_>) -> Changed {
     Session::read(format, &stored(text)).unwrap().changed(change).unwrap()
 }
 
@@ -231,6 +236,9 @@ fn data_that_would_not_be_read_back_is_refused() {
     assert!(wrapped().begin(&rewrapped, NOW).is_ok());
     let record = NewRecord::new(vec![0x93, 1, 2, 3], wrapped().default);
     assert_eq!(wrapped().begin(&record, NOW).unwrap_err(), Unfit::NotJson);
+    let details = Details::from_stored(vec![0xff].into());
+    let record = NewRecord { details, ..NewRecord::new("1", wrapped().default) };
+    assert_eq!(wrapped().begin(&record, NOW).unwrap_err(), Unfit::Details);
 }
 
 #[test]
@@ -246,9 +254,9 @@ fn what_is_no_record_is_told_so() {
 #[test]
 fn a_lifetime_of_its_own_and_what_else_node_has_no_place_for_stand_in_a_member_of_ours() {
     let lifetime = Lifetime::idle(10 * MINUTE).unwrap().and_absolute(DAY).unwrap();
-    let label = Label::new("phone").unwrap();
+    let details = Details::new().with_label(Label::new("phone").unwrap());
     let record = NewRecord {
-        label: Some(&label),
+        details: details.clone(),
         authenticated: true,
         ..NewRecord::new(r#"{"n":1}"#, lifetime)
     };
@@ -258,12 +266,17 @@ fn a_lifetime_of_its_own_and_what_else_node_has_no_place_for_stand_in_a_member_o
         assert_eq!(meta.lifetime, lifetime, "{text}");
         assert_eq!(meta.deadline, Some(NOW + DAY));
         assert_eq!((meta.created_at, meta.authenticated_at), (NOW, Some(NOW)));
-        assert_eq!(meta.label.as_ref(), Some(&label));
+        assert_eq!(details_of(&format, &text), details);
         assert_eq!(data(&format, &text), r#"{"n":1}"#);
         assert!(text.contains(r#""tokenSession":{"#), "{text}");
         let after = written(&format, &text, r#"{"n":2}"#);
         assert_eq!(version_of(text.as_bytes()), meta.version);
         assert_eq!(Session::read(&format, &stored(&after)).unwrap().meta().lifetime, lifetime);
+        assert_eq!(details_of(&format, &after), details);
+        let change = Change { details: Some(&Details::new()), ..Change::default() };
+        let after = changed(&format, &text, &change).text;
+        assert_eq!(details_of(&format, &after), Details::new());
+        assert_eq!(data(&format, &after), r#"{"n":1}"#);
     }
 }
 
@@ -337,7 +350,7 @@ fn a_session_begun_for_express_lives_as_long_as_its_cookie() {
     // Back from a lifetime of its own.
     let short = begun(&format, &NewRecord::new(r#"{"n":1}"#, Lifetime::idle(MINUTE).unwrap()));
     let change = Change { lifetime: Some(format.default), ..Change::default() };
-    assert_eq!(changed(&format, &short, &change).0, text);
+    assert_eq!(changed(&format, &short, &change).text, text);
 }
 
 #[test]
@@ -395,9 +408,9 @@ fn a_new_lifetime_replaces_the_old_one_whatever_it_was() {
             let text = begun(&format, &NewRecord::new(r#"{"n":1}"#, *old));
             let change =
                 Change { data: Some(br#"{"n":1}"#), lifetime: Some(*new), ..Change::default() };
-            let (after, life) = changed(&format, &text, &change);
+            let Changed { text: after, life, expires_at } = changed(&format, &text, &change);
             assert_eq!(meta(&format, &after).lifetime, *new, "{after}");
-            assert_eq!(life, Life::For(new.first()));
+            assert_eq!((life, expires_at), (Life::For(new.first()), NOW + new.first()));
             if *new == format.default {
                 assert_eq!(after, begun(&format, &NewRecord::new(r#"{"n":1}"#, *new)));
             }
@@ -432,7 +445,7 @@ fn a_record_that_never_ends_is_alive_and_no_touch_ends_it() {
     assert!(session.is_live());
     assert_eq!(session.due(Touch::After(Duration::ZERO)), None);
     let change = Change { data: Some(b"2"), seen: true, ..Change::default() };
-    assert_eq!(session.changed(&change).unwrap().1, Life::Keep);
+    assert_eq!(session.changed(&change).unwrap().life, Life::Keep);
 }
 
 #[test]

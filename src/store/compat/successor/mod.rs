@@ -1,22 +1,30 @@
 //! [`Successor`]: a store that takes over from one of Node's while the service runs.
 
+mod landing;
 mod listing;
 mod moving;
+mod owners;
+mod renaming;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
 
 use super::NodeStore;
 use super::operations::{Laps, refused};
 use crate::event::Events;
 use crate::key::Key;
+use crate::proof::{Claim, Proof, ProofScheme};
 use crate::record::{Meta, Owner, Record};
 use crate::store::{
-    AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
-    Result, Store, StoreErrorKind, Touch, Write,
+    AtomicStore, Condition, Found, Inserted, Listing, Load, Moves, NewRecord, Owners, Removed,
+    Replaced, Result, Store, StoreErrorKind, Touch, Watch, Write,
 };
+use crate::token::Token;
 
 pub use self::moving::Moved;
 
@@ -104,32 +112,41 @@ pub use self::moving::Moved;
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
-pub struct Successor<New, Old> {
-    new: New,
-    old: Old,
+pub struct Successor {
+    new: Arc<dyn AtomicStore>,
+    old: Arc<dyn NodeStore>,
     owner: Option<Arc<OwnerOf>>,
+    scheme: ProofScheme,
     begins_in_old: bool,
 }
 
 type OwnerOf = dyn Fn(&Record) -> Option<Owner> + Send + Sync;
 
-impl<New: fmt::Debug, Old: fmt::Debug> fmt::Debug for Successor<New, Old> {
+/// How long a previous secret is good after a handover was confirmed, as the manager has it.
+const GRACE: Duration = Duration::from_secs(10);
+
+impl fmt::Debug for Successor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Successor");
-        shown.field("new", &self.new).field("old", &self.old);
         shown.field("begins_in_old", &self.begins_in_old).finish_non_exhaustive()
     }
 }
 
-impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
+impl Successor {
     /// `new` takes over from `old`.
-    pub fn new(new: New, old: Old) -> Self {
-        Self { new, old, owner: None, begins_in_old: false }
+    pub fn new(new: impl AtomicStore, old: impl NodeStore) -> Self {
+        Self {
+            new: Arc::new(new),
+            old: Arc::new(old),
+            owner: None,
+            scheme: ProofScheme::default(),
+            begins_in_old: false,
+        }
     }
 
     /// Whose a session in the old store is, by its data: the old format knows no owners. Without this,
-    /// a session that began there is nobody's, and stays so. So is what no client can present, because its
-    /// id is no [`Token`](crate::Token): it may be another service's, under a longer prefix.
+    /// a session that began there belongs to nobody, and stays so. So does a session that no client can
+    /// present, because its id is no [`Token`]: it may be another service's, under a longer prefix.
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) for a new store with
@@ -149,9 +166,20 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
         Ok(self)
     }
 
+    /// The [`ProofScheme`] of the manager, where that is not the default: sessions that move get their
+    /// proofs in it. Whatever moves sessions has the same one.
+    #[must_use]
+    pub fn proof_scheme(mut self, scheme: ProofScheme) -> Self {
+        self.scheme = scheme;
+        self
+    }
+
     /// Has sessions begin in the old store still, and stay there when they get a new token: while
     /// instances of the service run that know the old one alone. A session of an owner is refused, as
     /// there.
+    ///
+    /// Until then each token is an id of the old store. A session that is in the new store already,
+    /// because another instance has begun or moved it, gets a new key with a new token.
     #[must_use]
     pub fn begin_in_old(mut self) -> Self {
         self.begins_in_old = true;
@@ -159,26 +187,46 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
     }
 
     /// The store in which sessions begin.
-    pub fn successor(&self) -> &New {
-        &self.new
+    pub fn successor(&self) -> &dyn AtomicStore {
+        &*self.new
     }
 
     /// The store from which they move.
-    pub fn predecessor(&self) -> &Old {
-        &self.old
+    pub fn predecessor(&self) -> &dyn NodeStore {
+        &*self.old
     }
 
     fn owner_of(&self, record: &Record) -> Option<Owner> {
         self.owner.as_ref().and_then(|owner| owner(record))
     }
 
+    /// The proof in the new store of a token that is an id of the old one.
+    fn proof_of(&self, key: &Key) -> Proof {
+        let digest: [u8; 32] = Sha256::digest(key.plain_id().unwrap_or_default()).into();
+        self.scheme.prove(&digest)
+    }
+
+    /// The key of a session in the new store, and what its token claims there. The manager says both,
+    /// but for [`begin_in_old`](Self::begin_in_old): then it takes each token for an id.
+    fn in_new(&self, key: &Key, claim: Option<&Claim>) -> (Key, Option<Claim>) {
+        let id = key.plain_id().filter(|_| self.begins_in_old && claim.is_none());
+        let Some(token) = id.and_then(|id| Token::parse(id).ok()) else {
+            return (bare(key), claim.copied());
+        };
+        match token.key_and_secret("") {
+            Some((key, secret)) => (key, Some(self.scheme.claim(secret.as_bytes(), GRACE))),
+            None => (bare(key), Some(self.scheme.claim(&token.digest(), GRACE))),
+        }
+    }
+
     /// The session, if it is in the old store; if it is about to leave, it has left after this.
     async fn in_old(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
-        // Without the id, the key was listed by the new store.
+        // Without the id, the session began in the new store or was listed by it.
         if key.plain_id().is_none() {
             return Ok(None);
         }
-        let Some(mut record) = self.old.load(key, touch).await? else {
+        let load = Load { touch, ..Load::new() };
+        let Some(mut record) = self.old.load(key, &load).await?.live() else {
             return Ok(None);
         };
         match self.arrive(key, &record).await? {
@@ -194,9 +242,11 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
     /// Fails for a note that still leads nowhere: to call the session ended would log out everybody
     /// who has moved, where this store's names are not the mover's.
     async fn accept_as_gone(&self, key: &Key, note: &Meta) -> Result<()> {
-        // Who ends a session by its token removes its note first, which others have read by then.
-        match self.old.touch(key, Touch::No).await? {
-            Some(meta) if meta.version == note.version => Err(refused(format!(
+        // A caller that ends a session by its token removes its note first, which others have read by
+        // then.
+        let load = Load { with_data: false, ..Load::new() };
+        match self.old.load(key, &load).await?.live() {
+            Some(record) if record.meta.version == note.version => Err(refused(format!(
                 "the session {key} has moved to another store than this service's new one; give both \
                  the same names and partitions, or, if its move was interrupted, run the mover again"
             ))),
@@ -204,68 +254,69 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
         }
     }
 
-    async fn remove_by_id(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
+    async fn remove_by_id(
+        &self,
+        key: &Key,
+        condition: Condition<'_>,
+        hand_out: bool,
+    ) -> Result<Removed> {
         let mut laps = Laps::new();
         loop {
             let record = match self.in_old(key, Touch::No).await {
                 // A record that nobody can read is removed whatever it is.
                 Err(error) if error.kind() == StoreErrorKind::Corrupt => {
-                    return self.old.remove(key, condition).await;
+                    return self.old.remove(key, condition, hand_out).await;
                 }
                 record => record?,
             };
-            let Some(Meta { version, owner, .. }) = record.map(|record| record.meta) else {
+            let Some(record) = record else {
                 break;
             };
+            let Meta { version, owner, .. } = &record.meta;
             let holds = match condition {
-                Condition::Always => true,
-                Condition::Version(expected) => expected == version,
+                // The id is the token.
+                Condition::Always | Condition::Claim(_) => true,
+                Condition::Version(expected) => expected == *version,
                 Condition::Owner(expected) => owner.as_ref() == Some(expected),
             };
             if !holds {
                 return Ok(Removed::Conflict);
             }
-            if self.old.remove(key, Condition::Version(version)).await? == Removed::Done {
-                return Ok(Removed::Done);
+            if self.old.remove(key, Condition::Version(*version), false).await?.is_done() {
+                return Ok(Removed::Done(hand_out.then_some(record)));
             }
             laps.wait().await?;
         }
-        self.new.remove(&bare(key), condition).await
-    }
-
-    /// The key with the session's id, if the old store has the session.
-    async fn with_id(&self, key: &Key) -> Result<Option<Key>> {
-        let mut with_id = None;
-        let find = |found: Key, _| {
-            with_id = Some(found).filter(|found| found == key);
-            with_id.is_none()
+        let (key, claim) = self.in_new(key, None);
+        let condition = match (condition, &claim) {
+            (Condition::Always, Some(claim)) => Condition::Claim(claim),
+            (condition, _) => condition,
         };
-        self.visit_old(find).await?;
-        Ok(with_id)
+        self.new.remove(&key, condition, hand_out).await
     }
 
-    /// Gives a session that stays in the old store a new key. `None`: it has moved.
-    async fn rename_in_old(
+    /// Moves a session that is to get a new secret, which the old format has no place for, and writes
+    /// it there.
+    async fn move_and_replace(
         &self,
-        from: &Key,
-        to: &Key,
-        renewal: Renewal,
-    ) -> Result<Option<Renamed>> {
-        let renamed = match self.old.rename(from, to, renewal).await? {
-            Renamed::Missing => return Ok(None),
-            renamed => renamed,
-        };
-        let Some(record) = self.old.load(to, Touch::No).await? else {
-            return Ok(Some(renamed));
-        };
-        // It may have moved under its new key by now, or under the old one before: then what was
-        // renamed is but the note.
-        if let Some(false) = self.arrive(to, &record).await?
-            && self.arrive(from, &record).await? == Some(true)
-        {
-            return Ok(None);
+        key: &Key,
+        record: Record,
+        write: &Write<'_>,
+    ) -> Result<Replaced> {
+        let before = record.data.clone();
+        self.move_one(key, record).await?;
+        let mut write = write.clone();
+        if write.expected.is_some() {
+            // What was read has another version there, if nobody has changed it on the way.
+            let Some(moved) = self.new.load(&bare(key), &Load::new()).await?.live() else {
+                return Ok(Replaced::Missing);
+            };
+            if moved.data != before {
+                return Ok(Replaced::Conflict);
+            }
+            write.expected = Some(moved.meta.version);
         }
-        Ok(Some(renamed))
+        self.new.replace(&bare(key), &write).await
     }
 }
 
@@ -275,29 +326,27 @@ fn bare(key: &Key) -> Key {
 }
 
 #[async_trait::async_trait]
-impl<New: AtomicStore, Old: NodeStore> Store for Successor<New, Old> {
+impl Store for Successor {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         if self.begins_in_old {
             return self.old.insert(key, record).await;
         }
-        if key.plain_id().is_some() && self.old.touch(key, Touch::No).await?.is_some() {
+        let load = Load { with_data: false, ..Load::new() };
+        if key.plain_id().is_some() && self.old.load(key, &load).await?.live().is_some() {
             return Ok(Inserted::KeyTaken);
         }
         self.new.insert(&bare(key), record).await
     }
 
-    async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
-        match self.in_old(key, touch).await? {
-            Some(record) => Ok(Some(record)),
-            None => self.new.load(&bare(key), touch).await,
+    async fn load(&self, key: &Key, load: &Load<'_>) -> Result<Found> {
+        if let Some(mut record) = self.in_old(key, load.touch).await? {
+            if !load.with_data {
+                record.data.clear();
+            }
+            return Ok(Found::Current(record));
         }
-    }
-
-    async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>> {
-        match self.in_old(key, touch).await? {
-            Some(record) => Ok(Some(record.meta)),
-            None => self.new.touch(&bare(key), touch).await,
-        }
+        let (key, claim) = self.in_new(key, load.claim);
+        self.new.load(&key, &Load { claim: claim.as_ref(), ..*load }).await
     }
 
     async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
@@ -310,141 +359,55 @@ impl<New: AtomicStore, Old: NodeStore> Store for Successor<New, Old> {
             if write.expected.is_some_and(|expected| expected != version) {
                 return Ok(Replaced::Conflict);
             }
-            // Over this version, lest it be written over the note that it has moved.
+            if write.proof.is_some() && !self.begins_in_old {
+                return self.move_and_replace(key, record, write).await;
+            }
+            // Over this version, so that it is not written over the note that the session has moved.
             let write = Write { expected: Some(version), ..write.clone() };
             if let done @ Replaced::Done(_) = self.old.replace(key, &write).await? {
                 return Ok(done);
             }
             laps.wait().await?;
         }
-        self.new.replace(&bare(key), write).await
+        let (key, claim) = self.in_new(key, write.claim);
+        self.new.replace(&key, &Write { claim: claim.as_ref(), ..write.clone() }).await
     }
 
-    /// Moves the session, since the new store can give it a new key in one step.
-    async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
-        if let Some(record) = self.in_old(from, Touch::No).await? {
-            if !self.begins_in_old {
-                self.move_one(from, record).await?;
-            } else if let Some(renamed) = self.rename_in_old(from, to, renewal).await? {
-                return Ok(renamed);
-            }
-        }
-        self.new.rename(&bare(from), &bare(to), renewal).await
-    }
-
-    async fn take(&self, key: &Key) -> Result<Option<Record>> {
-        let mut laps = Laps::new();
-        loop {
-            let Some(record) = self.in_old(key, Touch::No).await? else {
-                break;
-            };
-            let unchanged = Condition::Version(record.meta.version);
-            if self.old.remove(key, unchanged).await? == Removed::Done {
-                return Ok(Some(record));
-            }
-            laps.wait().await?;
-        }
-        self.new.take(&bare(key)).await
-    }
-
-    async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
-        if key.plain_id().is_some() {
-            return self.remove_by_id(key, condition).await;
+    async fn remove(&self, key: &Key, condition: Condition<'_>, hand_out: bool) -> Result<Removed> {
+        // The secret of a key without an id belongs to a session of the new store.
+        if key.plain_id().is_some() || matches!(condition, Condition::Claim(_)) {
+            return self.remove_by_id(key, condition, hand_out).await;
         }
         // The old store first: a note that a killed mover has left goes, which would lead nowhere.
         match self.with_id(key).await? {
-            Some(key) => self.remove_by_id(&key, condition).await,
-            None => self.new.remove(key, condition).await,
+            Some(key) => self.remove_by_id(&key, condition, hand_out).await,
+            None => self.new.remove(key, condition, hand_out).await,
         }
     }
 
-    async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
-        let mut old = Vec::new();
-        if self.owner.is_some() {
-            let collect = |key, record: Option<Record>| {
-                if let Some(Record { meta, .. }) = record
-                    && meta.owner.as_ref() == Some(owner)
-                {
-                    old.push((key, meta));
-                }
-                true
-            };
-            self.visit_old(collect).await?;
-        }
-        // Last, for those that have moved meanwhile.
-        let mut owned = self.new.owned(owner, limit).await?;
-        old.retain(|(key, _)| owned.iter().all(|(moved, _)| moved != key));
-        owned.append(&mut old);
-        owned.sort_by_key(|(_, meta)| std::cmp::Reverse(meta.created_at));
-        owned.truncate(limit);
-        Ok(owned)
+    /// A session that is on its way is in the old store when that is asked, or in the new one by then.
+    async fn alive(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        let in_old = self.old.alive(keys).await?;
+        let keys: Vec<Key> = keys.iter().map(|key| self.in_new(key, None).0).collect();
+        let in_new = self.new.alive(&keys).await?;
+        Ok(in_old.into_iter().zip(in_new).map(|(old, new)| old || new).collect())
     }
 
-    async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
-        if self.owner.is_some() {
-            // What is kept must not be on its way: a copy under another key would end.
-            let kept = match keep {
-                Some(keep) if keep.plain_id().is_none() => self.with_id(keep).await?,
-                keep => keep.cloned(),
-            };
-            if let Some(kept) = kept.filter(|_| !self.begins_in_old)
-                && let Some(record) = self.in_old(&kept, Touch::No).await?
-            {
-                self.move_one(&kept, record).await?;
-            }
-            let mut old = Vec::new();
-            let collect = |key: Key, record: Option<Record>| {
-                let of = record.and_then(|record| record.meta.owner);
-                if of.as_ref() == Some(owner) && Some(&key) != keep {
-                    old.push(key);
-                }
-                true
-            };
-            self.visit_old(collect).await?;
-            for key in old {
-                self.remove_by_id(&key, Condition::Owner(owner)).await?;
-            }
-        }
-        // Last, for those that have moved meanwhile.
-        self.new.remove_owned(owner, keep.map(bare).as_ref()).await
+    fn owners(&self) -> Option<&dyn Owners> {
+        Some(self)
     }
 
-    /// The old store's first. A session that moves meanwhile may be listed twice.
-    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
-        let (store, place) = match after.map(|after| after.as_bytes().split_first()) {
-            None => (OLD, None),
-            Some(Some((store, []))) => (*store, None),
-            Some(Some((store, place))) => (*store, Some(Cursor::new(place))),
-            Some(None) => {
-                let message = "the cursor is not one of this store; begin the scan without one";
-                return Err(refused(message));
-            }
-        };
-        let mut page = if store == OLD {
-            self.page_of_old(place.as_ref(), limit).await?
-        } else {
-            self.new.scan(place.as_ref(), limit).await?
-        };
-        page.next = match page.next {
-            Some(next) => Some(Cursor::new([&[store], next.as_bytes()].concat())),
-            None if store == OLD => Some(Cursor::new([NEW])),
-            None => None,
-        };
-        Ok(page)
+    fn listing(&self) -> Option<&dyn Listing> {
+        Some(self)
     }
 
-    async fn count(&self) -> Result<u64> {
-        Ok(self.old.count().await? + self.new.count().await?)
+    /// The old store tells nothing.
+    fn watch(&self) -> Option<&dyn Watch> {
+        None
     }
 
-    async fn clear(&self) -> Result<()> {
-        self.old.clear().await?;
-        self.new.clear().await
-    }
-
-    async fn sweep(&self, limit: usize) -> Result<usize> {
-        let swept = self.old.sweep(limit).await?;
-        Ok(swept + self.new.sweep(limit - swept.min(limit)).await?)
+    fn moves(&self) -> Option<&dyn Moves> {
+        if self.begins_in_old { Some(self) } else { None }
     }
 
     fn partitions(&self) -> u16 {
@@ -460,7 +423,3 @@ impl<New: AtomicStore, Old: NodeStore> Store for Successor<New, Old> {
         self.new.attach(events);
     }
 }
-
-/// Whose page a cursor goes on with, as its first byte.
-const OLD: u8 = b'o';
-const NEW: u8 = b'n';

@@ -5,29 +5,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::{Successor, bare};
-use crate::backoff::Backoff;
+use super::Successor;
+use super::landing::staged;
 use crate::key::Key;
-use crate::record::{Lifetime, Meta, Record, Version};
-use crate::store::compat::NodeStore;
+use crate::record::{Lifetime, Meta, Record, Timestamp, Version};
 use crate::store::compat::operations::{Laps, refused};
 use crate::store::{
-    AtomicStore, Condition, Cursor, NewRecord, Renamed, Renewal, Replaced, Result, StoreError,
-    StoreErrorKind, Touch, Write,
+    Condition, Cursor, Load, Replaced, Result, StoreError, StoreErrorKind, Write,
 };
 use crate::token::{Token, is_guessable};
 
 /// What [`Successor::move_page`] has done.
 ///
 /// ```no_run
-/// use token_session::store::compat::{NodeStore, Successor};
-/// use token_session::store::{AtomicStore, StoreError};
+/// use token_session::store::StoreError;
+/// use token_session::store::compat::Successor;
 ///
-/// async fn move_all(
-///     store: &Successor<impl AtomicStore, impl NodeStore>,
-/// ) -> Result<usize, StoreError> {
+/// async fn move_all(store: &Successor) -> Result<usize, StoreError> {
 ///     let (mut moved, mut after) = (0, None);
 ///     loop {
 ///         let page = store.move_page(after.as_ref(), 100).await?;
@@ -56,15 +51,11 @@ pub struct Moved {
     pub next: Option<Cursor>,
 }
 
-/// How often a copy that has a note is looked for, some 30 milliseconds in all, before it counts as
-/// ended.
-const LOOKS: u32 = 8;
-
-impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
+impl Successor {
     /// Moves a page of the old store's sessions, some `limit` of them, all at once; see the
     /// [type](Self) for how.
     ///
-    /// One round trip for the page, and some seven for each session, those of different sessions at
+    /// One round trip for the page, and some ten for each session, those of different sessions at
     /// the same time.
     ///
     /// # Errors
@@ -106,26 +97,26 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
                 let message = "the operating system gives no random number";
                 StoreError::new(StoreErrorKind::Unavailable, message).with_source(error)
             })?;
-            let staged = self.staged(key, nonce);
+            let staged = staged(key, nonce);
             self.stage(&staged, &record).await?;
             let note = Note { moved: nonce.to_string() };
             let unchanged =
-                Write { expected: Some(record.meta.version), ..Write::new(note.data()) };
+                Write { expected: Some(record.meta.version), ..Write::data(note.data()) };
             match self.old.replace(key, &unchanged).await {
-                Ok(Replaced::Done(version)) => return self.finish(key, nonce, version).await,
+                Ok(Replaced::Done(note)) => return self.finish(key, nonce, note.version).await,
                 Ok(Replaced::Conflict | Replaced::Missing) => {}
                 // It may have been written all the same.
                 Err(error) if error.kind() == StoreErrorKind::Unavailable => return Err(error),
                 Err(error) => {
-                    self.new.remove(&staged, Condition::Always).await?;
+                    self.new.remove(&staged, Condition::Always, false).await?;
                     return Err(error);
                 }
             }
             laps.wait().await?;
-            let changed = self.old.load(key, Touch::No).await?;
+            let changed = self.old.load(key, &Load::new()).await?.live();
             // A client that sends a write again takes its own note for another's.
             if changed.as_ref().and_then(|changed| Note::read(&changed.data)) != Some(nonce) {
-                self.new.remove(&staged, Condition::Always).await?;
+                self.new.remove(&staged, Condition::Always, false).await?;
             }
             match changed {
                 Some(changed) => record = changed,
@@ -143,7 +134,7 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
         let has_landed = self.land(key, nonce).await?;
         // A note that leads nowhere stays for the mover, who surely looks in the right place.
         if has_landed {
-            self.old.remove(key, Condition::Version(record.meta.version)).await?;
+            self.old.remove(key, Condition::Version(record.meta.version), false).await?;
         }
         Ok(Some(has_landed))
     }
@@ -152,58 +143,8 @@ impl<New: AtomicStore, Old: NodeStore> Successor<New, Old> {
     /// then.
     async fn finish(&self, key: &Key, nonce: u64, note: Version) -> Result<bool> {
         let has_landed = self.land(key, nonce).await?;
-        self.old.remove(key, Condition::Version(note)).await?;
+        self.old.remove(key, Condition::Version(note), false).await?;
         Ok(has_landed)
-    }
-
-    /// Puts a copy there under a key that no token opens.
-    pub(super) async fn stage(&self, staged: &Key, record: &Record) -> Result<()> {
-        let owner = self.owner_of(record);
-        let copy = NewRecord {
-            owner: owner.as_ref(),
-            label: record.meta.label.as_ref(),
-            ..NewRecord::new(record.data.clone(), remaining(&record.meta)?)
-        };
-        // Taken it can be by this very copy alone, when a client has sent the write twice.
-        self.new.insert(staged, &copy).await.map(drop)
-    }
-
-    /// Gives the copy its real key; whether the session is there then. Any number of callers may do it
-    /// at once: what another has done already is missing here.
-    async fn land(&self, key: &Key, nonce: u64) -> Result<bool> {
-        let (staged, real) = (self.staged(key, nonce), bare(key));
-        let mut backoff = Backoff::new();
-        for _ in 0..LOOKS {
-            match self.new.rename(&staged, &real, Renewal::Key).await? {
-                Renamed::Done(_) => return Ok(true),
-                Renamed::KeyTaken => {
-                    self.new.remove(&staged, Condition::Always).await?;
-                    return Ok(true);
-                }
-                Renamed::Missing => {}
-            }
-            // While another caller renames it, a store may show it under neither key.
-            if self.new.touch(&real, Touch::No).await?.is_some() {
-                return Ok(true);
-            }
-            backoff.wait().await;
-        }
-        Ok(false)
-    }
-
-    /// The key of a copy. It follows from the session's own, so that a note, which holds what a user
-    /// may have written, names no other session.
-    pub(super) fn staged(&self, key: &Key, nonce: u64) -> Key {
-        let partitions = self.new.partitions();
-        let mut draws = (0_u32..).map(|draw| {
-            let staged = Sha256::new_with_prefix("token-session: a session that moves")
-                .chain_update(key.as_bytes())
-                .chain_update(nonce.to_be_bytes())
-                .chain_update(draw.to_be_bytes());
-            Key::from_bytes(staged.finalize().into())
-        });
-        let lies_beside = |staged: &Key| staged.partition(partitions) == key.partition(partitions);
-        draws.find(lies_beside).unwrap_or_else(|| unreachable!("digests fall into every partition"))
     }
 }
 
@@ -257,16 +198,13 @@ pub(super) fn can_be_presented(key: &Key) -> bool {
 }
 
 /// The lifetime of a session that goes on elsewhere.
-fn remaining(meta: &Meta) -> Result<Lifetime> {
-    let lifetime = match (meta.lifetime.idle_timeout(), meta.deadline) {
-        (Some(idle), None) => Lifetime::idle(idle),
-        (idle, Some(deadline)) => {
-            let left = deadline.since(meta.now).max(Duration::from_millis(1));
-            idle.map_or(Lifetime::absolute(left), |idle| Lifetime::idle(idle)?.and_absolute(left))
-        }
-        (None, None) => return Ok(meta.lifetime),
-    };
-    lifetime.map_err(|error| {
+pub(super) fn remaining(meta: &Meta) -> Result<Lifetime> {
+    let left = |deadline: Timestamp| deadline.since(meta.now).max(Duration::from_millis(1));
+    let (idle, left) = (meta.lifetime.idle_timeout(), meta.deadline.map(left));
+    if idle.or(left).is_none() {
+        return Ok(meta.lifetime);
+    }
+    Lifetime::of(idle, left).map_err(|error| {
         StoreError::new(StoreErrorKind::Corrupt, "a session has a lifetime that is none")
             .with_source(error)
     })

@@ -10,7 +10,7 @@ const ALWAYS: Touch = Touch::After(Duration::ZERO);
 
 /// Keys that are as evenly spread as digests are.
 fn spread(number: usize) -> Key {
-    let mut bytes = [0; 32];
+    let mut bytes = [0; Key::LEN];
     for (word, chunk) in bytes.chunks_exact_mut(8).enumerate() {
         let mixed = ((number * 4 + word + 1) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         chunk.copy_from_slice(&(mixed ^ (mixed >> 29)).to_be_bytes());
@@ -34,7 +34,7 @@ fn filled(records: Records) -> Records {
 fn touched(records: Records) -> Records {
     let records = filled(records);
     for number in 0..MANY {
-        assert!(records.read(&spread(number), ALWAYS, at(500), |_| ()).is_some());
+        assert!(is_there(&records, &spread(number), ALWAYS, at(500)));
     }
     records
 }
@@ -89,7 +89,7 @@ fn sweeps_that_free_nothing_get_past_the_touched_sessions_all_the_same() {
 fn a_touch_leaves_nothing_for_a_sweep_once_the_sessions_time_in_the_queue_is_over() {
     let records = touched(without_cap());
     for number in 0..MANY {
-        assert!(records.read(&spread(number), ALWAYS, LATER, |_| ()).is_some());
+        assert!(is_there(&records, &spread(number), ALWAYS, LATER));
     }
     let (freed, longest) = measured(&records, records.sweep(1, usize::MAX, LATER));
     assert_eq!((freed, longest), (0, 0));
@@ -165,7 +165,7 @@ fn a_session_that_stays_is_listed_once_while_others_come_and_go_between_the_page
         place = page.1;
         // Every other one goes, from both ends, and new ones take the slots.
         for number in [turn * 2, MANY - 2 - turn * 2] {
-            records.take(&spread(number), START);
+            remove(&records, &spread(number), START);
         }
         insert(&records, &spread(MANY + turn), &NewRecord::new("data", idle(1_000)), START);
         turn += 1;
@@ -209,13 +209,18 @@ fn a_list_of_an_owners_sessions_looks_at_those_that_it_shows() {
     let owner = owner(1);
     let records = of_one_owner(&owner);
     let keys = |key: &Key, _: &crate::store::memory::entry::Entry| key.clone();
-    let (ten, longest) = measured(&records, records.owned(&owner, 10, START, keys));
+    let ((ten, next), longest) =
+        measured(&records, records.owned(&owner, u64::MAX, 10, START, keys));
     assert!(longest <= 10, "{longest} looks for ten sessions");
     assert_eq!(ten, (MANY - 10..MANY).rev().map(spread).collect::<Vec<_>>());
-    let (all, longest) = measured(&records, records.owned(&owner, usize::MAX, START, keys));
+    let ((all, end), longest) =
+        measured(&records, records.owned(&owner, u64::MAX, usize::MAX, START, keys));
     assert!(longest <= LOOKS + 1, "{longest} looks in one step");
     assert_eq!(all, (0..MANY).rev().map(spread).collect::<Vec<_>>());
-    assert_eq!(done(records.owned(&owner, 0, START, keys)), []);
+    assert_eq!(end, None);
+    let (eleventh, _) = done(records.owned(&owner, next.unwrap(), 1, START, keys));
+    assert_eq!(eleventh, [spread(MANY - 11)]);
+    assert_eq!(done(records.owned(&owner, u64::MAX, 0, START, keys)).0, []);
 }
 
 #[test]
@@ -227,7 +232,8 @@ fn an_owners_expired_sessions_are_passed_in_steps() {
         insert(&records, &spread(number), &record(&owner, idle(1_000)), START);
     }
     let keys = |key: &Key, _: &crate::store::memory::entry::Entry| key.clone();
-    let (live, longest) = measured(&records, records.owned(&owner, 10, at(1_000), keys));
+    let ((live, _), longest) =
+        measured(&records, records.owned(&owner, u64::MAX, 10, at(1_000), keys));
     assert!(longest <= 2 * LOOKS, "{longest} looks in one step");
     assert_eq!(live, [key(1)]);
     records.assert_whole();
@@ -241,7 +247,7 @@ fn the_end_of_all_of_an_owners_sessions_looks_at_a_thousand_and_leaves_the_rest_
     records.remove_owned(&owner, None, START);
     assert!(records.take_looks() <= LOOKS);
     assert_eq!(done(records.count(START)), 0);
-    assert!(records.read(&spread(MANY - 1), Touch::No, START, |_| ()).is_none());
+    assert!(!is_there(&records, &spread(MANY - 1), Touch::No, START));
     assert_eq!(done(records.sweep(usize::MAX, usize::MAX, START)), MANY - LOOKS - 1);
     assert_eq!((records.held(), records.sizes()), (0, (0, 0, 0)));
 }
@@ -283,12 +289,12 @@ fn an_insert_at_the_limit_of_an_owner_of_many_looks_at_a_thousand() {
 fn an_expired_session_in_the_middle_of_many_makes_room_for_its_owners_next() {
     let owner = owner(1);
     let records = of_one_owner(&owner);
-    let shorter = Write { lifetime: Some(&idle(100)), ..Write::new("data") };
+    let shorter = Write { lifetime: Some(&idle(100)), ..Write::data("data") };
     records.replace(&spread(MANY / 2), &shorter, START);
     let refusing = limited(&owner, OwnerLimit::reject(all_of_them()));
     let inserted = done(records.insert(&spread(MANY), &refusing, at(100))).unwrap();
     assert_eq!(inserted, Inserted::Done { evicted: vec![] });
-    assert!(records.read(&spread(0), Touch::No, at(100), |_| ()).is_some());
+    assert!(is_there(&records, &spread(0), Touch::No, at(100)));
     records.assert_whole();
 }
 
@@ -314,11 +320,11 @@ fn sessions_of_an_owner_that_end_in_any_order_leave_the_others_in_theirs() {
     let owner = owner(1);
     let records = of_one_owner(&owner);
     for number in (0..MANY).filter(|number| number % 3 != 0) {
-        assert!(records.take(&spread(number), START).is_some());
+        assert!(remove(&records, &spread(number), START));
     }
     records.assert_whole();
     let keys = |key: &Key, _: &crate::store::memory::entry::Entry| key.clone();
-    let left = done(records.owned(&owner, usize::MAX, START, keys));
+    let (left, _) = done(records.owned(&owner, u64::MAX, usize::MAX, START, keys));
     let expected = (0..MANY).filter(|number| number % 3 == 0).rev().map(spread);
     assert_eq!(left, expected.collect::<Vec<_>>());
 }

@@ -1,40 +1,41 @@
-//! No code opens another's door, whatever is changed of the challenge that the store keeps.
+//! A code is bound to its purpose, subject, payload and expiry: no change of what the store keeps makes it
+//! good for another one.
 
 use std::time::Duration;
 
-use super::challenge::{Challenge, Lock};
-use super::format::Code;
-use super::{Codes, Issued};
-use crate::store::{Memory, Store};
-use crate::stored::{self, Blob, Moment};
+use crate::codes::challenge::{Challenge, ChallengeSecret};
+use crate::codes::{Code, Codes, IssuedCode};
+use crate::key::Key;
+use crate::record_json::{self, Blob, Moment};
+use crate::store::{Listing, Memory};
 
 const PURPOSE: &str = "sign-in";
 
-/// What a code is good for, and what may be changed of it.
+/// What a code is bound to.
 #[derive(Clone, Debug, PartialEq)]
-struct Door {
+struct BoundFields {
     fields: [Vec<u8>; 4],
     until: Moment,
 }
 
-impl Door {
+impl BoundFields {
     fn of(challenge: &Challenge) -> Self {
-        let fields = [&challenge.subject, &challenge.salt, &challenge.payload];
-        let [subject, salt, payload] = fields.map(|field| field.0.to_vec());
-        let purpose = PURPOSE.as_bytes().to_vec();
-        Self { fields: [purpose, subject, salt, payload], until: challenge.codes[0].until }
+        let Challenge { subject, salt, payload, .. } = challenge;
+        let fields = [PURPOSE.as_bytes(), subject.as_bytes(), &salt.0, &payload.0];
+        Self { fields: fields.map(<[u8]>::to_vec), until: challenge.codes[0].until }
     }
 
-    /// Whether the code opens it, in the place of the one that it was sent for.
-    fn opens(&self, lock: &Lock, challenge: &Challenge, code: &Code) -> bool {
+    /// Whether the code is good for these, in the place of what it was sent for. `None`: no challenge can
+    /// have such a subject.
+    fn accept(&self, secret: &ChallengeSecret, challenge: &Challenge, code: &Code) -> Option<bool> {
         let [purpose, subject, salt, payload] = &self.fields;
         let mut challenge = challenge.clone();
-        challenge.subject = Blob::new(subject);
+        challenge.subject = Key::from_bytes(subject.as_slice().try_into().ok()?);
         challenge.salt = Blob::new(salt);
         challenge.payload = Blob::new(payload);
         challenge.codes[0].until = self.until;
         let purpose = String::from_utf8_lossy(purpose);
-        lock.fits(None, &purpose, &challenge, Moment::START, code)
+        Some(secret.matches(None, &purpose, &challenge, Moment::START, code))
     }
 
     /// One or several random changes: a byte becomes another, comes, goes, or crosses into the
@@ -64,28 +65,32 @@ fn random(below: usize) -> usize {
 }
 
 /// A live challenge as the store keeps it, and what its client and its person have.
-async fn kept(subject: &str, payload: u32) -> (Challenge, Issued) {
+async fn stored(subject: &str, payload: u32) -> (Challenge, IssuedCode) {
     let store = Memory::new();
     let codes = Codes::<u32>::builder(PURPOSE).store(store.clone()).build().unwrap();
     let issued = codes.issue(subject, &payload).await.unwrap();
     let records = store.scan(None, 10).await.unwrap().records;
-    let challenge = records.iter().find_map(|(key, record)| stored::read(key, &record.data).ok());
+    let challenge =
+        records.iter().find_map(|(key, record)| record_json::read(key, &record.data).ok());
     (challenge.unwrap(), issued)
 }
 
 #[tokio::test]
-async fn a_code_opens_no_other_purpose_subject_payload_or_life_than_its_own() {
-    let (challenge, issued) = kept("anna@example.org", 17).await;
-    let (others, _) = kept("eve@example.org", 18).await;
-    let lock = Lock::of_handle(PURPOSE, &issued.challenge.handle);
-    let (own, others) = (Door::of(&challenge), Door::of(&others));
-    assert!(own.opens(&lock, &challenge, &issued.code));
+async fn a_code_is_good_for_no_other_purpose_subject_payload_or_expiry_than_its_own() {
+    let (challenge, issued) = stored("anna@example.org", 17).await;
+    let (others, _) = stored("eve@example.org", 18).await;
+    let secret = ChallengeSecret::of_handle(PURPOSE, &issued.challenge.handle);
+    let (own, others) = (BoundFields::of(&challenge), BoundFields::of(&others));
+    assert_eq!(own.accept(&secret, &challenge, &issued.code), Some(true));
     let mut changed = 0;
     while changed < 10_000 {
-        let mut door = own.clone();
-        door.change(&others);
-        if door != own {
-            assert!(!door.opens(&lock, &challenge, &issued.code), "{door:?}");
+        let mut fields = own.clone();
+        fields.change(&others);
+        if fields == own {
+            continue;
+        }
+        if let Some(is_accepted) = fields.accept(&secret, &challenge, &issued.code) {
+            assert!(!is_accepted, "{fields:?}");
             changed += 1;
         }
     }

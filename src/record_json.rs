@@ -1,5 +1,5 @@
-//! How codes and links write what they keep in a store: JSON, bytes as base64url, and times counted
-//! from the record's own beginning, on the store's clock alone.
+//! The form in which codes and links keep their records: JSON, with bytes as base64url. Times are
+//! counted from the record's own beginning, on the store's clock alone.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(crate) fn write(record: &impl Serialize) -> Bytes {
 /// What was kept under `key`.
 pub(crate) fn read<R: DeserializeOwned>(key: &Key, data: &[u8]) -> Result<R, StoreError> {
     serde_json::from_slice(data).map_err(|error| {
-        StoreError::corrupt(key, "it is none of a code or a link").with_source(error)
+        StoreError::corrupt(key, "it is no record of a code or a link").with_source(error)
     })
 }
 
@@ -50,6 +50,20 @@ impl<'de> Deserialize<'de> for Blob {
             .decode(text.as_bytes())
             .map(|bytes| Self(bytes.into()))
             .map_err(serde::de::Error::custom)
+    }
+}
+
+/// A key, written in its text form. For `#[serde(with = "record_json::key")]`.
+pub(crate) mod key {
+    use super::{Deserialize, Deserializer, Key, Serializer};
+
+    pub fn serialize<S: Serializer>(key: &Key, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(key)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Key, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -87,7 +101,7 @@ impl std::ops::Add<Duration> for Moment {
     }
 }
 
-/// Rounded up to whole seconds, at least one, so that who waits so long has waited long enough.
+/// Rounds up to whole seconds, at least one, so a client that waits this long never retries early.
 pub(crate) fn whole_seconds(wait: Duration) -> Duration {
     let seconds = u64::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX);
     Duration::from_secs(seconds.max(1))

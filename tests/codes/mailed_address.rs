@@ -1,4 +1,4 @@
-//! No code opens another's door, whatever races with it.
+//! The address that a code confirms is the one that it was mailed to, whatever races with it.
 
 use std::sync::Arc;
 use std::time::Duration;

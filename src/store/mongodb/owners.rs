@@ -1,0 +1,152 @@
+//! What [`MongoDb`] does with all sessions of an owner.
+
+use mongodb::bson::{self, Bson, DateTime, Document, doc};
+
+use super::document::{binary, key, record};
+use super::error::Failure;
+use super::expression::{is_live, now};
+use super::{BATCH, MongoDb};
+use crate::key::Key;
+use crate::record::Owner;
+use crate::store::{Cursor, Owners, Page, Result, StoreError, StoreErrorKind};
+
+#[async_trait::async_trait]
+impl Owners for MongoDb {
+    async fn owned(
+        &self,
+        owner: &Owner,
+        after: Option<&Cursor>,
+        limit: usize,
+        with_data: bool,
+    ) -> Result<Page> {
+        if limit == 0 {
+            return Ok(Page { next: after.cloned(), ..Page::default() });
+        }
+        let mut filter = self.of(owner);
+        filter.insert("$expr", after.map(beyond).transpose()?.unwrap_or_else(is_live));
+        let mut pipeline = vec![
+            doc! { "$match": filter },
+            doc! { "$sort": { "created_at": -1, "_id": -1 } },
+            doc! { "$limit": i64::try_from(limit).unwrap_or(i64::MAX) },
+            doc! { "$set": { "now": now() } },
+        ];
+        if !with_data {
+            pipeline.push(doc! { "$unset": "data" });
+        }
+        let documents = self.list_whole(pipeline, limit).await?;
+        let last = documents.last().filter(|_| documents.len() == limit);
+        let next = last.map(cursor_at).transpose()?;
+        let records = documents.into_iter().map(|document| {
+            let key = key(&document)?;
+            let record = record(&key, document, with_data)?;
+            Ok((key, record))
+        });
+        let (records, damaged) = self.presence.listeners().readable(records)?;
+        Ok(Page { records, damaged, next })
+    }
+
+    async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
+        let mut filter = self.of(owner);
+        if let Some(keep) = keep {
+            filter.insert("key", doc! { "$ne": binary(keep.as_bytes()) });
+        }
+        let (mut until, mut more) = (None, true);
+        while more {
+            let (store, filter) = (self.clone(), filter.clone());
+            // Each batch has the whole timeout, so that any number of sessions ends. A caller that
+            // hangs up leaves the batch that is under way to end by itself, and begins no other.
+            let batch = async move { store.remove_oldest(filter, until).await };
+            (until, more) = self.run(self.timeout, batch).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the list of an owner's sessions goes on after a document: behind its place in the index,
+/// whatever a damaged one has there.
+fn cursor_at(document: &Document) -> Result<Cursor> {
+    let field = |name| document.get(name).cloned().unwrap_or(Bson::Null);
+    let place = doc! { "created_at": field("created_at"), "_id": field("_id") };
+    let bytes = bson::to_vec(&place).map_err(|error| {
+        let message = "MongoDB has a document among the sessions that cannot be a place in a list";
+        StoreError::new(StoreErrorKind::Corrupt, message).with_source(error)
+    })?;
+    Ok(Cursor::new(bytes))
+}
+
+/// The live sessions behind this place. As an expression, since a filter compares only values of one
+/// type; the first comparison is the one that the index can serve.
+fn beyond(after: &Cursor) -> Result<Document> {
+    let foreign = || {
+        let message = "the cursor is not one of a list of MongoDB; begin the list anew";
+        StoreError::new(StoreErrorKind::Refused, message)
+    };
+    let mut place: Document = bson::from_slice(after.as_bytes()).map_err(|_| foreign())?;
+    let began = place.remove("created_at").ok_or_else(foreign)?;
+    let id = place.remove("_id").ok_or_else(foreign)?;
+    let of_lower_id = doc! { "$lt": ["$_id", { "$literal": id }] };
+    // A missing value is less than null, and has the same place in the index.
+    let behind = if began == Bson::Null {
+        of_lower_id
+    } else {
+        doc! { "$or": [{ "$lt": ["$created_at", { "$literal": began.clone() }] }, of_lower_id] }
+    };
+    Ok(doc! { "$and": [
+        { "$lte": ["$created_at", { "$literal": began }] },
+        behind,
+        is_live(),
+    ] })
+}
+
+impl MongoDb {
+    /// The sessions of an owner, dead or alive.
+    pub(super) fn of(&self, owner: &Owner) -> Document {
+        doc! { "partition": self.partition_of(owner), "owner": owner.as_str() }
+    }
+
+    /// Removes a batch of the oldest of these sessions of an owner, and says whether more may be
+    /// there. What began after the first batch was seen is left, so that the call ends though logins
+    /// go on: `until` is when the youngest had begun by then, for the batches that follow.
+    async fn remove_oldest(
+        &self,
+        filter: Document,
+        until: Option<DateTime>,
+    ) -> Result<(Option<DateTime>, bool), Failure> {
+        let began = |document: &Document| document.get_datetime("created_at").ok().copied();
+        let first = |order: i32, limit: usize| {
+            vec![
+                doc! { "$match": filter.clone() },
+                doc! { "$sort": { "created_at": order, "_id": order } },
+                doc! { "$limit": limit as i64 },
+                doc! { "$project": { "created_at": 1 } },
+            ]
+        };
+        let batch = self.list(first(1, BATCH), BATCH).await?;
+        let more = batch.len() == BATCH;
+        let until = match until {
+            None if more => self.list(first(-1, 1), 1).await?.first().and_then(began),
+            until => until,
+        };
+        let (Some(oldest), Some(youngest)) = (batch.first(), batch.last()) else {
+            return Ok((until, false));
+        };
+        if until.is_some_and(|until| began(oldest) > Some(until)) {
+            return Ok((until, false));
+        }
+        let mut going = filter;
+        match began(youngest).filter(|_| batch.iter().all(|document| began(document).is_some())) {
+            Some(at) => {
+                let id = youngest.get("_id").unwrap_or(&Bson::Null);
+                let with_it = doc! { "created_at": at, "_id": { "$lte": id } };
+                going.insert("$or", vec![doc! { "created_at": { "$lt": at } }, with_it]);
+            }
+            // A damaged one's beginning is no date, and is before all dates.
+            None => {
+                let ids: Vec<_> = batch.iter().filter_map(|it| it.get("_id").cloned()).collect();
+                going.insert("_id", doc! { "$in": ids });
+            }
+        }
+        self.sessions.delete_many(going).await?;
+        Ok((until, more))
+    }
+}

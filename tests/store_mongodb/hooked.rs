@@ -1,0 +1,61 @@
+//! A store that does something between the commands of a call.
+
+use std::sync::{Arc, Mutex};
+
+use mongodb::Collection;
+use mongodb::bson::Document;
+use mongodb::event::EventHandler;
+use mongodb::event::command::CommandEvent;
+use token_session::store::MongoDb;
+
+use super::server::{HOUR, database, fresh_name, options};
+
+/// What happens when a command is about to be sent, by its name.
+pub type Before = Box<dyn FnMut(&str) + Send>;
+
+/// A store that does something before a command, and its documents by another client.
+pub struct Hooked {
+    pub store: MongoDb,
+    pub documents: Collection<Document>,
+    pub before: Arc<Mutex<Option<Before>>>,
+    pub sent: Arc<Mutex<Vec<String>>>,
+    /// How many documents each answer to a question had.
+    pub found: Arc<Mutex<Vec<usize>>>,
+}
+
+pub async fn hooked() -> Hooked {
+    let before = Arc::<Mutex<Option<Before>>>::default();
+    let sent = Arc::<Mutex<Vec<String>>>::default();
+    let found = Arc::<Mutex<Vec<usize>>>::default();
+    let (hook, heard, counted) = (Arc::clone(&before), Arc::clone(&sent), Arc::clone(&found));
+    let mut options = options().await;
+    options.command_event_handler = Some(EventHandler::callback(move |event| match event {
+        CommandEvent::Started(command) => {
+            if let Some(before) = &mut *hook.lock().unwrap() {
+                before(&command.command_name);
+            }
+            heard.lock().unwrap().push(command.command_name);
+        }
+        CommandEvent::Succeeded(answer) if answer.command_name == "aggregate" => {
+            let batch = answer.reply.get_document("cursor").unwrap().get_array("firstBatch");
+            counted.lock().unwrap().push(batch.unwrap().len());
+        }
+        _ => {}
+    }));
+    let name = fresh_name();
+    let builder = MongoDb::builder().collection(&name).timeout(HOUR);
+    let store = builder.database(&database(options)).unwrap();
+    store.migrate().await.unwrap();
+    sent.lock().unwrap().clear();
+    let documents = database(super::server::options().await).collection(&name);
+    Hooked { store, documents, before, sent, found }
+}
+
+/// Runs something to its end on a thread of its own, for what cannot wait by itself.
+pub fn on_a_thread<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(work)
+    };
+    std::thread::spawn(run).join().unwrap()
+}
