@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use token_session::store::conformance::Harness;
 use token_session::store::{
-    Cursor, Inserted, ManualClock, Memory, NewRecord, OwnerLimit, Store, StoreErrorKind, Touch,
-    WhenFull, Write,
+    Condition, Cursor, Inserted, Listing, Load, ManualClock, Memory, NewProof, NewRecord,
+    OwnerLimit, Owners, Store, StoreErrorKind, Touch, WhenFull, Write,
 };
-use token_session::{Event, Events, Key, Lifetime, Owner, Subscription, TokenSession};
+use token_session::{Event, Events, Key, Lifetime, Owner, Proof, Subscription, TokenSession};
 use tokio::task::JoinSet;
+
+#[path = "on_every_store/mod.rs"]
+mod on_every_store;
 
 #[derive(Default)]
 struct InMemory(ManualClock);
@@ -30,6 +33,19 @@ mod conformance {
     use super::InMemory;
 
     token_session::conformance_suite!(InMemory::default());
+}
+
+mod with_codes {
+    use super::InMemory;
+
+    crate::on_every_store::codes_on_store!(InMemory::default());
+}
+
+/// A store whose parts were left out takes the shorter forms of the suite.
+mod without_owners {
+    use super::InMemory;
+
+    token_session::conformance_suite!(without owners: InMemory::default());
 }
 
 /// On the clock that a service has, where time passes by itself.
@@ -53,7 +69,15 @@ mod conformance_in_real_time {
     token_session::conformance_suite!(InRealTime);
 }
 
-const ALWAYS: Touch = Touch::After(Duration::ZERO);
+mod with_codes_in_real_time {
+    use super::InRealTime;
+
+    crate::on_every_store::codes_on_store!(InRealTime, rounds: 10);
+}
+
+/// A load that touches.
+const TOUCH: Load<'static> =
+    Load { claim: None, touch: Touch::After(Duration::ZERO), with_data: true };
 
 fn seconds(seconds: i64) -> Lifetime {
     Lifetime::idle_secs(seconds).unwrap()
@@ -65,7 +89,7 @@ fn record(lifetime: Lifetime) -> NewRecord<'static> {
 
 /// Keys that are as evenly spread as digests are.
 fn key(number: u64) -> Key {
-    let mut bytes = [0; 32];
+    let mut bytes = [0; Key::LEN];
     for (word, chunk) in bytes.chunks_exact_mut(8).enumerate() {
         let mixed = (number + word as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         chunk.copy_from_slice(&(mixed ^ (mixed >> 29)).to_be_bytes());
@@ -79,7 +103,7 @@ async fn put(store: &Memory, number: u64, lifetime: Lifetime) {
 }
 
 async fn is_alive(store: &Memory, number: u64) -> bool {
-    store.load(&key(number), Touch::No).await.unwrap().is_some()
+    store.load(&key(number), &Load::new()).await.unwrap().live().is_some()
 }
 
 async fn is_full(store: &Memory, number: u64) -> bool {
@@ -122,7 +146,7 @@ async fn a_full_store_refuses_one_more_and_leaves_the_living() {
     assert!(is_alive(&store, 1).await && is_alive(&store, 2).await);
     assert!(!is_alive(&store, 3).await);
 
-    store.take(&key(1)).await.unwrap();
+    assert!(store.remove(&key(1), Condition::Always, true).await.unwrap().is_done());
     assert!(!is_full(&store, 3).await);
     assert!(is_full(&store, 4).await);
 }
@@ -140,13 +164,12 @@ async fn a_full_store_says_of_a_taken_key_that_it_is_taken() {
 }
 
 #[tokio::test]
-async fn a_full_store_renames_and_writes() {
+async fn a_full_store_regenerates_and_writes() {
     let store = Memory::builder().capacity(1).build();
     put(&store, 1, seconds(60)).await;
-    store.replace(&key(1), &Write::new("new data")).await.unwrap();
-    let renewal = token_session::store::Renewal::Key;
-    store.rename(&key(1), &key(2), renewal).await.unwrap();
-    assert!(is_alive(&store, 2).await);
+    let proof = Some(NewProof::Regenerated(Proof::from_bytes([1; Proof::LEN])));
+    store.replace(&key(1), &Write { proof, ..Write::data("new data") }).await.unwrap();
+    assert!(is_alive(&store, 1).await);
     assert_eq!(store.held(), 1);
 }
 
@@ -201,7 +224,7 @@ async fn the_nearest_expiry_makes_room_if_it_shall() {
     put(&store, 2, seconds(60)).await;
     put(&store, 3, seconds(70)).await;
     clock.advance(Duration::from_secs(40));
-    store.touch(&key(1), ALWAYS).await.unwrap();
+    assert!(store.load(&key(1), &TOUCH).await.unwrap().live().is_some());
     put(&store, 4, seconds(5)).await;
     assert!(!is_alive(&store, 2).await);
     put(&store, 5, seconds(80)).await;
@@ -278,7 +301,7 @@ async fn sessions_that_are_created_and_touched_take_bounded_space() {
         put(&store, number, seconds(1)).await;
         // Every session is touched once, half a second after its beginning.
         if let Some(number) = number.checked_sub(500) {
-            assert!(store.touch(&key(number), ALWAYS).await.unwrap().is_some());
+            assert!(store.load(&key(number), &TOUCH).await.unwrap().live().is_some());
         }
         clock.advance(Duration::from_millis(1));
         assert!(store.held() < 1_800, "{} are held after {number} inserts", store.held());
@@ -305,10 +328,10 @@ async fn a_sweep_frees_all_that_has_expired() {
     }
     for number in 0..100 {
         clock.advance(Duration::from_millis(1));
-        store.touch(&key(number), ALWAYS).await.unwrap();
+        assert!(store.load(&key(number), &TOUCH).await.unwrap().live().is_some());
     }
     put(&store, 1_000, seconds(60_000)).await;
-    let shorter = Write { lifetime: Some(&seconds(30)), ..Write::new("new data") };
+    let shorter = Write { lifetime: Some(&seconds(30)), ..Write::data("new data") };
     store.replace(&key(1_000), &shorter).await.unwrap();
     clock.advance(Duration::from_millis(59_900));
     assert_eq!(store.sweep(10).await.unwrap(), 10);
@@ -326,7 +349,7 @@ async fn a_session_kept_from_a_large_buffer_does_not_hold_the_buffer() {
     let store = Memory::new();
     let part = NewRecord::new(buffer.slice(..10), seconds(60));
     store.insert(&key(1), &part).await.unwrap();
-    store.replace(&key(1), &Write::new(buffer.slice(10..20))).await.unwrap();
+    store.replace(&key(1), &Write::data(buffer.slice(10..20))).await.unwrap();
     drop(part);
     assert!(buffer.is_unique());
 }
@@ -353,15 +376,17 @@ async fn an_expired_session_is_told_once_whoever_finds_it() {
         tasks.spawn(async move {
             for number in 0..200 {
                 match (task + number) % 5 {
-                    0 => assert!(store.load(&key(number), ALWAYS).await.unwrap().is_none()),
-                    1 => assert!(store.take(&key(number)).await.unwrap().is_none()),
+                    0 => {
+                        let found = store.load(&key(number), &TOUCH).await.unwrap();
+                        assert!(found.live().is_none());
+                    }
+                    1 => assert_eq!(store.alive(&[key(number)]).await.unwrap(), [false]),
                     2 => {
-                        let replaced = store.replace(&key(number), &Write::new("new")).await;
+                        let replaced = store.replace(&key(number), &Write::data("new")).await;
                         assert_eq!(replaced.unwrap(), token_session::store::Replaced::Missing);
                     }
                     3 => {
-                        let always = token_session::store::Condition::Always;
-                        let removed = store.remove(&key(number), always).await;
+                        let removed = store.remove(&key(number), Condition::Always, true).await;
                         assert_eq!(removed.unwrap(), token_session::store::Removed::Missing);
                     }
                     _ => {
@@ -394,7 +419,7 @@ async fn a_session_that_was_ended_does_not_expire() {
         let record = NewRecord { owner: Some(&owner), ..record(seconds(60)) };
         store.insert(&key(number), &record).await.unwrap();
     }
-    store.take(&key(0)).await.unwrap();
+    assert!(store.remove(&key(0), Condition::Always, true).await.unwrap().is_done());
     store.remove_owned(&owner, None).await.unwrap();
     clock.advance(Duration::from_secs(60));
     store.sweep(usize::MAX).await.unwrap();
@@ -429,8 +454,10 @@ async fn limits_of_zero_and_without_end_are_limits() {
         let record = NewRecord { owner: Some(&owner), ..record(seconds(60)) };
         store.insert(&key(number), &record).await.unwrap();
     }
-    assert!(store.owned(&owner, 0).await.unwrap().is_empty());
-    assert_eq!(store.owned(&owner, usize::MAX).await.unwrap().len(), 3);
+    for (limit, listed) in [(0, 0), (usize::MAX, 3)] {
+        let page = store.owned(&owner, None, limit, false).await.unwrap();
+        assert_eq!(page.records.len(), listed);
+    }
     assert_eq!(store.scan(None, 0).await.unwrap().records.len(), 1);
     assert_eq!(store.scan(None, usize::MAX).await.unwrap().records.len(), 3);
     clock.advance(Duration::from_secs(60));

@@ -326,6 +326,7 @@ pub enum Condition<'a> {
 
 /// The answer to a [removal](crate::store::Store::remove).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it is looked at once, where it was made")]
 pub enum Removed {
     /// The record is gone, by this call. Here it is, if it was to be handed out.
     Done(Option<Record>),

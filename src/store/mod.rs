@@ -75,7 +75,7 @@ mod watch;
 use async_trait::async_trait;
 
 pub use self::cached::{Cached, CachedBuilder};
-pub use self::connect::connect;
+pub use self::connect::{connect, connect_sessions};
 pub use self::memory::{Clock, ManualClock, Memory, MemoryBuilder, SystemClock, WhenFull};
 #[cfg(feature = "mongodb")]
 pub use self::mongodb::{MongoDb, MongoDbBuilder};

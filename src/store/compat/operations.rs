@@ -51,10 +51,8 @@ pub(super) trait Backend: Clone + Send + Sync + 'static {
     fn fetch(&self, id: &str) -> impl Future<Output = Result<Option<(Stored, Self::Old)>>> + Send;
 
     /// The records under these ids that have not expired, each with its id, in no order.
-    fn fetch_all(
-        &self,
-        ids: &[&str],
-    ) -> impl Future<Output = Result<Vec<(String, Stored)>>> + Send;
+    fn fetch_all(&self, ids: &[&str])
+    -> impl Future<Output = Result<Vec<(String, Stored)>>> + Send;
 
     /// The record of a text, in the form of another record if there is one. An error: the database
     /// cannot keep it.

@@ -17,7 +17,7 @@ pub(super) use self::call::{Call, Client, Failure, Server, UNTESTED, Verdict, st
 pub(super) use self::name::{Quotes, fill, quoted};
 pub(super) use self::row::{
     age_cursor, age_of, key, key_cursor, millis, number, page, record, row_limit, ten_intervals,
-    text, time, timeouts, version,
+    time, timeouts, version,
 };
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) use self::set_up::SetUp;

@@ -136,11 +136,6 @@ pub(in crate::store) fn number(row: &impl Columns, column: usize) -> Result<i64>
     Ok(row.number(column)?)
 }
 
-/// The text in a column.
-pub(in crate::store) fn text(row: &impl Columns, column: usize) -> Result<Option<String>> {
-    Ok(row.text(column)?)
-}
-
 /// How many columns there are between the first of a [`record`] and its data.
 pub(in crate::store) const COLUMNS_BEFORE_DATA: usize = 14;
 

@@ -14,9 +14,7 @@ use crate::backoff::Backoff;
 use crate::key::Key;
 use crate::proof::Proof;
 use crate::record::{Record, Version};
-use crate::store::{
-    Condition, Inserted, Load, NewProof, NewRecord, Replaced, Result, Write,
-};
+use crate::store::{Condition, Inserted, Load, NewProof, NewRecord, Replaced, Result, Write};
 
 /// How often a copy that has a note is looked for, some 30 milliseconds in all, before it counts as
 /// ended.

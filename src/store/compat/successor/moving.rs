@@ -11,9 +11,7 @@ use super::landing::staged;
 use crate::key::Key;
 use crate::record::{Lifetime, Meta, Record, Timestamp, Version};
 use crate::store::compat::operations::{Laps, refused};
-use crate::store::{
-    Condition, Cursor, Load, Replaced, Result, StoreError, StoreErrorKind, Write,
-};
+use crate::store::{Condition, Cursor, Load, Replaced, Result, StoreError, StoreErrorKind, Write};
 use crate::token::{Token, is_guessable};
 
 /// What [`Successor::move_page`] has done.

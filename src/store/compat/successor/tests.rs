@@ -16,9 +16,7 @@ use super::listing::NEW;
 use super::*;
 use crate::manager::TokenSession;
 use crate::record::Lifetime;
-use crate::store::{
-    Cursor, ManualClock, Memory, NewProof, Page, Renamed, Renewal, StoreError,
-};
+use crate::store::{Cursor, ManualClock, Memory, NewProof, Page, Renamed, Renewal, StoreError};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

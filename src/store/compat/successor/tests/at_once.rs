@@ -43,8 +43,9 @@ async fn moves(store: Both, _: Key) {
 
 #[tokio::test]
 async fn a_session_that_is_ended_by_its_public_id_while_it_moves_is_dead() {
-    let ends =
-        async |store: Both, key: Key| store.remove(&bare(&key), Condition::Always, false).await.unwrap();
+    let ends = async |store: Both, key: Key| {
+        store.remove(&bare(&key), Condition::Always, false).await.unwrap()
+    };
     let check = async |store: Both, key: Key, removed: Removed| {
         assert_eq!((removed, data(&*store, &key).await), (Removed::Done(None), None));
         assert_eq!(store.old.count().await.unwrap(), 0);

@@ -168,7 +168,10 @@ async fn an_owner_has_the_sessions_of_both_stores() {
     assert_eq!(keys(10).await.len(), 2);
     move_all(&store).await;
     assert_eq!(keys(10).await.len(), 2);
-    assert_eq!(store.remove(&bare(&old), of(&anna), true).await.unwrap().record().unwrap().data, "1");
+    assert_eq!(
+        store.remove(&bare(&old), of(&anna), true).await.unwrap().record().unwrap().data,
+        "1"
+    );
     put(&store.old, "another", idle()).await;
     store.remove_owned(&anna, None).await.unwrap();
     assert_eq!(store.count().await.unwrap(), 0);
@@ -213,9 +216,8 @@ async fn instances_of_before_and_after_know_the_same_sessions() {
 #[tokio::test]
 async fn what_the_next_deployment_has_in_the_new_store_is_known_before_it() {
     let (_, store) = stores();
-    let manager = |both: &Both| {
-        TokenSession::<u32>::builder().store(both.both.clone()).build().unwrap()
-    };
+    let manager =
+        |both: &Both| TokenSession::<u32>::builder().store(both.both.clone()).build().unwrap();
     let (next, first) = (manager(&store), manager(&store.clone().begin_in_old()));
     let begun = next.create(&2).await.unwrap().token;
     assert_eq!(*first.get(&begun).await.unwrap().unwrap(), 2);

@@ -1,23 +1,21 @@
-//! One-time codes and links, which are built on the contract alone: what their docs promise has to
-//! hold on every store that keeps it.
+//! What races for a code or a link, and what ends one.
 
 use std::sync::Arc;
 
-use super::{Harness, how_many, moment_of, outlive_moment, race};
-use crate::codes::{CodeError, Codes, RecoveryCodes, SubjectCodes};
-use crate::key_ring::KeyRing;
-use crate::links::{BaseUrl, LinkError, Links};
-use crate::store::AtomicStore;
+use token_session::KeyRing;
+use token_session::codes::{CodeError, Codes, RecoveryCodes, SubjectCodes};
+use token_session::links::LinkError;
+use token_session::store::AtomicStore;
+use token_session::store::conformance::Harness;
 
-/// What the suite's codes and links are for.
-pub(super) const PURPOSE: &str = "conformance";
+use super::*;
 
 /// Of any number of racing requests with the right code, one redeems it.
-pub async fn of_racing_right_codes_one_is_redeemed<H: Harness<Store: AtomicStore>>(harness: &H) {
-    let codes = codes(harness).await;
-    for round in 0..harness.rounds() {
+pub async fn of_racing_right_codes_one_is_redeemed<H: Harness<Store: AtomicStore>>(on: &On<H>) {
+    let codes = codes_in(on.store().await);
+    for round in 0..on.rounds {
         let (handle, code) = issue(&codes, round).await;
-        let answers = race(harness.races(), |_| {
+        let answers = race(on.races(), |_| {
             let (codes, handle, code) = (codes.clone(), handle.clone(), code.clone());
             async move { outcome(codes.redeem(&handle, &code).await) }
         })
@@ -32,29 +30,29 @@ pub async fn of_racing_right_codes_one_is_redeemed<H: Harness<Store: AtomicStore
 /// A guess is charged before it is compared: of any number of racing wrong guesses as many are
 /// compared as a challenge allows.
 pub async fn no_more_racing_guesses_are_compared_than_there_are<H: Harness<Store: AtomicStore>>(
-    harness: &H,
+    on: &On<H>,
 ) {
-    let codes = codes(harness).await;
+    let codes = codes_in(on.store().await);
     let (handle, code) = issue(&codes, 0).await;
     let wrong = another_than(&code);
-    let answers = race(harness.races(), |_| {
+    let answers = race(on.races(), |_| {
         let (codes, handle, wrong) = (codes.clone(), handle.clone(), wrong.clone());
         async move { outcome(codes.redeem(&handle, &wrong).await) }
     })
     .await;
     assert_eq!(codes.compared(), 5);
     assert_eq!(how_many(&answers, &Outcome::Refused), 5);
-    assert_eq!(how_many(&answers, &Outcome::Exhausted), harness.races() - 5);
+    assert_eq!(how_many(&answers, &Outcome::Exhausted), on.races() - 5);
     let late = outcome(codes.redeem(&handle, &code).await);
     assert_eq!(late, Outcome::Exhausted);
 }
 
 /// A right code is redeemed amid wrong guesses, as long as they are within the budget.
 pub async fn a_right_code_amid_wrong_guesses_is_redeemed<H: Harness<Store: AtomicStore>>(
-    harness: &H,
+    on: &On<H>,
 ) {
-    let codes = codes(harness).await;
-    for round in 0..rounds_of_few(harness) {
+    let codes = codes_in(on.store().await);
+    for round in 0..on.rounds_of_few() {
         let (handle, code) = issue(&codes, round).await;
         let wrong = another_than(&code);
         let right = round % 5;
@@ -71,11 +69,9 @@ pub async fn a_right_code_amid_wrong_guesses_is_redeemed<H: Harness<Store: Atomi
 }
 
 /// Of racing challenges of one subject no more are opened than there are guesses to keep.
-pub async fn racing_challenges_keep_no_more_than_a_day<H: Harness<Store: AtomicStore>>(
-    harness: &H,
-) {
-    let codes = codes(harness).await;
-    let answers = race(harness.races(), |_| {
+pub async fn racing_challenges_keep_no_more_than_a_day<H: Harness<Store: AtomicStore>>(on: &On<H>) {
+    let codes = codes_in(on.store().await);
+    let answers = race(on.races(), |_| {
         let codes = codes.clone();
         async move {
             match codes.issue("anna@example.org", &String::new()).await {
@@ -86,17 +82,17 @@ pub async fn racing_challenges_keep_no_more_than_a_day<H: Harness<Store: AtomicS
     })
     .await;
     assert_eq!(how_many(&answers, &Outcome::Redeemed), 4);
-    assert_eq!(how_many(&answers, &Outcome::TooSoon), harness.races() - 4);
+    assert_eq!(how_many(&answers, &Outcome::TooSoon), on.races() - 4);
     let status = codes.status("anna@example.org").await.unwrap();
-    assert_eq!((status.open, status.kept, status.spent, status.free), (4, 20, 0, 0));
+    assert_eq!((status.open, status.reserved, status.spent, status.free), (4, 20, 0, 0));
 }
 
 /// The second of two submits with the same attempt key gets the first answer, and knows it.
 pub async fn a_racing_double_submit_gets_one_answer_twice<H: Harness<Store: AtomicStore>>(
-    harness: &H,
+    on: &On<H>,
 ) {
-    let codes = codes(harness).await;
-    for round in 0..rounds_of_few(harness) {
+    let codes = codes_in(on.store().await);
+    for round in 0..on.rounds_of_few() {
         let (handle, code) = issue(&codes, round).await;
         let answers = race(2, |_| {
             let (codes, handle, code) = (codes.clone(), handle.clone(), code.clone());
@@ -113,13 +109,13 @@ pub async fn a_racing_double_submit_gets_one_answer_twice<H: Harness<Store: Atom
 }
 
 /// Of racing leases of one code one is taken.
-pub async fn of_racing_leases_one_is_taken<H: Harness<Store: AtomicStore>>(harness: &H) {
-    let codes = codes(harness).await;
-    for round in 0..rounds_of_few(harness) {
+pub async fn of_racing_leases_one_is_taken<H: Harness<Store: AtomicStore>>(on: &On<H>) {
+    let codes = codes_in(on.store().await);
+    for round in 0..on.rounds_of_few() {
         let (handle, code) = issue(&codes, round).await;
         let leases = race(5, |_| {
             let (codes, handle, code) = (codes.clone(), handle.clone(), code.clone());
-            async move { codes.guess(&handle, &code).lease(super::HOUR / 6).await }
+            async move { codes.guess(&handle, &code).lease(HOUR / 6).await }
         })
         .await;
         let (taken, busy): (Vec<_>, Vec<_>) = leases.into_iter().partition(Result::is_ok);
@@ -135,21 +131,21 @@ pub async fn of_racing_leases_one_is_taken<H: Harness<Store: AtomicStore>>(harne
 }
 
 /// A code ends with its lifetime, on the store's clock.
-pub async fn a_code_ends_with_its_lifetime<H: Harness<Store: AtomicStore>>(harness: &H) {
+pub async fn a_code_ends_with_its_lifetime<H: Harness<Store: AtomicStore>>(on: &On<H>) {
     let codes = Codes::<String>::builder(PURPOSE)
-        .lifetime(moment_of(harness))
-        .store(store(harness).await)
+        .lifetime(on.moment())
+        .store(on.store().await)
         .build()
         .unwrap();
     let (handle, code) = issue(&codes, 0).await;
-    outlive_moment(harness).await;
+    on.outlive_moment().await;
     assert_eq!(outcome(codes.redeem(&handle, &code).await), Outcome::Refused);
     assert_eq!(codes.compared(), 0);
 }
 
 /// All codes of a subject end when they are revoked, and no others.
-pub async fn all_codes_of_a_subject_are_revoked<H: Harness<Store: AtomicStore>>(harness: &H) {
-    let codes = codes(harness).await;
+pub async fn all_codes_of_a_subject_are_revoked<H: Harness<Store: AtomicStore>>(on: &On<H>) {
+    let codes = codes_in(on.store().await);
     let other = issue(&codes, 1).await;
     let revoked = [issue(&codes, 0).await, issue(&codes, 0).await];
     codes.revoke(&subject(0)).await.unwrap();
@@ -160,9 +156,9 @@ pub async fn all_codes_of_a_subject_are_revoked<H: Harness<Store: AtomicStore>>(
 }
 
 /// Of racing requests with one recovery code one uses it.
-pub async fn of_racing_recovery_codes_one_is_used<H: Harness<Store: AtomicStore>>(harness: &H) {
-    let recovery = recovery(harness).await;
-    for round in 0..rounds_of_few(harness) {
+pub async fn of_racing_recovery_codes_one_is_used<H: Harness<Store: AtomicStore>>(on: &On<H>) {
+    let recovery = recovery(on).await;
+    for round in 0..on.rounds_of_few() {
         let subject = subject(round);
         let code = recovery.generate(&subject).await.unwrap().remove(1);
         let answers = race(5, |_| {
@@ -179,14 +175,14 @@ pub async fn of_racing_recovery_codes_one_is_used<H: Harness<Store: AtomicStore>
 }
 
 /// A link of N uses is used N times, however many follow it at once.
-pub async fn a_link_is_used_as_often_as_it_has_uses<H: Harness<Store: AtomicStore>>(harness: &H) {
-    let store = store(harness).await;
+pub async fn a_link_is_used_as_often_as_it_has_uses<H: Harness<Store: AtomicStore>>(on: &On<H>) {
+    let store = on.store().await;
     let links = Links::<String>::builder(PURPOSE, base()).store(store).build().unwrap();
     for uses in [1, 10] {
         let payload = format!("good for {uses}");
         let link =
             links.new_link(&payload).uses(uses.try_into().unwrap()).create().await.unwrap().link;
-        let answers = race(harness.races(), |_| {
+        let answers = race(on.races(), |_| {
             let (links, token) = (links.clone(), link.token().to_owned());
             async move { links.redeem(&token).await }
         })
@@ -204,10 +200,10 @@ pub async fn a_link_is_used_as_often_as_it_has_uses<H: Harness<Store: AtomicStor
 
 /// Of any number of racing requests with the right code one redeems it, without a handle too.
 pub async fn of_racing_right_codes_of_a_subject_one_is_redeemed<H: Harness<Store: AtomicStore>>(
-    harness: &H,
+    on: &On<H>,
 ) {
-    let codes = by_subject(harness).await;
-    for round in 0..rounds_of_few(harness) {
+    let codes = by_subject(on).await;
+    for round in 0..on.rounds_of_few() {
         let code = issue_to(&codes, &subject(round), "payload").await;
         let answers = race(5, |_| {
             let (codes, code) = (codes.clone(), code.clone());
@@ -222,28 +218,28 @@ pub async fn of_racing_right_codes_of_a_subject_one_is_redeemed<H: Harness<Store
 /// Of any number of racing wrong guesses at a subject's code as many are compared as a challenge
 /// allows.
 pub async fn of_racing_guesses_at_a_subject_five_are_compared<H: Harness<Store: AtomicStore>>(
-    harness: &H,
+    on: &On<H>,
 ) {
-    let codes = by_subject(harness).await;
+    let codes = by_subject(on).await;
     let code = issue_to(&codes, &subject(0), "payload").await;
     let wrong = another_than(&code);
-    let answers = race(harness.races(), |_| {
+    let answers = race(on.races(), |_| {
         let (codes, wrong) = (codes.clone(), wrong.clone());
         async move { outcome(codes.redeem(&subject(0), &wrong).await) }
     })
     .await;
     assert_eq!(codes.compared(), 5);
     assert_eq!(how_many(&answers, &Outcome::Refused), 5);
-    assert_eq!(how_many(&answers, &Outcome::Exhausted), harness.races() - 5);
+    assert_eq!(how_many(&answers, &Outcome::Exhausted), on.races() - 5);
     assert_eq!(outcome(codes.redeem(&subject(0), &code).await), Outcome::Exhausted);
 }
 
 /// A subject's code that is revoked stays dead, and the next one is good, whatever races.
 pub async fn a_subjects_revoked_code_stays_dead_whatever_races<H: Harness<Store: AtomicStore>>(
-    harness: &H,
+    on: &On<H>,
 ) {
-    let codes = by_subject(harness).await;
-    for round in 0..rounds_of_few(harness) {
+    let codes = by_subject(on).await;
+    for round in 0..on.rounds_of_few() {
         let old = issue_to(&codes, &subject(round), "old").await;
         let answers = race(4, |task| {
             let (codes, old) = (codes.clone(), old.clone());
@@ -267,9 +263,9 @@ pub async fn a_subjects_revoked_code_stays_dead_whatever_races<H: Harness<Store:
 }
 
 /// A set of recovery codes that is revoked stays dead, and the next one is good, whatever races.
-pub async fn a_revoked_set_stays_dead_whatever_races<H: Harness<Store: AtomicStore>>(harness: &H) {
-    let recovery = recovery(harness).await;
-    for round in 0..rounds_of_few(harness) {
+pub async fn a_revoked_set_stays_dead_whatever_races<H: Harness<Store: AtomicStore>>(on: &On<H>) {
+    let recovery = recovery(on).await;
+    for round in 0..on.rounds_of_few() {
         let old = recovery.generate(&subject(round)).await.unwrap();
         let old: Vec<_> = old.iter().map(|code| code.reveal().to_owned()).collect();
         let answers = race(4, |task| {
@@ -294,76 +290,22 @@ pub async fn a_revoked_set_stays_dead_whatever_races<H: Harness<Store: AtomicSto
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Redeemed,
-    Refused,
-    Exhausted,
-    TooSoon,
-    Failed,
-}
-
-pub(super) fn outcome<T>(answer: Result<T, CodeError>) -> Outcome {
-    match answer {
-        Ok(_) => Outcome::Redeemed,
-        Err(CodeError::Refused) => Outcome::Refused,
-        Err(CodeError::Exhausted) => Outcome::Exhausted,
-        Err(CodeError::TooSoon { .. }) => Outcome::TooSoon,
-        Err(_) => Outcome::Failed,
-    }
-}
-
 fn ring() -> KeyRing {
     KeyRing::new(1, b"the suite's key, thirty-two bytes long").unwrap()
 }
 
-async fn by_subject<H: Harness<Store: AtomicStore>>(harness: &H) -> SubjectCodes<String> {
-    let codes = Codes::builder(PURPOSE).store(store(harness).await).key_ring(ring());
+async fn by_subject<H: Harness<Store: AtomicStore>>(on: &On<H>) -> SubjectCodes<String> {
+    let codes = Codes::builder(PURPOSE).store(on.store().await).key_ring(ring());
     codes.build_by_subject().unwrap()
 }
 
-async fn recovery<H: Harness<Store: AtomicStore>>(harness: &H) -> Arc<RecoveryCodes> {
-    let store = store(harness).await;
+async fn recovery<H: Harness<Store: AtomicStore>>(on: &On<H>) -> Arc<RecoveryCodes> {
+    let store = on.store().await;
     Arc::new(RecoveryCodes::new(PURPOSE, 3, ring(), store).unwrap())
-}
-
-/// How many rounds a race of a few callers takes: what it shows, it shows in these.
-fn rounds_of_few<H: Harness>(harness: &H) -> usize {
-    harness.rounds().min(20)
-}
-
-/// An empty store, whose futures are boxed: within those of codes they are too much for a test's stack.
-pub(super) async fn store<H: Harness<Store: AtomicStore>>(harness: &H) -> Arc<dyn AtomicStore> {
-    Arc::new(harness.store().await)
-}
-
-async fn codes<H: Harness<Store: AtomicStore>>(harness: &H) -> Codes<String> {
-    Codes::builder(PURPOSE).store(store(harness).await).build().unwrap()
-}
-
-pub(super) fn base() -> BaseUrl {
-    BaseUrl::path("https://example.org/downloads/").unwrap()
-}
-
-pub(super) fn subject(number: usize) -> String {
-    format!("user-{number}@example.org")
-}
-
-/// A code for a subject of this number, and its handle.
-pub(super) async fn issue(codes: &Codes<String>, number: usize) -> (String, String) {
-    let issued = codes.issue(&subject(number), &format!("payload {number}")).await.unwrap();
-    let handle = issued.challenge.handle.reveal().to_owned();
-    (handle, issued.code.reveal().to_owned())
 }
 
 /// A code without a handle.
 async fn issue_to(codes: &SubjectCodes<String>, subject: &str, payload: &str) -> String {
     let sent = codes.issue(subject, &payload.to_owned()).await.unwrap();
     sent.code.reveal().to_owned()
-}
-
-/// A code that this one is not.
-pub(super) fn another_than(code: &str) -> String {
-    let (first, rest) = code.split_at(1);
-    format!("{}{rest}", if first == "0" { '1' } else { '0' })
 }

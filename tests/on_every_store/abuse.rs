@@ -1,4 +1,4 @@
-//! What each abuse of a [code](crate::codes) or a [link](crate::links) gets, on every store that keeps
+//! What each abuse of a code or a link gets, on every store that keeps
 //! the contract:
 //!
 //! | abuse | answer | charged |
@@ -20,20 +20,16 @@
 //! What is charged is a guess of a code, or a use of a link. [`attacks`](super::attacks) has the last
 //! row, and what comes of abuse that goes on for days.
 
-use super::codes::{Outcome, PURPOSE, another_than, base, issue, outcome, store, subject};
-use super::{HOUR, Harness, moment_of, outlive_moment};
-use std::sync::Arc;
+use token_session::codes::{CodeError, Codes};
+use token_session::links::{LinkError, Links};
+use token_session::store::AtomicStore;
+use token_session::store::conformance::Harness;
 
-use crate::codes::{CodeError, Codes};
-use crate::links::{LinkError, Links};
-use crate::store::{AtomicStore, Store};
-
-/// The attempt key of a form.
-pub(super) const FORM: &str = "a random text of form 17";
+use super::*;
 
 /// A code is good once.
-pub async fn a_replayed_code_is_refused<H: Harness<Store: AtomicStore>>(harness: &H) {
-    let codes = codes(store(harness).await);
+pub async fn a_replayed_code_is_refused<H: Harness<Store: AtomicStore>>(on: &On<H>) {
+    let codes = codes_in(on.store().await);
     let (handle, code) = issue(&codes, 0).await;
     assert_eq!(outcome(codes.redeem(&handle, &code).await), Outcome::Redeemed);
     for _ in 0..3 {
@@ -44,10 +40,10 @@ pub async fn a_replayed_code_is_refused<H: Harness<Store: AtomicStore>>(harness:
 
 /// A code of one purpose is unknown to any other, and not spent there.
 pub async fn a_code_of_another_purpose_is_refused_and_stays_good<H: Harness<Store: AtomicStore>>(
-    harness: &H,
+    on: &On<H>,
 ) {
-    let store = store(harness).await;
-    let (codes, others) = (codes(store.clone()), Codes::<String>::builder("another"));
+    let store = on.store().await;
+    let (codes, others) = (codes_in(store.clone()), Codes::<String>::builder("another"));
     let others = others.store(store).build().unwrap();
     let (handle, code) = issue(&codes, 0).await;
     assert_eq!(outcome(others.redeem(&handle, &code).await), Outcome::Refused);
@@ -57,9 +53,9 @@ pub async fn a_code_of_another_purpose_is_refused_and_stays_good<H: Harness<Stor
 
 /// A code that has to be somebody else's is refused, and no guess is charged.
 pub async fn a_code_of_another_subject_is_refused_and_stays_good<H: Harness<Store: AtomicStore>>(
-    harness: &H,
+    on: &On<H>,
 ) {
-    let codes = codes(store(harness).await);
+    let codes = codes_in(on.store().await);
     let (handle, code) = issue(&codes, 0).await;
     let guess = codes.guess(&handle, &code);
     assert_eq!(outcome(guess.subject(&subject(1)).redeem().await), Outcome::Refused);
@@ -71,9 +67,9 @@ pub async fn a_code_of_another_subject_is_refused_and_stays_good<H: Harness<Stor
 
 /// The code of another challenge is a wrong guess, of the same subject's too.
 pub async fn a_code_of_another_challenge_is_refused_and_charged<H: Harness<Store: AtomicStore>>(
-    harness: &H,
+    on: &On<H>,
 ) {
-    let codes = codes(store(harness).await);
+    let codes = codes_in(on.store().await);
     let (first, second) = (issue(&codes, 0).await, issue(&codes, 0).await);
     assert_eq!(outcome(codes.redeem(&first.0, &second.1).await), Outcome::Refused);
     assert_eq!(codes.status(&subject(0)).await.unwrap().spent, 1);
@@ -84,9 +80,9 @@ pub async fn a_code_of_another_challenge_is_refused_and_charged<H: Harness<Store
 /// Who clicks twice gets the first answer twice, by the attempt key of the form: without it, with
 /// that of another form or with another code it is a replay.
 pub async fn a_double_click_gets_the_first_answer_again<H: Harness<Store: AtomicStore>>(
-    harness: &H,
+    on: &On<H>,
 ) {
-    let codes = codes(store(harness).await);
+    let codes = codes_in(on.store().await);
     let (handle, code) = issue(&codes, 0).await;
     let submit = || codes.guess(&handle, &code).attempt(FORM);
     let (first, second) = (submit().redeem().await.unwrap(), submit().redeem().await.unwrap());
@@ -104,15 +100,15 @@ pub async fn a_double_click_gets_the_first_answer_again<H: Harness<Store: Atomic
 }
 
 /// Nothing that is done with an expired code brings it back, before it is swept and after.
-pub async fn an_expired_code_stays_dead<H: Harness<Store: AtomicStore>>(harness: &H) {
-    let store = store(harness).await;
+pub async fn an_expired_code_stays_dead<H: Harness<Store: AtomicStore>>(on: &On<H>) {
+    let store = on.store().await;
     let codes = Codes::<String>::builder(PURPOSE)
-        .lifetime(moment_of(harness))
+        .lifetime(on.moment())
         .store(store.clone())
         .build()
         .unwrap();
     let (handle, code) = issue(&codes, 0).await;
-    outlive_moment(harness).await;
+    on.outlive_moment().await;
     for _ in 0..2 {
         let submit = codes.guess(&handle, &code).attempt(FORM);
         assert_eq!(outcome(submit.redeem().await), Outcome::Refused);
@@ -130,8 +126,8 @@ pub async fn an_expired_code_stays_dead<H: Harness<Store: AtomicStore>>(harness:
 }
 
 /// A text of a megabyte is no code, no handle, no subject and no payload, and nothing is charged for it.
-pub async fn a_megabyte_is_no_code<H: Harness<Store: AtomicStore>>(harness: &H) {
-    let codes = codes(store(harness).await);
+pub async fn a_megabyte_is_no_code<H: Harness<Store: AtomicStore>>(on: &On<H>) {
+    let codes = codes_in(on.store().await);
     let (handle, code) = issue(&codes, 0).await;
     let megabyte = "1".repeat(1_000_000);
     for (handle, code) in [(&handle, &megabyte), (&megabyte, &code)] {
@@ -144,13 +140,13 @@ pub async fn a_megabyte_is_no_code<H: Harness<Store: AtomicStore>>(harness: &H) 
         assert!(refused, "{answer:?}");
     }
     let status = codes.status(&subject(0)).await.unwrap();
-    assert_eq!((status.open, status.kept, status.spent), (1, 5, 0));
+    assert_eq!((status.open, status.reserved, status.spent), (1, 5, 0));
     assert_eq!(outcome(codes.redeem(&handle, &code).await), Outcome::Redeemed);
 }
 
 /// A link of one use is good once, and shows nothing afterwards.
-pub async fn a_replayed_link_is_refused<H: Harness<Store: AtomicStore>>(harness: &H) {
-    let links = links(store(harness).await);
+pub async fn a_replayed_link_is_refused<H: Harness<Store: AtomicStore>>(on: &On<H>) {
+    let links = links_in(on.store().await);
     let link = links.create(&"report.pdf".to_owned()).await.unwrap().link;
     assert_eq!(links.redeem(link.token()).await.unwrap().payload, "report.pdf");
     for _ in 0..3 {
@@ -161,10 +157,10 @@ pub async fn a_replayed_link_is_refused<H: Harness<Store: AtomicStore>>(harness:
 
 /// A link of one purpose is unknown to any other, and not used there.
 pub async fn a_link_of_another_purpose_is_refused_and_stays_good<H: Harness<Store: AtomicStore>>(
-    harness: &H,
+    on: &On<H>,
 ) {
-    let store = store(harness).await;
-    let links = links(store.clone());
+    let store = on.store().await;
+    let links = links_in(store.clone());
     let others = Links::<String>::builder("another", base());
     let others = others.store(store).build().unwrap();
     let link = links.create(&"report.pdf".to_owned()).await.unwrap().link;
@@ -175,9 +171,9 @@ pub async fn a_link_of_another_purpose_is_refused_and_stays_good<H: Harness<Stor
 
 /// What mail programs and scanners make of a link is no link, and costs no use.
 pub async fn a_cut_or_padded_link_is_refused_and_stays_good<H: Harness<Store: AtomicStore>>(
-    harness: &H,
+    on: &On<H>,
 ) {
-    let links = links(store(harness).await);
+    let links = links_in(on.store().await);
     let link = links.create(&"report.pdf".to_owned()).await.unwrap().link;
     let token = link.token();
     for bad in [
@@ -198,8 +194,8 @@ pub async fn a_cut_or_padded_link_is_refused_and_stays_good<H: Harness<Store: At
 }
 
 /// A text of a megabyte is no link, and no payload of one.
-pub async fn a_megabyte_is_no_link<H: Harness<Store: AtomicStore>>(harness: &H) {
-    let links = links(store(harness).await);
+pub async fn a_megabyte_is_no_link<H: Harness<Store: AtomicStore>>(on: &On<H>) {
+    let links = links_in(on.store().await);
     let megabyte = "1".repeat(1_000_000);
     assert_eq!(link_outcome(links.inspect(&megabyte).await), Outcome::Refused);
     assert_eq!(link_outcome(links.redeem(&megabyte).await), Outcome::Refused);
@@ -208,35 +204,19 @@ pub async fn a_megabyte_is_no_link<H: Harness<Store: AtomicStore>>(harness: &H) 
 }
 
 /// A link ends with its lifetime, on the store's clock, and a use does not prolong it.
-pub async fn a_link_ends_with_its_lifetime<H: Harness<Store: AtomicStore>>(harness: &H) {
-    let store = store(harness).await;
-    let links = links(store.clone());
+pub async fn a_link_ends_with_its_lifetime<H: Harness<Store: AtomicStore>>(on: &On<H>) {
+    let store = on.store().await;
+    let links = links_in(store.clone());
     let payload = "report.pdf".to_owned();
-    let new = || links.new_link(&payload).lifetime(moment_of(harness));
+    let new = || links.new_link(&payload).lifetime(on.moment());
     let once = new().create().await.unwrap().link;
     let unlimited = new().unlimited().create().await.unwrap().link;
-    outlive_moment(harness).await;
+    on.outlive_moment().await;
     for _ in 0..2 {
         for link in [&once, &unlimited] {
             assert_eq!(link_outcome(links.inspect(link.token()).await), Outcome::Refused);
             assert_eq!(link_outcome(links.redeem(link.token()).await), Outcome::Refused);
         }
         store.sweep(usize::MAX).await.unwrap();
-    }
-}
-
-pub(super) fn codes(store: Arc<dyn AtomicStore>) -> Codes<String> {
-    Codes::builder(PURPOSE).store(store).build().unwrap()
-}
-
-pub(super) fn links(store: Arc<dyn AtomicStore>) -> Links<String> {
-    Links::builder(PURPOSE, base()).store(store).build().unwrap()
-}
-
-pub(super) fn link_outcome<T>(answer: Result<T, LinkError>) -> Outcome {
-    match answer {
-        Ok(_) => Outcome::Redeemed,
-        Err(LinkError::Refused) => Outcome::Refused,
-        Err(_) => Outcome::Failed,
     }
 }

@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::key::Key;
-use crate::record::{Lifetime, Meta, Owner, Record};
-use crate::store::{
-    AtomicStore, Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced,
-    Result, Store, Touch, Write,
+use token_session::store::{
+    AtomicStore, Condition, Cursor, Found, Inserted, Listing, Load, Moves, NewRecord, Owners, Page,
+    Removed, Replaced, Result, Store, Watch, Write,
 };
+use token_session::{Events, Key, Lifetime, Owner};
 
 /// A store that is used as it would be some time later, for the attacks that take a month.
 ///
@@ -17,7 +16,7 @@ use crate::store::{
 /// much more on the clock as passed here since it was inserted, and a new lifetime is asked to be
 /// longer by as much: whether a record is alive, and how old it is, still follows from the times that
 /// the store keeps. For one caller at a time, and for what codes ask of a store.
-pub(super) struct Later<S> {
+pub struct Later<S> {
     inner: S,
     times: Mutex<Times>,
 }
@@ -47,7 +46,7 @@ impl<S> Later<S> {
 }
 
 #[async_trait::async_trait]
-impl<S: Store> Store for Later<S> {
+impl<S: AtomicStore> Store for Later<S> {
     async fn insert(&self, key: &Key, record: &NewRecord<'_>) -> Result<Inserted> {
         let inserted = self.inner.insert(key, record).await?;
         if let Inserted::Done { .. } = inserted {
@@ -58,48 +57,80 @@ impl<S: Store> Store for Later<S> {
         Ok(inserted)
     }
 
-    async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
-        let Some(mut record) = self.inner.load(key, touch).await? else {
-            return Ok(None);
+    async fn load(&self, key: &Key, load: &Load<'_>) -> Result<Found> {
+        let Some(mut record) = self.inner.load(key, load).await?.live() else {
+            return Ok(Found::Missing);
         };
         record.meta.now = record.meta.now + self.age(key);
         if record.meta.expires_in().is_zero() {
-            self.inner.take(key).await?;
-            return Ok(None);
+            self.inner.remove(key, Condition::Always, false).await?;
+            return Ok(Found::Missing);
         }
-        Ok(Some(record))
-    }
-
-    async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>> {
-        Ok(self.load(key, touch).await?.map(|record| record.meta))
+        Ok(Found::Current(record))
     }
 
     async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
         let span = write.lifetime.map(|lifetime| lifetime.first() + self.age(key));
-        let lifetime = span.map(|span| super::lifetime(Lifetime::absolute(span)));
+        let lifetime = span.map(|span| Lifetime::absolute(span).expect("a month is a timeout"));
         self.inner.replace(key, &Write { lifetime: lifetime.as_ref(), ..write.clone() }).await
     }
 
-    async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
-        self.inner.rename(from, to, renewal).await
+    async fn remove(&self, key: &Key, condition: Condition<'_>, hand_out: bool) -> Result<Removed> {
+        self.inner.remove(key, condition, hand_out).await
     }
 
-    async fn take(&self, key: &Key) -> Result<Option<Record>> {
-        self.inner.take(key).await
+    async fn alive(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        self.inner.alive(keys).await
     }
 
-    async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
-        self.inner.remove(key, condition).await
+    fn owners(&self) -> Option<&dyn Owners> {
+        Some(self)
     }
 
-    async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
-        self.inner.owned(owner, limit).await
+    fn listing(&self) -> Option<&dyn Listing> {
+        Some(self)
+    }
+
+    fn watch(&self) -> Option<&dyn Watch> {
+        None
+    }
+
+    fn moves(&self) -> Option<&dyn Moves> {
+        None
+    }
+
+    fn partitions(&self) -> u16 {
+        self.inner.partitions()
+    }
+
+    fn keeps_plain_ids(&self) -> bool {
+        false
+    }
+
+    fn attach(&self, events: &Events) {
+        self.inner.attach(events);
+    }
+}
+
+#[async_trait::async_trait]
+impl<S: AtomicStore> Owners for Later<S> {
+    async fn owned(
+        &self,
+        owner: &Owner,
+        after: Option<&Cursor>,
+        limit: usize,
+        with_data: bool,
+    ) -> Result<Page> {
+        self.inner.owned(owner, after, limit, with_data).await
     }
 
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
         self.inner.remove_owned(owner, keep).await
     }
+}
 
+#[async_trait::async_trait]
+impl<S: AtomicStore> Listing for Later<S> {
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         self.inner.scan(after, limit).await
     }
@@ -114,10 +145,6 @@ impl<S: Store> Store for Later<S> {
 
     async fn sweep(&self, limit: usize) -> Result<usize> {
         self.inner.sweep(limit).await
-    }
-
-    fn partitions(&self) -> u16 {
-        self.inner.partitions()
     }
 }
 

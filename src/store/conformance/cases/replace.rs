@@ -1,169 +1,209 @@
-//! [`Store::replace`].
+//! [`Store::replace`](crate::store::Store::replace) by the key alone.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::{
-    HOUR, Harness, any_owner, assert_count, assert_unchanged, data_of_every_kind, facts, fresh,
-    hour, how_many, is_alive, key_beside, key_for, long_label, look, moment, outlive_moment, put,
-    put_any, race, random_below, random_key, tick,
-};
-use crate::record::{Lifetime, Version};
-use crate::store::{
-    Condition, NewRecord, Removed, Renamed, Renewal, Replaced, Store, Touch, Write,
-};
+use crate::record::{Details, Lifetime, Version};
+use crate::store::conformance::Harness;
+use crate::store::conformance::fixture::*;
+use crate::store::{Condition, NewProof, NewRecord, Removed, Replaced, Write};
 
-/// *Writes new data, and what else `Write` says*: nothing else.
+/// *Writes what `Write` says*: nothing else.
 pub async fn a_write_changes_the_data_and_the_version_alone<H: Harness>(harness: &H) {
-    let store = harness.store().await;
-    let (owner, label) = (any_owner(harness, "Anna"), long_label());
+    let store = store(harness).await;
+    let owner = any_owner(&store, "Anna");
     let owner = owner.as_ref();
     let key = key_for(&store, owner);
     let record = NewRecord {
         owner,
-        label: Some(&label),
+        details: long_details(),
+        proof: Some(random_proof()),
         authenticated: true,
-        ..NewRecord::new("data", super::lifetime(hour().and_absolute(2 * HOUR)))
+        ..NewRecord::new("data", valid(hour().and_absolute(2 * HOUR)))
     };
     put(&store, &key, &record).await;
-    let mut expected = look(&store, &key).await.meta;
-    for (turn, expects) in [None, Some(expected.version.next())].into_iter().enumerate() {
+    let mut expected = look(&store, &key).await;
+    for (turn, expects) in [None, Some(expected.meta.version.next())].into_iter().enumerate() {
         tick(harness).await;
         let data = format!("data {turn}");
-        let write = Write { expected: expects, ..Write::new(data.clone()) };
-        expected.version = expected.version.next();
-        let answer = store.replace(&key, &write).await;
-        assert_eq!(answer.unwrap(), Replaced::Done(expected.version));
+        let written =
+            write(&store, &key, &Write { expected: expects, ..Write::data(data.clone()) }).await;
+        expected.data = data.into();
+        expected.meta.version = expected.meta.version.next();
+        assert_eq!(written.version, expected.meta.version);
         let after = look(&store, &key).await;
-        assert_eq!(after.data, data);
-        assert_eq!(facts(&after.meta), facts(&expected));
+        assert_eq!(facts(&after), facts(&expected));
+        assert_times(&written, &after);
     }
 }
 
-/// *And what else `Write` says*: restart the idle timeout, with no regard to the touch interval.
+/// *Writes what `Write` says*: the data only where there are some.
+pub async fn a_write_without_data_leaves_the_data<H: Harness>(harness: &H) {
+    let store = store(harness).await;
+    for data in data_of_every_kind() {
+        let key = random_key();
+        put(&store, &key, &NewRecord::new(data, hour())).await;
+        let mut expected = look(&store, &key).await;
+        tick(harness).await;
+        write(&store, &key, &Write { touch: true, ..Write::default() }).await;
+        let after = look(&store, &key).await;
+        expected.meta.version = expected.meta.version.next();
+        expected.meta.last_seen = after.meta.last_seen;
+        assert!(after.data == expected.data);
+        assert_eq!(facts(&after).meta, facts(&expected).meta);
+    }
+}
+
+/// *Writes what `Write` says*: details beside the data, of every size.
+pub async fn a_write_of_details_leaves_the_data<H: Harness>(harness: &H) {
+    let store = store(harness).await;
+    let key = put_any(&store).await;
+    let mut expected = look(&store, &key).await;
+    for details in [long_details(), Details::new(), Details::from_stored("1{}".into())] {
+        write(&store, &key, &Write { details: Some(&details), ..Write::default() }).await;
+        expected.meta.version = expected.meta.version.next();
+        expected.details = details;
+        assert_unchanged(&store, &key, &expected).await;
+    }
+    write(&store, &key, &Write::data("new data")).await;
+    let after = look(&store, &key).await;
+    assert_eq!((&after.data[..], after.details), (&b"new data"[..], expected.details));
+}
+
+/// *Writes what `Write` says*: restarts the idle timeout, with no regard to the touch interval.
 pub async fn a_write_may_touch<H: Harness>(harness: &H) {
-    let store = harness.store().await;
+    let store = store(harness).await;
     let key = put_any(&store).await;
     let before = look(&store, &key).await.meta;
     tick(harness).await;
-    let write = Write { touch: true, ..Write::new("new data") };
-    let answer = store.replace(&key, &write).await;
-    assert_eq!(answer.unwrap(), Replaced::Done(before.version.next()));
+    let written = write(&store, &key, &Write { touch: true, ..Write::data("new data") }).await;
+    assert_eq!(written.version, before.version.next());
     let after = look(&store, &key).await;
     assert_eq!(after.data, "new data");
     assert!(after.meta.last_seen >= before.now);
     assert!(after.meta.last_seen > before.last_seen);
     assert!(after.meta.last_seen <= after.meta.now);
+    assert_times(&written, &after);
 }
 
-/// *And what else `Write` says*: a new lifetime, which begins now.
+/// *Writes what `Write` says*: a new lifetime, which begins now.
 pub async fn a_write_may_begin_a_new_lifetime<H: Harness>(harness: &H) {
-    let store = harness.store().await;
-    let owner = any_owner(harness, "Anna");
+    let store = store(harness).await;
+    let owner = any_owner(&store, "Anna");
     let owner = owner.as_ref();
     let key = key_for(&store, owner);
     put(&store, &key, &NewRecord { owner, ..NewRecord::new("data", hour()) }).await;
     let lifetimes = [
-        super::lifetime(Lifetime::absolute(3 * HOUR)),
-        super::lifetime(Lifetime::idle(2 * HOUR)),
-        super::lifetime(hour().and_absolute(3 * HOUR)),
-        super::lifetime(hour().and_absolute(2 * HOUR)),
+        valid(Lifetime::absolute(3 * HOUR)),
+        valid(Lifetime::idle(2 * HOUR)),
+        valid(hour().and_absolute(3 * HOUR)),
+        valid(hour().and_absolute(2 * HOUR)),
     ];
     for lifetime in lifetimes {
         let before = look(&store, &key).await.meta;
         tick(harness).await;
-        let write = Write { lifetime: Some(&lifetime), ..Write::new("new data") };
-        let answer = store.replace(&key, &write).await;
-        assert_eq!(answer.unwrap(), Replaced::Done(before.version.next()));
-        let meta = look(&store, &key).await.meta;
+        let new = Write { lifetime: Some(&lifetime), ..Write::data("new data") };
+        let written = write(&store, &key, &new).await;
+        assert_eq!(written.version, before.version.next());
+        let after = look(&store, &key).await;
+        assert_times(&written, &after);
+        let meta = after.meta;
         assert!(meta.last_seen > before.last_seen);
         assert_eq!(meta.lifetime, lifetime);
         assert_eq!(meta.deadline, lifetime.deadline(meta.last_seen));
         assert_eq!(meta.created_at, before.created_at);
+        assert_eq!(meta.authenticated_at, None);
         assert_eq!(meta.owner, before.owner);
     }
 }
 
-/// *And what else `Write` says*: a new lifetime, at whose end the record dies.
+/// *Writes what `Write` says*: the person has proved who they are, so both timeouts restart.
+pub async fn an_authentication_restarts_both_timeouts<H: Harness>(harness: &H) {
+    let store = store(harness).await;
+    for lifetime in [hour(), valid(hour().and_absolute(2 * HOUR))] {
+        let key = random_key();
+        put(&store, &key, &NewRecord::new("data", lifetime)).await;
+        let mut expected = look(&store, &key).await;
+        tick(harness).await;
+        let proven = Write { authenticated: true, ..Write::default() };
+        let written = write(&store, &key, &proven).await;
+        let after = look(&store, &key).await;
+        let seen = after.meta.last_seen;
+        assert!(expected.meta.now < seen && seen <= after.meta.now);
+        expected.meta.version = expected.meta.version.next();
+        expected.meta.last_seen = seen;
+        expected.meta.authenticated_at = Some(seen);
+        expected.meta.deadline = lifetime.deadline(seen);
+        assert_eq!(facts(&after), facts(&expected));
+        assert_times(&written, &after);
+    }
+}
+
+/// *Writes what `Write` says*: a new lifetime, at whose end the record dies.
 pub async fn a_new_lifetime_may_be_shorter<H: Harness>(harness: &H) {
-    let store = harness.store().await;
+    let store = store(harness).await;
     let key = put_any(&store).await;
-    let first = look(&store, &key).await.meta.version;
-    let write = Write { lifetime: Some(&moment(harness)), ..Write::new("new data") };
-    let answer = store.replace(&key, &write).await;
-    assert_eq!(answer.unwrap(), Replaced::Done(first.next()));
+    let shorter = moment(harness);
+    write(&store, &key, &Write { lifetime: Some(&shorter), ..Write::data("new data") }).await;
     outlive_moment(harness).await;
     assert!(!is_alive(&store, &key).await);
 }
 
 /// Data of no byte, of every byte and of a mebibyte.
 pub async fn data_of_every_size_and_byte_is_written<H: Harness>(harness: &H) {
-    let store = harness.store().await;
+    let store = store(harness).await;
     let key = put_any(&store).await;
     for data in data_of_every_kind() {
-        let answer = store.replace(&key, &Write::new(data.clone())).await;
-        assert!(matches!(answer.unwrap(), Replaced::Done(_)));
+        write(&store, &key, &Write::data(data.clone())).await;
         assert!(look(&store, &key).await.data == data);
     }
 }
 
 /// *Missing …: `Missing`, and nothing is written.*
 pub async fn a_missing_record_is_not_written<H: Harness>(harness: &H) {
-    let store = harness.store().await;
+    let store = store(harness).await;
     let key = random_key();
     for expected in [None, Some(Version::random())] {
         for lifetime in [None, Some(&hour())] {
-            let write = Write { expected, lifetime, touch: true, ..Write::new("data") };
+            let write = Write { expected, lifetime, touch: true, ..Write::data("data") };
             let answer = store.replace(&key, &write).await;
             assert_eq!(answer.unwrap(), Replaced::Missing);
             assert!(!is_alive(&store, &key).await);
         }
     }
-    assert_count(harness, &store, 0).await;
+    assert_count(&store, 0).await;
 }
 
 /// *So that no write brings a removed record back*: load, remove elsewhere, then any write.
 pub async fn no_write_brings_a_removed_record_back<H: Harness>(harness: &H) {
-    let store = fresh(harness).await;
+    let store = store(harness).await;
     race(harness.races(), |task| {
         let store = store.clone();
-        let owner = any_owner(harness, &format!("user-{task}"));
+        let owner = any_owner(&store, &format!("user-{task}"));
         async move {
             let owner = owner.as_ref();
             let key = key_for(&store, owner);
             put(&store, &key, &NewRecord { owner, ..NewRecord::new("data", hour()) }).await;
             let record = look(&store, &key).await;
 
-            match (random_below(4), owner) {
-                (0, Some(owner)) => store.remove_owned(owner, None).await.unwrap(),
+            match (random_below(3), owner) {
+                (0, Some(owner)) => owners(&store).remove_owned(owner, None).await.unwrap(),
                 (0 | 1, _) => {
-                    let answer = store.remove(&key, Condition::Always).await;
-                    assert_eq!(answer.unwrap(), Removed::Done);
+                    let answer = store.remove(&key, Condition::Always, false).await;
+                    assert_eq!(answer.unwrap(), Removed::Done(None));
                 }
-                (2, _) => assert!(store.take(&key).await.unwrap().is_some()),
-                _ => {
-                    let to = key_beside(&store, &key);
-                    let answer = store.rename(&key, &to, Renewal::Key).await;
-                    assert!(matches!(answer.unwrap(), Renamed::Done(_)));
-                }
+                _ => assert!(take(&store, &key).await.is_some()),
             }
 
             match random_below(4) {
-                0 => {
-                    let meta = store.touch(&key, Touch::After(Duration::ZERO)).await;
-                    assert_eq!(meta.unwrap(), None);
-                }
-                1 => {
-                    let load = store.load(&key, Touch::After(Duration::ZERO)).await;
-                    assert_eq!(load.unwrap(), None);
-                }
+                0 => assert_eq!(load_without_data(&store, &key, ALWAYS).await, None),
+                1 => assert_eq!(load_with_data(&store, &key, ALWAYS).await, None),
                 2 => {
-                    let to = key_beside(&store, &key);
-                    let answer = store.rename(&key, &to, Renewal::Authentication).await;
-                    assert_eq!(answer.unwrap(), Renamed::Missing);
-                    assert!(!is_alive(&store, &to).await);
+                    let proof = Some(NewProof::Regenerated(random_proof()));
+                    let write = Write { proof, authenticated: true, ..Write::default() };
+                    let answer = store.replace(&key, &write).await;
+                    assert_eq!(answer.unwrap(), Replaced::Missing);
                 }
                 _ => {
                     let expected = (random_below(2) == 0).then_some(record.meta.version);
@@ -172,7 +212,7 @@ pub async fn no_write_brings_a_removed_record_back<H: Harness>(harness: &H) {
                         expected,
                         lifetime,
                         touch: random_below(2) == 0,
-                        ..Write::new("new data")
+                        ..Write::data("new data")
                     };
                     let answer = store.replace(&key, &write).await;
                     assert_eq!(answer.unwrap(), Replaced::Missing);
@@ -186,7 +226,7 @@ pub async fn no_write_brings_a_removed_record_back<H: Harness>(harness: &H) {
 
 /// *So that no write brings a removed record back*, though both are under way at once.
 pub async fn a_write_that_races_a_removal_does_not_undo_it<H: Harness>(harness: &H) {
-    let store = fresh(harness).await;
+    let store = store(harness).await;
     for _ in 0..harness.races().div_ceil(10) {
         let key = put_any(&store).await;
         race(6, |task| {
@@ -198,22 +238,16 @@ pub async fn a_write_that_races_a_removal_does_not_undo_it<H: Harness>(harness: 
                         let write = Write {
                             touch: task == 0,
                             lifetime: (task == 1).then_some(&lifetime),
-                            ..Write::new("new data")
+                            ..Write::data("new data")
                         };
                         let answer = store.replace(&key, &write).await.unwrap();
                         assert_ne!(answer, Replaced::Conflict);
                     }
-                    3 => {
-                        let touch = Touch::After(Duration::ZERO);
-                        store.touch(&key, touch).await.unwrap();
-                    }
-                    4 => {
-                        let touch = Touch::After(Duration::ZERO);
-                        store.load(&key, touch).await.unwrap();
-                    }
+                    3 => drop(load_without_data(&store, &key, ALWAYS).await),
+                    4 => drop(load_with_data(&store, &key, ALWAYS).await),
                     _ => {
-                        let answer = store.remove(&key, Condition::Always).await;
-                        assert_eq!(answer.unwrap(), Removed::Done);
+                        let answer = store.remove(&key, Condition::Always, false).await;
+                        assert_eq!(answer.unwrap(), Removed::Done(None));
                         assert!(!is_alive(&store, &key).await, "a write revived {key}");
                     }
                 }
@@ -222,14 +256,14 @@ pub async fn a_write_that_races_a_removal_does_not_undo_it<H: Harness>(harness: 
         .await;
         assert!(!is_alive(&store, &key).await, "a write revived {key}");
     }
-    assert_eq!(store.count().await.unwrap(), 0);
+    assert_count(&store, 0).await;
 }
 
 /// *Of another version than `Write::expected`: `Conflict`, and nothing is written.*
 pub async fn another_version_is_a_conflict_and_nothing_is_written<H: Harness>(harness: &H) {
-    let store = harness.store().await;
+    let store = store(harness).await;
     let key = put_any(&store).await;
-    store.replace(&key, &Write::new("data 2")).await.unwrap();
+    write(&store, &key, &Write::data("data 2")).await;
     let before = look(&store, &key).await;
     tick(harness).await;
     let number = before.meta.version.get();
@@ -239,7 +273,7 @@ pub async fn another_version_is_a_conflict_and_nothing_is_written<H: Harness>(ha
             expected: Some(Version::from_u64(other)),
             touch: true,
             lifetime: Some(&moment(harness)),
-            ..Write::new("new data")
+            ..Write::data("new data")
         };
         let answer = store.replace(&key, &write).await;
         assert_eq!(answer.unwrap(), Replaced::Conflict);
@@ -249,22 +283,23 @@ pub async fn another_version_is_a_conflict_and_nothing_is_written<H: Harness>(ha
 
 /// *Of writers that expect the same version, one wins.*
 pub async fn of_racing_writes_that_expect_one_version_one_is_done<H: Harness>(harness: &H) {
-    let store = fresh(harness).await;
+    let store = store(harness).await;
     let key = put_any(&store).await;
     let first = look(&store, &key).await.meta.version;
     let answers = race(harness.races(), |task| {
         let (store, key) = (store.clone(), key.clone());
         async move {
-            let write = Write { expected: Some(first), ..Write::new(task.to_string()) };
+            let write = Write { expected: Some(first), ..Write::data(task.to_string()) };
             (task, store.replace(&key, &write).await.unwrap())
         }
     })
     .await;
     let (winners, losers): (Vec<_>, Vec<_>) =
-        answers.into_iter().partition(|(_, answer)| *answer == Replaced::Done(first.next()));
-    let [(winner, _)] = winners[..] else {
+        answers.into_iter().partition(|(_, answer)| matches!(answer, Replaced::Done(_)));
+    let [(winner, Replaced::Done(written))] = winners[..] else {
         panic!("{} writers won", winners.len());
     };
+    assert_eq!(written.version, first.next());
     let losers: Vec<_> = losers.into_iter().map(|(_, answer)| answer).collect();
     assert_eq!(how_many(&losers, &Replaced::Conflict), losers.len());
     let record = look(&store, &key).await;
@@ -274,7 +309,7 @@ pub async fn of_racing_writes_that_expect_one_version_one_is_done<H: Harness>(ha
 
 /// *Of writers that expect the same version, one wins*: so no increment is lost.
 pub async fn racing_increments_are_all_counted<H: Harness>(harness: &H) {
-    let store = fresh(harness).await;
+    let store = store(harness).await;
     let key = random_key();
     let new = NewRecord::new("0", hour());
     put(&store, &key, &new).await;
@@ -290,7 +325,7 @@ pub async fn racing_increments_are_all_counted<H: Harness>(harness: &H) {
                 let number: usize = str::from_utf8(&record.data).unwrap().parse().unwrap();
                 let write = Write {
                     expected: Some(record.meta.version),
-                    ..Write::new((number + 1).to_string())
+                    ..Write::data((number + 1).to_string())
                 };
                 match store.replace(&key, &write).await.unwrap() {
                     Replaced::Done(_) => break,

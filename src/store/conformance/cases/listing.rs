@@ -1,23 +1,19 @@
-//! [`Store::scan`], [`Store::count`], [`Store::clear`], [`Store::sweep`] and
-//! [`Store::partitions`].
+//! [`Listing`](crate::store::Listing). Where the store knows owners, some of the records have one.
 
 use std::collections::{HashMap, HashSet};
-use std::slice::from_ref;
 
-use super::{
-    Harness, assert_unchanged, facts, fresh, hour, is_alive, key_beside, key_of, listed, look,
-    moment, outlive_moment, owner_named, put, put_any, put_owned, race, random_key, record_of,
-};
 use crate::key::Key;
-use crate::record::Record;
-use crate::store::{Cursor, NewRecord, Renamed, Renewal, Store};
+use crate::record::{Owner, Record};
+use crate::store::conformance::Harness;
+use crate::store::conformance::fixture::*;
+use crate::store::{Cursor, NewRecord, Store, Write};
 
 /// All pages, one after the other.
-pub(super) async fn scan(store: &impl Store, limit: usize) -> Vec<(Key, Record)> {
+async fn scan(store: &dyn Store, limit: usize) -> Vec<(Key, Record)> {
     let mut records = Vec::new();
     let mut after: Option<Cursor> = None;
     for _ in 0..100_000 {
-        let page = store.scan(after.as_ref(), limit).await.unwrap();
+        let page = listing(store).scan(after.as_ref(), limit).await.unwrap();
         records.extend(page.records);
         after = page.next;
         if after.is_none() {
@@ -27,17 +23,29 @@ pub(super) async fn scan(store: &impl Store, limit: usize) -> Vec<(Key, Record)>
     panic!("the scan does not end");
 }
 
+async fn count(store: &dyn Store) -> u64 {
+    listing(store).count().await.unwrap()
+}
+
+/// Inserts a session of this owner, or of none, that lives an hour.
+async fn put_for(store: &dyn Store, owner: Option<&Owner>) -> Key {
+    let key = key_for(store, owner);
+    put(store, &key, &NewRecord { owner, ..NewRecord::new("data", hour()) }).await;
+    key
+}
+
 /// *A page of all live records. … A record that lives from the first page to the last is on one of
 /// them, and only a store that says so lists one twice.*
 pub async fn a_scan_lists_every_live_record_once<H: Harness>(harness: &H) {
-    let store = harness.store().await;
-    let owner = owner_named("Anna");
+    let store = store(harness).await;
+    let owner = any_owner(&store, "Anna");
+    let owner = owner.as_ref();
     let mut keys: HashSet<Key> = HashSet::new();
     for number in 0..50 {
         let key = random_key();
         put(&store, &key, &NewRecord::new(number.to_string(), hour())).await;
         keys.insert(key);
-        keys.insert(put_owned(&store, &owner).await);
+        keys.insert(put_for(&store, owner).await);
         let expires = NewRecord::new("data", moment(harness));
         put(&store, &random_key(), &expires).await;
     }
@@ -54,14 +62,14 @@ pub async fn a_scan_lists_every_live_record_once<H: Harness>(harness: &H) {
             assert!(keys.contains(key));
             let loaded = look(&store, key).await;
             assert_eq!(found.data, loaded.data);
-            assert_eq!(facts(&found.meta), facts(&loaded.meta));
+            assert_eq!(facts(&found), facts(&loaded));
         }
     }
 }
 
 /// *`Page::next` is `None` when this was the last page*, of an empty store too.
 pub async fn a_scan_of_nothing_ends<H: Harness>(harness: &H) {
-    let store = harness.store().await;
+    let store = store(harness).await;
     assert_eq!(scan(&store, 1).await, []);
     assert_eq!(scan(&store, 1_000).await, []);
 }
@@ -69,7 +77,7 @@ pub async fn a_scan_of_nothing_ends<H: Harness>(harness: &H) {
 /// *A record that lives from the first page to the last is on one of them*, whatever comes and goes
 /// between the pages.
 pub async fn a_record_that_stays_is_scanned_while_others_come_and_go<H: Harness>(harness: &H) {
-    let store = fresh(harness).await;
+    let store = store(harness).await;
     let mut stay = HashSet::new();
     let mut go = Vec::new();
     for _ in 0..100 {
@@ -79,13 +87,7 @@ pub async fn a_record_that_stays_is_scanned_while_others_come_and_go<H: Harness>
     let changes = race(go.len(), |at| {
         let (store, key) = (store.clone(), go[at].clone());
         async move {
-            if at % 2 == 0 {
-                assert!(store.take(&key).await.unwrap().is_some());
-            } else {
-                let to = key_beside(&store, &key);
-                let renamed = store.rename(&key, &to, Renewal::Key).await.unwrap();
-                assert!(matches!(renamed, Renamed::Done(_)));
-            }
+            assert!(take(&store, &key).await.is_some());
             for _ in 0..5 {
                 put_any(&store).await;
             }
@@ -105,108 +107,106 @@ pub async fn a_record_that_stays_is_scanned_while_others_come_and_go<H: Harness>
 
 /// *How many live records there are.*
 pub async fn the_count_is_of_live_records<H: Harness>(harness: &H) {
-    let store = harness.store().await;
-    let owner = owner_named("Anna");
-    assert_eq!(store.count().await.unwrap(), 0);
+    let store = store(harness).await;
+    let owner = any_owner(&store, "Anna");
+    let owner = owner.as_ref();
+    assert_eq!(count(&store).await, 0);
     let mut keys = Vec::new();
     for number in 1..=10 {
-        keys.push(put_owned(&store, &owner).await);
-        assert_eq!(store.count().await.unwrap(), number);
+        keys.push(put_for(&store, owner).await);
+        assert_eq!(count(&store).await, number);
     }
     let expires = NewRecord::new("data", moment(harness));
     put(&store, &random_key(), &expires).await;
     outlive_moment(harness).await;
-    assert_eq!(store.count().await.unwrap(), 10);
-    store.take(&keys[0]).await.unwrap();
-    assert_eq!(store.count().await.unwrap(), 9);
-    let to = key_of(&store, &owner);
-    store.rename(&keys[1], &to, Renewal::Key).await.unwrap();
-    assert_eq!(store.count().await.unwrap(), 9);
-    store.remove_owned(&owner, None).await.unwrap();
-    assert_eq!(store.count().await.unwrap(), 0);
+    assert_eq!(count(&store).await, 10);
+    take(&store, &keys[0]).await;
+    assert_eq!(count(&store).await, 9);
+    let shorter = moment(harness);
+    write(&store, &keys[1], &Write { lifetime: Some(&shorter), ..Write::default() }).await;
+    outlive_moment(harness).await;
+    assert_eq!(count(&store).await, 8);
 }
 
 /// *Removes every record of this store.*
 pub async fn a_clear_removes_every_record<H: Harness>(harness: &H) {
-    let store = harness.store().await;
-    let owner = owner_named("Anna");
+    let store = store(harness).await;
+    let owner = any_owner(&store, "Anna");
+    let owner = owner.as_ref();
     let mut keys = Vec::new();
     for _ in 0..200 {
         keys.push(put_any(&store).await);
-        keys.push(put_owned(&store, &owner).await);
+        keys.push(put_for(&store, owner).await);
     }
-    store.clear().await.unwrap();
+    listing(&store).clear().await.unwrap();
     for key in &keys {
         assert!(!is_alive(&store, key).await);
     }
-    assert_eq!(store.count().await.unwrap(), 0);
-    assert_eq!(listed(&store, &owner).await, []);
+    assert_eq!(count(&store).await, 0);
+    assert_listed(&store, owner, &[]).await;
     assert_eq!(scan(&store, 100).await, []);
-    store.clear().await.unwrap();
+    listing(&store).clear().await.unwrap();
 }
 
 /// *Removes every record*, and leaves a store that works.
 pub async fn a_cleared_store_begins_anew<H: Harness>(harness: &H) {
-    let store = harness.store().await;
-    let owner = owner_named("Anna");
-    let key = put_owned(&store, &owner).await;
-    store.clear().await.unwrap();
-    put(&store, &key, &record_of(&owner)).await;
-    assert_eq!(listed(&store, &owner).await, from_ref(&key));
-    assert_eq!(store.count().await.unwrap(), 1);
-    store.remove_owned(&owner, None).await.unwrap();
+    let store = store(harness).await;
+    let owner = any_owner(&store, "Anna");
+    let owner = owner.as_ref();
+    let key = put_for(&store, owner).await;
+    listing(&store).clear().await.unwrap();
+    put(&store, &key, &NewRecord { owner, ..NewRecord::new("data", hour()) }).await;
+    assert_listed(&store, owner, &[key.clone()]).await;
+    assert_eq!(count(&store).await, 1);
+    assert!(take(&store, &key).await.is_some());
     assert!(!is_alive(&store, &key).await);
 }
 
 /// *And nothing else that its server may hold*: nor does any other operation.
 pub async fn stores_do_not_see_each_other<H: Harness>(harness: &H) {
-    let (ours, theirs) = (harness.store().await, harness.store().await);
-    let owner = owner_named("Anna");
-    let key = put_owned(&theirs, &owner).await;
+    let (ours, theirs) = (store(harness).await, store(harness).await);
+    let owner = any_owner(&theirs, "Anna");
+    let owner = owner.as_ref();
+    let key = put_for(&theirs, owner).await;
     let before = look(&theirs, &key).await;
 
     assert!(!is_alive(&ours, &key).await);
-    assert_eq!(ours.take(&key).await.unwrap(), None);
-    assert_eq!(ours.count().await.unwrap(), 0);
+    assert_eq!(take(&ours, &key).await, None);
+    assert_eq!(count(&ours).await, 0);
     assert_eq!(scan(&ours, 100).await, []);
-    assert_eq!(listed(&ours, &owner).await, []);
-    ours.remove_owned(&owner, None).await.unwrap();
-    ours.clear().await.unwrap();
-    ours.sweep(100).await.unwrap();
+    assert_listed(&ours, owner, &[]).await;
+    if let Some(owner) = owner {
+        owners(&ours).remove_owned(owner, None).await.unwrap();
+    }
+    listing(&ours).clear().await.unwrap();
+    listing(&ours).sweep(100).await.unwrap();
     put(&ours, &key, &NewRecord::new("our data", hour())).await;
-    ours.clear().await.unwrap();
+    listing(&ours).clear().await.unwrap();
 
     assert_unchanged(&theirs, &key, &before).await;
-    assert_eq!(listed(&theirs, &owner).await, [key]);
-    assert_eq!(theirs.count().await.unwrap(), 1);
+    assert_listed(&theirs, owner, &[key]).await;
+    assert_eq!(count(&theirs).await, 1);
 }
 
 /// *Frees the space of up to `limit` expired records, and says of how many. Nothing but space
 /// depends on it.*
 pub async fn a_sweep_frees_no_more_than_its_limit_and_nothing_live<H: Harness>(harness: &H) {
-    let store = harness.store().await;
-    let owner = owner_named("Anna");
+    let store = store(harness).await;
+    let owner = any_owner(&store, "Anna");
+    let owner = owner.as_ref();
     let mut alive = Vec::new();
     for turn in 0..20 {
-        alive.push(put_owned(&store, &owner).await);
-        let expires = NewRecord {
-            owner: (turn % 2 == 0).then_some(&owner),
-            ..NewRecord::new("data", moment(harness))
-        };
-        put(&store, &key_of(&store, &owner), &expires).await;
+        alive.push(put_for(&store, owner).await);
+        let owner = owner.filter(|_| turn % 2 == 0);
+        let expires = NewRecord { owner, ..NewRecord::new("data", moment(harness)) };
+        put(&store, &key_for(&store, owner), &expires).await;
     }
     outlive_moment(harness).await;
-    assert!(store.sweep(3).await.unwrap() <= 3);
-    assert!(store.sweep(100).await.unwrap() <= 20);
-    for key in &alive {
-        assert!(is_alive(&store, key).await);
+    assert!(listing(&store).sweep(3).await.unwrap() <= 3);
+    assert!(listing(&store).sweep(100).await.unwrap() <= 20);
+    assert_eq!(store.alive(&alive).await.unwrap(), [true; 20]);
+    assert_eq!(count(&store).await, 20);
+    if let Some(owner) = owner {
+        assert_eq!(listed(&store, owner).await.len(), 20);
     }
-    assert_eq!(store.count().await.unwrap(), 20);
-    assert_eq!(listed(&store, &owner).await.len(), 20);
-}
-
-/// *1 to 1024.*
-pub async fn there_are_1_to_1024_partitions<H: Harness>(harness: &H) {
-    let store = harness.store().await;
-    assert!((1..=1_024).contains(&store.partitions()));
 }
