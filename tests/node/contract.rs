@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use token_session::store::{
     Condition, Cursor, Found, Inserted, Listing, Load, Moves, NewRecord, Owners, Page, Removed,
-    Renamed, Renewal, Replaced, Result, Store, Watch, Write,
+    Replaced, Result, Store, Watch, Write,
 };
 use token_session::{Events, Key, Record};
 

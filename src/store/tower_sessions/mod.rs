@@ -363,8 +363,7 @@ fn in_tower(key: &Key, record: &Record) -> Result<Kept> {
         details: Blob(details.as_bytes().clone()),
         proof: proofs.current.as_ref().map(Blob::of_proof),
         previous_proof: previous.map(|previous| Blob::of_proof(&previous.proof)),
-        confirmed_at: previous
-            .and_then(|previous| previous.confirmed_at.map(Timestamp::as_millis)),
+        confirmed_at: previous.and_then(|previous| previous.confirmed_at.map(Timestamp::as_millis)),
         sealed: previous.and_then(|previous| previous.sealed.clone().map(Blob)),
         data: Blob(data.clone()),
     };
