@@ -284,8 +284,7 @@ impl Backend for ConnectPgSimple {
     }
 
     async fn fetch_all(&self, ids: &[&str]) -> Result<Vec<(String, Stored)>> {
-        let ids: Vec<String> = ids.iter().map(|&id| id.to_owned()).collect();
-        let fetch_all = |sql: &Statements| self.query(&sql.fetch_all).bind(ids.clone());
+        let fetch_all = |sql: &Statements| self.query(&sql.fetch_all).bind(ids);
         let rows = self.rows(self.client.call(), fetch_all).await?;
         rows.iter().map(named).collect()
     }
