@@ -41,6 +41,7 @@ use crate::manager::TokenSession;
 /// let with_cookie = SessionLayer::builder(sessions).cookie("tks").build()?;
 /// # Ok::<(), token_session::http::SessionLayerError>(())
 /// ```
+#[doc(alias = "express")]
 pub struct SessionLayer<T> {
     manager: TokenSession<T>,
     transport: Transport,

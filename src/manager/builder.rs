@@ -158,6 +158,7 @@ impl<T, C> TokenSessionBuilder<T, C> {
     /// idle, the upper end of what OWASP's Session Management Cheat Sheet gives for low-risk
     /// applications. Consider an absolute timeout besides.
     #[doc(alias = "ttl")]
+    #[doc(alias = "hackttl")]
     pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
         self.options.lifetime = lifetime;
         self
