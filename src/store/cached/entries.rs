@@ -134,13 +134,13 @@ impl Entries {
         }
     }
 
-    /// A change was made: what was asked for before is not served any longer.
-    pub(super) fn invalidate(&self, part: Bucket) {
+    /// A change was made. What was loaded before is not served any longer.
+    pub(super) fn invalidate(&self, bucket: Bucket) {
         let number = self.changes.fetch_add(1, Ordering::SeqCst) + 1;
         self.buckets[bucket.0].last.fetch_max(number, Ordering::SeqCst);
     }
 
-    /// Serves nothing of these parts until the value is dropped, and forgets then: once the inner store
+    /// Serves nothing of these buckets until the value is dropped, and invalidates them then: once the inner store
     /// has made the change, or has failed to, or the caller waits no longer.
     pub(super) fn invalidate_around<const N: usize>(
         &self,
