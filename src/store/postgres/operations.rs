@@ -271,10 +271,9 @@ impl Store for Postgres {
         Some(self)
     }
 
-    /// It is [`Refused`](super::StoreErrorKind::Refused) by a table that does not
-    /// [tell its changes](super::PostgresBuilder::tell_changes).
+    /// `None` unless the table is to [tell its changes](super::PostgresBuilder::tell_changes).
     fn watch(&self) -> Option<&dyn Watch> {
-        Some(self)
+        self.schema.tells.then_some(self)
     }
 
     fn moves(&self) -> Option<&dyn Moves> {
