@@ -28,7 +28,7 @@ use crate::token::{Token, TokenError};
 #[doc(alias = "genid")]
 pub trait TokenGenerator: Send + Sync + 'static {
     /// A new token, for a session that is made on behalf of `origin`. It must begin with the
-    /// [`prefix`](crate::Builder::prefix) that is configured, if there is one: a token without it is
+    /// [`prefix`](crate::TokenSessionBuilder::prefix) that is configured, if there is one: a token without it is
     /// refused as an error of the generator.
     ///
     /// # Errors

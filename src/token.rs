@@ -46,6 +46,7 @@ impl Token {
     /// # Errors
     /// [`TokenError::Charset`] or [`TokenError::TooLong`] for a prefix that no token may have,
     /// [`TokenError::NoRandomness`] when the operating system gives no random bytes.
+    #[doc(alias = "newSessionId")]
     pub fn random(prefix: &str) -> Result<Self, TokenError> {
         let mut bytes = Zeroizing::new([0; RANDOM_BYTES]);
         // Sized at once: a growing string would leave copies of the secret behind.

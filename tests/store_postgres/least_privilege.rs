@@ -40,3 +40,10 @@ impl Harness for AsLeastPrivileged {
 }
 
 token_session::conformance_suite!(AsLeastPrivileged);
+
+mod codes {
+    use super::*;
+
+    // The statements are those of the engine's own suite; what differs is the rights.
+    crate::on_every_store::codes_on_store!(AsLeastPrivileged, rounds: 10);
+}

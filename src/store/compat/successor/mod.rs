@@ -46,7 +46,7 @@ pub use self::moving::Moved;
 /// token opens it.
 ///
 /// The manager keeps its default [`KeyScheme`](crate::KeyScheme), SHA-256, has the codec
-/// [`Json`](crate::Json), and no [`prefix`](crate::Builder::prefix), which the old tokens would lack.
+/// [`Json`](crate::Json), and no [`prefix`](crate::TokenSessionBuilder::prefix), which the old tokens would lack.
 ///
 /// # Which of the two counts?
 /// The old one, as long as it has the session, so each operation asks it first. A session moves in
