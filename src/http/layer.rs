@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tower_layer::Layer;
 
 use super::builder::SessionLayerBuilder;
+use super::request::LayerConfig;
 use super::service::SessionService;
-use super::sessions::Edge;
 use super::transport::Transport;
 use crate::manager::TokenSession;
 
@@ -41,6 +41,7 @@ use crate::manager::TokenSession;
 /// let with_cookie = SessionLayer::builder(sessions).cookie("tks").build()?;
 /// # Ok::<(), token_session::http::SessionLayerError>(())
 /// ```
+#[doc(alias = "express")]
 pub struct SessionLayer<T> {
     manager: TokenSession<T>,
     transport: Transport,
@@ -71,10 +72,10 @@ impl<T: Send + Sync + 'static> SessionLayer<T> {
     }
 
     /// What all requests that pass one copy of the layer share.
-    pub(super) fn edge(&self) -> Arc<Edge<T>> {
+    pub(super) fn config(&self) -> Arc<LayerConfig<T>> {
         let (manager, transport) = (self.manager.clone(), self.transport.clone());
         let vary = transport.vary();
-        Arc::new(Edge { manager, transport, vary })
+        Arc::new(LayerConfig { manager, transport, vary })
     }
 }
 
@@ -88,6 +89,6 @@ impl<Inner, T: Send + Sync + 'static> Layer<Inner> for SessionLayer<T> {
     type Service = SessionService<Inner, T>;
 
     fn layer(&self, inner: Inner) -> Self::Service {
-        SessionService { inner, edge: self.edge() }
+        SessionService { inner, layer: self.config() }
     }
 }

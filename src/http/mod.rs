@@ -94,6 +94,7 @@ mod layer;
 mod query;
 mod rejection;
 mod replaced;
+mod request;
 mod service;
 mod session;
 mod sessions;

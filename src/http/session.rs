@@ -1,10 +1,11 @@
 //! [`Session`]: the request's session in a handler's hands.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::rejection::Rejection;
-use super::sessions::{Current, Sessions};
+use super::request::{RequestSession, SessionState};
 use crate::key::Key;
 use crate::manager::{Issued, Loaded};
 use crate::record::{Details, Meta};
@@ -48,7 +49,7 @@ pub struct Session<T: Send + Sync + 'static> {
     /// `None` only once it was given back.
     loaded: Option<Loaded<T>>,
     changed: bool,
-    sessions: Sessions<T>,
+    request: Arc<RequestSession<T>>,
 }
 
 impl<T: Send + Sync + 'static> std::fmt::Debug for Session<T> {
@@ -69,7 +70,7 @@ impl<T: Send + Sync + 'static> DerefMut for Session<T> {
     fn deref_mut(&mut self) -> &mut T {
         if !self.changed {
             self.changed = true;
-            let manager = &self.sessions.request.edge.manager;
+            let manager = &self.request.layer.manager;
             if let Some(loaded) = &mut self.loaded {
                 manager.note_before(loaded);
             }
@@ -84,18 +85,18 @@ impl<T: Send + Sync + 'static> Drop for Session<T> {
         let Some(loaded) = self.loaded.take().filter(|_| self.changed) else {
             return;
         };
-        let mut progress = self.sessions.request.progress();
-        progress.current = match std::mem::replace(&mut progress.current, Current::Contended) {
-            Current::Clean(_) => Current::Changed(loaded),
-            Current::Changed(_) | Current::Contended => Current::Contended,
-            gone @ (Current::Gone | Current::Unasked) => gone,
+        let mut progress = self.request.progress();
+        progress.state = match std::mem::replace(&mut progress.state, SessionState::Contended) {
+            SessionState::Clean(_) => SessionState::Changed(loaded),
+            SessionState::Changed(_) | SessionState::Contended => SessionState::Contended,
+            gone @ (SessionState::Gone | SessionState::Unasked) => gone,
         };
     }
 }
 
 impl<T: Send + Sync + 'static> Session<T> {
-    pub(super) fn new(loaded: Loaded<T>, changed: bool, sessions: Sessions<T>) -> Self {
-        Self { loaded: Some(loaded), changed, sessions }
+    pub(super) fn new(loaded: Loaded<T>, changed: bool, request: Arc<RequestSession<T>>) -> Self {
+        Self { loaded: Some(loaded), changed, request }
     }
 
     fn loaded(&self) -> &Loaded<T> {
@@ -144,10 +145,10 @@ impl<T: Send + Sync + 'static> Session<T> {
     ) -> Result<R, Rejection> {
         // Reading anew would lose what was changed through `&mut` before.
         self.save().await?;
-        let request = self.sessions.request.clone();
-        let updated = request.edge.manager.update_loaded(self.loaded_mut(), change).await;
+        let request = self.request.clone();
+        let updated = request.layer.manager.update_loaded(self.loaded_mut(), change).await;
         match &updated {
-            Ok(_) => self.settle(),
+            Ok(_) => self.record_state(),
             Err(_) => self.restore(),
         }
         updated.map_err(|error| request.reject(error, self.key()))
@@ -155,7 +156,7 @@ impl<T: Send + Sync + 'static> Session<T> {
 
     /// Has the data as it was read last, after a change that could not be written.
     fn restore(&mut self) {
-        let manager = &self.sessions.request.edge.manager;
+        let manager = &self.request.layer.manager;
         if let Ok(read) = manager.restore(self.loaded().unchanged()) {
             *self.loaded_mut() = read;
         }
@@ -169,11 +170,11 @@ impl<T: Send + Sync + 'static> Session<T> {
     /// store says.
     pub async fn save(&mut self) -> Result<(), Rejection> {
         if self.changed {
-            let request = self.sessions.request.clone();
-            let written = request.edge.manager.set_loaded(self.loaded_mut()).await;
+            let request = self.request.clone();
+            let written = request.layer.manager.set_loaded(self.loaded_mut()).await;
             written.map_err(|error| request.reject(error, self.key()))?;
             self.changed = false;
-            self.settle();
+            self.record_state();
         }
         Ok(())
     }
@@ -203,13 +204,13 @@ impl<T: Send + Sync + 'static> Session<T> {
     }
 
     async fn renew(&mut self, renewal: Renewal) -> Result<Issued, Rejection> {
-        let request = self.sessions.request.clone();
+        let request = self.request.clone();
         let key = self.key().clone();
         let renewed =
-            request.edge.manager.renew_loaded(self.loaded_mut(), renewal, request.origin());
+            request.layer.manager.renew_loaded(self.loaded_mut(), renewal, request.origin());
         let issued = renewed.await.map_err(|error| request.reject(error, &key))?;
         request.send(&issued, self.meta().owner.as_ref());
-        self.settle();
+        self.record_state();
         Ok(issued)
     }
 
@@ -218,12 +219,12 @@ impl<T: Send + Sync + 'static> Session<T> {
     /// # Errors
     /// What the store says: the session may live on, and the client keeps its token.
     pub async fn destroy(mut self) -> Result<bool, Rejection> {
-        let request = self.sessions.request.clone();
-        let done = request.edge.manager.destroy_key(self.key()).await;
+        let request = self.request.clone();
+        let done = request.layer.manager.destroy_key(self.key()).await;
         let done = done.map_err(|error| request.reject(error, self.key()))?;
         request.ended(self.key());
         self.changed = false;
-        request.progress().current = Current::Gone;
+        request.progress().state = SessionState::Gone;
         Ok(done)
     }
 
@@ -234,8 +235,8 @@ impl<T: Send + Sync + 'static> Session<T> {
     /// What the store says.
     pub async fn destroy_others(&self) -> Result<(), Rejection> {
         if let Some(owner) = &self.meta().owner {
-            let request = &self.sessions.request;
-            let done = request.edge.manager.end_owned(owner, Some(self.key())).await;
+            let request = &self.request;
+            let done = request.layer.manager.end_owned(owner, Some(self.key())).await;
             done.map_err(|error| request.reject(error, self.key()))?;
             request.ended_of(owner, Some(self.key()));
         }
@@ -243,10 +244,10 @@ impl<T: Send + Sync + 'static> Session<T> {
     }
 
     /// Has the request know how the session stands in the store now.
-    fn settle(&self) {
-        let mut progress = self.sessions.request.progress();
-        if let Current::Clean(_) = progress.current {
-            progress.current = Current::of(self.loaded());
+    fn record_state(&self) {
+        let mut progress = self.request.progress();
+        if let SessionState::Clean(_) = progress.state {
+            progress.state = SessionState::of(self.loaded());
         }
     }
 }

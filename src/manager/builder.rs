@@ -1,4 +1,4 @@
-//! [`Builder`]: the options of a [`TokenSession`].
+//! [`TokenSessionBuilder`]: the options of a [`TokenSession`].
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ const DEFAULT_LIFETIME: Lifetime = match Lifetime::idle(Duration::from_secs(30 *
 /// # Ok(()) }
 /// ```
 #[must_use = "nothing is made before `build`"]
-pub struct Builder<T, C = Json> {
+pub struct TokenSessionBuilder<T, C = Json> {
     codec: C,
     store: Arc<dyn Store>,
     generator: Option<Box<dyn TokenGenerator>>,
@@ -79,16 +79,16 @@ impl<T: 'static> TokenSession<T> {
     where
         Json: Codec<T>,
     {
-        Builder::new().finish()
+        TokenSessionBuilder::new().finish()
     }
 
     /// Sessions in this process' memory, unless the builder is told otherwise.
-    pub fn builder() -> Builder<T> {
-        Builder::new()
+    pub fn builder() -> TokenSessionBuilder<T> {
+        TokenSessionBuilder::new()
     }
 }
 
-impl<T> Builder<T> {
+impl<T> TokenSessionBuilder<T> {
     fn new() -> Self {
         Self {
             codec: Json,
@@ -108,7 +108,7 @@ impl<T> Builder<T> {
     }
 }
 
-impl<T, C> Builder<T, C> {
+impl<T, C> TokenSessionBuilder<T, C> {
     /// Where sessions are kept. Default: [`Memory`].
     pub fn store(mut self, store: impl Store) -> Self {
         self.store = Arc::new(store);
@@ -116,9 +116,9 @@ impl<T, C> Builder<T, C> {
     }
 
     /// How data becomes bytes. Default: [`Json`]. A change makes the sessions there are unreadable.
-    pub fn codec<N: Codec<T>>(self, codec: N) -> Builder<T, N> {
+    pub fn codec<N: Codec<T>>(self, codec: N) -> TokenSessionBuilder<T, N> {
         let Self { codec: _, store, generator, options, data } = self;
-        Builder { codec, store, generator, options, data }
+        TokenSessionBuilder { codec, store, generator, options, data }
     }
 
     /// What every token begins with, such as `acme_`, so that secret scanners find leaked ones. A
@@ -158,6 +158,7 @@ impl<T, C> Builder<T, C> {
     /// idle, the upper end of what OWASP's Session Management Cheat Sheet gives for low-risk
     /// applications. Consider an absolute timeout besides.
     #[doc(alias = "ttl")]
+    #[doc(alias = "hackttl")]
     pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
         self.options.lifetime = lifetime;
         self
@@ -188,7 +189,7 @@ impl<T, C> Builder<T, C> {
     }
 }
 
-impl<T: 'static, C: Codec<T>> Builder<T, C> {
+impl<T: 'static, C: Codec<T>> TokenSessionBuilder<T, C> {
     /// Checks the options and makes the manager. No round trip.
     ///
     /// # Errors

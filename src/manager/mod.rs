@@ -33,7 +33,7 @@ pub use self::admin::SessionPage;
 #[cfg(feature = "http")]
 pub(crate) use self::answer::Unchanged;
 pub use self::answer::{Issued, Loaded};
-pub use self::builder::Builder;
+pub use self::builder::TokenSessionBuilder;
 pub(crate) use self::credential::Credential;
 pub use self::new_session::NewSession;
 pub use self::owners::OwnedSession;
@@ -117,7 +117,7 @@ impl<T: Send + 'static> TokenSession<T> {
     ///
     /// # Errors
     /// As [`create`](Self::create), and [`TooManySessions`](Error::TooManySessions) when the owner
-    /// has as many as [the limit](Builder::owner_limit) allows.
+    /// has as many as [the limit](TokenSessionBuilder::owner_limit) allows.
     #[doc(alias = "newWttl")]
     pub async fn create_with(&self, data: &T, new: &NewSession<'_>) -> Result<Issued> {
         let data = self.encode(data)?;
@@ -162,7 +162,7 @@ impl<T: Send + 'static> TokenSession<T> {
     }
 
     /// The session of a token; `None` when it is unknown, expired or destroyed. Restarts the idle
-    /// timeout if [`auto_touch`](Builder::auto_touch) is on.
+    /// timeout if [`auto_touch`](TokenSessionBuilder::auto_touch) is on.
     ///
     /// # Errors
     /// [`Decode`](Error::Decode), and what the store says.
@@ -171,7 +171,7 @@ impl<T: Send + 'static> TokenSession<T> {
     }
 
     /// As [`get`](Self::get), and restarts the idle timeout whatever
-    /// [`auto_touch`](Builder::auto_touch) says.
+    /// [`auto_touch`](TokenSessionBuilder::auto_touch) says.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -216,7 +216,7 @@ impl<T: Send + 'static> TokenSession<T> {
 
     /// Writes new data over whatever is there. Two that do so at once: the later one stays; see
     /// [`update`](Self::update) for changes that build on what was read. Restarts the idle timeout
-    /// if [`auto_touch`](Builder::auto_touch) is on.
+    /// if [`auto_touch`](TokenSessionBuilder::auto_touch) is on.
     ///
     /// # Errors
     /// [`Gone`](Error::Gone) when there is no such session: it is not made.
@@ -263,7 +263,7 @@ impl<T: Send + 'static> TokenSession<T> {
 
     /// Changes the data and hands out what `change` returned. No other writer's change is lost: when
     /// one came in between, the data is read anew and `change` runs again, so it must not have
-    /// effects elsewhere. Restarts the idle timeout if [`auto_touch`](Builder::auto_touch) is on.
+    /// effects elsewhere. Restarts the idle timeout if [`auto_touch`](TokenSessionBuilder::auto_touch) is on.
     ///
     /// Two round trips, and two more for each time that another writer came first, after a wait of a
     /// quarter of a second at most; one if the data stays as it is.
@@ -337,7 +337,7 @@ impl<T: Send + 'static> TokenSession<T> {
     }
 
     /// Restarts the idle timeout, and says how long the session has now if it is not used. Within
-    /// the [touch interval](Builder::touch_interval) nothing is written.
+    /// the [touch interval](TokenSessionBuilder::touch_interval) nothing is written.
     ///
     /// # Errors
     /// [`Gone`](Error::Gone) when there is no such session, and what the store says.

@@ -19,6 +19,9 @@ pub const LEVELS: [&str; 2] = [
 /// Locks one row of a table that has ten.
 pub const HOLD_ONE: &str = "SELECT id FROM {table} WHERE id = 3 FOR UPDATE";
 
+/// Locks the row of the session with a key in hexadecimal digits, and nothing else.
+pub const HOLD_KEY: &str = "SELECT id FROM {table} WHERE `key` = UNHEX('{key}') FOR UPDATE";
+
 /// Locks all rows of a table.
 pub const HOLD_ALL: &str = "SELECT id FROM {table} FOR UPDATE";
 
@@ -85,6 +88,3 @@ pub const WAITING: &str = "SELECT COUNT(*) FROM
         WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE '%{table}%' */
     /*!80000 performance_schema.data_locks
         WHERE lock_status = 'WAITING' AND object_name = '{table}' */";
-
-/// Gives a session another key.
-pub const RENAME: &str = "UPDATE {table} SET `key` = UNHEX('{to}') WHERE `key` = UNHEX('{from}')";

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::event::Events;
 use crate::key::Key;
-use crate::record::Owner;
+use crate::record::{Owner, Record};
 
 /// The longest that a record may be served.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -115,10 +115,13 @@ impl Store for Cached {
         }
         let asked = near.ask();
         let found = far.load(key, load).await?;
-        if let Found::Current(record) = &found
-            && load.with_data
-        {
-            near.put(key, record, asked);
+        match &found {
+            Found::Current(record) if load.with_data => near.put(key, record, asked),
+            // What is cached is from before the touch or the confirmation.
+            Found::Current(record) | Found::Previous(record) if is_just_changed(record) => {
+                near.forget(Part::of(key));
+            }
+            _ => {}
         }
         Ok(found)
     }
@@ -210,6 +213,12 @@ impl Moves for Cached {
         let _forgetting = self.0.near.forget_after([Part::of(from), Part::of(to)]);
         known(self.0.far.moves())?.rename(from, to, renewal).await
     }
+}
+
+/// Whether the load that has brought this record has touched or confirmed it.
+fn is_just_changed(record: &Record) -> bool {
+    let confirmed_at = record.proofs.previous.as_ref().and_then(|previous| previous.confirmed_at);
+    record.meta.last_seen == record.meta.now || confirmed_at == Some(record.meta.now)
 }
 
 /// What the other store can do, and so this one. Only a store that changes its mind fails here.

@@ -58,7 +58,7 @@
 //!
 //! # How long does a session live?
 //! As long as the manager says, and as long as the Node service says, whoever wrote last. So give both the
-//! same: [`Builder::lifetime`](crate::Builder::lifetime) what the Node service's store has as its `ttl`,
+//! same: [`TokenSessionBuilder::lifetime`](crate::TokenSessionBuilder::lifetime) what the Node service's store has as its `ttl`,
 //! and [`Shape::ttl`] too where that is not the package's default. A session with another lifetime
 //! costs a round trip more when it begins, and a member in its record.
 //!

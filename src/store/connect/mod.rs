@@ -4,7 +4,9 @@ mod url;
 
 use std::sync::Arc;
 
-use self::url::{Parameters, StoreUrl};
+#[cfg(any(feature = "mongodb", feature = "mysql", feature = "postgres", feature = "redis"))]
+use self::url::Parameters;
+use self::url::StoreUrl;
 use super::{AtomicStore, Cached, Memory, Result, Store, StoreError, StoreErrorKind};
 
 /// Opens the store that a URL names: `memory:`, and one for each feature that is on, such as

@@ -45,7 +45,7 @@ pub use self::moving::Moved;
 /// A session whose id [anybody could guess](super#which-ids-are-tokens) stays in the old store, and no
 /// token opens it.
 ///
-/// The manager has the codec [`Json`](crate::Json), and no [`prefix`](crate::Builder::prefix), which the
+/// The manager has the codec [`Json`](crate::Json), and no [`prefix`](crate::TokenSessionBuilder::prefix), which the
 /// old tokens would lack. If it has a [`ProofScheme`] of its own, give that to
 /// [`proof_scheme`](Self::proof_scheme) too.
 ///
