@@ -9,7 +9,9 @@ use tonic::transport::{Channel, Server};
 use tonic::{Code, Request};
 use tonic_example::{Account, AccountsClient, Login, Nothing, Rename};
 
-async fn client(options: fn(Builder<Account>) -> Builder<Account>) -> AccountsClient<Channel> {
+async fn client(
+    options: fn(TokenSessionBuilder<Account>) -> Builder<Account>,
+) -> AccountsClient<Channel> {
     let sessions = options(TokenSession::builder()).build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
