@@ -206,9 +206,10 @@ pub(crate) fn absolute(span: Duration) -> Lifetime {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codes::CodeError;
     use crate::store::{Memory, Store};
 
-    const KEY: Key = Key::from_bytes([7; 16]);
+    static KEY: Key = Key::from_bytes([7; 16]);
     const MINUTE: Duration = Duration::from_secs(60);
 
     /// A store with a one under the key, and that one as it was read.
@@ -224,10 +225,11 @@ mod tests {
         store: &Memory,
         seen: Option<Snapshot<u32>>,
         attempts: u32,
-    ) -> Result<u32, crate::codes::CodeError> {
+    ) -> Result<u32, CodeError> {
         let updated = update(store, &KEY, seen, attempts, |seen| {
             let value = seen.map_or(0, |seen: Snapshot<u32>| seen.value) + 1;
-            Ok(Step::Write { value, lifetime: Some(MINUTE), answer: value })
+            let lifetime = Some(MINUTE);
+            Ok::<Step<u32, u32, u32>, CodeError>(Step::Write { value, lifetime, answer: value })
         });
         Ok(updated.await?.answer())
     }
@@ -254,7 +256,7 @@ mod tests {
         let (store, one) = one().await;
         add(&store, Some(one.clone()), 1).await.unwrap();
         let error = add(&store, Some(one), 1).await.unwrap_err();
-        assert!(matches!(error, crate::codes::CodeError::Contended { attempts: 1 }), "{error:?}");
+        assert!(matches!(error, CodeError::Contended { attempts: 1 }), "{error:?}");
     }
 
     #[tokio::test]
@@ -264,7 +266,7 @@ mod tests {
         let mut seen = Vec::new();
         let updated = update(&store, &KEY, Some(one), 2, |now| {
             seen.push(now.map(|now: Snapshot<u32>| now.value));
-            Ok::<Step<u32, (), ()>, crate::codes::CodeError>(Step::Remove(()))
+            Ok::<Step<u32, (), ()>, CodeError>(Step::Remove(()))
         });
         updated.await.unwrap().answer();
         assert_eq!(seen, [Some(1), Some(2)]);

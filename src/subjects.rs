@@ -1,6 +1,6 @@
 //! One form for each name of a subject, so that one mailbox has one budget.
 //!
-//! Codes and links compare subjects byte by byte. Give each address the form of [`email`] before you
+//! Codes and links compare subjects byte by byte. Bring each address into the form of [`email`] before you
 //! look it up, use it as a subject, or send mail to it:
 //!
 //! ```
@@ -29,11 +29,11 @@ const LONGEST_ADDRESS: usize = 254;
 
 /// The canonical form of an e-mail address.
 ///
-/// Send mail to this form only. Then whoever redeems a code has read the mailbox that the budget
+/// Send mail to this form only. Then the person who redeems a code has read the mailbox that the budget
 /// counts for.
 ///
 /// # Which rules apply?
-/// * White space and invisible characters around the address are left out. Anywhere else they are an
+/// * White space and invisible characters around the address are removed. Anywhere else they are an
 ///   error.
 /// * Exactly one bare address: no display name (`Anna <anna@example.org>`), no list, no comment. The
 ///   local part is a dot-atom (RFC 5322, section 3.4.1) and not a quoted string, which RFC 5321,
@@ -106,7 +106,7 @@ const fn is_label(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '-'
 }
 
-/// Why a text is not an e-mail address with a canonical form. It never holds the address.
+/// The error for a text that is not an e-mail address with a canonical form. It never holds the address.
 ///
 /// ```
 /// use token_session::subjects::email;

@@ -1,6 +1,5 @@
 //! The cached store in front of a memory store: the contract, and what is its own.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use token_session::store::conformance::Harness;
@@ -18,10 +17,10 @@ mod watching;
 struct InFrontOfMemory(ManualClock);
 
 impl Harness for InFrontOfMemory {
-    type Store = Cached<Arc<Memory>>;
+    type Store = Cached;
 
     async fn store(&self) -> Self::Store {
-        let far = Arc::new(Memory::builder().clock(self.0.clone()).build());
+        let far = Memory::builder().clock(self.0.clone()).build();
         Cached::builder(far)
             .clock(self.0.clone())
             .staleness(Duration::from_secs(60))
@@ -34,4 +33,4 @@ impl Harness for InFrontOfMemory {
     }
 }
 
-token_session::conformance_suite!(sessions: InFrontOfMemory::default());
+token_session::conformance_suite!(InFrontOfMemory::default());

@@ -8,6 +8,8 @@ mod faults;
 mod hang_ups;
 #[path = "store_mongodb/hooked.rs"]
 mod hooked;
+#[path = "on_every_store/mod.rs"]
+mod on_every_store;
 #[path = "store_mongodb/owners.rs"]
 mod owners;
 #[path = "store_mongodb/privileges.rs"]
@@ -41,15 +43,13 @@ mod conformance {
         async fn pass(&self, time: Duration) {
             tokio::time::sleep(time).await;
         }
-
-        /// Debian has no `mongod`, and its stand-in is a Python program, which runs one thread at a
-        /// time. A round of the race for one code is some 4,000 calls; this saves 90 rounds.
-        fn rounds(&self) -> usize {
-            10
-        }
     }
 
     token_session::conformance_suite!(OnMongoDb);
+
+    // Debian has no `mongod`, and its stand-in is a Python program, which runs one thread at a time. A
+    // round of the race for one code is some 4,000 calls; this saves 90 rounds.
+    crate::on_every_store::codes_on_store!(OnMongoDb, rounds: 10);
 }
 
 /// As for a sharded cluster, and with the other read concern. Its races are short: those above are
@@ -78,11 +78,8 @@ mod partitioned {
         fn races(&self) -> usize {
             50
         }
-
-        fn rounds(&self) -> usize {
-            10
-        }
     }
 
     token_session::conformance_suite!(InPartitions);
+    crate::on_every_store::codes_on_store!(InPartitions, rounds: 10);
 }

@@ -65,7 +65,7 @@ impl<T, C> CodesBuilder<T, C> {
         self
     }
 
-    /// How long a code lives, however often it is looked at or sent anew. Default, and the most: 10
+    /// How long a code lives; looking at it or sending another one changes nothing. Default and maximum: 10
     /// minutes (NIST SP 800-63B-4, section 3.1.3.2; OWASP ASVS 5.0, 6.5.5). For a code that
     /// [confirms an address](Self::confirms_address): 24 hours.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
@@ -80,7 +80,7 @@ impl<T, C> CodesBuilder<T, C> {
         self
     }
 
-    /// How many guesses a challenge allows, however often its code is sent anew. Default: 5.
+    /// How many guesses a challenge allows, for all its codes together. Default: 5.
     pub fn tries(mut self, tries: u32) -> Self {
         self.policy.tries = tries;
         self
@@ -107,8 +107,8 @@ impl<T, C> CodesBuilder<T, C> {
         self
     }
 
-    /// The highest chance that a challenge may give who guesses. Default: 10⁻⁶. Codes above it are
-    /// not built.
+    /// The highest chance that a challenge may give an attacker who guesses. Default: 10⁻⁶. Codes above it
+    /// are not built.
     pub fn accepted_risk(mut self, chance: f64) -> Self {
         self.policy.accepted_risk = chance;
         self
@@ -121,17 +121,17 @@ impl<T, C> CodesBuilder<T, C> {
         self
     }
 
-    /// Keys of the application: codes and subjects are hashed under the first one too. Then not even
-    /// who has a handle can try codes against a dump of the store, and nobody can try addresses
-    /// against the digests in it; payloads are as readable as before. After a change of the first key
-    /// the day's count of each subject begins anew.
+    /// Keys of the application: codes and subjects are hashed under the first one too. Then not even an
+    /// attacker with a handle can try codes against a dump of the store, and nobody can try addresses
+    /// against the digests in it. Payloads are as readable as before. A change of the first key restarts
+    /// the day's count of each subject.
     pub fn key_ring(mut self, ring: KeyRing) -> Self {
         self.ring = Some(ring);
         self
     }
 
-    /// Where codes are kept. Default: in memory, by which a restart loses them, and two processes
-    /// do not share them.
+    /// Where codes are kept. Default: in memory. A restart loses them, and two processes do not share
+    /// them.
     pub fn store(mut self, store: impl AtomicStore) -> Self {
         self.store = Arc::new(store);
         self
@@ -148,7 +148,7 @@ impl<T: 'static, C: Codec<T>> CodesBuilder<T, C> {
     /// Codes that are redeemed with a handle.
     ///
     /// # Errors
-    /// What the policy would allow too much of, with the computation.
+    /// What the policy allows too much of, with the computation.
     pub fn build(self) -> Result<Codes<T>, PolicyError> {
         self.engine().map(Codes)
     }

@@ -79,8 +79,7 @@ impl<T: 'static> SubjectCodes<T> {
     /// each further key of the ring.
     ///
     /// # Errors
-    /// [`TooSoon`](CodeError::TooSoon) within the cool-down, or when the guesses of this day are
-    /// spent; [`Exhausted`](CodeError::Exhausted) while the open challenge has no guess left;
+    /// [`TooSoon`](CodeError::TooSoon) within the cool-down, or when the guesses of this day are spent; [`Exhausted`](CodeError::Exhausted) while the open challenge has no guess left;
     /// [`Busy`](CodeError::Busy) while somebody acts on a [leased](Guess::lease) code.
     pub async fn issue(&self, subject: &str, payload: &T) -> Result<IssuedSubjectCode, CodeError> {
         self.issue_to(subject, payload, false).await
@@ -147,9 +146,8 @@ impl<T: 'static> SubjectCodes<T> {
 
     /// A guess that is about to be made: with an attempt key, or as a lease.
     ///
-    /// Forgiven are case, spaces, hyphens, lookalikes and invisible characters in the code, and one
-    /// sentence mark after it. A text that cannot be a code or
-    /// a subject is refused at no cost.
+    /// Case, spaces, hyphens, lookalikes and invisible characters in the code do not matter, nor does one
+    /// punctuation mark after it. A text that cannot be a code or a subject is refused without a round trip.
     pub fn guess<'a>(&'a self, subject: &'a str, code: &'a str) -> Guess<'a, T> {
         let is_subject = check_subject(subject).is_ok();
         let code = self.0.policy.format.read(code).filter(|_| is_subject);
@@ -159,7 +157,7 @@ impl<T: 'static> SubjectCodes<T> {
     /// Ends the challenge of a subject. The wrong guesses of this day still count. 2 round trips, or
     /// 3, for each key of the ring.
     ///
-    /// No request that is still under way brings it back.
+    /// No late request brings it back.
     ///
     /// # Errors
     /// The store's.

@@ -25,7 +25,7 @@ pub(super) struct Challenge {
     pub salt: Blob,
     /// The application's own, encoded.
     pub payload: Blob,
-    /// Whether nobody was sent anything, and no code answers it.
+    /// Whether it is a decoy: nothing was sent, and no code answers it.
     pub decoy: bool,
     /// The codes, the oldest first.
     pub codes: Vec<LiveCode>,
@@ -52,8 +52,8 @@ pub(super) enum State {
     Open,
     /// Somebody acts on it until then; afterwards it is open.
     Leased { id: Blob, until: Moment },
-    /// Used, perhaps under a lease: kept for a little while, for the submit that comes twice with
-    /// the same attempt key. Such submits may be compared `repeats` times more.
+    /// Used, perhaps under a lease: kept for a little while, for a submit that comes twice with the same
+    /// attempt key. Such submits may be compared `repeats` times more.
     Used { lease: Option<Blob>, attempt: Option<Blob>, repeats: u32 },
 }
 
@@ -63,8 +63,8 @@ impl Challenge {
         self.codes.iter().filter(move |code| code.until > now)
     }
 
-    /// Names what a success is good for; `key` is the challenge's own. A subject without a handle has
-    /// one key for all its challenges, and a challenge is about something else after another request.
+    /// Names a success; `key` is the challenge's own. A subject without a handle has one key for all its
+    /// challenges, and another request may change the payload of a challenge.
     pub fn receipt(&self, key: &Key) -> Key {
         let fields = [key.as_bytes(), &*self.salt.0, &*self.payload.0];
         Key::of_digest(&mac(b"", "receipt of a code", &fields))
@@ -146,7 +146,7 @@ impl ChallengeSecret {
         )
     }
 
-    /// Whether a code is one of the live ones. Every one of them is compared, in constant time.
+    /// Whether a code is one of the live ones. All of them are compared, each in constant time.
     pub fn matches(
         &self,
         ring: Option<&KeyRing>,

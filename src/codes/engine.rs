@@ -51,7 +51,7 @@ impl<T: 'static> CodesEngine<T> {
 }
 
 impl<T: 'static> CodesEngine<T> {
-    /// The application's key that signs, and its number; without one, nothing.
+    /// The application's key that signs, and its number. Without a ring, an empty key.
     pub fn signing(&self) -> (Option<u32>, &[u8]) {
         match &self.ring {
             Some(ring) => {
@@ -62,7 +62,7 @@ impl<T: 'static> CodesEngine<T> {
         }
     }
 
-    /// The application's keys, the signing one first; without one, nothing, once.
+    /// The application's keys, the signing one first. Without a ring, one empty key.
     pub fn app_keys(&self) -> impl Iterator<Item = &[u8]> {
         let ring = self.ring.iter().flat_map(KeyRing::iter);
         let none = self.ring.is_none().then_some(&b""[..]);
@@ -195,7 +195,7 @@ mod tests {
     use crate::codes::{CodeError, Codes};
 
     #[tokio::test]
-    async fn the_code_of_a_decoy_which_nobody_is_told_opens_nothing() {
+    async fn the_code_of_a_decoy_is_refused() {
         let codes = Codes::<()>::builder("sign-in").build().unwrap();
         let (challenge, new) = codes.0.issue(None, "anna@example.org", &(), true).await.unwrap();
         let handle = challenge.handle.reveal();

@@ -48,15 +48,15 @@ pub enum CodeError {
         retry_after: Duration,
     },
     /// Another request is acting on the code: the code is right, or another one was asked for without
-    /// a handle. Ask again when the lease has ended.
+    /// a handle. Try again when the lease has ended.
     #[error("another request is using this code; try again in {} seconds", retry_after.as_secs())]
     Busy {
         /// What the lease has left, in whole seconds.
         retry_after: Duration,
     },
-    /// The lease had ended before it was committed, so that another request may have acted on the
-    /// code too: their receipts are the same. Look for what else was done for the receipt, and undo
-    /// one of both; take longer leases where this happens often.
+    /// The lease had ended before it was committed, so another request may have acted on the code too,
+    /// with the same receipt. Look for what else was done for the receipt, and undo one of the two. Take
+    /// longer leases if this happens often.
     #[error(
         "the lease of this code had ended, and another request may have acted on it too; look for \
          what was done for its receipt"
@@ -94,7 +94,7 @@ pub enum CodeError {
     /// The payload cannot be encoded. Nothing was sent to the store.
     #[error("the codec cannot encode the payload; change the payload's type, or the codec")]
     Encode(#[source] CodecError),
-    /// What the store holds is not what the codec reads. The code is not spent.
+    /// The codec cannot read what the store holds. The code is not spent.
     #[error("the payload of challenge {key} cannot be decoded; was its type or the codec changed?")]
     Decode {
         /// Whose payload it is.
@@ -109,7 +109,7 @@ pub enum CodeError {
     /// The operating system gave no random bytes.
     #[error(transparent)]
     Random(#[from] TokenError),
-    /// Other requests came first again and again. Try again.
+    /// Other requests came first every time. Try again.
     #[error("other requests came first {attempts} times in a row; try again")]
     Contended {
         /// How often it was tried.
@@ -136,7 +136,7 @@ impl CodeError {
         }
     }
 
-    /// How long a client has to wait, where that is known: whole seconds, at least one.
+    /// How long a client has to wait, if that is known: whole seconds, at least one.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::TooSoon { retry_after } | Self::Busy { retry_after } => Some(*retry_after),

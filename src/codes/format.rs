@@ -44,12 +44,12 @@ impl CodeFormat {
     /// The longest code, in characters.
     pub const MAX_LEN: u8 = 32;
 
-    /// So many digits: for a telephone's number pad. Eight, the default, are 26.6 bits.
+    /// This many digits: for a telephone's number pad. Eight, the default, are 26.6 bits.
     pub const fn digits(len: u8) -> Self {
         Self { alphabet: Alphabet::Digits, len }
     }
 
-    /// So many of 20 consonants, which cannot be mistaken for one another or for digits. Eight are
+    /// This many of 20 consonants, which cannot be mistaken for one another or for digits. Eight are
     /// 34.6 bits.
     pub const fn consonants(len: u8) -> Self {
         Self { alphabet: Alphabet::Consonants, len }

@@ -11,14 +11,14 @@ use super::format::{Code, CodeFormat};
 use crate::record_json::Blob;
 use crate::token::TokenError;
 
-/// Bytes of the challenge's locator: not of its key, which nobody outside may choose.
+/// Bytes of the challenge's locator. A link does not contain the key itself, which no client may choose.
 const LOCATOR: usize = 32;
 
 /// Random bytes in a link's secret: 192 bits, as in a token.
 const SECRET: usize = 24;
 
-/// Leads to a challenge, and has the secret that one of its codes is made of. It shows which code it
-/// is, and opens nothing without the handle of the challenge.
+/// Leads to a challenge, and holds the secret that one of its codes is made of. It shows that code, and
+/// redeems nothing without the handle of the challenge.
 pub(crate) struct LinkToken(Zeroizing<[u8; LOCATOR + SECRET]>);
 
 impl LinkToken {
@@ -48,7 +48,7 @@ impl LinkToken {
         locator
     }
 
-    /// What a store keeps of it: enough for 192 random bits (OWASP ASVS 5.0, 6.5.2).
+    /// What a store keeps of it. An unsalted digest is enough for 192 random bits (OWASP ASVS 5.0, 6.5.2).
     pub fn digest(&self) -> Blob {
         Blob::new(&Sha256::digest(&self.0[LOCATOR..]))
     }

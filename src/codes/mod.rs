@@ -110,17 +110,16 @@ use crate::token::Token;
 
 /// Issues codes of one purpose, and redeems them. Cheap to clone: a handle on shared state.
 ///
-/// `T` is the payload: what a right code is good for, and is given back when it is redeemed. The
-/// subject is kept as a digest, **the payload is kept as the codec writes it**: in the clear, where
-/// the codec does not encrypt. Leave out of it what a dump of the store must not show: an account's
-/// id instead of its address, or a [codec](CodesBuilder::codec) of your own.
+/// `T` is the payload: what a right code is good for. Redeeming the code gives it back. The subject is
+/// kept as a digest, **the payload is kept as the codec writes it**: in the clear, unless the codec
+/// encrypts. Leave out what a dump of the store must not show: use an account's id instead of its
+/// address, or a [codec](CodesBuilder::codec) of your own.
 ///
 /// Subjects are compared byte by byte. Give addresses their [canonical form](crate::subjects::email)
 /// first, or `anna@example.org` and `Anna@Example.org` have two budgets.
 ///
-/// Keep codes in a store of their own, such as another table or another prefix: they and sessions
-/// do not get in each other's way, under one key or one owner, but who lists all sessions would find
-/// codes too.
+/// Keep codes in a store of their own, such as another table or another prefix. Codes and sessions in one
+/// store never share a key or an owner, but a list of all sessions shows the codes too.
 ///
 /// ```
 /// use token_session::codes::Codes;
@@ -157,8 +156,8 @@ impl<T: 'static> Codes<T> {
     }
 
     /// As [`issue`](Self::issue), for a client that shows a [device's token](Self::device_token) of
-    /// this subject: it has a budget of its own, so that no stranger's guesses keep it from asking.
-    /// With any other token it is as every client.
+    /// this subject. The device has a budget of its own, so a stranger's guesses do not keep it from
+    /// asking. A client with any other token is treated as one without.
     ///
     /// # Errors
     /// As [`issue`](Self::issue).
@@ -172,13 +171,13 @@ impl<T: 'static> Codes<T> {
         Ok(issued)
     }
 
-    /// A token for a client on which the subject has proven itself: to be kept there, and shown with
-    /// [`issue_from_device`](Self::issue_from_device). It signs nobody in. No round trip; nothing is
+    /// A token for a client on which the subject has proven itself. The client keeps it, and shows it with
+    /// [`issue_from_device`](Self::issue_from_device). It signs nobody in. No round trip: nothing is
     /// stored, and it is good as long as the ring has the key that signed it.
     ///
-    /// Strangers who spend the guesses of a day keep a subject from having a code on a device that
-    /// is new to it, until the day is over; on those that are known they do not (OWASP, Device
-    /// Cookies; NIST SP 800-63B-4, section 3.2.2).
+    /// A stranger who spends the guesses of a day keeps a subject from getting a code on a new device
+    /// until the day is over, but not on a known one (OWASP, Device Cookies; NIST SP 800-63B-4, section
+    /// 3.2.2).
     ///
     /// # Errors
     /// [`NoKeyRing`](PolicyError::NoKeyRing) without a [key ring](CodesBuilder::key_ring).
@@ -187,14 +186,14 @@ impl<T: 'static> Codes<T> {
     }
 
     /// A challenge that nobody can answer, for a subject that gets no code: unknown, or registered
-    /// already. To the client it is like any other (OWASP ASVS 5.0, 6.3.8): the same answer, the
-    /// same round trips, the same errors after as many guesses and resends.
+    /// already. A client sees no difference (OWASP ASVS 5.0, 6.3.8): the same answer, the same round
+    /// trips, the same errors after as many guesses and resends.
     ///
     /// Give it a payload of the size that a real one would have, such as the address that was asked
-    /// for. It is encoded, stored and decoded as a real one is, or the time of the answer would
-    /// tell; nobody ever gets it.
+    /// for. It is encoded, stored and decoded as a real one is, so the time of the answer tells nothing.
+    /// Nobody ever gets it.
     ///
-    /// Send mail from a queue, not before the answer, or its time tells.
+    /// Send mail from a queue, not before the answer, or the time of the answer tells.
     ///
     /// # Errors
     /// As [`issue`](Self::issue).
@@ -204,9 +203,9 @@ impl<T: 'static> Codes<T> {
         Ok(challenge)
     }
 
-    /// Another code for a challenge. The earlier ones stay good until their own expiry, of up to
-    /// [`live_codes`](CodesBuilder::live_codes), so whichever mail arrives first is the right one.
-    /// The guesses that are left are left for all of them. 4 round trips.
+    /// Another code for a challenge. The earlier ones stay good until their own expiry, up to
+    /// [`live_codes`](CodesBuilder::live_codes) at once, so the mail that arrives first is a right one.
+    /// All of them share the guesses that are left. 4 round trips.
     ///
     /// # Errors
     /// [`TooSoon`](CodeError::TooSoon) within the cool-down, [`Exhausted`](CodeError::Exhausted)
@@ -227,9 +226,8 @@ impl<T: 'static> Codes<T> {
 
     /// A guess that is about to be made: with a subject, with an attempt key, as a lease.
     ///
-    /// Forgiven are case, spaces, hyphens, lookalikes and invisible characters in the code, and one
-    /// sentence mark after it. A text that cannot be a code or
-    /// a handle is refused at no cost.
+    /// Case, spaces, hyphens, lookalikes and invisible characters in the code do not matter, nor does one
+    /// punctuation mark after it. A text that cannot be a code or a handle is refused without a round trip.
     pub fn guess<'a>(&'a self, handle: &'a str, code: &'a str) -> Guess<'a, T> {
         let code = self.0.policy.format.read(code);
         Guess::new(&self.0, Lookup::Handle(self.secret(handle)), code)
@@ -299,8 +297,8 @@ impl<T: 'static> Codes<T> {
         self.0.policy.odds()
     }
 
-    /// How many guesses this process has compared with live codes, for a counter: one that climbs
-    /// faster while [`redeem`](Self::redeem) succeeds no more often is somebody guessing.
+    /// How many guesses this process has compared with live codes, for a counter. If it climbs faster while
+    /// [`redeem`](Self::redeem) does not succeed more often, somebody is guessing.
     pub fn compared(&self) -> u64 {
         self.0.compared.load(Ordering::Relaxed)
     }

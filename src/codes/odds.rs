@@ -1,14 +1,14 @@
 //! [`Odds`]: how likely it is that somebody guesses a code.
 
-/// The chance that a guess is right, under one policy: upper bounds, as if as many codes were live
-/// at every moment as ever may be.
+/// The chance that a guess is right, under one policy. These are upper bounds: they assume that as many
+/// codes are live at every moment as the policy allows.
 ///
 /// # How is it computed?
 /// With `c` different codes and `l` live ones, one guess is right with a chance of `p = l / c`, and
 /// `n` guesses with `1 − (1 − p)ⁿ`. A challenge allows `n =` [`tries`] guesses; a day of continuous
 /// attack on one account [`tries_per_day`], however many challenges the attacker opens and however
-/// often the code is sent anew; a year 365 times that. A person who meanwhile signs in `k` times a
-/// day ends the count as often: multiply by `k + 1`.
+/// often the code is resent; a year 365 times that. A person who meanwhile signs in `k` times a
+/// day restarts the count `k` times: multiply by `k + 1`.
 ///
 /// [`tries`]: super::CodesBuilder::tries
 /// [`tries_per_day`]: super::CodesBuilder::tries_per_day
@@ -28,7 +28,7 @@
 pub struct Odds {
     /// That one guess is right.
     pub per_guess: f64,
-    /// That one of the guesses is right that a challenge allows.
+    /// That one of the guesses that a challenge allows is right.
     pub per_challenge: f64,
     /// That an account falls within a day of continuous attack.
     pub per_day: f64,

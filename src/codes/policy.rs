@@ -1,4 +1,4 @@
-//! [`Policy`], what a kind of code allows, and [`PolicyError`], why it would allow too much.
+//! [`Policy`], what a kind of code allows, and [`PolicyError`], where it allows too much.
 
 use std::time::Duration;
 
@@ -117,7 +117,7 @@ pub(super) fn check_purpose(purpose: &str) -> Result<(), PolicyError> {
     Ok(())
 }
 
-/// Why codes are not built: the policy would allow too much, or nothing.
+/// The error of building codes: the policy allows too much, or nothing.
 ///
 /// ```
 /// use token_session::codes::{CodeFormat, Codes};
@@ -134,7 +134,7 @@ pub(super) fn check_purpose(purpose: &str) -> Result<(), PolicyError> {
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// A purpose that is none.
+    /// An empty or too long purpose.
     #[error("the purpose has {len} bytes; give 1 to 255, such as \"confirm-address\"")]
     Purpose {
         /// Its length in bytes.
@@ -151,7 +151,7 @@ pub enum PolicyError {
         /// The longest for this kind of code.
         longest: Duration,
     },
-    /// A number that is none, or too many.
+    /// A number that is zero or too large.
     #[error("{value} {what} are not between 1 and {most}")]
     Count {
         /// What is counted.
@@ -206,8 +206,7 @@ pub enum PolicyError {
         /// What was accepted.
         accepted: f64,
     },
-    /// Codes that are redeemed without a handle, or links without a store, have nothing else that
-    /// keeps them secret.
+    /// Only a key protects codes that are redeemed without a handle, and links without a store.
     #[error("{what} need a key of the application; give a key ring")]
     NoKeyRing {
         /// What needs it.

@@ -10,7 +10,7 @@ use super::error::CodeError;
 use super::format::{Code, CodeFormat};
 use super::limits::check_subject;
 use super::policy::{PolicyError, check_purpose};
-use crate::compare_and_swap::{self as cas, ATTEMPTS, Snapshot, Step};
+use crate::compare_and_swap::{self as cas, ATTEMPTS, Snapshot, Step, Updated};
 use crate::key::Key;
 use crate::key_ring::{KeyRing, mac, same};
 use crate::observe::observe_for;
@@ -26,26 +26,25 @@ const FORMAT: CodeFormat = CodeFormat::consonants(16);
 /// The most codes in a set.
 const MOST_CODES: u32 = 50;
 
-/// The most guesses that an account may see in a day: NIST SP 800-63B-4, section 3.2.2. With 69 bits
-/// even they come to nothing, so the day is as generous to a person as it may be.
+/// The most guesses that an account may see in a day: NIST SP 800-63B-4, section 3.2.2. Against 69 bits
+/// even these are hopeless, so a person gets as many as the standard allows.
 const TRIES_PER_DAY: u32 = 100;
 
 /// Sets of recovery codes: each code good once, and replaced by another when it is used (NIST SP
 /// 800-63B-4, section 4.2.1.1).
 ///
-/// A set lives until the next one takes its place, so keep it in a store that outlives restarts, and
-/// its key in the ring as long as the sets that it signed. A dump of the store confirms no guess
-/// without that key, which stands in the place of the slow hash that OWASP ASVS 5.0, 6.5.2, asks for
-/// below 112 bits.
+/// A set lives until the next one replaces it, so keep it in a store that survives restarts, and keep its
+/// key in the ring as long as the sets that it signed. A dump of the store confirms no guess without that
+/// key, which replaces the slow hash that OWASP ASVS 5.0, 6.5.2, asks for below 112 bits.
 ///
 /// Anyone who knows a subject may guess, and 100 wrong guesses close the subject's set for the day. Ask
 /// for recovery codes behind a password, or behind a code that was sent by mail.
 ///
-/// The count is kept under the key that signs. When that [changes](KeyRing#how-is-a-key-changed), it
-/// begins anew, and while some processes sign with the one key and some with the other, there are two
-/// counts, and two calls of [`generate`](Self::generate) for one subject at the same moment may each end
-/// the other's set: then make one anew. So around a change a day may see 200 wrong guesses: with 50 codes of 69 bits a chance
-/// below 1 in 10¹⁶.
+/// The count is kept under the key that signs. When that [changes](KeyRing#how-is-a-key-changed), the count
+/// restarts. While some processes sign with one key and some with the other, there are two counts, and
+/// two calls of [`generate`](Self::generate) for one subject at the same moment may each end the other's
+/// set: generate a new one then. So around a change, a day may see 200 wrong guesses: with 50 codes of 69
+/// bits, a chance below 1 in 10¹⁶.
 ///
 /// ```
 /// use token_session::KeyRing;
@@ -92,7 +91,7 @@ pub struct RecoveryCodes {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct RedeemedRecoveryCode {
-    /// What took its place: show it to the person.
+    /// The code that replaces it: show it to the person.
     pub replacement: Code,
     /// How many codes the set has, with the replacement.
     pub count: usize,
@@ -108,7 +107,7 @@ impl RecoveryCodes {
     /// Sets of `count` codes.
     ///
     /// # Errors
-    /// A purpose of no byte or more than 255, no codes or more than 50.
+    /// An empty purpose or one of more than 255 bytes; no codes or more than 50.
     pub fn new(
         purpose: impl Into<String>,
         count: u32,
@@ -194,7 +193,7 @@ impl RecoveryCodes {
 
     /// Ends a subject's set. One round trip for each key of the ring.
     ///
-    /// No request that is still under way brings it back. The wrong guesses of this day still count.
+    /// No late request brings it back. The wrong guesses of this day still count.
     ///
     /// # Errors
     /// The store's.
@@ -219,7 +218,7 @@ impl RecoveryCodes {
             let lifetime = Some(Lifetime::MAX);
             Ok::<_, CodeError>(Step::Write { value: set.clone(), lifetime, answer: () })
         });
-        Ok(updated.await?.answer())
+        updated.await.map(Updated::answer)
     }
 
     /// The set of a subject, and the key of the application that it was made with.

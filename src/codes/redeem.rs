@@ -124,10 +124,10 @@ impl<'a, T: 'static> Guess<'a, T> {
 
     /// Names this submit: a random text that a form was given when it was shown. The same handle,
     /// code and attempt key again within 30 seconds, such as from a double click, get the first
-    /// answer again, with [`repeated`](Redeemed::repeated) set, as often as a challenge has
+    /// answer again, with [`repeated`](RedeemedCode::repeated) set, as often as a challenge has
     /// [`tries`](super::CodesBuilder::tries). Each of these submits is charged before it is compared,
-    /// right or wrong, and takes 2 round trips. One that comes while the first is under way, and that
-    /// has taken the last guess of the challenge, is told [`Exhausted`](CodeError::Exhausted).
+    /// right or wrong, and takes 2 round trips. A second submit that arrives while the first one, under
+    /// way, has taken the last guess of the challenge gets [`Exhausted`](CodeError::Exhausted).
     ///
     /// Make a new one for every form, of 128 random bits or more, such as a
     /// [`Token::random`](crate::Token::random): anyone with the key and the code gets the answer too.
@@ -144,8 +144,8 @@ impl<'a, T: 'static> Guess<'a, T> {
     /// # Errors
     /// [`Refused`](CodeError::Refused), [`Exhausted`](CodeError::Exhausted), or
     /// [`Busy`](CodeError::Busy) where another request leases the code. After an error of the store
-    /// the code may be spent; the same attempt key gets the answer then, and it says
-    /// [`repeated`](RedeemedCode::repeated), though nobody had it before.
+    /// the code may be spent. The same attempt key gets the answer then, with
+    /// [`repeated`](RedeemedCode::repeated) set, even if no caller received it before.
     pub async fn redeem(self) -> Result<RedeemedCode<T>, CodeError> {
         let (engine, key) = (self.engine, self.key());
         let work = async {
@@ -169,7 +169,7 @@ impl<'a, T: 'static> Guess<'a, T> {
         engine.observe("redeem_code", key.as_ref(), work).await
     }
 
-    /// Takes hold of the code for so long, without using it: for an action that may fail.
+    /// Holds the code for this long, without using it: for an action that may fail.
     ///
     /// [Commit](Lease::commit) when the action is done, [abort](Lease::abort) when it failed. If
     /// neither is called, because the process died, the code can be redeemed again once the lease has

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 /// let in_fragment = BaseUrl::fragment("https://example.org/magic")?;
 /// assert!(BaseUrl::path("http://example.org/magic/").is_err());
 ///
-/// // Of a configured address that may end with a slash or not, there is one.
+/// // A configured address may end with a slash or not.
 /// let configured = "https://example.org/";
 /// assert_eq!(BaseUrl::path(&format!("{configured}/magic"))?, in_path);
 /// # Ok::<(), token_session::links::BaseUrlError>(())
@@ -24,11 +24,11 @@ use zeroize::Zeroizing;
 pub struct BaseUrl(String);
 
 impl BaseUrl {
-    /// Links with the token as the last part of the path. Of slashes in a row one is kept.
+    /// Links with the token as the last part of the path. Repeated slashes become one.
     ///
     /// # Errors
-    /// An address that is no `https` one, but for this machine's own, or that has a query, a
-    /// fragment or a user.
+    /// An address that is not `https` (this machine's own may be `http`), or one with a query, a fragment
+    /// or a user.
     pub fn path(address: &str) -> Result<Self, BaseUrlError> {
         let mut address = checked(address)?;
         if !address.ends_with('/') {
@@ -37,7 +37,7 @@ impl BaseUrl {
         Ok(Self(address))
     }
 
-    /// Links with the token in the fragment. Of slashes in a row one is kept.
+    /// Links with the token in the fragment. Repeated slashes become one.
     ///
     /// # Errors
     /// As [`path`](Self::path).
@@ -86,7 +86,7 @@ fn is_loopback(host: &str) -> bool {
     })
 }
 
-/// Why an address is not one that links may lead to.
+/// The error for an address that links may not lead to.
 ///
 /// ```
 /// use token_session::links::BaseUrl;
@@ -117,7 +117,7 @@ pub enum BaseUrlError {
     },
 }
 
-/// An address with a token in it: a secret, whoever has it has what it leads to.
+/// An address with a token in it. It is a secret: anyone who has it can use it.
 ///
 /// ```
 /// use token_session::links::{BaseUrl, Links};

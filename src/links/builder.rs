@@ -59,7 +59,7 @@ impl<T> LinksBuilder<T> {
 }
 
 impl<T, C> LinksBuilder<T, C> {
-    /// How long a link lives that asks for nothing else, however often it is looked at. Default: an
+    /// How long a link lives unless it asks for something else; looking at it changes nothing. Default: an
     /// hour.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = lifetime;
@@ -72,7 +72,7 @@ impl<T, C> LinksBuilder<T, C> {
         self
     }
 
-    /// Where links are kept. Default: in memory, by which a restart loses them.
+    /// Where links are kept. Default: in memory, so a restart loses them.
     pub fn store(mut self, store: impl AtomicStore) -> Self {
         self.store = Arc::new(store);
         self

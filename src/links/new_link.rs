@@ -60,7 +60,7 @@ impl<'a, T: 'static> NewLink<'a, T> {
         }
     }
 
-    /// Good for so many uses. Default: one. Of this and [`unlimited`](Self::unlimited) the last counts.
+    /// Good for this many uses. Default: one. The last call of this or [`unlimited`](Self::unlimited) counts.
     pub fn uses(mut self, uses: NonZeroU32) -> Self {
         self.uses = Some(uses);
         self
@@ -72,13 +72,13 @@ impl<'a, T: 'static> NewLink<'a, T> {
         self
     }
 
-    /// Lives so long from now. Default: the [builder's](super::LinksBuilder::lifetime).
+    /// Lives this long from now. Default: the [builder's](super::LinksBuilder::lifetime).
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);
         self
     }
 
-    /// Opens so long from now. Default: at once.
+    /// Opens this long from now. Default: at once.
     pub fn not_before(mut self, wait: Duration) -> Self {
         self.opens_after = wait;
         self
@@ -90,8 +90,8 @@ impl<'a, T: 'static> NewLink<'a, T> {
         self
     }
 
-    /// Whose link it is: [`revoke_subject`](super::Links::revoke_subject) ends all of a subject's. Kept as a
-    /// digest.
+    /// Whose link it is: [`revoke_subject`](super::Links::revoke_subject) ends all links of a subject. Kept
+    /// as a digest.
     pub fn subject(mut self, subject: &'a str) -> Self {
         self.subject = Some(subject);
         self

@@ -16,14 +16,13 @@ use crate::codes::{
 /// [`CodesBuilder::build_with_links`] makes them.
 ///
 /// 1. The client asks; [`issue`](Self::issue) gives it a handle, and the mail a link.
-/// 2. The link's page [inspects](Self::inspect) and changes nothing, whoever opens it and whatever is
-///    pressed there.
+/// 2. The link's page [inspects](Self::inspect). Opening it, or pressing anything there, changes nothing.
 /// 3. With the handle, which only the browser that asked has, the page [redeems](Self::redeem).
 /// 4. Without it, as on another device, the page shows the [code](LinkedCode::code), to be typed into
 ///    the tab that waits: [`codes`](Self::codes) redeem it.
 ///
-/// A link is good for what a code is good for, on the same budget, and one of both is used once. To
-/// guess a link is no easier than to guess its code, as without the handle neither does anything.
+/// A link is good for what its code is good for, on the same budget; using one uses up both. Guessing a
+/// link is no easier than guessing its code, as neither does anything without the handle.
 ///
 /// ```
 /// use token_session::codes::Codes;

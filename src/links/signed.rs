@@ -25,14 +25,14 @@ use crate::store::{Clock, SystemClock};
 ///   time would do harm, bind it to state that the first one changes, or use [`Links`](super::Links).
 /// * **Nothing revokes one link.** It ends when it expires, when the state or the epoch that it is
 ///   [bound](Binding) to changes, and with all others when its key leaves the ring.
-/// * **Who has the link can read the payload.** It is signed, not sealed; what it is bound to is not
+/// * **Anyone with the link can read the payload.** It is signed, not encrypted. What it is bound to is not
 ///   in it.
 /// * **The application server's clock decides**, as there is no other. A link opens and expires by the
 ///   clock of the server that reads it, reckoned from the clock of the one that signed it: where they
 ///   differ by a second, a link lives a second longer or shorter. A link without a
 ///   [beginning](NewSignedLink::not_before) is good at once on every server, however far behind. Where
 ///   a clock is set back, a link that had expired is good again until it is that late once more: a
-///   [`SystemClock`] notices only when the process starts anew. Keep clocks right, and bind what must
+///   [`SystemClock`] notices only when the process restarts. Keep clocks right, and bind what must
 ///   not come back.
 ///
 /// All is in one parameter, so whatever a mail program or a campaign tool appends to the address
@@ -207,7 +207,7 @@ impl<T: 'static, C: Codec<T>> SignedLinksBuilder<T, C> {
     /// The links.
     ///
     /// # Errors
-    /// A purpose of no byte or more than 255, or a lifetime that is none.
+    /// An empty purpose or one of more than 255 bytes, or an invalid lifetime.
     pub fn build(self) -> Result<SignedLinks<T>, LinkPolicyError> {
         check_purpose(&self.purpose)?;
         Ok(SignedLinks(Arc::new(Signer {
@@ -232,7 +232,7 @@ impl<T: 'static> SignedLinks<T> {
         self.new_link(payload).sign()
     }
 
-    /// A link that is about to be signed: bound to something, good for so long.
+    /// A link that is about to be signed, to set what it is bound to and how long it lives.
     pub fn new_link<'a>(&'a self, payload: &'a T) -> NewSignedLink<'a, T> {
         NewSignedLink {
             links: &self.0,
@@ -305,14 +305,14 @@ pub struct NewSignedLink<'a, T> {
 }
 
 impl<'a, T: 'static> NewSignedLink<'a, T> {
-    /// Good for so long from now. Default: the [builder's](SignedLinksBuilder::lifetime).
+    /// Lives this long from now. Default: the [builder's](SignedLinksBuilder::lifetime).
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);
         self
     }
 
-    /// Opens so long from now, by the clock of the server that reads it. Default, and with zero: at
-    /// once, whatever clock that is.
+    /// Opens this long from now, by the clock of the server that reads it. Default, and with zero: at
+    /// once, on every server.
     pub fn not_before(mut self, wait: Duration) -> Self {
         self.opens_after = wait;
         self
@@ -327,7 +327,7 @@ impl<'a, T: 'static> NewSignedLink<'a, T> {
     /// Makes the link.
     ///
     /// # Errors
-    /// A lifetime that is none, or a payload with which the link would be longer than 2,000 bytes.
+    /// An invalid lifetime, or a payload that makes the link longer than 2,000 bytes.
     pub fn sign(self) -> Result<Link, LinkError> {
         let links = self.links;
         let lifetime = match self.lifetime {

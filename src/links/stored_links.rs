@@ -106,7 +106,7 @@ impl<T: 'static> Links<T> {
         self.new_link(payload).create().await
     }
 
-    /// A link that is about to be made: with so many uses, until then, for something.
+    /// A link that is about to be made, to set its uses, its lifetime and what it is bound to.
     pub fn new_link<'a>(&'a self, payload: &'a T) -> NewLink<'a, T> {
         NewLink::new(&self.0, payload)
     }
@@ -148,9 +148,9 @@ impl<T: 'static> Links<T> {
         self.0.redeem(token, Some(resource)).await
     }
 
-    /// Ends a link, by its [id](CreatedLink::id). False: it had ended, or the id is none of a link of
-    /// this purpose; whatever else the store keeps, no id ends it. Whether the caller may end this link
-    /// is for the service to know. One round trip.
+    /// Ends a link, by its [id](CreatedLink::id). False: it had ended, or no link of this purpose has the
+    /// id. No id ends anything else in the store. The service decides whether the caller may end this
+    /// link. One round trip.
     ///
     /// # Errors
     /// The store's.

@@ -1,20 +1,40 @@
-//! Keys under which sessions are stored, and the cookie of a Node service.
+//! Keys and proofs of sessions whose token is of a form of its own, and the cookie of a Node service.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use token_session::http::SignedCookie;
-use token_session::{KeyScheme, Token};
+use token_session::store::{Listing, Memory};
+use token_session::{Origin, ProofScheme, Token, TokenSession};
+
+use super::ring;
 
 const TOKEN: &str = "acme_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 
-fn key(scheme: &KeyScheme) -> String {
-    scheme.key(&Token::parse(TOKEN).unwrap()).to_string()
+/// The key and the proof that a store keeps of a session with this token.
+async fn stored(scheme: ProofScheme) -> (String, String) {
+    let store = Memory::new();
+    let sessions = TokenSession::<u32>::builder()
+        .store(store.clone())
+        .generator(|_: Origin<'_>| Token::parse(TOKEN))
+        .proof_scheme(scheme)
+        .build()
+        .unwrap();
+    sessions.create(&17).await.unwrap();
+    let records = store.scan(None, 10).await.unwrap().records;
+    let [(key, record)] = records.as_slice() else { panic!("{records:?}") };
+    let proof = record.proofs.current.unwrap();
+    (key.to_string(), URL_SAFE_NO_PAD.encode(proof.as_bytes()))
 }
 
-#[test]
-fn a_session_is_found_under_the_digest_of_its_token() {
+#[tokio::test]
+async fn a_session_is_kept_under_the_digest_of_its_token_with_the_proof_of_that() {
     // Computed with Python's hashlib and hmac.
-    assert_eq!(key(&KeyScheme::Sha256), "0KV2oHMMFH3o-lnKz83gIWs-xyhw8PmzAw98YKbpIGI");
-    let keyed = KeyScheme::hmac_sha256(b"the application's key: 32 bytes.");
-    assert_eq!(key(&keyed), "gStQSmCjwzJiAFXxHdp1abFK8gw6tmkpkOWLYEEoY-Q");
+    let key = "0KV2oHMMFH3o-lnKz83gIQ";
+    let plain = "ATHOiK5i4KM6msSxCvQnM1OYuIYY69_GBDnlfjui8b-y";
+    let keyed = "AnDua6BS3Y3DSOH5SB9M2g9w7nrlTgJLjjx3e2e9PsgH";
+    let expected = |proof: &str| (key.to_owned(), proof.to_owned());
+    assert_eq!(stored(ProofScheme::sha256()).await, expected(plain));
+    assert_eq!(stored(ProofScheme::hmac_sha256(ring())).await, expected(keyed));
 }
 
 #[test]

@@ -4,8 +4,8 @@
 //! that build handed out: codes, handles, links. A test restores the records and uses what was handed
 //! out, so a change of a label, of a field's name or of a layout fails it.
 //!
-//! `WRITE_SAMPLES=1 cargo test --test golden` writes them anew. Do that for a sample of a new format, or
-//! to end an old one on purpose: everybody who holds such a code or link is refused then.
+//! `WRITE_SAMPLES=1 cargo test --test golden -- --test-threads=1` writes them anew. Do that for a sample of a
+//! new format, or to end an old one on purpose: everybody who holds such a code or link is refused then.
 
 mod codes;
 mod keys;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use serde::{Deserialize, Serialize};
-use token_session::store::{Inserted, ManualClock, Memory, NewRecord, Store};
+use token_session::store::{Inserted, Listing, ManualClock, Memory, NewRecord, Store};
 use token_session::{Key, KeyRing, Lifetime, Owner};
 
 /// The subject of all samples.
@@ -40,7 +40,7 @@ struct Stored {
 
 impl Sample {
     /// What was given out, and all that the store holds.
-    async fn of<const N: usize>(given: [(&str, &str); N], store: &impl Store) -> Self {
+    async fn of<const N: usize>(given: [(&str, &str); N], store: &impl Listing) -> Self {
         let page = store.scan(None, usize::MAX).await.unwrap();
         let records = page.records.into_iter().map(|(key, record)| Stored {
             key: key.to_string(),

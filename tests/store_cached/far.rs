@@ -5,15 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use token_session::store::{
-    Change, Condition, Cursor, Inserted, ManualClock, Memory, NewRecord, Page, Removed, Renamed,
-    Renewal, Replaced, Result, Store, Touch, Watch, Watching, Write,
+    Change, Condition, Cursor, Found, Inserted, Listing, Load, ManualClock, Memory, Moves,
+    NewRecord, Owners, Page, Removed, Replaced, Result, Store, Tell, Watch, Watching, Write,
 };
-use token_session::{Key, Lifetime, Meta, Owner, Record};
+use token_session::{Events, Key, Lifetime, Owner};
 use tokio::sync::{Mutex as Gate, MutexGuard as Closed};
 
 pub const HOUR: std::time::Duration = std::time::Duration::from_secs(3_600);
-
-type Tell = Box<dyn Fn(Change) + Send + Sync>;
 
 /// Clones are connections to the same store.
 #[derive(Clone)]
@@ -47,7 +45,7 @@ impl Far {
         self.0.loads.swap(0, Ordering::SeqCst)
     }
 
-    /// Lets loads, renames and removals be done, and not be answered before the guard is dropped.
+    /// Lets loads of data and removals that hand nothing out be done, and not be answered before the guard is dropped.
     pub async fn hold_answers(&self) -> Closed<'_, ()> {
         self.0.answers.lock().await
     }
@@ -58,12 +56,10 @@ impl Far {
     }
 }
 
+#[async_trait::async_trait]
 impl Watch for Far {
-    async fn watch<F>(&self, tell: F) -> Result<Watching>
-    where
-        F: Fn(Change) + Send + Sync + 'static,
-    {
-        self.0.told.lock().unwrap().push(Box::new(tell));
+    async fn watch(&self, tell: Tell) -> Result<Watching> {
+        self.0.told.lock().unwrap().push(tell);
         Ok(Watching::until_dropped(()))
     }
 }
@@ -74,65 +70,62 @@ impl Store for Far {
         self.0.memory.insert(key, record).await
     }
 
-    async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
+    async fn load(&self, key: &Key, load: &Load<'_>) -> Result<Found> {
         self.0.loads.fetch_add(1, Ordering::SeqCst);
-        let found = self.0.memory.load(key, touch).await;
-        let _open = self.0.answers.lock().await;
+        let found = self.0.memory.load(key, load).await;
+        if load.with_data {
+            let _open = self.0.answers.lock().await;
+        }
         found
-    }
-
-    async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>> {
-        self.0.loads.fetch_add(1, Ordering::SeqCst);
-        self.0.memory.touch(key, touch).await
     }
 
     async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
         self.0.memory.replace(key, write).await
     }
 
-    async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
-        let renamed = self.0.memory.rename(from, to, renewal).await;
-        let _open = self.0.answers.lock().await;
-        renamed
-    }
-
-    async fn take(&self, key: &Key) -> Result<Option<Record>> {
-        self.0.memory.take(key).await
-    }
-
-    async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
-        let removed = self.0.memory.remove(key, condition).await;
-        let _open = self.0.answers.lock().await;
+    async fn remove(&self, key: &Key, condition: Condition<'_>, hand_out: bool) -> Result<Removed> {
+        let removed = self.0.memory.remove(key, condition, hand_out).await;
+        if !hand_out {
+            let _open = self.0.answers.lock().await;
+        }
         removed
     }
 
-    async fn owned(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Meta)>> {
-        self.0.memory.owned(owner, limit).await
+    async fn alive(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        self.0.memory.alive(keys).await
     }
 
-    async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
-        self.0.memory.remove_owned(owner, keep).await
+    fn owners(&self) -> Option<&dyn Owners> {
+        self.0.memory.owners()
     }
 
-    async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
-        self.0.memory.scan(after, limit).await
+    fn listing(&self) -> Option<&dyn Listing> {
+        self.0.memory.listing()
     }
 
-    async fn count(&self) -> Result<u64> {
-        self.0.memory.count().await
+    fn watch(&self) -> Option<&dyn Watch> {
+        Some(self)
     }
 
-    async fn clear(&self) -> Result<()> {
-        self.0.memory.clear().await
+    fn moves(&self) -> Option<&dyn Moves> {
+        None
     }
 
-    async fn sweep(&self, limit: usize) -> Result<usize> {
-        self.0.memory.sweep(limit).await
+    fn partitions(&self) -> u16 {
+        1
+    }
+
+    fn keeps_plain_ids(&self) -> bool {
+        false
+    }
+
+    fn attach(&self, events: &Events) {
+        self.0.memory.attach(events);
     }
 }
 
 pub fn key(number: u8) -> Key {
-    Key::from_bytes([number; 32])
+    Key::from_bytes([number; 16])
 }
 
 pub async fn put(store: &impl Store, key: &Key, owner: Option<&Owner>) {
@@ -142,5 +135,14 @@ pub async fn put(store: &impl Store, key: &Key, owner: Option<&Owner>) {
 }
 
 pub async fn data(store: &impl Store, key: &Key) -> Option<bytes::Bytes> {
-    store.load(key, Touch::No).await.unwrap().map(|record| record.data)
+    store.load(key, &Load::new()).await.unwrap().live().map(|record| record.data)
+}
+
+/// Ends the record without an answer that could be held back.
+pub async fn end(far: &Far, key: &Key) {
+    far.0.memory.remove(key, Condition::Always, false).await.unwrap();
+}
+
+pub async fn count(far: &Far) -> u64 {
+    far.0.memory.count().await.unwrap()
 }

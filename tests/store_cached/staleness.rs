@@ -3,31 +3,35 @@
 use std::time::Duration;
 
 use token_session::store::{
-    Cached, Condition, Inserted, ManualClock, NewRecord, OwnerLimit, Renamed, Renewal, Store,
-    StoreErrorKind, Touch, Write,
+    Cached, Condition, Found, Inserted, Listing, Load, ManualClock, NewProof, NewRecord,
+    OwnerLimit, Owners, Replaced, Store, StoreErrorKind, Touch, Write,
 };
-use token_session::{Key, Lifetime, Owner};
+use token_session::{Claim, Key, Lifetime, Owner, Proof, Record};
 
-use super::far::{Far, HOUR, data, key, put};
+use super::far::{Far, HOUR, count, data, end, key, put};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 const MILLI: Duration = Duration::from_millis(1);
 
 /// A cache on a clock that stands, in front of a store that others share.
-fn cached(clock: &ManualClock, far: &Far) -> Cached<Far> {
+fn cached(clock: &ManualClock, far: &Far) -> Cached {
     Cached::builder(far.clone()).clock(clock.clone()).build().unwrap()
 }
 
-fn stage() -> (ManualClock, Far, Cached<Far>) {
+fn stage() -> (ManualClock, Far, Cached) {
     let clock = ManualClock::default();
     let far = Far::new(&clock);
     let store = cached(&clock, &far);
     (clock, far, store)
 }
 
+async fn load(store: &impl Store, key: &Key, touch: Touch) -> Option<Record> {
+    store.load(key, &Load { touch, ..Load::new() }).await.unwrap().live()
+}
+
 /// The record is there, and was served from the cache.
-async fn is_cached(far: &Far, store: &Cached<Far>, key: &Key) -> bool {
+async fn is_cached(far: &Far, store: &Cached, key: &Key) -> bool {
     far.loads();
     assert!(data(store, key).await.is_some());
     far.loads() == 0
@@ -39,7 +43,9 @@ async fn a_hot_session_is_asked_for_once() {
     put(&store, &key(1), None).await;
     for _ in 0..10 {
         assert_eq!(data(&store, &key(1)).await.unwrap(), "data");
-        assert!(store.touch(&key(1), Touch::No).await.unwrap().is_some());
+        let head = Load { with_data: false, ..Load::new() };
+        let head = store.load(&key(1), &head).await.unwrap().live().unwrap();
+        assert!(head.data.is_empty());
     }
     assert_eq!(far.loads(), 1);
 }
@@ -67,7 +73,7 @@ async fn the_age_counts_from_the_question_not_from_the_answer() {
     while far.loads() == 0 {
         tokio::task::yield_now().await;
     }
-    far.take(&key(1)).await.unwrap();
+    end(&far, &key(1)).await;
     clock.advance(SECOND);
     drop(held);
     assert!(load.await.unwrap().is_some(), "it was there when it was asked for");
@@ -80,7 +86,7 @@ async fn what_another_server_has_ended_lives_on_for_a_second_at_most() {
     let there = cached(&clock, &far);
     put(&there, &key(1), None).await;
     assert!(data(&here, &key(1)).await.is_some());
-    there.remove(&key(1), Condition::Always).await.unwrap();
+    there.remove(&key(1), Condition::Always, false).await.unwrap();
     assert_eq!(data(&there, &key(1)).await, None);
     clock.advance(SECOND - MILLI);
     assert!(data(&here, &key(1)).await.is_some(), "the promise is not more than it says");
@@ -96,20 +102,17 @@ async fn what_this_process_has_changed_is_seen_at_once() {
         put(&store, &key(number), Some(&owner)).await;
         assert!(data(&store, &key(number)).await.is_some());
     }
-    store.replace(&key(0), &Write::new("new data")).await.unwrap();
+    store.replace(&key(0), &Write::data("new data")).await.unwrap();
     assert_eq!(data(&store, &key(0)).await.unwrap(), "new data");
-    store.remove(&key(0), Condition::Always).await.unwrap();
+    store.remove(&key(0), Condition::Always, false).await.unwrap();
     assert_eq!(data(&store, &key(0)).await, None);
-    store.take(&key(1)).await.unwrap();
+    store.remove(&key(1), Condition::Always, true).await.unwrap();
     assert_eq!(data(&store, &key(1)).await, None);
-    store.rename(&key(2), &key(9), Renewal::Key).await.unwrap();
-    assert_eq!(data(&store, &key(2)).await, None);
-    assert!(data(&store, &key(9)).await.is_some());
-    store.remove_owned(&owner, Some(&key(9))).await.unwrap();
+    store.remove_owned(&owner, Some(&key(2))).await.unwrap();
     assert_eq!(data(&store, &key(3)).await, None);
-    assert!(data(&store, &key(9)).await.is_some());
+    assert!(data(&store, &key(2)).await.is_some());
     store.clear().await.unwrap();
-    assert_eq!(data(&store, &key(9)).await, None);
+    assert_eq!(data(&store, &key(2)).await, None);
 }
 
 #[tokio::test]
@@ -154,30 +157,65 @@ async fn a_load_under_way_does_not_bring_back_what_was_ended_meanwhile() {
     while far.loads() == 0 {
         tokio::task::yield_now().await;
     }
-    store.take(&key(1)).await.unwrap();
+    store.remove(&key(1), Condition::Always, true).await.unwrap();
     drop(held);
     assert!(load.await.unwrap().is_some(), "it was there when it was asked for");
     assert_eq!(data(&store, &key(1)).await, None);
 }
 
+/// A load with the claim of this secret.
+async fn standing(store: &impl Store, secret: u8) -> Found {
+    let claim = Claim::new(proof(secret), Duration::ZERO);
+    let load = Load { claim: Some(&claim), ..Load::new() };
+    store.load(&key(1), &load).await.unwrap()
+}
+
+fn proof(secret: u8) -> Proof {
+    Proof::from_bytes([secret; Proof::LEN])
+}
+
+async fn regenerate(store: &impl Store, secret: u8) {
+    let proof = Some(NewProof::Regenerated(proof(secret)));
+    let write = Write { proof, ..Write::default() };
+    assert!(matches!(store.replace(&key(1), &write).await.unwrap(), Replaced::Done(_)));
+}
+
 #[tokio::test]
-async fn a_session_that_the_far_store_has_renamed_is_not_served_under_its_old_key() {
-    let (_, far, store) = stage();
-    put(&store, &key(1), None).await;
-    assert!(data(&store, &key(1)).await.is_some());
-    let held = far.hold_answers().await;
-    let rename = tokio::spawn({
-        let store = store.clone();
-        async move { store.rename(&key(1), &key(2), Renewal::Key).await.unwrap() }
-    });
-    while far.touch(&key(2), Touch::No).await.unwrap().is_none() {
-        tokio::task::yield_now().await;
-    }
-    // A load takes the data only from the far store, whose answers are held, or from the cache.
-    assert!(store.touch(&key(1), Touch::No).await.unwrap().is_none());
-    drop(held);
-    assert!(matches!(rename.await.unwrap(), Renamed::Done(_)));
-    assert!(store.touch(&key(2), Touch::No).await.unwrap().is_some());
+async fn a_new_secret_is_good_at_once_and_the_old_one_here_for_a_second_at_most() {
+    let (clock, far, here) = stage();
+    let lifetime = Lifetime::idle(HOUR).unwrap();
+    let record = NewRecord { proof: Some(proof(1)), ..NewRecord::new("data", lifetime) };
+    here.insert(&key(1), &record).await.unwrap();
+    assert!(matches!(standing(&here, 1).await, Found::Current(_)));
+    // Another server regenerates the session.
+    regenerate(&far, 2).await;
+    assert!(matches!(standing(&here, 2).await, Found::Current(_)));
+    clock.advance(SECOND);
+    assert_eq!(standing(&here, 1).await, Found::Missing);
+    assert!(matches!(standing(&here, 2).await, Found::Current(_)));
+    // This one does.
+    regenerate(&here, 3).await;
+    assert_eq!(standing(&here, 2).await, Found::Missing);
+    assert!(matches!(standing(&here, 3).await, Found::Current(_)));
+}
+
+#[tokio::test]
+async fn a_cached_session_is_confirmed_in_the_far_store() {
+    let (_, far, here) = stage();
+    let lifetime = Lifetime::idle(HOUR).unwrap();
+    let record = NewRecord { proof: Some(proof(1)), ..NewRecord::new("data", lifetime) };
+    here.insert(&key(1), &record).await.unwrap();
+    assert!(matches!(standing(&here, 1).await, Found::Current(_)));
+    let claim = Claim::new(proof(1), Duration::ZERO);
+    let handover = NewProof::Rotated { next: proof(2), sealed: "sealed".into() };
+    let write = Write { claim: Some(&claim), proof: Some(handover), ..Write::default() };
+    here.replace(&key(1), &write).await.unwrap();
+    // Cached once more, by its key alone.
+    assert!(data(&here, &key(1)).await.is_some());
+    assert!(matches!(standing(&here, 1).await, Found::Previous(_)));
+    assert!(matches!(standing(&here, 2).await, Found::Current(_)));
+    assert!(matches!(standing(&far, 1).await, Found::Reused(_)));
+    assert!(matches!(standing(&here, 1).await, Found::Reused(_)));
 }
 
 #[tokio::test]
@@ -188,9 +226,9 @@ async fn what_a_caller_has_ended_that_gave_up_is_gone_too() {
     let held = far.hold_answers().await;
     let removal = tokio::spawn({
         let store = store.clone();
-        async move { store.remove(&key(1), Condition::Always).await }
+        async move { store.remove(&key(1), Condition::Always, false).await }
     });
-    while far.count().await.unwrap() > 0 {
+    while count(&far).await > 0 {
         tokio::task::yield_now().await;
     }
     removal.abort();
@@ -206,20 +244,20 @@ async fn a_touch_that_is_due_reaches_the_far_store() {
     let store = store.staleness(60 * SECOND).build().unwrap();
     put(&store, &key(1), None).await;
     let touch = Touch::After(10 * SECOND);
-    assert!(store.load(&key(1), touch).await.unwrap().is_some());
+    assert!(load(&store, &key(1), touch).await.is_some());
     clock.advance(9 * SECOND);
     far.loads();
-    assert!(store.load(&key(1), touch).await.unwrap().is_some());
+    assert!(load(&store, &key(1), touch).await.is_some());
     assert_eq!(far.loads(), 0);
     clock.advance(SECOND);
-    let record = store.load(&key(1), touch).await.unwrap().unwrap();
+    let record = load(&store, &key(1), touch).await.unwrap();
     assert_eq!(far.loads(), 1);
     assert_eq!(record.meta.last_seen, record.meta.now);
-    let seen = far.load(&key(1), Touch::No).await.unwrap().unwrap().meta.last_seen;
+    let seen = load(&far, &key(1), Touch::No).await.unwrap().meta.last_seen;
     assert_eq!(seen, record.meta.now);
     far.loads();
-    let cached = store.touch(&key(1), touch).await.unwrap().unwrap();
-    assert_eq!(cached.last_seen, seen);
+    let cached = load(&store, &key(1), touch).await.unwrap();
+    assert_eq!(cached.meta.last_seen, seen);
     assert_eq!(far.loads(), 0);
 }
 
@@ -230,10 +268,10 @@ async fn an_expired_session_is_never_served() {
     let record = NewRecord::new("data", Lifetime::absolute(moment).unwrap());
     store.insert(&key(1), &record).await.unwrap();
     clock.advance(moment / 2);
-    let found = store.load(&key(1), Touch::No).await.unwrap().unwrap();
+    let found = load(&store, &key(1), Touch::No).await.unwrap();
     assert_eq!(found.meta.expires_in(), moment / 2);
     clock.advance(moment / 4);
-    let found = store.load(&key(1), Touch::No).await.unwrap().unwrap();
+    let found = load(&store, &key(1), Touch::No).await.unwrap();
     assert_eq!(found.meta.expires_in(), moment / 4);
     clock.advance(moment / 4);
     assert_eq!(data(&store, &key(1)).await, None);

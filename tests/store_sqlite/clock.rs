@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use token_session::codes::{CodeError, Codes, Issued};
+use token_session::codes::{CodeError, Codes, IssuedCode};
 use token_session::store::{Listing, Sqlite};
 
 use crate::folder::{Folder, run};
@@ -40,16 +40,16 @@ impl Machine {
         run(&mut self.folder.beside("codes.db").await, update).await;
     }
 
-    async fn issue(&self) -> Issued {
+    async fn issue(&self) -> IssuedCode {
         self.codes.issue("anna@example.org", &()).await.unwrap()
     }
 
-    async fn redeem(&self, issued: &Issued) -> Result<(), CodeError> {
+    async fn redeem(&self, issued: &IssuedCode) -> Result<(), CodeError> {
         let (handle, code) = (issued.challenge.handle.reveal(), issued.code.reveal());
         self.codes.redeem(handle, code).await.map(drop)
     }
 
-    async fn guess_wrong(&self, issued: &Issued) -> CodeError {
+    async fn guess_wrong(&self, issued: &IssuedCode) -> CodeError {
         let code = issued.code.reveal();
         let first = if code.starts_with('0') { '1' } else { '0' };
         let wrong = format!("{first}{}", &code[1..]);

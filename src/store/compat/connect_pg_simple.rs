@@ -284,8 +284,7 @@ impl Backend for ConnectPgSimple {
     }
 
     async fn fetch_all(&self, ids: &[&str]) -> Result<Vec<(String, Stored)>> {
-        let ids: Vec<String> = ids.iter().map(|&id| id.to_owned()).collect();
-        let fetch_all = |sql: &Statements| self.query(&sql.fetch_all).bind(ids.clone());
+        let fetch_all = |sql: &Statements| self.query(&sql.fetch_all).bind(ids);
         let rows = self.rows(self.client.call(), fetch_all).await?;
         rows.iter().map(named).collect()
     }
@@ -356,7 +355,7 @@ impl Backend for ConnectPgSimple {
 
     async fn count(&self) -> Result<u64> {
         let count = |sql: &Statements| self.query(&sql.count);
-        number(self.rows(self.client.unhurried(), count).await?.first())
+        number(self.rows(self.client.without_deadline(), count).await?.first())
     }
 
     async fn clear(&self) -> Result<()> {

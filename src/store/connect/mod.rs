@@ -4,7 +4,9 @@ mod url;
 
 use std::sync::Arc;
 
-use self::url::{Parameters, StoreUrl};
+#[cfg(any(feature = "mongodb", feature = "mysql", feature = "postgres", feature = "redis"))]
+use self::url::Parameters;
+use self::url::StoreUrl;
 use super::{AtomicStore, Cached, Memory, Result, Store, StoreError, StoreErrorKind};
 
 /// Opens the store that a URL names: `memory:`, and one for each feature that is on, such as
@@ -97,6 +99,16 @@ pub async fn connect_sessions(url: &str) -> Result<Arc<dyn Store>> {
     expect(clippy::unused_async, reason = "the memory store has nothing to wait for")
 )]
 async fn open(url: StoreUrl) -> Result<Arc<dyn AtomicStore>> {
+    #[cfg_attr(
+        not(any(
+            feature = "mongodb",
+            feature = "mysql",
+            feature = "postgres",
+            feature = "redis",
+            feature = "sqlite"
+        )),
+        expect(unused_mut, unused_variables, reason = "the memory store has no parameters")
+    )]
     let StoreUrl { scheme, driver, mut parameters } = url;
     match scheme.as_str() {
         "memory" => {

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use mongodb::bson::{Bson, Document, doc};
 
+use super::cursor;
 use super::document::{binary, key, record};
 use super::error::Failure;
 use super::expression::{is_live, now};
 use super::{BATCH, MongoDb};
-use crate::key::Key;
 use crate::store::patience::patience;
-use crate::store::{Cursor, Listing, Page, Result, StoreError, StoreErrorKind};
+use crate::store::{Cursor, Listing, Page, Result};
 
 /// How much longer than others an operation may take that looks at each document.
 const UNHURRIED: u32 = 60;
@@ -18,18 +18,24 @@ const UNHURRIED: u32 = 60;
 /// The most records of a page.
 const PAGE: usize = 1_000;
 
+/// What a scan is ordered by, both upwards.
+const ORDER: [&str; 2] = ["partition", "key"];
+
 #[async_trait::async_trait]
 impl Listing for MongoDb {
     async fn scan(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         let limit = limit.clamp(1, PAGE);
         let mut filter = doc! { "$expr": is_live() };
         if let Some(after) = after {
-            let last = last_of(after)?;
-            let partition = i32::from(last.partition(self.partitions));
+            let [partition, key] = cursor::place(after, ORDER)?;
+            // A filter compares values of one type alone, and what is not of a key's type comes before
+            // all keys.
+            let partition = partition.as_i32().unwrap_or(-1);
+            let key = if matches!(key, Bson::Binary(_)) { key } else { binary(&[]).into() };
             filter.insert(
                 "$or",
                 vec![
-                    doc! { "partition": partition, "key": { "$gt": binary(last.as_bytes()) } },
+                    doc! { "partition": partition, "key": { "$gt": key } },
                     doc! { "partition": { "$gt": partition } },
                 ],
             );
@@ -41,11 +47,8 @@ impl Listing for MongoDb {
             doc! { "$set": { "now": now() } },
         ];
         let documents = self.list_whole(pipeline, limit).await?;
-        let next = (documents.len() == limit).then(|| {
-            let last = documents.iter().rev().find_map(|document| key(document).ok());
-            // Documents without a key come before all keys.
-            Cursor::new(last.unwrap_or(Key::from_bytes([0; Key::LEN])).as_bytes())
-        });
+        let last = documents.last().filter(|_| documents.len() == limit);
+        let next = last.map(|last| cursor::behind(last, ORDER)).transpose()?;
         let records = documents.into_iter().map(|document| {
             let key = key(&document)?;
             let record = record(&key, document, true)?;
@@ -110,11 +113,4 @@ impl MongoDb {
         // The server counts its milliseconds in 32 bits.
         patience(self.timeout.saturating_mul(UNHURRIED))
     }
-}
-
-fn last_of(cursor: &Cursor) -> Result<Key> {
-    <[u8; Key::LEN]>::try_from(cursor.as_bytes()).map(Key::from_bytes).map_err(|_| {
-        let message = "the cursor is not one of a scan of MongoDB; begin the scan anew";
-        StoreError::new(StoreErrorKind::Refused, message)
-    })
 }

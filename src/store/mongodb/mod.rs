@@ -3,6 +3,7 @@
 mod administration;
 mod builder;
 mod condition;
+mod cursor;
 mod document;
 mod error;
 mod expression;

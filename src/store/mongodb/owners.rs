@@ -1,14 +1,18 @@
 //! What [`MongoDb`] does with all sessions of an owner.
 
-use mongodb::bson::{self, Bson, DateTime, Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
 
+use super::cursor;
 use super::document::{binary, key, record};
 use super::error::Failure;
 use super::expression::{is_live, now};
 use super::{BATCH, MongoDb};
 use crate::key::Key;
 use crate::record::Owner;
-use crate::store::{Cursor, Owners, Page, Result, StoreError, StoreErrorKind};
+use crate::store::{Cursor, Owners, Page, Result};
+
+/// What the list of an owner's sessions is ordered by, both downwards.
+const ORDER: [&str; 2] = ["created_at", "_id"];
 
 #[async_trait::async_trait]
 impl Owners for MongoDb {
@@ -35,7 +39,7 @@ impl Owners for MongoDb {
         }
         let documents = self.list_whole(pipeline, limit).await?;
         let last = documents.last().filter(|_| documents.len() == limit);
-        let next = last.map(cursor_at).transpose()?;
+        let next = last.map(|last| cursor::behind(last, ORDER)).transpose()?;
         let records = documents.into_iter().map(|document| {
             let key = key(&document)?;
             let record = record(&key, document, with_data)?;
@@ -62,28 +66,10 @@ impl Owners for MongoDb {
     }
 }
 
-/// Where the list of an owner's sessions goes on after a document: behind its place in the index,
-/// whatever a damaged one has there.
-fn cursor_at(document: &Document) -> Result<Cursor> {
-    let field = |name| document.get(name).cloned().unwrap_or(Bson::Null);
-    let place = doc! { "created_at": field("created_at"), "_id": field("_id") };
-    let bytes = bson::to_vec(&place).map_err(|error| {
-        let message = "MongoDB has a document among the sessions that cannot be a place in a list";
-        StoreError::new(StoreErrorKind::Corrupt, message).with_source(error)
-    })?;
-    Ok(Cursor::new(bytes))
-}
-
 /// The live sessions behind this place. As an expression, since a filter compares only values of one
 /// type; the first comparison is the one that the index can serve.
 fn beyond(after: &Cursor) -> Result<Document> {
-    let foreign = || {
-        let message = "the cursor is not one of a list of MongoDB; begin the list anew";
-        StoreError::new(StoreErrorKind::Refused, message)
-    };
-    let mut place: Document = bson::from_slice(after.as_bytes()).map_err(|_| foreign())?;
-    let began = place.remove("created_at").ok_or_else(foreign)?;
-    let id = place.remove("_id").ok_or_else(foreign)?;
+    let [began, id] = cursor::place(after, ORDER)?;
     let of_lower_id = doc! { "$lt": ["$_id", { "$literal": id }] };
     // A missing value is less than null, and has the same place in the index.
     let behind = if began == Bson::Null {

@@ -206,6 +206,15 @@ impl Literal for &str {
     }
 }
 
+impl Literal for &[&str] {
+    const TYPE: &'static str = "text[]";
+
+    fn literal(&self) -> String {
+        let members: Vec<_> = self.iter().map(|text| text.literal()).collect();
+        format!("ARRAY[{}]::{}", members.join(", "), Self::TYPE)
+    }
+}
+
 impl Literal for String {
     const TYPE: &'static str = <&str as Literal>::TYPE;
 
