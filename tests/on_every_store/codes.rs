@@ -168,7 +168,7 @@ pub async fn of_racing_recovery_codes_one_is_used<H: Harness<Store: AtomicStore>
         })
         .await;
         let mut used = answers.into_iter().filter_map(Result::ok);
-        let replacement = used.next().expect("nobody could use the code").replacement;
+        let replacement = used.next().expect("no caller could use the code").replacement;
         assert!(used.next().is_none(), "two used one code in round {round}");
         recovery.redeem(&subject, replacement.reveal()).await.unwrap();
     }
@@ -234,7 +234,7 @@ pub async fn of_racing_guesses_at_a_subject_five_are_compared<H: Harness<Store: 
     assert_eq!(outcome(codes.redeem(&subject(0), &code).await), Outcome::Exhausted);
 }
 
-/// A subject's code that is revoked stays dead, and the next one is good, whatever races.
+/// A subject's code that is revoked stays dead, and the next one is good, also in a race.
 pub async fn a_subjects_revoked_code_stays_dead_whatever_races<H: Harness<Store: AtomicStore>>(
     on: &On<H>,
 ) {
@@ -262,7 +262,7 @@ pub async fn a_subjects_revoked_code_stays_dead_whatever_races<H: Harness<Store:
     }
 }
 
-/// A set of recovery codes that is revoked stays dead, and the next one is good, whatever races.
+/// A set of recovery codes that is revoked stays dead, and the next one is good, also in a race.
 pub async fn a_revoked_set_stays_dead_whatever_races<H: Harness<Store: AtomicStore>>(on: &On<H>) {
     let recovery = recovery(on).await;
     for round in 0..on.rounds_of_few() {

@@ -96,9 +96,9 @@ const FORM: &str = "a random text of form 17";
 /// A store, by its harness.
 pub struct On<H> {
     pub harness: H,
-    /// How many rounds the race for one code takes, of which each is some 4,000 calls at 1,000 races.
-    /// Races of a few callers take up to 20 of them, and an attack of 30 days no more days than this. A
-    /// second suite of one store may take fewer.
+    /// How many rounds the race for one code takes. A round is about 4,000 calls at 1,000 races. Races of
+    /// a few callers take at most 20 rounds, and the attack of 30 days takes at most this number of days.
+    /// A second suite of one store may take fewer.
     pub rounds: usize,
 }
 
@@ -186,7 +186,7 @@ fn another_than(code: &str) -> String {
 }
 
 /// Runs this many tasks at once, and returns what they answered. They start when all are there, and wait
-/// for a few turns of the scheduler then, so that its order does not decide who comes first.
+/// for a few turns of the scheduler then, so that its order does not decide which comes first.
 async fn race<T, F>(tasks: usize, task: impl Fn(usize) -> F) -> Vec<T>
 where
     T: Send + 'static,

@@ -1,6 +1,6 @@
 //! A test for each sentence of the [store contract](super), for any store.
 //!
-//! Say in a [`Harness`] how to get an empty store and how to let time pass. Then
+//! A [`Harness`] says how to get an empty store and how to let time pass. Then
 //! [`conformance_suite!`](crate::conformance_suite) makes a test of each function here. The tests
 //! need `tokio` with `macros` and `rt-multi-thread` among your development dependencies.
 //!

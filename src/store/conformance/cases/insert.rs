@@ -27,7 +27,7 @@ pub async fn a_new_record_is_of_its_version_created_and_seen_now<H: Harness>(har
     assert!(first.now <= second.created_at && first.created_at < second.created_at);
 }
 
-/// A record comes back with all that it was given.
+/// A record comes back with everything that it was given.
 pub async fn a_new_record_is_as_it_was_given<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let (owner, details) = (any_owner(&store, "Anna"), long_details());
@@ -150,7 +150,7 @@ pub async fn an_expired_record_is_no_hindrance<H: Harness>(harness: &H) {
     if let Some(owner) = owner {
         owners(&store).remove_owned(owner, None).await.unwrap();
     }
-    assert!(is_alive(&store, &key).await, "it is another's by now");
+    assert!(is_alive(&store, &key).await, "it is another owner's record now");
 }
 
 /// *Of callers that race for one record exactly one wins.*

@@ -112,7 +112,7 @@ pub async fn racing_inserts_that_evict_leave_no_more_than_the_limit<H: Harness>(
     let mut evicted: Vec<Key> = Vec::new();
     for answer in &answers {
         let Inserted::Done { evicted: keys } = answer else {
-            panic!("{answer:?}, though the oldest goes");
+            panic!("{answer:?}, but the oldest has to go");
         };
         evicted.extend_from_slice(keys);
     }

@@ -42,7 +42,8 @@ pub async fn a_rename_changes_the_key_and_the_version_and_is_seen_now<H: Harness
     assert_count(&store, 2).await;
 }
 
-/// *Unless `Renewal` says otherwise*: who they are is proven now, and the absolute timeout restarts.
+/// *Unless `Renewal` says otherwise*: the person has proved who they are, and the absolute timeout
+/// restarts.
 pub async fn an_authentication_renews_the_deadline_too<H: Harness>(harness: &H) {
     let store = store(harness).await;
     for lifetime in [hour(), valid(hour().and_absolute(2 * HOUR))] {
@@ -248,6 +249,6 @@ async fn one_alive<'a>(store: &dyn Store, keys: impl Iterator<Item = &'a Key>) -
             alive.push(key.clone());
         }
     }
-    assert_eq!(alive.len(), 1, "so many keys are alive");
+    assert_eq!(alive.len(), 1, "more than one key is alive, or none");
     alive.remove(0)
 }

@@ -71,7 +71,7 @@ pub async fn a_removed_record_is_gone<H: Harness>(harness: &H) {
     assert_listed(&store, owner, &[stays]).await;
 }
 
-/// *The live record*: there is none, whatever the condition.
+/// *The live record*: where none is, no condition finds one.
 pub async fn a_missing_record_is_not_removed<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let owner = any_owner(&store, "Anna");
@@ -151,7 +151,7 @@ pub async fn of_racing_removals_one_is_done<H: Harness>(harness: &H) {
     assert!(!is_alive(&store, &key).await);
 }
 
-/// *Of callers that race for one record exactly one wins*, though they ask in different words.
+/// *Of callers that race for one record exactly one wins*, also if they use different operations.
 pub async fn of_a_racing_take_and_removal_one_wins<H: Harness>(harness: &H) {
     let store = store(harness).await;
     for _ in 0..harness.races().div_ceil(10) {

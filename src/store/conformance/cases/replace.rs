@@ -224,7 +224,7 @@ pub async fn no_write_brings_a_removed_record_back<H: Harness>(harness: &H) {
     .await;
 }
 
-/// *So that no write brings a removed record back*, though both are under way at once.
+/// *So that no write brings a removed record back*, also if both run at once.
 pub async fn a_write_that_races_a_removal_does_not_undo_it<H: Harness>(harness: &H) {
     let store = store(harness).await;
     for _ in 0..harness.races().div_ceil(10) {
