@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::Sqlite;
 use super::operations::Statements;
 use super::writer::Writer;
+use super::writes;
 use crate::backoff::Backoff;
 use crate::store::patience::patience;
 use crate::store::sql::{Client, Quotes, quoted, store_error};
@@ -144,12 +145,12 @@ impl SqliteBuilder {
     /// Outside a tokio runtime.
     pub fn build(self, pool: SqlitePool) -> Result<Sqlite> {
         let name = |suffix| quoted(&format!("{}{suffix}", self.table), QUOTES);
-        let sql = Arc::new(Statements::new(&name("")?, [&name("_expires_at")?, &name("_owner")?]));
+        let (table, indexes) = (name("")?, [&*name("_expires_at")?, &*name("_owner")?]);
         let options = SqliteConnectOptions::clone(&pool.connect_options());
         Ok(Sqlite {
-            writer: Writer::start(options, Arc::clone(&sql)),
+            writer: Writer::start(options, writes::Statements::new(&table, indexes)),
             readers: Client::new(pool, self.timeout),
-            sql,
+            sql: Arc::new(Statements::new(&table)),
             listeners: Arc::default(),
         })
     }

@@ -2,6 +2,7 @@
 
 mod builder;
 mod operations;
+mod statement;
 mod writer;
 mod writes;
 

@@ -2,35 +2,27 @@
 //! for those that write.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use sqlx::query::Query;
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
 use tokio::time::Instant;
 
 use super::Sqlite;
-use super::writer::Work;
-use super::writes;
+use super::statement::{on_table, query};
+use super::writes::{self, Work};
 use crate::event::Events;
 use crate::key::Key;
 use crate::proof::Claim;
 use crate::record::{Owner, Record};
-use crate::store::sql::{age_cursor, age_of, fill, key_cursor, millis, page, record, row_limit};
+use crate::store::sql::{age_cursor, age_of, key_cursor, page, record, row_limit};
 use crate::store::{
     AtomicStore, Condition, Cursor, Found, Inserted, Listing, Load, Moves, NewRecord, Owners, Page,
     Removed, Replaced, Result, Store, Watch, Write,
 };
 
-/// The columns of a record but for its data; `?1` is the clock in every statement.
-const META: &str = "version, idle_ms, absolute_ms, created_at, last_seen, deadline, \
-                    authenticated_at, owner, proof, previous_proof, confirmed_at, sealed, details, \
-                    ?1";
-
 /// How many rows one transaction removes at most, so that other writes have their turn soon.
 const BATCH: usize = 500;
 
-/// The statements, with the name of one table in them.
+/// The statements that read, with the name of one table in them.
 #[derive(Debug)]
 pub(super) struct Statements {
     load: Arc<str>,
@@ -38,19 +30,17 @@ pub(super) struct Statements {
     owned: Arc<str>,
     scan: Arc<str>,
     count: Arc<str>,
-    pub writes: writes::Statements,
 }
 
 impl Statements {
-    pub fn new(table: &str, indexes: [&str; 2]) -> Self {
-        let sql = |template: &str| fill(template, &[("{meta}", META), ("{sessions}", table)]);
+    pub fn new(table: &str) -> Self {
+        let sql = |template| on_table(table, template);
         Self {
             load: sql(LOAD),
             alive: sql(ALIVE),
             owned: sql(OWNED),
             scan: sql(SCAN),
             count: sql(COUNT),
-            writes: writes::Statements::new(table, indexes, sql),
         }
     }
 }
@@ -82,32 +72,6 @@ SELECT key, {meta}, data FROM {sessions} WHERE key > ?2 AND expires_at > ?1
 ORDER BY key LIMIT ?3";
 
 const COUNT: &str = "SELECT count(*) FROM {sessions} WHERE expires_at > ?1";
-
-/// The statement with the clock bound, as `?1`.
-pub(super) fn query(sql: &Arc<str>) -> Query<'static, sqlx::Sqlite, SqliteArguments> {
-    sqlx::query(AssertSqlSafe(Arc::clone(sql))).bind(now())
-}
-
-/// This machine's clock, in milliseconds since the Unix epoch.
-pub(super) fn now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_millis()).ok())
-        .unwrap_or_default()
-}
-
-/// The statement with the clock, the key and the claim bound: its proofs as `?3`, its grace as `?4`.
-pub(super) fn claim_query(
-    sql: &Arc<str>,
-    key: &Key,
-    claim: Option<&Claim>,
-) -> Query<'static, sqlx::Sqlite, SqliteArguments> {
-    query(sql)
-        .bind(key.as_bytes().as_slice())
-        .bind(claim.map(Claim::as_bytes))
-        .bind(claim.map(|claim| millis(claim.grace())))
-}
 
 impl Sqlite {
     pub(super) async fn create_table(&self) -> Result<()> {

@@ -6,14 +6,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Executor};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::writes::Statements;
+use super::writes::{Statements, Work};
 use crate::store::sql::store_error;
 use crate::store::{Result, StoreError, StoreErrorKind};
 
@@ -21,28 +20,13 @@ use crate::store::{Result, StoreError, StoreErrorKind};
 const BATCH: usize = 256;
 const WAITING: usize = 4 * BATCH;
 
-/// An operation that writes.
-///
-/// It may be run twice: when another one of its commit failed, all of them are rolled back and run
-/// again, each in a commit of its own.
-pub(super) trait Work: Send + Sync + 'static {
-    type Answer: Send;
-
-    /// Runs within a transaction. After an error nothing of it is left.
-    fn run(
-        &self,
-        sql: &Statements,
-        connection: &mut SqliteConnection,
-    ) -> impl Future<Output = Result<Self::Answer, sqlx::Error>> + Send;
-}
-
 /// Where operations wait for the writer. The writer ends when the last of these is dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Writer(mpsc::Sender<Box<dyn Job>>);
 
 impl Writer {
     /// Starts the writer, as a task of the runtime that this is called in.
-    pub fn start(options: SqliteConnectOptions, sql: Arc<super::Statements>) -> Self {
+    pub fn start(options: SqliteConnectOptions, sql: Statements) -> Self {
         let (sender, waiting) = mpsc::channel(WAITING);
         tokio::spawn(serve(waiting, options, sql));
         Self(sender)
@@ -130,7 +114,7 @@ impl<W: Work> Job for Errand<W> {
 async fn serve(
     mut waiting: mpsc::Receiver<Box<dyn Job>>,
     options: SqliteConnectOptions,
-    sql: Arc<super::Statements>,
+    sql: Statements,
 ) {
     let mut file = File { options, sql, connection: None };
     let mut batch = Vec::with_capacity(BATCH);
@@ -159,7 +143,7 @@ async fn serve(
 /// The database file, as the writer has it.
 struct File {
     options: SqliteConnectOptions,
-    sql: Arc<super::Statements>,
+    sql: Statements,
     /// Opened when it is needed, and anew after an error that may have left a transaction open.
     connection: Option<SqliteConnection>,
 }
@@ -195,7 +179,7 @@ impl File {
         let begun = connection.execute("BEGIN IMMEDIATE").await;
         begun.map_err(Broken::Begin)?;
         for job in jobs {
-            if !job.run(&self.sql.writes, &mut connection).await {
+            if !job.run(&self.sql, &mut connection).await {
                 // On a full disk SQLite has rolled back by itself, and says that there is nothing.
                 let _ = connection.execute("ROLLBACK").await;
                 self.connection = Some(connection);

@@ -7,6 +7,7 @@ mod remove;
 mod replace;
 mod visit;
 
+use std::future::Future;
 use std::sync::Arc;
 
 use sqlx::sqlite::SqliteConnection;
@@ -17,11 +18,26 @@ pub(super) use self::insert::Insert;
 pub(super) use self::remove::Remove;
 pub(super) use self::replace::Replace;
 pub(super) use self::visit::Visit;
-use super::operations::claim_query;
-use super::writer::Work;
+use super::statement::{claim_query, on_table};
 use crate::key::Key;
 use crate::proof::Claim;
+use crate::store::Result;
 use crate::store::sql::fill;
+
+/// An operation that writes.
+///
+/// It may be run twice: when another one of its commit failed, all of them are rolled back and run
+/// again, each in a commit of its own.
+pub(super) trait Work: Send + Sync + 'static {
+    type Answer: Send;
+
+    /// Runs within a transaction. After an error nothing of it is left.
+    fn run(
+        &self,
+        sql: &Statements,
+        connection: &mut SqliteConnection,
+    ) -> impl Future<Output = Result<Self::Answer, sqlx::Error>> + Send;
+}
 
 /// The statements that write, with the name of one table in them.
 #[derive(Debug)]
@@ -43,12 +59,8 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    pub fn new(
-        table: &str,
-        [expires_at, owner]: [&str; 2],
-        sql: impl Fn(&str) -> Arc<str>,
-    ) -> Self {
-        let sql = |template: &str| sql(&template.replace("{opens}", OPENS));
+    pub fn new(table: &str, [expires_at, owner]: [&str; 2]) -> Self {
+        let sql = |template: &str| on_table(table, &template.replace("{opens}", OPENS));
         Self {
             migrate: fill(
                 include_str!("../../../migrations/sqlite/0001_sessions.sql"),

@@ -3,13 +3,12 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
-use super::{Outcome, Statements};
+use super::{Outcome, Statements, Work};
 use crate::key::Key;
 use crate::record::Owner;
 use crate::store::Result;
 use crate::store::sql::{key, row_limit};
-use crate::store::sqlite::operations::query;
-use crate::store::sqlite::writer::Work;
+use crate::store::sqlite::statement::query;
 
 /// Ends a batch of an owner's sessions.
 pub(in crate::store::sqlite) struct RemoveOwned {

@@ -4,13 +4,12 @@ use bytes::Bytes;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
-use super::{Outcome, Statements, is_alive};
+use super::{Outcome, Statements, Work, is_alive};
 use crate::key::Key;
 use crate::proof::Proof;
 use crate::record::{Details, Lifetime, Owner, Version};
 use crate::store::sql::timeouts;
-use crate::store::sqlite::operations::query;
-use crate::store::sqlite::writer::Work;
+use crate::store::sqlite::statement::query;
 use crate::store::{Inserted, NewRecord, OwnerLimit};
 
 pub(in crate::store::sqlite) struct Insert {

@@ -2,13 +2,12 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::{Outcome, Statements, is_alive};
+use super::{Outcome, Statements, Work, is_alive};
 use crate::key::Key;
 use crate::proof::Claim;
 use crate::record::{Owner, Version};
 use crate::store::sql::record;
-use crate::store::sqlite::operations::claim_query;
-use crate::store::sqlite::writer::Work;
+use crate::store::sqlite::statement::claim_query;
 use crate::store::{Condition, Removed, Result};
 
 /// Removes a record if a condition holds, and may hand it out.

@@ -3,13 +3,12 @@
 use bytes::Bytes;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::{Outcome, Statements, is_alive};
+use super::{Outcome, Statements, Work, is_alive};
 use crate::key::Key;
 use crate::proof::{Claim, Proof};
 use crate::record::{Details, Lifetime, Version};
 use crate::store::sql::{number, time, timeouts, version};
-use crate::store::sqlite::operations::claim_query;
-use crate::store::sqlite::writer::Work;
+use crate::store::sqlite::statement::claim_query;
 use crate::store::{NewProof, Replaced, Result, Times, Write, Written};
 
 /// A [`Write`] of its own.

@@ -2,13 +2,12 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::{Outcome, Statements};
+use super::{Outcome, Statements, Work};
 use crate::key::Key;
 use crate::proof::Claim;
 use crate::record::Record;
 use crate::store::sql::{record, ten_intervals};
-use crate::store::sqlite::operations::claim_query;
-use crate::store::sqlite::writer::Work;
+use crate::store::sqlite::statement::claim_query;
 use crate::store::{Load, Result, Touch};
 
 /// Touches a record if that is due, and confirms its handover if the claim is of the current secret and
