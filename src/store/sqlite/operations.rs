@@ -1,5 +1,4 @@
-//! The operations of [`Sqlite`]: those that read, with their statements, and the way to the writer
-//! for those that write.
+//! The operations of [`Sqlite`]. Those that read run here; those that write go to the writer.
 
 use std::sync::Arc;
 
@@ -19,12 +18,12 @@ use crate::store::{
     Removed, Replaced, Result, Store, Watch, Write,
 };
 
-/// How many rows one transaction removes at most, so that other writes have their turn soon.
+/// How many rows one transaction removes at most. Other writes run between two transactions.
 const BATCH: usize = 500;
 
 /// The statements that read, with the name of one table in them.
 #[derive(Debug)]
-pub(super) struct Statements {
+pub(super) struct ReadStatements {
     load: Arc<str>,
     alive: Arc<str>,
     owned: Arc<str>,
@@ -32,7 +31,7 @@ pub(super) struct Statements {
     count: Arc<str>,
 }
 
-impl Statements {
+impl ReadStatements {
     pub fn new(table: &str) -> Self {
         let sql = |template| on_table(table, template);
         Self {
@@ -45,13 +44,13 @@ impl Statements {
     }
 }
 
-/// A record whose secret is neither of those claimed is not read at all.
+/// Reads no record that the claim fits in neither secret.
 const LOAD: &str = "
 SELECT {meta}, iif(?4, data, x'') FROM {sessions}
 WHERE key = ?2 AND expires_at > ?1
     AND (?3 IS NULL OR instr(?3, proof) OR instr(?3, previous_proof))";
 
-/// `?2` has the keys, one after the other.
+/// `?2` holds the keys, one after the other.
 const ALIVE: &str = "
 WITH RECURSIVE places (place) AS (
     SELECT 1 UNION ALL SELECT place + 16 FROM places WHERE place + 16 <= length(?2)
@@ -61,7 +60,7 @@ SELECT EXISTS (
 )
 FROM places ORDER BY place";
 
-/// Backwards over the owner's index.
+/// Walks the owner's index backwards.
 const OWNED: &str = "
 SELECT key, {meta}, iif(?6, data, x'') FROM {sessions}
 WHERE owner = ?2 AND expires_at > ?1 AND (created_at, key) < (?3, ?4)
@@ -107,9 +106,9 @@ impl Store for Sqlite {
     async fn load(&self, key: &Key, load: &Load<'_>) -> Result<Found> {
         let mut record = self.find(key, load).await?;
         if record.as_ref().is_some_and(|record| record.is_changed_by(load, record.meta.now)) {
-            record = self.write(writes::Visit::new(key, load)).await??;
+            record = self.write(writes::TouchAndConfirm::new(key, load)).await??;
             if record.is_none() {
-                // The session has ended meanwhile, or its secrets are others.
+                // Since the read, the session has ended or got other secrets.
                 record = self.find(key, load).await?;
             }
         }
@@ -202,7 +201,7 @@ impl Owners for Sqlite {
             if batch.is_last {
                 return Ok(());
             }
-            // Logins from now on do not prolong it.
+            // Sessions that begin from now on do not prolong the removal.
             until = until.or(batch.until);
         }
     }
