@@ -1,4 +1,4 @@
-//! The PostgreSQL store on a real server: the contract, and what is PostgreSQL's own.
+//! The PostgreSQL store on a real server: the contract, and what is particular to PostgreSQL.
 
 use std::time::Duration;
 
