@@ -104,7 +104,6 @@ macro_rules! keeps_of_the_contract {
             }
             load {
                 a_missing_record_is_none
-                a_load_without_data_has_none
                 a_touch_after_the_interval_is_written
                 a_touch_after_a_tenth_of_the_idle_timeout_is_written
                 nothing_slides_without_an_idle_timeout
