@@ -66,7 +66,7 @@ fn owner() -> Owner {
 }
 
 fn lifetime() -> Lifetime {
-    let minutes = |minutes| Duration::from_secs(60 * minutes);
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     Lifetime::idle(minutes(30)).unwrap().and_absolute(minutes(24 * 60)).unwrap()
 }
 
