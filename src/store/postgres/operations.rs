@@ -173,7 +173,7 @@ pub(super) fn query(statement: &Statement) -> PgQuery {
 }
 
 /// The proofs of a claim and its grace, for `$2` and `$3`.
-pub(super) fn claimed<'a>(claim: Option<&'a Claim>) -> (Option<&'a [u8]>, Option<i64>) {
+pub(super) fn claimed(claim: Option<&Claim>) -> (Option<&[u8]>, Option<i64>) {
     (claim.map(Claim::as_bytes), claim.map(|claim| millis(claim.grace())))
 }
 
