@@ -1,4 +1,4 @@
-//! The MySQL store on a real server: the contract, and what is MySQL's own.
+//! The MySQL store on a real server: the contract, and what is specific to MySQL.
 
 use std::time::Duration;
 
