@@ -21,6 +21,8 @@ mod gate;
 mod hang_ups;
 #[path = "sql/isolation.rs"]
 mod isolation;
+#[path = "store_mysql/golden.rs"]
+mod golden;
 #[path = "store_mysql/least_privilege.rs"]
 mod least_privilege;
 #[path = "sql/owners.rs"]
