@@ -1,4 +1,4 @@
-//! The MySQL store on a real server: the contract, and what is MySQL's own.
+//! The MySQL store on a real server: the contract, and what is specific to MySQL.
 
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ mod gate;
 mod hang_ups;
 #[path = "sql/isolation.rs"]
 mod isolation;
+#[path = "store_mysql/golden.rs"]
+mod golden;
 #[path = "store_mysql/least_privilege.rs"]
 mod least_privilege;
 #[path = "sql/owners.rs"]
