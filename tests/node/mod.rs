@@ -3,7 +3,6 @@
 
 pub mod at_once;
 pub mod cases;
-pub mod contract;
 pub mod ends;
 pub mod express;
 pub mod peer;

@@ -10,9 +10,10 @@ use mongodb::options::{
 };
 use mongodb::{Collection, Database};
 
+use super::backend::{Backend, Life, Listed, Stored};
 use super::bson::{from_json, to_json};
-use super::operations::{self, Backend, Listed, impl_store, refused};
-use super::session::{Format, Life, Stored};
+use super::operations::{self, impl_store, refused};
+use super::session::Format;
 use super::shape::Shape;
 use crate::record::Timestamp;
 use crate::store::mongodb::{MongoDbBuilder, in_time, is_duplicate, mongodb_error};
@@ -253,10 +254,6 @@ impl Backend for ConnectMongo {
 
     type Old = Document;
     type New = Bson;
-
-    fn format(&self) -> &Format {
-        &self.format
-    }
 
     fn advice(&self, code: &str) -> Option<String> {
         advice(code)

@@ -11,8 +11,9 @@ use sqlx::Row;
 use sqlx::postgres::{PgPool, PgRow};
 
 use self::statements::{BATCH, Statements, Table};
-use super::operations::{self, Backend, Listed, impl_store};
-use super::session::{Format, Life, Stored};
+use super::backend::{Backend, Life, Listed, Stored};
+use super::operations::{self, impl_store};
+use super::session::Format;
 use super::shape::Shape;
 use crate::record::Timestamp;
 use crate::store::patience::patience;
@@ -260,10 +261,6 @@ impl Backend for ConnectPgSimple {
 
     type Old = Bytes;
     type New = String;
-
-    fn format(&self) -> &Format {
-        &self.format
-    }
 
     fn advice(&self, code: &str) -> Option<String> {
         if code == "22023" {

@@ -9,8 +9,9 @@ use futures_util::future::try_join_all;
 use redis::{RedisResult, Value};
 use tokio::time::Instant;
 
-use super::operations::{self, Backend, Listed, impl_store, refused};
-use super::session::{Format, Life, Stored};
+use super::backend::{Backend, Life, Listed, Stored};
+use super::operations::{self, impl_store, refused};
+use super::session::Format;
 use super::shape::Shape;
 use crate::record::Timestamp;
 use crate::store::patience::patience;
@@ -241,10 +242,6 @@ impl Backend for ConnectRedis {
 
     type Old = Bytes;
     type New = String;
-
-    fn format(&self) -> &Format {
-        &self.format
-    }
 
     async fn fetch(&self, id: &str) -> Result<Option<(Stored, Bytes)>> {
         let found = stored(self.run(&FETCH, id, &[]).await.map_err(redis_error)?)?;

@@ -13,8 +13,9 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Column, Row, TypeInfo};
 
 use self::statements::{BATCH, Statements};
-use super::operations::{self, Backend, Listed, impl_store, refused};
-use super::session::{Format, Life, Stored};
+use super::backend::{Backend, Life, Listed, Stored};
+use super::operations::{self, impl_store, refused};
+use super::session::Format;
 use super::shape::Shape;
 use crate::record::Timestamp;
 use crate::store::mysql::MySqlBuilder;
@@ -268,10 +269,6 @@ impl Backend for ExpressMysql {
 
     type Old = Bytes;
     type New = String;
-
-    fn format(&self) -> &Format {
-        &self.format
-    }
 
     fn advice(&self, code: &str) -> Option<String> {
         advice(code)

@@ -8,7 +8,8 @@
 //! | express-mysql-session 1 to 3 | [`ExpressMysql`] | `mysql` | 2.1, 3.0, on MariaDB |
 //! | connect-pg-simple 6 to 10 | [`ConnectPgSimple`] | `postgres` | 9.0, 10.0 |
 //!
-//! The other versions in between are known to write the same.
+//! The other versions in between are known to write the same. [`Shared`] shares those of any other
+//! package, by a [`Backend`] of your own.
 //!
 //! [`Shape`] says who writes the sessions there: the Node module `token-session`, or express-session. A
 //! browser's signed cookie is read by
@@ -96,6 +97,7 @@
 //! no client can present it, and [`Successor`] does not move it. A [`Cursor`](crate::store::Cursor) holds an id: keep it on the
 //! server.
 
+mod backend;
 #[cfg(feature = "mongodb")]
 mod bson;
 #[cfg(feature = "mongodb")]
@@ -114,7 +116,10 @@ mod own;
 mod session;
 mod shape;
 mod successor;
+#[cfg(feature = "conformance")]
+mod suite;
 
+pub use self::backend::{Backend, Life, Listed, Shared, Stored};
 #[cfg(feature = "mongodb")]
 pub use self::connect_mongo::ConnectMongo;
 #[cfg(feature = "postgres")]
@@ -126,6 +131,8 @@ pub use self::express_mysql::ExpressMysql;
 pub use self::lossless::Lossless;
 pub use self::shape::Shape;
 pub use self::successor::{Moved, Successor};
+#[cfg(feature = "conformance")]
+pub use self::suite::AnyBytes;
 use crate::store::{Listing, Moves, Store};
 
 /// A store of this module: it keeps plain session ids, and knows no owners.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use super::backend::{Life, Stored};
 use super::iso::iso_date;
 use super::members::{Members, raw};
 use super::own::{OWN, Own, millis};
@@ -25,26 +26,6 @@ pub(super) const MAX_AGE: &str = "originalMaxAge";
 
 /// The cookie of each session that `token-session` 1.1 wraps.
 const WRAPPERS: &str = r#"{"maxAge":0}"#;
-
-/// What a database holds under an id.
-#[derive(Clone, Debug)]
-pub(super) struct Stored {
-    /// JSON, as it stands there.
-    pub(super) text: Bytes,
-    /// `None`: never.
-    pub(super) expires: Option<Timestamp>,
-    /// The database's clock.
-    pub(super) now: Timestamp,
-}
-
-/// When a record that is written ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Life {
-    /// When it would have ended.
-    Keep,
-    /// So long after it is written.
-    For(Duration),
-}
 
 /// How a shape is read in a certain package's store.
 #[derive(Clone, Debug)]

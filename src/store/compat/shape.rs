@@ -23,6 +23,7 @@ use crate::record::{Lifetime, LifetimeError};
 /// # Ok::<(), token_session::LifetimeError>(())
 /// ```
 #[derive(Clone, Debug)]
+#[doc(alias = "express")]
 pub struct Shape {
     pub(super) layout: Layout,
     pub(super) ttl: Option<Lifetime>,
