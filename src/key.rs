@@ -70,7 +70,7 @@ impl Key {
         if let Some(partition) = partition {
             let drawn = u16::from_be_bytes([bytes[0], bytes[1]]);
             let first = drawn - drawn % count;
-            let named = first.checked_add(partition).unwrap_or(first - count + partition);
+            let named = first.checked_add(partition).unwrap_or_else(|| first - count + partition);
             [bytes[0], bytes[1]] = named.to_be_bytes();
         }
         Ok(Self::from_bytes(bytes))

@@ -56,7 +56,7 @@ pub async fn expired_rows(pool: &Pool, table: &str, rows: usize) {
              WITH RECURSIVE numbers AS (
                  SELECT {first} AS n UNION ALL SELECT n + 1 FROM numbers WHERE n < {last}
              )
-             SELECT UNHEX(MD5(n)), 'data', 1, 1000, n, n FROM numbers"
+             SELECT UNHEX(LEFT(SHA2(n, 256), 32)), 'data', 1, 1000, n, n FROM numbers"
         );
         run(pool, fill).await;
     }
@@ -73,7 +73,7 @@ pub async fn owned_rows(pool: &Pool, table: &str, owner: &str, began: &str, rows
              WITH RECURSIVE numbers AS (
                  SELECT {first} AS n UNION ALL SELECT n + 1 FROM numbers WHERE n < {last}
              )
-             SELECT UNHEX(MD5(CONCAT('{owner}', n))), 'data', 1, 1000, {began}, 1,
+             SELECT UNHEX(LEFT(SHA2(CONCAT('{owner}', n), 256), 32)), 'data', 1, 1000, {began}, 1,
                  9000000000000, '{owner}'
              FROM numbers"
         );

@@ -386,7 +386,7 @@ impl Backend for ExpressMysql {
 
     async fn count(&self) -> Result<u64> {
         self.check().await?;
-        let row = self.client.unhurried().row(|| query(&self.sql.count)).await?;
+        let row = self.client.without_deadline().row(|| query(&self.sql.count)).await?;
         let count = row.map_or(Ok(0), |row| row.try_get::<i64, _>(0));
         Ok(count.map_err(store_error::<sqlx::MySql>)?.try_into().unwrap_or_default())
     }
