@@ -174,7 +174,7 @@ impl Harness for Contract {
 }
 
 mod contract {
-    use super::{Contract, keeps_of_the_contract};
+    use super::Contract;
 
     token_session::shared_format_suite!(Contract);
 }

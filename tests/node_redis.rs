@@ -165,7 +165,7 @@ fn cluster() -> Contract {
 }
 
 mod contract_on_a_cluster {
-    use super::{cluster, keeps_of_the_contract};
+    use super::cluster;
 
     token_session::shared_format_suite!(cluster());
 }
