@@ -15,8 +15,8 @@ use crate::store::{Cursor, Result};
 /// `token-session`: as JSON text under the plain session id, with an end.
 ///
 /// This crate implements it for four packages. For another one, implement it yourself and give it to
-/// [`Shared`]. What has to be known of the package is where it keeps the text, how it keeps the end, and
-/// when a record counts as expired. What is in the text is [`Shape`]'s to know.
+/// [`Shared`]. You have to know where the package keeps the text, how it keeps the end, and when a record
+/// counts as expired. [`Shape`] knows what is in the text.
 ///
 /// Each write is a compare-and-swap on the text that was read, so the database has to do one atomically.
 /// The docs of the [module](super) say what is lost all the same.
@@ -83,7 +83,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// A record that was read, as it is.
     fn again(old: &Self::Old) -> Self::New;
 
-    /// Writes a record that lives this long (`None`: for ever) where no live one is. Answers its text as
+    /// Writes a record that lives this long (`None`: without an end) if no live one is there. Answers its text as
     /// the database keeps it, or `None` if there was one. `like` is the record whose place it takes under
     /// another id: what else stands beside the text stays.
     fn add(
@@ -95,7 +95,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<String>>> + Send;
 
     /// Writes over a live record that is as it was. Answers its text as the database keeps it, or `None`
-    /// if the record is another one by now.
+    /// if the record has changed.
     fn swap(
         &self,
         id: &str,

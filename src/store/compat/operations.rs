@@ -175,7 +175,7 @@ pub(super) async fn remove<P: Place>(
             Err(error) => return Err(error),
         };
         let holds = match condition {
-            // Whoever has the id has the token.
+            // The id is the token.
             Condition::Always | Condition::Claim(_) => true,
             Condition::Version(version) => {
                 session.as_ref().is_some_and(|session| version == session.version())
@@ -230,7 +230,7 @@ impl Laps {
     }
 }
 
-/// What is not one of those asked for is among the damaged, and nobody is told of it.
+/// A record that was not asked for is among the damaged, and no event tells of it.
 pub(super) async fn scan<P: Place>(
     place: &P,
     after: Option<&Cursor>,
