@@ -17,12 +17,12 @@ mod failover;
 mod faults;
 #[path = "sql/gate.rs"]
 mod gate;
+#[path = "store_mysql/golden.rs"]
+mod golden;
 #[path = "sql/hang_ups.rs"]
 mod hang_ups;
 #[path = "sql/isolation.rs"]
 mod isolation;
-#[path = "store_mysql/golden.rs"]
-mod golden;
 #[path = "store_mysql/least_privilege.rs"]
 mod least_privilege;
 #[path = "sql/owners.rs"]
