@@ -29,20 +29,20 @@ macro_rules! codes_on_store {
     ($harness:expr, rounds: $rounds:expr) => {
         $crate::on_every_store::codes_on_store! { @parts $harness, $rounds;
             codes {
-                of_racing_right_codes_one_is_redeemed
-                no_more_racing_guesses_are_compared_than_there_are
+                one_of_racing_right_codes_is_redeemed
+                only_the_allowed_racing_guesses_are_compared
                 a_right_code_amid_wrong_guesses_is_redeemed
-                racing_challenges_keep_no_more_than_a_day
+                racing_challenges_reserve_no_more_than_a_day
                 a_racing_double_submit_gets_one_answer_twice
-                of_racing_leases_one_is_taken
+                one_of_racing_leases_is_taken
                 a_code_ends_with_its_lifetime
                 all_codes_of_a_subject_are_revoked
-                of_racing_recovery_codes_one_is_used
+                one_of_racing_recovery_codes_is_used
                 a_link_is_used_as_often_as_it_has_uses
-                of_racing_right_codes_of_a_subject_one_is_redeemed
-                of_racing_guesses_at_a_subject_five_are_compared
-                a_subjects_revoked_code_stays_dead_whatever_races
-                a_revoked_set_stays_dead_whatever_races
+                one_of_racing_right_codes_of_a_subject_is_redeemed
+                five_of_racing_guesses_at_a_subject_are_compared
+                a_subjects_revoked_code_stays_dead_in_every_race
+                a_revoked_set_stays_dead_in_every_race
             }
             abuse {
                 a_replayed_code_is_refused

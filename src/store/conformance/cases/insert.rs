@@ -123,7 +123,7 @@ pub async fn a_taken_key_is_refused_and_nothing_changes<H: Harness>(harness: &H)
 }
 
 /// *An expired record there is no hindrance*, and leaves nothing of itself.
-pub async fn an_expired_record_is_no_hindrance<H: Harness>(harness: &H) {
+pub async fn an_expired_record_does_not_block_its_key<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let owner = any_owner(&store, "Anna");
     let owner = owner.as_ref();
@@ -154,7 +154,7 @@ pub async fn an_expired_record_is_no_hindrance<H: Harness>(harness: &H) {
 }
 
 /// *Of callers that race for one record exactly one wins.*
-pub async fn of_racing_inserts_of_one_key_one_is_done<H: Harness>(harness: &H) {
+pub async fn one_of_racing_inserts_of_a_key_is_done<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let key = random_key();
     let answers = race(harness.races(), |task| {

@@ -202,7 +202,7 @@ pub async fn a_regenerated_session_keeps_its_key<H: Harness>(harness: &H) {
 }
 
 /// *Of callers that race for one record exactly one wins*: the others no longer hold its secret.
-pub async fn of_racing_regenerations_with_one_secret_one_is_done<H: Harness>(harness: &H) {
+pub async fn one_of_racing_regenerations_with_a_secret_is_done<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let (key, old) = put_proved(&store).await;
     let answers = race(harness.races(), |_| {

@@ -282,7 +282,7 @@ pub async fn another_version_is_a_conflict_and_nothing_is_written<H: Harness>(ha
 }
 
 /// *Of writers that expect the same version, one wins.*
-pub async fn of_racing_writes_that_expect_one_version_one_is_done<H: Harness>(harness: &H) {
+pub async fn one_of_racing_writes_that_expect_a_version_is_done<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let key = put_any(&store).await;
     let first = look(&store, &key).await.meta.version;
