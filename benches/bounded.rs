@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use token_session::store::{
-    ManualClock, Memory, MemoryBuilder, NewRecord, OwnerLimit, Store, Touch, WhenFull,
+    Condition, Listing, Load, ManualClock, Memory, MemoryBuilder, NewRecord, OwnerLimit, Owners,
+    Store, Touch, WhenFull,
 };
 use token_session::{Key, Lifetime, Owner};
 
@@ -44,7 +45,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn key() -> Key {
-    let mut bytes = [0; 32];
+    let mut bytes = [0; Key::LEN];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
     Key::from_bytes(bytes)
 }
@@ -65,7 +66,8 @@ fn touched(builder: MemoryBuilder) -> Memory {
     }
     clock.advance(Duration::from_secs(30));
     for key in &keys {
-        now(store.touch(key, Touch::After(Duration::ZERO))).expect("it is there");
+        now(store.load(key, &Load { touch: Touch::After(Duration::ZERO), ..Load::new() }))
+            .expect("it is there");
     }
     clock.advance(Duration::from_secs(31));
     store
@@ -112,8 +114,9 @@ fn main() {
     }
     measure("  insert at the owner's limit", store.insert(&key(), &owned))
         .expect("there is no cap");
-    measure("  take of the middle one", store.take(&keys[OWNED / 2])).expect("it takes");
-    measure("  owned, ten", store.owned(&owner, 10)).expect("it lists");
-    measure("  owned, all", store.owned(&owner, usize::MAX)).expect("it lists");
+    measure("  take of the middle one", store.remove(&keys[OWNED / 2], Condition::Always, true))
+        .expect("it takes");
+    measure("  owned, ten", store.owned(&owner, None, 10, false)).expect("it lists");
+    measure("  owned, all", store.owned(&owner, None, usize::MAX, false)).expect("it lists");
     measure("  remove_owned", store.remove_owned(&owner, None)).expect("it ends them");
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use token_session::store::{Memory, NewRecord, Store, Touch};
+use token_session::store::{Load, Memory, NewRecord, Store, Touch};
 use token_session::{Key, Label, Lifetime, Owner};
 
 const SESSIONS: usize = 1_000_000;
@@ -29,7 +29,7 @@ fn resident_bytes() -> usize {
 
 fn keys() -> Vec<Key> {
     let key = || {
-        let mut bytes = [0; 32];
+        let mut bytes = [0; Key::LEN];
         getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
         Key::from_bytes(bytes)
     };
@@ -61,7 +61,8 @@ fn main() {
         Some("used") => measure("created, loaded and touched", |store, keys| {
             for key in keys {
                 insert(store, key, &record);
-                now(store.load(key, Touch::After(Duration::ZERO))).expect("it is there");
+                now(store.load(key, &Load { touch: Touch::After(Duration::ZERO), ..Load::new() }))
+                    .expect("it is there");
             }
         }),
         Some("owned") => measure("one for each owner, labelled", |store, keys| {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use serde::{Deserialize, Serialize};
-use token_session::store::{Clock, Memory, NewRecord, Store, Touch, Write};
+use token_session::store::{Clock, Condition, Load, Memory, NewRecord, Store, Touch, Write};
 use token_session::{Key, Lifetime, Timestamp, Token, TokenSession};
 
 const SIZES: [usize; 3] = [1_000, 100_000, 1_000_000];
@@ -35,7 +35,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 
 fn keys(count: usize) -> Vec<Key> {
     std::iter::repeat_with(|| {
-        let mut bytes = [0; 32];
+        let mut bytes = [0; Key::LEN];
         getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
         Key::from_bytes(bytes)
     })
@@ -90,16 +90,21 @@ fn operations(criterion: &mut Criterion) {
 
         let [moving, store] = stores(&keys);
         bench("load", &mut |key| {
-            black_box(now(store.load(key, Touch::No))).ok();
+            black_box(now(store.load(key, &Load { touch: Touch::No, ..Load::new() }))).ok();
         });
         bench("load, touch not due", &mut |key| {
-            black_box(now(store.load(key, Touch::After(Duration::from_secs(60))))).ok();
+            black_box(now(store
+                .load(key, &Load { touch: Touch::After(Duration::from_secs(60)), ..Load::new() })))
+            .ok();
         });
         bench("load, touch written", &mut |key| {
-            black_box(now(moving.load(key, Touch::After(Duration::ZERO)))).ok();
+            black_box(now(
+                moving.load(key, &Load { touch: Touch::After(Duration::ZERO), ..Load::new() })
+            ))
+            .ok();
         });
         bench("replace", &mut |key| {
-            let write = Write { touch: true, ..Write::new(Bytes::from_static(DATA)) };
+            let write = Write { touch: true, ..Write::data(Bytes::from_static(DATA)) };
             black_box(now(store.replace(key, &write))).ok();
         });
         group.bench_function(BenchmarkId::new("create", size), |bencher| {
@@ -112,7 +117,7 @@ fn operations(criterion: &mut Criterion) {
                 }
                 let took = began.elapsed();
                 for key in &new {
-                    now(store.take(key)).ok();
+                    now(store.remove(key, Condition::Always, true)).ok();
                 }
                 took
             });
@@ -123,7 +128,7 @@ fn operations(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let key = new.next().expect("a cycle has no end");
                 now(store.insert(&key, &record)).ok();
-                black_box(now(store.take(&key))).ok();
+                black_box(now(store.remove(&key, Condition::Always, true))).ok();
             });
         });
         group.finish();

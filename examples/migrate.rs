@@ -36,7 +36,7 @@ use token_session::store::Sqlite;
 use token_session::store::compat::{
     ConnectMongo, ConnectPgSimple, ConnectRedis, ExpressMysql, NodeStore, Shape, Successor,
 };
-use token_session::store::{self, AtomicStore, MongoDb, MySql, Postgres, Redis, Store, StoreError};
+use token_session::store::{self, AtomicStore, MongoDb, MySql, Postgres, Redis, StoreError};
 use token_session::{Owner, Record};
 
 #[path = "migrate/mover.rs"]

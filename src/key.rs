@@ -10,8 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// Names a session for its whole life: in lists, logs, events and URLs. It is no secret, and whoever
-/// knows it can do nothing with it alone: the token also holds a secret.
+/// A session's identity for its whole life: in lists, logs, events and URLs. It is public. A person who
+/// knows it can do nothing with it alone, because a token also holds a secret.
 ///
 /// 16 bytes; its text form has 22 characters of base64url.
 ///
@@ -70,7 +70,7 @@ impl Key {
         if let Some(partition) = partition {
             let drawn = u16::from_be_bytes([bytes[0], bytes[1]]);
             let first = drawn - drawn % count;
-            let named = first.checked_add(partition).unwrap_or(first - count + partition);
+            let named = first.checked_add(partition).unwrap_or_else(|| first - count + partition);
             [bytes[0], bytes[1]] = named.to_be_bytes();
         }
         Ok(Self::from_bytes(bytes))

@@ -32,7 +32,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`TokenSession`], [`Builder`] | what an application does with sessions, and how it is configured |
+//! | [`TokenSession`], [`TokenSessionBuilder`] | what an application does with sessions, and how it is configured |
 //! | [`codes`], [`links`] | one-time codes to type, and links to click |
 //! | [`subjects`] | the one form of an e-mail address, for codes and links |
 //! | `http` | the layer and the extractors for servers (features `http`, `axum`, `actix`) |
@@ -46,7 +46,7 @@
 //! # How long does a session live?
 //!
 //! As long as it is used, and 30 minutes more, unless [`Lifetime`] says otherwise: each session has
-//! an idle timeout, an absolute one, or both of its own. [`Builder::touch_interval`] says how exact
+//! an idle timeout, an absolute one, or both of its own. [`TokenSessionBuilder::touch_interval`] says how exact
 //! that is.
 //!
 //! # What if the store is down?
@@ -92,7 +92,8 @@ pub use generator::{Origin, TokenGenerator};
 pub use key::{Key, KeyError};
 pub use key_ring::{KeyRing, KeyRingError};
 pub use manager::{
-    Builder, Issued, Loaded, NewSession, OwnedSession, SessionPage, Sweeper, TokenSession,
+    Issued, Loaded, NewSession, OwnedSession, SessionPage, Sweeper, TokenSession,
+    TokenSessionBuilder,
 };
 pub use proof::{Claim, Proof, ProofScheme};
 pub use record::{

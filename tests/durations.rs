@@ -13,10 +13,10 @@ use token_session::store::compat::{
     ConnectMongo, ConnectPgSimple, ConnectRedis, ExpressMysql, Shape,
 };
 use token_session::store::{
-    Cached, Memory, MongoDb, MySql, NewRecord, Postgres, Redis, Result, Sqlite, Store,
-    StoreErrorKind, Touch,
+    Cached, Found, Listing, Load, Memory, MongoDb, MySql, NewProof, NewRecord, Postgres, Redis,
+    Replaced, Result, Sqlite, Store, StoreErrorKind, Touch, Write,
 };
-use token_session::{Key, KeyRing, Lifetime, TokenSession};
+use token_session::{Claim, Key, KeyRing, Lifetime, Proof, TokenSession};
 use tokio::time::timeout;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -32,7 +32,7 @@ const LARGE: [Duration; 4] =
 const BOUND: Duration = Duration::from_secs(60);
 
 fn random_key() -> Key {
-    let mut bytes = [0; 32];
+    let mut bytes = [0; Key::LEN];
     getrandom::fill(&mut bytes).unwrap();
     Key::from_bytes(bytes)
 }
@@ -44,7 +44,9 @@ fn mongodb_url(database: &str) -> String {
 
 /// A store that waits long works, with a touch of any interval too; one that hardly waits is an
 /// error, or fast enough.
-async fn at_the_limits<S: Store, F: Future<Output = Result<S>>>(store: impl Fn(Duration) -> F) {
+async fn at_the_limits<S: Store + Listing, F: Future<Output = Result<S>>>(
+    store: impl Fn(Duration) -> F,
+) {
     for long in LARGE {
         let store = timeout(BOUND, store(long)).await.unwrap();
         let store = store.unwrap_or_else(|error| panic!("{long:?}: {error:?}"));
@@ -54,9 +56,11 @@ async fn at_the_limits<S: Store, F: Future<Output = Result<S>>>(store: impl Fn(D
         if !store.keeps_plain_ids() {
             store.insert(&key, &NewRecord::new("data", hour)).await.unwrap();
             for interval in SMALL.into_iter().chain(LARGE) {
-                let loaded = store.load(&key, Touch::After(interval)).await;
-                assert!(loaded.unwrap().is_some(), "{interval:?}");
+                let load = Load { touch: Touch::After(interval), ..Load::new() };
+                let loaded = store.load(&key, &load).await;
+                assert!(loaded.unwrap().live().is_some(), "{interval:?}");
             }
+            a_grace_at_the_limits(&store).await;
         }
         store.scan(None, 10).await.unwrap();
         store.count().await.unwrap();
@@ -67,6 +71,31 @@ async fn at_the_limits<S: Store, F: Future<Output = Result<S>>>(store: impl Fn(D
         if let Err(error) = done.await.unwrap() {
             assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{short:?}: {error:?}");
         }
+    }
+}
+
+/// A secret that was handed over is good for any grace, also one that no clock reaches.
+async fn a_grace_at_the_limits(store: &impl Store) {
+    let key = random_key();
+    let [old, new] = [1, 2].map(|secret| Proof::from_bytes([secret; Proof::LEN]));
+    let hour = Lifetime::idle_secs(3_600).unwrap();
+    let record = NewRecord { proof: Some(old), ..NewRecord::new("data", hour) };
+    store.insert(&key, &record).await.unwrap();
+    let claim = Claim::new(old, Duration::MAX);
+    let proof = NewProof::Rotated { next: new, sealed: "sealed".into() };
+    let write = Write { claim: Some(&claim), proof: Some(proof), ..Write::default() };
+    assert!(matches!(store.replace(&key, &write).await.unwrap(), Replaced::Done(_)));
+    let confirm = Claim::new(new, Duration::ZERO);
+    let confirm = Load { claim: Some(&confirm), ..Load::new() };
+    assert!(matches!(store.load(&key, &confirm).await.unwrap(), Found::Current(_)));
+    for grace in LARGE {
+        let claim = Claim::new(old, grace);
+        let touch = Touch::After(Duration::ZERO);
+        let load = Load { claim: Some(&claim), touch, ..Load::new() };
+        let found = store.load(&key, &load).await.unwrap();
+        assert!(matches!(found, Found::Previous(_)), "{grace:?}: {found:?}");
+        let write = Write { claim: Some(&claim), ..Write::data("new data") };
+        assert!(matches!(store.replace(&key, &write).await.unwrap(), Replaced::Done(_)));
     }
 }
 
@@ -102,7 +131,7 @@ async fn sqlite_takes_any_timeout() {
 }
 
 /// A pool whose callers may wait without end is refused: the driver panics with it.
-async fn on_an_endless_pool(store: &impl Store) {
+async fn on_an_endless_pool(store: &impl Listing) {
     let error = store.scan(None, 10).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused, "{error}");
     assert!(error.to_string().contains("acquire_timeout"), "{error}");
@@ -189,7 +218,7 @@ async fn the_stores_of_other_programs_take_any_timeout() {
 async fn a_staleness_is_a_minute_at_most() {
     for staleness in SMALL.into_iter().chain([LARGE[0]]) {
         let store = Cached::builder(Memory::new()).staleness(staleness).build().unwrap();
-        assert!(store.load(&random_key(), Touch::No).await.unwrap().is_none());
+        assert!(store.load(&random_key(), &Load::new()).await.unwrap().live().is_none());
     }
     for staleness in &LARGE[1..] {
         let error = Cached::builder(Memory::new()).staleness(*staleness).build().unwrap_err();

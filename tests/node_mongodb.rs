@@ -15,7 +15,7 @@ use mongodb::{Client, Collection, Database};
 use serde_json::{Value, json};
 use token_session::store::compat::{ConnectMongo, Shape};
 use token_session::store::conformance::Harness;
-use token_session::store::{Store, StoreErrorKind};
+use token_session::store::{Listing, StoreErrorKind};
 use token_session::{Error, Json, Lifetime, NewSession, TokenSession};
 
 use node::contract::{AnyBytes, keeps_of_the_contract};
@@ -326,8 +326,8 @@ async fn an_expired_document_does_not_exist_is_no_hindrance_and_is_swept() {
     assert!(matches!(again.create(&json!(3)).await, Err(Error::NotRandom { .. })));
     assert_eq!(sessions.get(&token("old-zcM2Gl1Bi74mNZtj")).await.unwrap().unwrap().data, json!(2));
 
-    assert_eq!(sessions.store().sweep(10).await.unwrap(), 1);
-    assert_eq!(sessions.store().sweep(10).await.unwrap(), 0);
+    assert_eq!(sessions.store().listing().unwrap().sweep(10).await.unwrap(), 1);
+    assert_eq!(sessions.store().listing().unwrap().sweep(10).await.unwrap(), 0);
     assert_eq!(sessions.count().await.unwrap(), 2);
 }
 
@@ -382,7 +382,7 @@ async fn four_rights_on_the_collection_are_enough() {
     assert_eq!(sessions.count().await.unwrap(), 1);
     assert_eq!(sessions.all(None, 10).await.unwrap().sessions.len(), 1);
     assert!(sessions.take(&issued.token).await.unwrap().is_some());
-    assert_eq!(sessions.store().sweep(10).await.unwrap(), 0);
+    assert_eq!(sessions.store().listing().unwrap().sweep(10).await.unwrap(), 0);
     sessions.clear().await.unwrap();
 }
 

@@ -9,7 +9,9 @@ use sqlx::mysql::MySqlConnectOptions;
 use sqlx::{AssertSqlSafe, MySqlPool, Row};
 use token_session::store::compat::{ExpressMysql, Shape};
 use token_session::store::conformance::Harness;
-use token_session::store::{Renamed, Renewal, Replaced, Store, StoreErrorKind, Touch, Write};
+use token_session::store::{
+    Listing, Load, Renamed, Renewal, Replaced, StoreErrorKind, Write, Written,
+};
 use token_session::{Error, Meta, TokenSession};
 use url::Url;
 
@@ -234,13 +236,13 @@ async fn a_column_that_spaces_what_it_is_given_meets_no_conflict_with_itself() {
     let store = sessions.store();
     let free = sessions.create(&json!(0)).await.unwrap();
     sessions.destroy(&free.token).await.unwrap();
-    let renamed = store.rename(&read.key, &free.key, Renewal::Key).await.unwrap();
+    let renamed = store.moves().unwrap().rename(&read.key, &free.key, Renewal::Key).await.unwrap();
     let Renamed::Done(Meta { mut version, .. }) = renamed else { panic!("{renamed:?}") };
     for data in ["2", r#"{"b":3,"a":[1.5]}"#, "4"] {
-        let write = Write { expected: Some(version), ..Write::new(data) };
+        let write = Write { expected: Some(version), ..Write::data(data) };
         let written = store.replace(&free.key, &write).await.unwrap();
         version = match written {
-            Replaced::Done(version) => version,
+            Replaced::Done(Written { version, .. }) => version,
             other => panic!("{other:?}"),
         };
     }
@@ -348,8 +350,8 @@ async fn an_expired_row_does_not_exist_and_is_swept() {
     assert!(sessions.get(&token("old-zcM2Gl1Bi74mNZtj")).await.unwrap().is_none());
     assert_eq!(sessions.count().await.unwrap(), 1);
     assert_eq!(table.peer.call_of("store", "length", json!([])).await, 1);
-    assert_eq!(sessions.store().sweep(1).await.unwrap(), 1);
-    assert_eq!(sessions.store().sweep(10).await.unwrap(), 1);
+    assert_eq!(sessions.store().listing().unwrap().sweep(1).await.unwrap(), 1);
+    assert_eq!(sessions.store().listing().unwrap().sweep(10).await.unwrap(), 1);
     assert!(sessions.get(&token("live-zcM2Gl1Bi74mNZtj")).await.unwrap().is_some());
 }
 
@@ -385,7 +387,7 @@ async fn a_column_of_large_numbers_works_too() {
     assert_eq!(sessions.get(&token(&id)).await.unwrap().unwrap().data, json!({"a": 1}));
     let issued = sessions.create(&json!(2)).await.unwrap();
     assert_eq!(table.peer.get(issued.token.reveal()).await["data"], json!(2));
-    assert_eq!(sessions.store().sweep(10).await.unwrap(), 0);
+    assert_eq!(sessions.store().listing().unwrap().sweep(10).await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -395,7 +397,7 @@ async fn the_end_of_the_column_is_the_end_of_a_session() {
     let lifetime = token_session::Lifetime::idle(token_session::Lifetime::MAX).unwrap();
     let new = token_session::NewSession::new().lifetime(lifetime);
     let issued = sessions.create_with(&json!(1), &new).await.unwrap();
-    let record = sessions.store().load(&issued.key, Touch::No).await.unwrap().unwrap();
+    let record = sessions.store().load(&issued.key, &Load::new()).await.unwrap().live().unwrap();
     let end = Duration::from_millis(record.meta.expires_at().as_millis());
     assert_eq!(end.as_secs(), u64::from(u32::MAX));
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool, Row};
 use token_session::store::compat::{ConnectPgSimple, Shape};
 use token_session::store::conformance::Harness;
-use token_session::store::{Store, StoreErrorKind};
+use token_session::store::{Listing, StoreErrorKind};
 use token_session::{Origin, Token, TokenSession};
 use url::Url;
 
@@ -250,8 +250,8 @@ async fn an_expired_row_does_not_exist_is_no_hindrance_and_is_swept() {
     assert!(sessions.get(&token("old-zcM2Gl1Bi74mNZtj")).await.unwrap().is_none());
     assert_eq!(schema.node().await.get("old-zcM2Gl1Bi74mNZtj").await, Value::Null);
     assert_eq!(sessions.count().await.unwrap(), 1);
-    assert_eq!(sessions.store().sweep(1).await.unwrap(), 1);
-    assert_eq!(sessions.store().sweep(10).await.unwrap(), 1);
+    assert_eq!(sessions.store().listing().unwrap().sweep(1).await.unwrap(), 1);
+    assert_eq!(sessions.store().listing().unwrap().sweep(10).await.unwrap(), 1);
     assert!(sessions.get(&token("live-zcM2Gl1Bi74mNZtj")).await.unwrap().is_some());
 }
 

@@ -25,10 +25,14 @@ mod isolation;
 mod least_privilege;
 #[path = "sql/owners.rs"]
 mod many_owned;
+#[path = "on_every_store/mod.rs"]
+mod on_every_store;
 #[path = "store_mysql/protocol.rs"]
 mod protocol;
 #[path = "sql/proxy.rs"]
 mod proxy;
+#[path = "store_mysql/reference.rs"]
+mod reference;
 #[path = "store_mysql/server.rs"]
 mod server;
 #[path = "sql/faults.rs"]
@@ -54,4 +58,14 @@ impl Harness for OnMySql {
     }
 }
 
-token_session::conformance_suite!(OnMySql);
+mod conformance {
+    use super::OnMySql;
+
+    token_session::conformance_suite!(OnMySql);
+}
+
+mod with_codes {
+    use super::OnMySql;
+
+    crate::on_every_store::codes_on_store!(OnMySql);
+}

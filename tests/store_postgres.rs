@@ -29,6 +29,8 @@ mod many_owned;
 mod marks;
 #[path = "store_postgres/migrating.rs"]
 mod migrating;
+#[path = "on_every_store/mod.rs"]
+mod on_every_store;
 #[path = "store_postgres/pooler.rs"]
 mod pooler;
 #[path = "store_postgres/protocol.rs"]
@@ -65,3 +67,9 @@ impl Harness for OnPostgres {
 }
 
 token_session::conformance_suite!(OnPostgres);
+
+mod codes {
+    use super::*;
+
+    crate::on_every_store::codes_on_store!(OnPostgres);
+}

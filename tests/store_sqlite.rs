@@ -15,6 +15,8 @@ mod faults;
 mod folder;
 #[path = "store_sqlite/owners.rs"]
 mod many_owned;
+#[path = "on_every_store/mod.rs"]
+mod on_every_store;
 #[path = "store_sqlite/tables.rs"]
 mod tables;
 #[path = "store_sqlite/writing.rs"]
@@ -34,4 +36,14 @@ impl Harness for folder::Folder {
     }
 }
 
-token_session::conformance_suite!(folder::Folder::new());
+mod conformance {
+    use crate::folder::Folder;
+
+    token_session::conformance_suite!(Folder::new());
+}
+
+mod with_codes {
+    use crate::folder::Folder;
+
+    crate::on_every_store::codes_on_store!(Folder::new());
+}

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use token_session::store::{
-    Condition, NewRecord, Removed, Store, StoreErrorKind, Touch, TowerSessions,
+    Condition, Load, NewRecord, Removed, Store, StoreErrorKind, TowerSessions,
 };
 use token_session::{Key, Lifetime, Owner};
 use tower_sessions_core::session::{Id, Record as TowerRecord};
@@ -23,7 +23,7 @@ mod conformance {
 }
 
 fn key(number: u8) -> Key {
-    Key::from_bytes([number; 32])
+    Key::from_bytes([number; 16])
 }
 
 fn record(data: &'static str) -> NewRecord<'static> {
@@ -35,30 +35,14 @@ async fn owners_are_refused() {
     let store = TowerSessions::new(MemoryStore::default());
     let owner = Owner::new("anna").unwrap();
     let owned = NewRecord { owner: Some(&owner), ..record("data") };
-    let errors = [
-        store.insert(&key(1), &owned).await.err(),
-        store.owned(&owner, 10).await.err(),
-        store.remove_owned(&owner, None).await.err(),
-    ];
-    for error in errors {
-        let error = error.expect("it knows no owners");
-        assert_eq!(error.kind(), StoreErrorKind::Refused);
-        assert!(error.to_string().contains("owner"), "{error}");
-    }
-    assert!(store.load(&key(1), Touch::No).await.unwrap().is_none());
+    let error = store.insert(&key(1), &owned).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Refused);
+    assert!(error.to_string().contains("owner"), "{error}");
+    assert!(store.owners().is_none());
+    assert_eq!(store.alive(&[key(1)]).await.unwrap(), [false]);
     store.insert(&key(1), &record("data")).await.unwrap();
-    let removed = store.remove(&key(1), Condition::Owner(&owner)).await.unwrap();
+    let removed = store.remove(&key(1), Condition::Owner(&owner), false).await.unwrap();
     assert_eq!(removed, Removed::Conflict);
-}
-
-#[tokio::test]
-async fn lists_are_refused() {
-    let store = TowerSessions::new(MemoryStore::default());
-    let errors =
-        [store.scan(None, 10).await.err(), store.count().await.err(), store.clear().await.err()];
-    for error in errors {
-        assert_eq!(error.expect("it cannot list").kind(), StoreErrorKind::Refused);
-    }
 }
 
 #[tokio::test]
@@ -66,7 +50,8 @@ async fn the_record_ends_with_the_session_rounded_up_to_the_second() {
     let tower = MemoryStore::default();
     let store = TowerSessions::new(tower.clone());
     store.insert(&key(1), &record("data")).await.unwrap();
-    let ends = store.load(&key(1), Touch::No).await.unwrap().unwrap().meta.expires_at();
+    let found = store.load(&key(1), &Load::new()).await.unwrap();
+    let ends = found.live().unwrap().meta.expires_at();
     let id = Id(i128::from_be_bytes([1; 16]));
     let kept = tower.load(&id).await.unwrap().unwrap();
     assert_eq!(kept.expiry_date.unix_timestamp(), ends.as_millis().div_ceil(1_000) as i64);
@@ -89,7 +74,8 @@ async fn a_record_of_others_is_an_error_that_names_its_key() {
         (Some("version"), "one".into()),
         (Some("idle_ms"), serde_json::Value::Null),
         (Some("idle_ms"), 0.into()),
-        (Some("label"), "".into()),
+        (Some("proof"), "AQ==".into()),
+        (Some("previous_proof"), 1.into()),
     ] {
         let mut kept = ours().await;
         match field {
@@ -97,10 +83,13 @@ async fn a_record_of_others_is_an_error_that_names_its_key() {
             Some(field) => kept.data.get_mut("token-session").unwrap()[field] = value,
         }
         tower.save(&kept).await.unwrap();
-        let error = store.load(&key(1), Touch::No).await.unwrap_err();
+        let error = store.load(&key(1), &Load::new()).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{field:?}");
         assert!(error.to_string().contains(&key(1).to_string()), "{error}");
-        tower.delete(&id).await.unwrap();
+        let removed = store.remove(&key(1), Condition::Always, true).await;
+        assert_eq!(removed.unwrap_err().kind(), StoreErrorKind::Corrupt);
+        let removed = store.remove(&key(1), Condition::Always, false).await;
+        assert_eq!(removed.unwrap(), Removed::Done(None));
     }
 }
 
@@ -126,7 +115,7 @@ impl SessionStore for Gone {
 #[tokio::test]
 async fn a_store_that_fails_is_unavailable_and_its_word_is_kept() {
     let store = TowerSessions::new(Gone);
-    let error = store.load(&key(1), Touch::No).await.unwrap_err();
+    let error = store.load(&key(1), &Load::new()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     let source = std::error::Error::source(&error).unwrap();
     assert_eq!(source.to_string(), "no connection");

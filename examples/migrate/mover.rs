@@ -2,13 +2,12 @@
 
 use std::error::Error;
 use std::fmt::Display;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use token_session::Key;
-use token_session::store::compat::{NodeStore, Successor};
-use token_session::store::{AtomicStore, StoreError};
+use token_session::store::StoreError;
+use token_session::store::compat::Successor;
 
 use super::PAGE;
 
@@ -55,10 +54,7 @@ impl Mover {
     }
 
     /// What gets another place in the old store's order during one pass is found by the next.
-    pub async fn move_all(
-        &mut self,
-        store: &Successor<Arc<dyn AtomicStore>, impl NodeStore>,
-    ) -> Result<(), String> {
+    pub async fn move_all(&mut self, store: &Successor) -> Result<(), String> {
         loop {
             let before = self.moved;
             self.pass(store).await?;
@@ -69,10 +65,7 @@ impl Mover {
     }
 
     /// Goes through the old store once.
-    async fn pass(
-        &mut self,
-        store: &Successor<Arc<dyn AtomicStore>, impl NodeStore>,
-    ) -> Result<(), String> {
+    async fn pass(&mut self, store: &Successor) -> Result<(), String> {
         (self.stay, self.has_more) = (0, false);
         self.named.clear();
         let (mut after, mut late_since, mut hindered) = (None, None, 0);

@@ -28,5 +28,5 @@ CREATE TABLE IF NOT EXISTS "token_sessions" (
 
 CREATE INDEX IF NOT EXISTS "token_sessions_expires_at" ON "token_sessions" (expires_at);
 
-CREATE INDEX IF NOT EXISTS "token_sessions_owner" ON "token_sessions" (owner, created_at)
+CREATE INDEX IF NOT EXISTS "token_sessions_owner" ON "token_sessions" (owner, created_at, key)
     WHERE owner IS NOT NULL;

@@ -18,8 +18,9 @@ use super::layer::SessionLayer;
 use super::query::{Cut, Taken, referer_without};
 use super::rejection::Rejection;
 use super::replaced::is_kept;
+use super::request::{LayerConfig, RequestSession};
 use super::session::Session;
-use super::sessions::{Edge, RequestState, Sessions};
+use super::sessions::Sessions;
 
 type Local<R> = Pin<Box<dyn Future<Output = R>>>;
 
@@ -36,12 +37,11 @@ where
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, inner: Inner) -> Self::Future {
-        ready(Ok(SessionMiddleware { inner, edge: self.edge() }))
+        ready(Ok(SessionMiddleware { inner, layer: self.config() }))
     }
 }
 
-/// What [`SessionLayer`] makes of an actix-web service: one whose requests have [`Sessions`] in
-/// their extensions.
+/// An actix-web service behind a [`SessionLayer`]: its requests have [`Sessions`] in their extensions.
 ///
 /// ```
 /// use actix_web::{App, web};
@@ -60,7 +60,7 @@ where
 /// ```
 pub struct SessionMiddleware<Inner, T> {
     inner: Inner,
-    edge: Arc<Edge<T>>,
+    layer: Arc<LayerConfig<T>>,
 }
 
 impl<Inner: std::fmt::Debug, T> std::fmt::Debug for SessionMiddleware<Inner, T> {
@@ -82,7 +82,7 @@ where
     forward_ready!(inner);
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
-        let sessions = begin(&self.edge, &mut request);
+        let sessions = begin(&self.layer, &mut request);
         let answer = self.inner.call(request);
         Box::pin(async move {
             match answer.await {
@@ -95,21 +95,21 @@ where
 
 /// Finds the request's token, and has the request carry its sessions.
 fn begin<T: Send + Sync + 'static>(
-    edge: &Arc<Edge<T>>,
+    layer: &Arc<LayerConfig<T>>,
     request: &mut ServiceRequest,
 ) -> Sessions<T> {
     let headers = request.headers();
-    let (presented, cut) = edge.transport.find(
+    let (credentials, cut) = layer.transport.find(
         |name| headers.get_all(name.as_str()).map(HeaderValue::as_bytes),
         request.uri().path_and_query().map_or("", PathAndQuery::as_str),
         request.extensions().get(),
     );
-    if let Some(name) = &edge.transport.query {
+    if let Some(name) = &layer.transport.query {
         hide(request, name, cut);
     }
     let origin =
-        if edge.manager.generator_needs_origin() { parts(request).map(Box::new) } else { None };
-    let state = RequestState::new(Arc::clone(edge), presented, origin);
+        if layer.manager.generator_needs_origin() { parts(request).map(Box::new) } else { None };
+    let state = RequestSession::new(Arc::clone(layer), credentials, origin);
     let sessions = Sessions::of_request(state);
     request.extensions_mut().insert(sessions.share());
     sessions
@@ -138,7 +138,7 @@ fn hide(request: &mut ServiceRequest, name: &str, cut: Option<Cut>) {
 
 fn with_path_and_query(uri: &Uri, path_and_query: &str) -> Uri {
     let mut parts = uri.clone().into_parts();
-    // What is left of a good URI is good. If it were not, the token must go all the same.
+    // A part of a valid URI is valid. If it were not, the token must still go.
     let rest = PathAndQuery::try_from(path_and_query);
     parts.path_and_query = Some(rest.unwrap_or_else(|_| PathAndQuery::from_static("/")));
     Uri::from_parts(parts).unwrap_or_default()
@@ -224,7 +224,7 @@ struct Additions {
 
 impl Additions {
     fn of<T: Send + Sync + 'static>(sessions: &Sessions<T>) -> Self {
-        let (is_private, vary) = (sessions.was_asked(), sessions.request.edge.vary.clone());
+        let (is_private, vary) = (sessions.was_asked(), sessions.request.layer.vary.clone());
         Self { kept: HeaderMap::new(), is_private, vary, token: sessions.outgoing() }
     }
 
@@ -314,11 +314,11 @@ impl<T: Send + Sync + 'static> FromRequest for Session<T> {
     }
 }
 
-/// A handler's session or `None`, where axum has `Option<Session<T>>`.
+/// A handler's session or `None`, as `Option<Session<T>>` with axum.
 ///
-/// actix-web makes `None` of each error behind an `Option`, so that a client whose token is good
-/// would be a stranger while the store is out of reach. This extractor says `None` where
-/// [`Session`] says 401, and rejects the request with 400, 500 or 503 as [`Session`] does.
+/// actix-web turns every error behind an `Option` into `None`: a client with a valid token would be a
+/// stranger while the store is out of reach. This extractor is `None` where [`Session`] says 401, and
+/// rejects the request with 400, 500 or 503 as [`Session`] does.
 ///
 /// ```
 /// use token_session::http::OptionalSession;

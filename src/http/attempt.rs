@@ -7,11 +7,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::sessions::{Current, RequestState, Sessions};
+use super::request::{RequestSession, SessionState};
+use super::sessions::Sessions;
 
 /// Goes along in the extensions of a request beside [`Sessions`], and counts how often they are
 /// copied. Nobody else can name the type, so nothing else clones it.
-pub(super) struct Copies<T>(pub(super) Arc<RequestState<T>>);
+pub(super) struct Copies<T>(pub(super) Arc<RequestSession<T>>);
 
 impl<T> Clone for Copies<T> {
     fn clone(&self) -> Self {
@@ -45,7 +46,7 @@ impl<T> Clone for Sessions<T> {
         let mut progress = request.progress();
         // What an earlier attempt changed is dropped anyway.
         progress.changed_before_copy |= self.attempt <= progress.attempt
-            && matches!(progress.current, Current::Changed(_) | Current::Contended);
+            && matches!(progress.state, SessionState::Changed(_) | SessionState::Contended);
         drop(progress);
         let attempt = 1 + request.attempts.clones.fetch_add(1, Ordering::Relaxed);
         Self { request, attempt, in_extensions: true }
@@ -64,12 +65,12 @@ impl<T: Send + Sync + 'static> Sessions<T> {
             return;
         }
         progress.attempt = self.attempt;
-        if let Current::Changed(loaded) = &progress.current {
-            progress.current = if progress.changed_before_copy {
+        if let SessionState::Changed(loaded) = &progress.state {
+            progress.state = if progress.changed_before_copy {
                 // A layer further out has changed it too, and the two are one change by now.
-                Current::Contended
+                SessionState::Contended
             } else {
-                Current::of(loaded)
+                SessionState::of(loaded)
             };
         }
     }

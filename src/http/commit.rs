@@ -3,25 +3,26 @@
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 
 use super::rejection::Rejection;
-use super::sessions::{Current, Sessions};
+use super::request::SessionState;
+use super::sessions::Sessions;
 
 impl<T: Send + Sync + 'static> Sessions<T> {
     /// Whether there is anything to [commit](Self::commit).
     pub(super) fn has_changes(&self) -> bool {
-        matches!(self.request.progress().current, Current::Changed(_) | Current::Contended)
+        matches!(self.request.progress().state, SessionState::Changed(_) | SessionState::Contended)
     }
 
     /// Writes what the handlers changed.
     pub(super) async fn commit(self) -> Result<(), Rejection> {
         let request = &self.request;
-        let current = std::mem::replace(&mut request.progress().current, Current::Gone);
+        let current = std::mem::replace(&mut request.progress().state, SessionState::Gone);
         match current {
-            Current::Changed(mut loaded) => {
-                let written = request.edge.manager.set_loaded(&mut loaded).await;
+            SessionState::Changed(mut loaded) => {
+                let written = request.layer.manager.set_loaded(&mut loaded).await;
                 written.map(drop).map_err(|error| request.reject(error, &loaded.key))
             }
-            Current::Contended => Err(Rejection::Conflict),
-            Current::Clean(_) | Current::Gone | Current::Unasked => Ok(()),
+            SessionState::Contended => Err(Rejection::Conflict),
+            SessionState::Clean(_) | SessionState::Gone | SessionState::Unasked => Ok(()),
         }
     }
 
@@ -34,7 +35,7 @@ impl<T: Send + Sync + 'static> Sessions<T> {
     /// old one may be dead.
     pub(super) fn outgoing(&self) -> Option<[(HeaderName, HeaderValue); 2]> {
         let token = self.request.progress().outgoing.take()?.value;
-        let name = self.request.edge.transport.header.clone();
+        let name = self.request.layer.transport.header.clone();
         Some([(name, token), (CACHE_CONTROL, HeaderValue::from_static("no-store"))])
     }
 }

@@ -83,7 +83,7 @@ where
     let for_caches = sessions.was_asked() && !grpc::is_grpc(response.headers());
     let headers = response.headers_mut();
     if for_caches {
-        if let Some(vary) = &sessions.request.edge.vary {
+        if let Some(vary) = &sessions.request.layer.vary {
             headers.append(VARY, vary.clone());
         }
         if !headers.contains_key(CACHE_CONTROL) {

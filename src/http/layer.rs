@@ -5,13 +5,13 @@ use std::sync::Arc;
 use tower_layer::Layer;
 
 use super::builder::SessionLayerBuilder;
+use super::request::LayerConfig;
 use super::service::SessionService;
-use super::sessions::Edge;
 use super::transport::Transport;
 use crate::manager::TokenSession;
 
-/// A [tower layer](tower_layer::Layer), and with the feature `actix` a middleware of actix-web, that
-/// gives the requests that pass it their sessions.
+/// A [tower layer](tower_layer::Layer), and with the feature `actix` an actix-web middleware, that gives
+/// requests their sessions.
 ///
 /// It looks for the token in these places:
 ///
@@ -25,9 +25,9 @@ use crate::manager::TokenSession;
 ///    6750, section 5.3); the parameter is taken out of the URI before the handler, or a logging
 ///    layer further in, sees it.
 ///
-/// All places that hold a token must agree. An empty value is no token. A value that cannot be a
-/// token is an invalid one when it stands in a header, which the client writes for this service. In
-/// a cookie or the query it is passed over if there is a token elsewhere.
+/// All places that hold a token must agree. An empty value is no token. A value that cannot be a token is
+/// an error in a header, which the client writes for this service. In a cookie or the query it is ignored
+/// if there is a token elsewhere.
 ///
 /// A browser client on another origin reads the response's header only if CORS exposes it
 /// (`Access-Control-Expose-Headers: token-session`).
@@ -41,6 +41,7 @@ use crate::manager::TokenSession;
 /// let with_cookie = SessionLayer::builder(sessions).cookie("tks").build()?;
 /// # Ok::<(), token_session::http::SessionLayerError>(())
 /// ```
+#[doc(alias = "express")]
 pub struct SessionLayer<T> {
     manager: TokenSession<T>,
     transport: Transport,
@@ -70,11 +71,11 @@ impl<T: Send + Sync + 'static> SessionLayer<T> {
         SessionLayerBuilder::new(sessions)
     }
 
-    /// What all requests that pass one copy of the layer share.
-    pub(super) fn edge(&self) -> Arc<Edge<T>> {
+    /// What all requests share.
+    pub(super) fn config(&self) -> Arc<LayerConfig<T>> {
         let (manager, transport) = (self.manager.clone(), self.transport.clone());
         let vary = transport.vary();
-        Arc::new(Edge { manager, transport, vary })
+        Arc::new(LayerConfig { manager, transport, vary })
     }
 }
 
@@ -88,6 +89,6 @@ impl<Inner, T: Send + Sync + 'static> Layer<Inner> for SessionLayer<T> {
     type Service = SessionService<Inner, T>;
 
     fn layer(&self, inner: Inner) -> Self::Service {
-        SessionService { inner, edge: self.edge() }
+        SessionService { inner, layer: self.config() }
     }
 }

@@ -1,4 +1,4 @@
-//! [`SessionService`]: what the layer makes of a service.
+//! [`SessionService`]: a service behind the layer.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,7 +11,8 @@ use tower_service::Service;
 use super::attempt::Copies;
 use super::future::ResponseFuture;
 use super::query::{Cut, Taken, referer_without};
-use super::sessions::{Edge, RequestState, Sessions};
+use super::request::{LayerConfig, RequestSession};
+use super::sessions::Sessions;
 
 /// A service whose requests have [`Sessions`] in their extensions. Made by
 /// [`SessionLayer`](super::SessionLayer).
@@ -36,12 +37,12 @@ use super::sessions::{Edge, RequestState, Sessions};
 /// ```
 pub struct SessionService<Inner, T> {
     pub(super) inner: Inner,
-    pub(super) edge: Arc<Edge<T>>,
+    pub(super) layer: Arc<LayerConfig<T>>,
 }
 
 impl<Inner: Clone, T> Clone for SessionService<Inner, T> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), edge: Arc::clone(&self.edge) }
+        Self { inner: self.inner.clone(), layer: Arc::clone(&self.layer) }
     }
 }
 
@@ -67,21 +68,21 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let headers = request.headers();
-        let (presented, cut) = self.edge.transport.find(
+        let (credentials, cut) = self.layer.transport.find(
             |name| headers.get_all(name).into_iter().map(HeaderValue::as_bytes),
             request.uri().path_and_query().map_or("", PathAndQuery::as_str),
             request.extensions().get(),
         );
-        if let Some(name) = &self.edge.transport.query {
+        if let Some(name) = &self.layer.transport.query {
             hide(&mut request, name, cut);
         }
         let mut origin = None;
-        if self.edge.manager.generator_needs_origin() {
+        if self.layer.manager.generator_needs_origin() {
             let (parts, body) = request.into_parts();
             origin = Some(Box::new(parts.clone()));
             request = Request::from_parts(parts, body);
         }
-        let state = RequestState::new(Arc::clone(&self.edge), presented, origin);
+        let state = RequestSession::new(Arc::clone(&self.layer), credentials, origin);
         let sessions = Sessions::of_request(state);
         let ours = sessions.share();
         request.extensions_mut().insert(Copies(Arc::clone(&ours.request)));
@@ -118,7 +119,7 @@ fn hide<Body>(request: &mut Request<Body>, name: &str, cut: Option<Cut>) {
 
 fn with_path_and_query(uri: &Uri, path_and_query: &str) -> Uri {
     let mut parts = uri.clone().into_parts();
-    // What is left of a good URI is good. If it were not, the token must go all the same.
+    // A part of a valid URI is valid. If it were not, the token must still go.
     let rest = PathAndQuery::try_from(path_and_query);
     parts.path_and_query = Some(rest.unwrap_or_else(|_| PathAndQuery::from_static("/")));
     Uri::from_parts(parts).unwrap_or_default()

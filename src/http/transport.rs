@@ -24,7 +24,7 @@ pub(super) struct Transport {
 
 /// What a request came with.
 #[derive(Debug)]
-pub(super) enum Presented {
+pub(super) enum Credentials {
     Nothing,
     Tokens(Tokens),
     Malformed(TokenError),
@@ -70,7 +70,7 @@ impl Tokens {
 
 /// Gathers what the carriers hold. An empty value is no token, wherever it stands.
 struct Gathered {
-    presented: Presented,
+    credentials: Credentials,
     /// What is wrong with a value that a client may have sent without meaning it as a token.
     fault: Option<TokenError>,
 }
@@ -82,10 +82,10 @@ impl Gathered {
         match parse(value) {
             Some(Ok(token)) => self.agree(Tokens::one(token)),
             Some(Err(error)) => {
-                self.presented = match self.take() {
-                    Presented::Nothing => Presented::Malformed(error),
-                    Presented::Malformed(first) => Presented::Malformed(first),
-                    Presented::Tokens(_) | Presented::Ambiguous => Presented::Ambiguous,
+                self.credentials = match self.take() {
+                    Credentials::Nothing => Credentials::Malformed(error),
+                    Credentials::Malformed(first) => Credentials::Malformed(first),
+                    Credentials::Tokens(_) | Credentials::Ambiguous => Credentials::Ambiguous,
                 };
             }
             None => {}
@@ -122,23 +122,23 @@ impl Gathered {
 
     /// All carriers that hold tokens must have one in common.
     fn agree(&mut self, tokens: Tokens) {
-        self.presented = match self.take() {
-            Presented::Nothing => Presented::Tokens(tokens),
-            Presented::Tokens(others) => {
-                others.and(tokens).map_or(Presented::Ambiguous, Presented::Tokens)
+        self.credentials = match self.take() {
+            Credentials::Nothing => Credentials::Tokens(tokens),
+            Credentials::Tokens(others) => {
+                others.and(tokens).map_or(Credentials::Ambiguous, Credentials::Tokens)
             }
-            Presented::Malformed(_) | Presented::Ambiguous => Presented::Ambiguous,
+            Credentials::Malformed(_) | Credentials::Ambiguous => Credentials::Ambiguous,
         };
     }
 
-    fn take(&mut self) -> Presented {
-        std::mem::replace(&mut self.presented, Presented::Ambiguous)
+    fn take(&mut self) -> Credentials {
+        std::mem::replace(&mut self.credentials, Credentials::Ambiguous)
     }
 
-    fn finish(self) -> Presented {
-        match (self.presented, self.fault) {
-            (Presented::Nothing, Some(error)) => Presented::Malformed(error),
-            (presented, _) => presented,
+    fn finish(self) -> Credentials {
+        match (self.credentials, self.fault) {
+            (Credentials::Nothing, Some(error)) => Credentials::Malformed(error),
+            (credentials, _) => credentials,
         }
     }
 }
@@ -184,8 +184,8 @@ impl Transport {
         values: impl Fn(&HeaderName) -> Values,
         path_and_query: &str,
         taken: Option<&Taken>,
-    ) -> (Presented, Option<Cut>) {
-        let mut gathered = Gathered { presented: Presented::Nothing, fault: None };
+    ) -> (Credentials, Option<Cut>) {
+        let mut gathered = Gathered { credentials: Credentials::Nothing, fault: None };
         if self.bearer {
             values(&AUTHORIZATION).filter_map(bearer).for_each(|value| gathered.header(value));
         }
@@ -241,16 +241,16 @@ mod tests {
             let of_name = headers.iter().filter(move |(key, _)| *key == name);
             of_name.map(|(_, value)| value.as_bytes())
         };
-        let (presented, cut) = transport.find(values, path_and_query, None);
-        let presented = match presented {
-            Presented::Nothing => "nothing".to_owned(),
-            Presented::Tokens(tokens) => {
+        let (credentials, cut) = transport.find(values, path_and_query, None);
+        let credentials = match credentials {
+            Credentials::Nothing => "nothing".to_owned(),
+            Credentials::Tokens(tokens) => {
                 tokens.iter().map(Token::reveal).collect::<Vec<_>>().join(" or ")
             }
-            Presented::Malformed(error) => error.to_string(),
-            Presented::Ambiguous => "ambiguous".to_owned(),
+            Credentials::Malformed(error) => error.to_string(),
+            Credentials::Ambiguous => "ambiguous".to_owned(),
         };
-        (presented, cut)
+        (credentials, cut)
     }
 
     fn found(headers: &[(&str, &str)]) -> String {
@@ -394,8 +394,8 @@ mod tests {
         let values = [zeroize::Zeroizing::new("abc".to_owned())];
         for (name, is_read) in [("token", true), ("tokens", false)] {
             let taken = Taken::default().and(name, &values);
-            let (presented, _) = transport.find(|_| std::iter::empty(), "/", Some(&taken));
-            assert_eq!(matches!(presented, Presented::Tokens(_)), is_read);
+            let (credentials, _) = transport.find(|_| std::iter::empty(), "/", Some(&taken));
+            assert_eq!(matches!(credentials, Credentials::Tokens(_)), is_read);
         }
     }
 

@@ -1,6 +1,5 @@
-//! What an abuse of a code gets that takes a clock which can be moved, a store that counts what it is
-//! asked, or one that somebody else writes to. The table of all abuses, and those that every store shows,
-//! are in `token_session::store::conformance::abuse`.
+//! Abuses of a code that need a clock which can be moved, a store that counts its calls, or one that
+//! somebody else writes to. `on_every_store::abuse` has those that run on every store.
 //!
 //! | abuse | answer | charged |
 //! |---|---|---|

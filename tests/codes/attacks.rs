@@ -1,5 +1,5 @@
-//! What an attacker gets who has time and misses no chance, or who has the application's key.
-//! `token_session::store::conformance::attacks` has the shorter attacks, and those on a dump.
+//! An attacker with time who misses no chance, or with the application's key. `on_every_store::attacks` has
+//! the shorter attacks, and those on a dump.
 
 use token_session::KeyRing;
 use token_session::codes::{CodeError, Codes};

@@ -317,6 +317,22 @@ async fn without_a_key_of_the_application_no_device_is_known() {
 }
 
 #[tokio::test]
+async fn a_success_forgets_a_guess_that_was_charged_just_before_too() {
+    let (memory, _) = store_with_clock();
+    let store = Arc::new(Watched::new(memory.clone()));
+    let (codes, others) = (builder(store.clone()), builder(memory));
+    let (codes, others) = (codes.build().unwrap(), others.build().unwrap());
+    let (right, open) = (issue(&others).await, issue(&others).await);
+    // The charge and the use of the code come before.
+    let redeem = codes.redeem(handle(&right), right.code.reveal());
+    store.hold_back(2, redeem, guess_wrong(&others, &open, 1)).await.unwrap();
+    let calls = store.calls();
+    assert_eq!(calls.len(), 5 + 2, "{calls:?}");
+    let status = codes.status(ANNA).await.unwrap();
+    assert_eq!((status.open, status.reserved, status.spent, status.free), (1, 4, 0, 16));
+}
+
+#[tokio::test]
 async fn codes_cost_what_their_docs_say() {
     let (memory, clock) = store_with_clock();
     let store = Arc::new(Watched::new(memory));

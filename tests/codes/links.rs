@@ -1,5 +1,5 @@
-//! Links that are kept in a store. What each abuse of them gets, beside those that every store shows, in
-//! `token_session::store::conformance::abuse`:
+//! Links that are kept in a store: abuses of them beside those that run on every store, in
+//! `on_every_store::abuse`:
 //!
 //! | abuse | answer | a use is counted |
 //! |---|---|---|

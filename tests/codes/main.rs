@@ -13,6 +13,8 @@ mod keys;
 mod leases;
 mod links;
 mod mailed_address;
+#[path = "../on_every_store/mod.rs"]
+mod on_every_store;
 mod payloads;
 mod recovery;
 mod resend;

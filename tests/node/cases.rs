@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use token_session::store::compat::{Shape, Successor};
 use token_session::store::{
-    Condition, Memory, NewRecord, Removed, Replaced, Store, StoreErrorKind, Touch, Write,
+    Condition, Load, Memory, NewRecord, Removed, Replaced, StoreErrorKind, Write, Written,
 };
 use token_session::{Error, Key, Lifetime, NewSession, Owner, Record, TokenSession};
 
@@ -120,7 +120,7 @@ pub async fn a_session_that_node_destroyed_is_not_brought_back(place: &impl Plac
     let lifetime = Lifetime::idle_secs(60).unwrap();
     let revival = sessions.set_with_lifetime(&token(&id), &json!(1), lifetime).await;
     assert!(matches!(revival, Err(Error::Gone)));
-    let removed = sessions.store().remove(&key, Condition::Always).await;
+    let removed = sessions.store().remove(&key, Condition::Always, false).await;
     assert_eq!(removed.unwrap(), Removed::Missing);
     assert_eq!(place.text(&id).await, None);
 }
@@ -189,20 +189,21 @@ pub async fn a_write_over_another_version_is_a_conflict(place: &impl Place) {
     node.call("set", json!([&id, {"a": 2}])).await;
     let before = place.text(&id).await;
     let store = sessions.store();
-    let write = Write { expected: Some(read.meta.version), ..Write::new("3") };
+    let write = Write { expected: Some(read.meta.version), ..Write::data("3") };
     assert_eq!(store.replace(&read.key, &write).await.unwrap(), Replaced::Conflict);
-    let removed = store.remove(&read.key, Condition::Version(read.meta.version)).await;
+    let removed = store.remove(&read.key, Condition::Version(read.meta.version), false).await;
     assert_eq!(removed.unwrap(), Removed::Conflict);
     assert_eq!(place.text(&id).await, before);
 
     let read = sessions.get(&token(&id)).await.unwrap().unwrap();
-    let write = Write { expected: Some(read.meta.version), ..Write::new("3") };
-    let Replaced::Done(version) = store.replace(&read.key, &write).await.unwrap() else {
+    let write = Write { expected: Some(read.meta.version), ..Write::data("3") };
+    let Replaced::Done(Written { version, .. }) = store.replace(&read.key, &write).await.unwrap()
+    else {
         panic!("nobody wrote in between");
     };
     assert_ne!(version, read.meta.version);
-    let removed = store.remove(&read.key, Condition::Version(version)).await;
-    assert_eq!(removed.unwrap(), Removed::Done);
+    let removed = store.remove(&read.key, Condition::Version(version), true).await;
+    assert_eq!(removed.unwrap().record().unwrap().data, "3");
 }
 
 pub async fn a_damaged_record_can_be_ended(place: &impl Place) {
@@ -301,12 +302,12 @@ pub async fn a_session_of_an_owner_is_refused(place: &impl Place) {
     refused(sessions.create_with(&json!(1), &new).await.unwrap_err());
     refused(sessions.owned(&owner, 10).await.unwrap_err());
     refused(sessions.destroy_all(&owner).await.unwrap_err());
-    let key = Key::from_bytes([7; 32]);
+    let key = Key::from_bytes([7; 16]);
     let store = sessions.store();
-    let stray = store.load(&key, Touch::No).await.unwrap_err();
+    let stray = store.load(&key, &Load::new()).await.unwrap_err();
     assert_eq!(stray.kind(), StoreErrorKind::Refused);
     let issued = sessions.create(&json!(1)).await.unwrap();
-    let binary = store.replace(&issued.key, &Write::new(vec![0x93, 1, 2, 3])).await.unwrap_err();
+    let binary = store.replace(&issued.key, &Write::data(vec![0x93, 1, 2, 3])).await.unwrap_err();
     assert_eq!(binary.kind(), StoreErrorKind::Refused);
     let record = NewRecord::new(vec![0xff], Lifetime::idle_secs(60).unwrap());
     assert!(sessions.destroy(&issued.token).await.unwrap());
@@ -330,7 +331,7 @@ pub async fn sessions_move_to_another_store_while_the_service_runs(place: &impl 
         let data: Value = serde_json::from_slice(&record.data).ok()?;
         Owner::new(data["user"].to_string()).ok()
     };
-    let store = Arc::new(Successor::new(Memory::new(), old).owner(owner).unwrap());
+    let store = Successor::new(Memory::new(), old).owner(owner).unwrap();
     let sessions = TokenSession::<Value>::builder().store(store.clone()).build().unwrap();
     let keys: Vec<Key> = {
         let mut keys = Vec::new();

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 use sqlx::Executor;
 use sqlx::postgres::PgPoolOptions;
+use token_session::store::StoreErrorKind;
 use token_session::store::compat::Shape;
-use token_session::store::{Store, StoreErrorKind};
 use token_session::{Error, Lifetime, NewSession};
 
 use crate::node::peer::Peer;
@@ -53,7 +53,7 @@ async fn both_take_the_column_for_the_same_instant(schema: &Schema) {
     assert!(sessions.get_untouched(&token(DEAD)).await.unwrap().is_none());
     assert_eq!(sessions.count().await.unwrap(), 3);
     assert_eq!(sessions.all(None, 10).await.unwrap().sessions.len(), 3);
-    assert_eq!(sessions.store().sweep(10).await.unwrap(), 1);
+    assert_eq!(sessions.store().listing().unwrap().sweep(10).await.unwrap(), 1);
     assert!(schema.text(DEAD).await.is_none());
     assert_eq!(node.get(&of_node).await["data"], json!(1), "Node's session was swept");
     assert_eq!(node.get(LIVE).await["data"], json!(3));
@@ -116,7 +116,7 @@ async fn a_column_that_is_changed_while_the_service_runs_is_noticed() {
         let using = format!("{using} USING expire AT TIME ZONE '{zone}'");
         schema.run(&format!("ALTER TABLE {{table}} ALTER expire TYPE {using}")).await;
         schema.has_zone = to == "timestamptz";
-        assert_eq!(sessions.store().sweep(10).await.unwrap(), 0, "{to}");
+        assert_eq!(sessions.store().listing().unwrap().sweep(10).await.unwrap(), 0, "{to}");
         let found = sessions.get_untouched(&issued.token).await.unwrap().expect("it is alive");
         assert_ends_in(86_400, Duration::from_millis(found.meta.expires_at().as_millis()));
         let later = sessions.create(&json!(2)).await.unwrap();
@@ -151,7 +151,7 @@ async fn a_column_of_a_type_that_is_not_known_is_refused_by_every_operation() {
         if change.contains("expire") {
             let refusal = sessions.count().await.unwrap_err().to_string();
             assert!(refusal.contains("`expire` timestamp"), "{refusal}");
-            sessions.store().sweep(10).await.unwrap_err();
+            sessions.store().listing().unwrap().sweep(10).await.unwrap_err();
         }
         let left = schema.sql("SELECT count(*) FROM {table}");
         let left: i64 = sqlx::query_scalar(left).fetch_one(&schema.pool).await.unwrap();

@@ -26,7 +26,9 @@ pub fn world() -> World {
 }
 
 fn world_with(
-    options: impl FnOnce(token_session::Builder<Vec<u32>>) -> token_session::Builder<Vec<u32>>,
+    options: impl FnOnce(
+        token_session::TokenSessionBuilder<Vec<u32>>,
+    ) -> token_session::TokenSessionBuilder<Vec<u32>>,
 ) -> World {
     let clock = ManualClock::default();
     let store = Arc::new(Spy::new(Memory::builder().clock(clock.clone()).build()));

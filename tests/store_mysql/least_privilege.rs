@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use token_session::store::conformance::Harness;
-use token_session::store::{self, MySql, Store};
+use token_session::store::{self, MySql};
 
 use crate::server::{admin, fresh_name, login, run};
 
@@ -38,14 +38,20 @@ impl Harness for AsLeastPrivileged {
     fn races(&self) -> usize {
         100
     }
-
-    /// The statements are those of the engine's own suite; what differs is the rights.
-    fn rounds(&self) -> usize {
-        10
-    }
 }
 
-token_session::conformance_suite!(AsLeastPrivileged);
+mod conformance {
+    use super::AsLeastPrivileged;
+
+    token_session::conformance_suite!(AsLeastPrivileged);
+}
+
+/// The statements are those of the account above; what differs is the rights.
+mod with_codes {
+    use super::AsLeastPrivileged;
+
+    crate::on_every_store::codes_on_store!(AsLeastPrivileged, rounds: 10);
+}
 
 #[tokio::test]
 async fn an_account_that_may_not_create_connects_by_url_to_tables_that_are_there() {

@@ -19,6 +19,9 @@ pub const LEVELS: [&str; 2] = [
 /// Locks one row of a table that has ten.
 pub const HOLD_ONE: &str = "SELECT id FROM {table} WHERE id = 3 FOR UPDATE";
 
+/// Locks the row of the session with a key in hexadecimal digits, and nothing else.
+pub const HOLD_KEY: &str = "SELECT id FROM {table} WHERE `key` = UNHEX('{key}') FOR UPDATE";
+
 /// Locks all rows of a table.
 pub const HOLD_ALL: &str = "SELECT id FROM {table} FOR UPDATE";
 
@@ -53,7 +56,7 @@ pub async fn expired_rows(pool: &Pool, table: &str, rows: usize) {
              WITH RECURSIVE numbers AS (
                  SELECT {first} AS n UNION ALL SELECT n + 1 FROM numbers WHERE n < {last}
              )
-             SELECT UNHEX(MD5(n)), 'data', 1, 1000, n, n FROM numbers"
+             SELECT UNHEX(LEFT(SHA2(n, 256), 32)), 'data', 1, 1000, n, n FROM numbers"
         );
         run(pool, fill).await;
     }
@@ -70,7 +73,7 @@ pub async fn owned_rows(pool: &Pool, table: &str, owner: &str, began: &str, rows
              WITH RECURSIVE numbers AS (
                  SELECT {first} AS n UNION ALL SELECT n + 1 FROM numbers WHERE n < {last}
              )
-             SELECT UNHEX(MD5(CONCAT('{owner}', n))), 'data', 1, 1000, {began}, 1,
+             SELECT UNHEX(LEFT(SHA2(CONCAT('{owner}', n), 256), 32)), 'data', 1, 1000, {began}, 1,
                  9000000000000, '{owner}'
              FROM numbers"
         );
@@ -85,6 +88,3 @@ pub const WAITING: &str = "SELECT COUNT(*) FROM
         WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE '%{table}%' */
     /*!80000 performance_schema.data_locks
         WHERE lock_status = 'WAITING' AND object_name = '{table}' */";
-
-/// Gives a session another key.
-pub const RENAME: &str = "UPDATE {table} SET `key` = UNHEX('{to}') WHERE `key` = UNHEX('{from}')";

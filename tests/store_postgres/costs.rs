@@ -6,7 +6,7 @@ use token_session::store::{
     Condition, Listing, Load, NewProof, NewRecord, OwnerLimit, Owners, Postgres, Replaced, Store,
     Touch, Write,
 };
-use token_session::{Claim, Lifetime, Owner, Proof};
+use token_session::{Claim, Details, Lifetime, Owner, Proof};
 
 use crate::protocol::Frontend;
 use crate::proxy::Proxy;
@@ -173,4 +173,29 @@ async fn a_read_only_role_may_load_without_a_touch() {
     let claim = Claim::new(next, Duration::ZERO);
     let load = Load { claim: Some(&claim), ..Load::new() };
     reader.load(&key, &load).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_write_without_data_does_not_rewrite_large_data() {
+    let (admin, table) = (admin().await, fresh_name());
+    let store = Postgres::builder().table(&table).build(admin.clone()).unwrap();
+    store.migrate().await.unwrap();
+    let mut data = vec![0; 100_000];
+    getrandom::fill(&mut data).unwrap();
+    let (key, hour) = (random_key(), Lifetime::idle_secs(3_600).unwrap());
+    store.insert(&key, &NewRecord::new(data.clone(), hour)).await.unwrap();
+    let beside = format!(
+        "SELECT pg_relation_size(reltoastrelid) FROM pg_class WHERE oid = '{table}'::regclass"
+    );
+    let before = number(&admin, beside.clone()).await;
+    assert!(before >= 100_000);
+    let details = Details::from_stored("details".into());
+    let write = Write { details: Some(&details), touch: true, ..Write::default() };
+    for _ in 0..10 {
+        store.replace(&key, &write).await.unwrap();
+        store.load(&key, &TOUCHING).await.unwrap();
+    }
+    assert_eq!(number(&admin, beside).await, before);
+    let found = found(&store, &key).await.unwrap();
+    assert_eq!((found.data, found.details), (data.into(), details));
 }

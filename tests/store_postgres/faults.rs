@@ -8,7 +8,7 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 use token_session::TokenSession;
 use token_session::store::compat::{ConnectPgSimple, Shape};
 use token_session::store::{
-    Change, Condition, Load, Postgres, Store, StoreErrorKind, Watch, Write,
+    Change, Condition, Listing, Load, Postgres, Store, StoreErrorKind, Watch, Write,
 };
 
 use crate::failover::on_all;

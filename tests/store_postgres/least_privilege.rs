@@ -37,11 +37,13 @@ impl Harness for AsLeastPrivileged {
     fn races(&self) -> usize {
         100
     }
-
-    /// The statements are those of the engine's own suite; what differs is the rights.
-    fn rounds(&self) -> usize {
-        10
-    }
 }
 
 token_session::conformance_suite!(AsLeastPrivileged);
+
+mod codes {
+    use super::*;
+
+    // The statements are those of the engine's own suite; what differs is the rights.
+    crate::on_every_store::codes_on_store!(AsLeastPrivileged, rounds: 10);
+}

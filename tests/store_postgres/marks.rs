@@ -64,7 +64,7 @@ async fn every_one_fails(pool: &PgPool, count: &str, bytes: &str) {
             let values = types.iter().enumerate().map(|(place, kind)| match &**kind {
                 "bytea" if place == 0 => "'\\xff00'".to_owned(),
                 "bytea" => bytes.to_owned(),
-                "bytea[]" => format!("ARRAY[{bytes}]"),
+                "bytea[]" => format!("ARRAY[{bytes}]::bytea[]"),
                 "text" => "'UTC'".to_owned(),
                 "boolean" => "true".to_owned(),
                 _ => "1".to_owned(),

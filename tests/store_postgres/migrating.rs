@@ -146,7 +146,7 @@ async fn an_index_may_take_longer_than_a_statement(prepared: bool) {
     let migrating = tokio::spawn(async move { store.migrate().await });
     let waits = format!(
         "SELECT count(*) FROM pg_stat_activity
-         WHERE wait_event = 'advisory' AND query LIKE '%CREATE INDEX%{table}%'
+         WHERE wait_event = 'advisory' AND query LIKE '%CREATE TABLE%{table}%'
          AND pid <> pg_backend_pid() AND clock_timestamp() - query_start > interval '900 ms'"
     );
     let begun = Instant::now();

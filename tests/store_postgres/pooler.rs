@@ -14,6 +14,7 @@ use token_session::store::{
 };
 use token_session::{Lifetime, Owner};
 
+use crate::on_every_store::{self, On};
 use crate::server::{admin, fresh_name, number, put, random_key, run};
 use crate::sql_faults::BOUND;
 use crate::sql_server::found;
@@ -56,21 +57,25 @@ impl Harness for Behind {
     fn races(&self) -> usize {
         50
     }
-
-    fn rounds(&self) -> usize {
-        5
-    }
 }
 
 token_session::conformance_suite!(Behind(PoolMode::Transaction));
 
+mod codes {
+    use super::*;
+
+    crate::on_every_store::codes_on_store!(Behind(PoolMode::Transaction), rounds: 5);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn in_session_mode_statements_may_be_prepared() {
     let harness = &Behind(PoolMode::Session);
-    conform::insert::racing_inserts_that_evict_leave_no_more_than_the_limit(harness).await;
+    conform::limits::racing_inserts_that_evict_leave_no_more_than_the_limit(harness).await;
     conform::replace::of_racing_writes_that_expect_one_version_one_is_done(harness).await;
-    conform::owners::what_the_owner_had_ends_whatever_races(harness).await;
-    conform::codes::of_racing_right_codes_one_is_redeemed(harness).await;
+    conform::ends::what_the_owner_had_ends_whatever_races(harness).await;
+    conform::handover::of_racing_handovers_one_is_done(harness).await;
+    let on = On { harness: Behind(PoolMode::Session), rounds: 5 };
+    on_every_store::codes::of_racing_right_codes_one_is_redeemed(&on).await;
 }
 
 /// A pool of one connection, whatever the pooler lets in.

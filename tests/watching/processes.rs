@@ -5,9 +5,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use test_servers::fresh_name;
-use token_session::store::{
-    Cached, Condition, NewRecord, Postgres, Redis, Removed, Sqlite, Store, Touch,
-};
+use token_session::store::{Cached, Condition, Load, NewRecord, Postgres, Redis, Sqlite, Store};
 use token_session::{Key, Lifetime, Owner};
 
 use super::told::random_key;
@@ -88,7 +86,7 @@ fn other_server() -> Option<(Key, String)> {
 async fn serve(store: &impl Store, key: &Key) {
     loop {
         let began = now();
-        let found = store.load(key, Touch::No).await.unwrap().is_some();
+        let found = store.load(key, &Load::new()).await.unwrap().live().is_some();
         println!("load {began} {}", if found { "found" } else { "none" });
         if !found {
             return;
@@ -128,9 +126,12 @@ async fn a_session_that_was_ended_is_gone_on_every_server_within_the_bound() {
     let mut other = Other::start(test, &file, &key);
     is_warm(&mut other);
 
-    assert_eq!(store.remove(&key, Condition::Always).await.unwrap(), Removed::Done);
+    assert!(store.remove(&key, Condition::Always, false).await.unwrap().is_done());
     let ended = now();
-    assert!(store.load(&key, Touch::No).await.unwrap().is_none(), "here it is gone at once");
+    assert!(
+        store.load(&key, &Load::new()).await.unwrap().live().is_none(),
+        "here it is gone at once"
+    );
     // However slow this machine is: no load that began later than that found it.
     let last = other.last_load();
     assert!(last <= ended + STALENESS.as_millis(), "{} ms", last - ended);
@@ -155,7 +156,7 @@ async fn a_session_that_was_ended_is_gone_as_soon_as_redis_tells() {
     let mut other = Other::start(test, &place, &key);
     is_warm(&mut other);
 
-    assert_eq!(store.remove(&key, Condition::Always).await.unwrap(), Removed::Done);
+    assert!(store.remove(&key, Condition::Always, false).await.unwrap().is_done());
     let ended = now();
     let last = other.last_load();
     assert!(last <= ended + SOON.as_millis(), "{} ms", last - ended);
@@ -181,7 +182,7 @@ async fn an_owners_sessions_that_were_ended_are_gone_as_soon_as_postgres_tells()
     let mut other = Other::start(test, &place, &key);
     is_warm(&mut other);
 
-    store.remove_owned(&owner, None).await.unwrap();
+    store.owners().unwrap().remove_owned(&owner, None).await.unwrap();
     let ended = now();
     let last = other.last_load();
     assert!(last <= ended + SOON.as_millis(), "{} ms", last - ended);

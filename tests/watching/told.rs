@@ -1,21 +1,32 @@
 //! Stores that tell changes: each change is told, to every watcher, and a lost connection too.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use test_servers::fresh_name;
 use token_session::store::{
-    Change, Condition, Inserted, NewRecord, OwnerLimit, Postgres, Redis, Removed, Renamed, Renewal,
-    Replaced, Store, StoreErrorKind, Watch, Watching, Write,
+    AtomicStore, Change, Condition, Inserted, Listing, Load, NewProof, NewRecord, OwnerLimit,
+    Postgres, Redis, Replaced, Store, StoreErrorKind, Touch, Watch, Watching, Write,
 };
-use token_session::{Key, Lifetime, Owner};
+use token_session::{Claim, Key, Lifetime, Owner, Proof};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
 /// Bounds each wait for something that has to happen.
 const LONG: Duration = Duration::from_secs(60);
 
+/// Of the secrets of a session, one after the other.
+const FIRST: Proof = Proof::from_bytes([1; Proof::LEN]);
+const SECOND: Proof = Proof::from_bytes([2; Proof::LEN]);
+
+/// Hands the first secret over.
+fn handover() -> Write<'static> {
+    let proof = NewProof::Rotated { next: SECOND, sealed: "the next secret".into() };
+    Write { proof: Some(proof), ..Write::default() }
+}
+
 pub fn random_key() -> Key {
-    let mut bytes = [0; 32];
+    let mut bytes = [0; Key::LEN];
     getrandom::fill(&mut bytes).unwrap();
     Key::from_bytes(bytes)
 }
@@ -29,6 +40,8 @@ async fn postgres(url: &str, schema: Option<&str>, table: &str) -> Postgres {
     store
 }
 
+const TOUCHING: Load<'_> = Load { touch: Touch::After(Duration::ZERO), ..Load::new() };
+
 /// What a store tells.
 struct Heard {
     changes: UnboundedReceiver<Change>,
@@ -38,7 +51,7 @@ struct Heard {
 impl Heard {
     async fn of(store: &impl Watch) -> Self {
         let (sender, changes) = unbounded_channel();
-        let tell = move |change| sender.send(change).unwrap();
+        let tell = Arc::new(move |change| sender.send(change).unwrap());
         Self { changes, _watching: store.watch(tell).await.unwrap() }
     }
 
@@ -57,7 +70,8 @@ impl Heard {
 
 fn record<'a>(owner: &'a Owner, limit: Option<OwnerLimit>) -> NewRecord<'a> {
     let lifetime = Lifetime::idle(Duration::from_secs(3_600)).unwrap();
-    NewRecord { owner: Some(owner), limit, ..NewRecord::new("data", lifetime) }
+    let proof = Some(FIRST);
+    NewRecord { owner: Some(owner), limit, proof, ..NewRecord::new("data", lifetime) }
 }
 
 /// Redis listens on a connection of its own, and says when that is there; what was done before is
@@ -71,7 +85,7 @@ async fn hear_redis(store: &Redis, masters: usize) -> Heard {
 }
 
 /// Does each thing that ends or changes a session, on one store, and hears of it on another.
-async fn each_change_is_told(there: &impl Store, hear: impl AsyncFnOnce() -> Heard) {
+async fn each_change_is_told(there: &impl AtomicStore, hear: impl AsyncFnOnce() -> Heard) {
     let partitions = there.partitions();
     let owner = Owner::new("anna").unwrap();
     let key_of_owner = || {
@@ -85,21 +99,21 @@ async fn each_change_is_told(there: &impl Store, hear: impl AsyncFnOnce() -> Hea
         assert!(matches!(inserted, Inserted::Done { .. }));
         key
     };
-    let [replaced, renamed, taken, removed] = [put().await, put().await, put().await, put().await];
+    let [replaced, rotated, taken, removed] = [put().await, put().await, put().await, put().await];
     let mut heard = hear().await;
 
-    let answer = there.replace(&replaced, &Write::new("new data")).await.unwrap();
+    let answer = there.replace(&replaced, &Write::data("new data")).await.unwrap();
     assert!(matches!(answer, Replaced::Done(_)));
     heard.wait_for_session(&replaced, &owner).await;
 
-    let answer = there.rename(&renamed, &key_of_owner(), Renewal::Key).await.unwrap();
-    assert!(matches!(answer, Renamed::Done(_)));
-    heard.wait_for_session(&renamed, &owner).await;
+    let answer = there.replace(&rotated, &handover()).await.unwrap();
+    assert!(matches!(answer, Replaced::Done(_)));
+    heard.wait_for_session(&rotated, &owner).await;
 
-    assert!(there.take(&taken).await.unwrap().is_some());
+    assert!(there.remove(&taken, Condition::Always, true).await.unwrap().record().is_some());
     heard.wait_for_session(&taken, &owner).await;
 
-    assert_eq!(there.remove(&removed, Condition::Always).await.unwrap(), Removed::Done);
+    assert!(there.remove(&removed, Condition::Always, false).await.unwrap().is_done());
     heard.wait_for_session(&removed, &owner).await;
 
     let evicted = put().await;
@@ -167,12 +181,33 @@ async fn neither_a_touch_nor_a_sweep_is_told_by_postgres() {
     store.insert(&dead, &NewRecord::new("data", moment)).await.unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
     let mut heard = Heard::of(&store).await;
-    let always = token_session::store::Touch::After(Duration::ZERO);
-    assert!(store.touch(&key, always).await.unwrap().is_some());
+    assert!(store.load(&key, &TOUCHING).await.unwrap().live().is_some());
     assert_eq!(store.sweep(10).await.unwrap(), 1);
-    assert_eq!(store.remove(&key, Condition::Always).await.unwrap(), Removed::Done);
+    assert!(store.remove(&key, Condition::Always, false).await.unwrap().is_done());
     let first = timeout(LONG, heard.changes.recv()).await.expect("it is not told");
     assert_eq!(first, Some(Change::Record(key)));
+}
+
+#[tokio::test]
+async fn a_confirmation_is_told_once_by_postgres() {
+    let store = postgres(test_servers::postgres_url(), None, &fresh_name()).await;
+    let owner = Owner::new("anna").unwrap();
+    let (key, last) = (random_key(), random_key());
+    for key in [&key, &last] {
+        store.insert(key, &record(&owner, None)).await.unwrap();
+    }
+    store.replace(&key, &handover()).await.unwrap();
+    let mut heard = Heard::of(&store).await;
+    let claim = Claim::new(SECOND, Duration::from_secs(10));
+    let confirming = Load { claim: Some(&claim), ..TOUCHING };
+    for load in [TOUCHING, confirming, confirming, TOUCHING] {
+        assert!(store.load(&key, &load).await.unwrap().live().is_some());
+    }
+    assert!(store.remove(&last, Condition::Always, false).await.unwrap().is_done());
+    for told in [key, last] {
+        let next = timeout(LONG, heard.changes.recv()).await.expect("it is not told");
+        assert_eq!(next, Some(Change::Record(told)));
+    }
 }
 
 #[tokio::test]
@@ -183,7 +218,7 @@ async fn a_thousand_sessions_that_end_at_once_are_told_in_one_word_by_postgres()
         store.insert(&random_key(), &record(&owner, None)).await.unwrap();
     }
     let mut heard = Heard::of(&store).await;
-    store.remove_owned(&owner, None).await.unwrap();
+    store.owners().unwrap().remove_owned(&owner, None).await.unwrap();
     let first = timeout(LONG, heard.changes.recv()).await.expect("it is not told");
     assert_eq!(first, Some(Change::Any));
 }
@@ -204,7 +239,7 @@ async fn a_lost_connection_is_told(
         loop {
             let key = random_key();
             if store.insert(&key, &record(&owner, None)).await.is_ok()
-                && store.remove(&key, Condition::Always).await.is_ok()
+                && store.remove(&key, Condition::Always, false).await.is_ok()
             {
                 break key;
             }
@@ -235,14 +270,15 @@ async fn a_lost_connection_to_postgres_is_told() {
 async fn nobody_watches_once_it_is_dropped() {
     let store = postgres(test_servers::postgres_url(), None, &fresh_name()).await;
     let (sender, mut changes) = unbounded_channel();
-    let watching = store.watch(move |change| sender.send(change).unwrap()).await.unwrap();
+    let tell = Arc::new(move |change| sender.send(change).unwrap());
+    let watching = Watch::watch(&store, tell).await.unwrap();
     drop(watching);
     let end = timeout(LONG, changes.recv()).await.expect("it still watches");
     assert_eq!(end, None);
 }
 
 async fn refused(store: &impl Watch) -> String {
-    let error = store.watch(|_| {}).await.unwrap_err();
+    let error = store.watch(Arc::new(|_| {})).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused, "{error:?}");
     error.to_string()
 }
@@ -271,5 +307,5 @@ async fn a_redis_user_without_the_right_is_refused() {
     let rights = format!("{rights} +client|tracking");
     let server = test_servers::Redis::with_user("service", "secret", &rights).unwrap();
     let store = Redis::connect(&server.url_as("service", "secret")).await.unwrap();
-    assert!(store.watch(|_| {}).await.is_ok());
+    assert!(Watch::watch(&store, Arc::new(|_| {})).await.is_ok());
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgPool;
 use token_session::Key;
-use token_session::store::{Postgres, Store, Touch};
+use token_session::store::{Listing, Load, Postgres, Store, Touch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
@@ -25,7 +25,7 @@ const IDLE: Duration = Duration::from_secs(15);
 
 const FILL: &str = "
 INSERT INTO token_sessions_bench (key, data, version, idle_ms, created_at, last_seen)
-SELECT sha256(int8send(n)), convert_to(repeat('x', 200), 'UTF8'), 1, 3600000, seen, seen
+SELECT substr(sha256(int8send(n)), 1, 16), convert_to(repeat('x', 200), 'UTF8'), 1, 3600000, seen, seen
 FROM generate_series({first}::bigint, {last}::bigint) AS n,
      (SELECT floor(extract(epoch FROM now()) * 1000)::bigint - {age} AS seen) AS moment";
 
@@ -128,8 +128,9 @@ async fn requests(store: Postgres, rate: u32, ended: Arc<AtomicBool>) -> Vec<Dur
         let (store, key) = (store.clone(), key(number + 1));
         running.spawn(async move {
             let interval = if number % 10 == 0 { Duration::ZERO } else { Duration::from_secs(300) };
-            let found = store.load(&key, Touch::After(interval)).await;
-            assert!(found.expect("the store answers").is_some());
+            let load = Load { touch: Touch::After(interval), ..Load::new() };
+            let found = store.load(&key, &load).await.expect("the store answers");
+            assert!(found.live().is_some());
             due.elapsed()
         });
     }
@@ -140,7 +141,8 @@ async fn requests(store: Postgres, rate: u32, ended: Arc<AtomicBool>) -> Vec<Dur
 fn key(number: usize) -> Key {
     use sha2::{Digest, Sha256};
     let number = i64::try_from(number).expect("a small number");
-    Key::from_bytes(Sha256::digest(number.to_be_bytes()).into())
+    let digest = Sha256::digest(number.to_be_bytes());
+    Key::from_bytes(digest[..Key::LEN].try_into().expect("a digest is longer than a key"))
 }
 
 fn quantile(sorted: &[Duration], part: f64) -> f64 {

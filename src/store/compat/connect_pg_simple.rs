@@ -355,7 +355,7 @@ impl Backend for ConnectPgSimple {
 
     async fn count(&self) -> Result<u64> {
         let count = |sql: &Statements| self.query(&sql.count);
-        number(self.rows(self.client.unhurried(), count).await?.first())
+        number(self.rows(self.client.without_deadline(), count).await?.first())
     }
 
     async fn clear(&self) -> Result<()> {

@@ -34,7 +34,7 @@ const QUOTES: Quotes = Quotes { mark: '`', longest: 64 };
 /// * An id has at most 128 bytes; a longer one is refused.
 /// * The column of the data is text. A `mediumtext` holds 16 MiB; the `text` of the package's
 ///   versions before 2.1.2 holds 64 KiB, cookie and all, so give the manager a
-///   [`max_size`](crate::Builder::max_size) below that. MySQL's type JSON spaces and orders what it is
+///   [`max_size`](crate::TokenSessionBuilder::max_size) below that. MySQL's type JSON spaces and orders what it is
 ///   given. With a column of that type, the store reads a row back after each change, which costs one
 ///   more round trip. MariaDB's type JSON keeps the text, and costs nothing more.
 /// * A column of another charset than `utf8mb4`, as a site may have made it, refuses what it cannot
@@ -389,7 +389,7 @@ impl Backend for ExpressMysql {
 
     async fn count(&self) -> Result<u64> {
         self.check().await?;
-        let row = self.client.unhurried().row(|| query(&self.sql.count)).await?;
+        let row = self.client.without_deadline().row(|| query(&self.sql.count)).await?;
         let count = row.map_or(Ok(0), |row| row.try_get::<i64, _>(0));
         Ok(count.map_err(store_error::<sqlx::MySql>)?.try_into().unwrap_or_default())
     }

@@ -27,10 +27,12 @@
 //!   version that it had.
 //! * **No owners.** A session of an owner is refused, and so are the operations on an owner's sessions:
 //!   "sign out everywhere" cannot be had.
+//! * **No proofs.** The id is the whole token, so a new token is a new key
+//!   ([`Store::moves`](crate::store::Store::moves)), and no secret can be handed over gracefully.
 //! * **Node resets the end of a session.** Each read by `token-session` in Node gives the session its
 //!   store's own life, whatever life it had; express-session keeps a session's own idle timeout. A touch
 //!   here mends it. An idle timeout of its own, the absolute timeout, when the session began, when its
-//!   person proved who they are, and the label stand in a member `tokenSession` of the record, which
+//!   person proved who they are, and the details (its label) stand in a member `tokenSession` of the record, which
 //!   Node does not look at; Rust services keep to the absolute timeout whatever Node does. express-session
 //!   writes that member back. `token-session` drops it when it writes: with it goes the absolute timeout.
 //!   Where that must not happen, no Node service may write such sessions.
@@ -56,17 +58,17 @@
 //!
 //! # How long does a session live?
 //! As long as the manager says, and as long as the Node service says, whoever wrote last. So give both the
-//! same: [`Builder::lifetime`](crate::Builder::lifetime) what the Node service's store has as its `ttl`,
+//! same: [`TokenSessionBuilder::lifetime`](crate::TokenSessionBuilder::lifetime) what the Node service's store has as its `ttl`,
 //! and [`Shape::ttl`] too where that is not the package's default. A session with another lifetime
 //! costs a round trip more when it begins, and a member in its record.
 //!
 //! # What does an operation cost?
 //! | call | round trips |
 //! |---|---|
-//! | load, touch: not due | 1 |
-//! | load, touch: due; replace, take, remove | 2 |
+//! | load: no touch is due; alive | 1 |
+//! | load: a touch is due; replace, remove | 2 |
 //! | insert | 1; 2 with a lifetime other than [`Shape::ttl`], a label or `authenticated`, and with [`Shape::max_age`] |
-//! | rename | 4 |
+//! | rename: a new token | 4 |
 //! | one that another write outran | as many again |
 //!
 //! # Which ids are tokens?

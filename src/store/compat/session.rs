@@ -447,4 +447,6 @@ fn flat_data(members: &Members<'_>) -> Bytes {
 }
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;

@@ -99,6 +99,16 @@ pub async fn connect_sessions(url: &str) -> Result<Arc<dyn Store>> {
     expect(clippy::unused_async, reason = "the memory store has nothing to wait for")
 )]
 async fn open(url: StoreUrl) -> Result<Arc<dyn AtomicStore>> {
+    #[cfg_attr(
+        not(any(
+            feature = "mongodb",
+            feature = "mysql",
+            feature = "postgres",
+            feature = "redis",
+            feature = "sqlite"
+        )),
+        expect(unused_mut, unused_variables, reason = "the memory store has no parameters")
+    )]
     let StoreUrl { scheme, driver, mut parameters } = url;
     match scheme.as_str() {
         "memory" => {

@@ -102,7 +102,7 @@ impl MySql {
         if self.client.call().try_rows(query(&self.sql.look)).await.is_ok() {
             return Ok(());
         }
-        let mut call = self.client.unhurried();
+        let mut call = self.client.without_deadline();
         loop {
             match call.run(&self.sql.migrate).await {
                 Ok(()) => return Ok(()),
@@ -189,12 +189,12 @@ impl Store for MySql {
             };
             match inserted {
                 Ok(Some(inserted)) => return Ok(inserted),
-                Ok(None) => call.outrun().await?,
+                Ok(None) => call.retry_stale().await?,
                 Err(failure) if failure.is_duplicate() => {
                     if self.is_taken(&mut call, key).await? {
                         return Ok(Inserted::KeyTaken);
                     }
-                    call.outrun().await?;
+                    call.retry_stale().await?;
                 }
                 Err(failure) => call.recover(failure).await?,
             }
@@ -211,7 +211,7 @@ impl Store for MySql {
             if !record.load(load, now) || self.write_load(&mut call, &seen, &record).await? {
                 return Ok(record.found(load, now));
             }
-            call.outrun().await?;
+            call.retry_stale().await?;
         }
     }
 
@@ -241,7 +241,7 @@ impl Store for MySql {
                     return Ok(Removed::Done(Some(record)));
                 }
             }
-            call.outrun().await?;
+            call.retry_stale().await?;
         }
     }
 

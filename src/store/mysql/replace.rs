@@ -65,7 +65,7 @@ impl MySql {
                     return Ok(replaced);
                 }
             }
-            call.outrun().await?;
+            call.retry_stale().await?;
         }
     }
 

@@ -87,11 +87,13 @@ impl PostgresBuilder {
         self
     }
 
-    /// Whether [`Postgres::migrate`] makes the table tell what was changed, to a
-    /// [`Cached`](crate::store::Cached) store that [watches](crate::store::Watch) it: no by default.
+    /// Whether [`Postgres::migrate`] makes the table tell what was changed, and a
+    /// [`Cached`](crate::store::Cached) store in front can [watch](crate::store::Store::watch) it: no
+    /// by default.
     ///
-    /// Each write and removal then ends with a `NOTIFY`. Transactions that notify commit one after
-    /// the other on the whole server, which bounds their number; touches do not notify. The
+    /// Each write, removal and confirmation of a new secret then ends with a `NOTIFY`. Transactions that
+    /// notify commit one after the other on the whole server, which bounds their number; touches do not
+    /// notify. The
     /// connection that listens goes to the server itself, or through PgBouncer in session mode.
     pub fn tell_changes(mut self, tell: bool) -> Self {
         self.tell_changes = tell;

@@ -130,16 +130,18 @@ impl Postgres {
             let mut listener = listen(pool, &channel).await?;
             let tell = self.watching.tell.query().bind(channel.as_str());
             self.client.call().try_rows(tell).await?;
-            listener.try_recv().await?.ok_or(Failure::Late)?;
+            listener.try_recv().await?.ok_or(Failure::DeadlineExceeded)?;
             Ok(listener.unlisten(&channel).await?)
         };
-        match timeout(self.client.timeout, heard).await.unwrap_or(Err(Failure::Late)) {
+        match timeout(self.client.timeout, heard).await.unwrap_or(Err(Failure::DeadlineExceeded)) {
             Ok(()) => Ok(()),
-            Err(Failure::Late | Failure::Driver(sqlx::Error::Protocol(_))) => Err(StoreError::new(
-                StoreErrorKind::Refused,
-                "the notifications of PostgreSQL do not arrive here; watch the server itself, \
+            Err(Failure::DeadlineExceeded | Failure::Driver(sqlx::Error::Protocol(_))) => {
+                Err(StoreError::new(
+                    StoreErrorKind::Refused,
+                    "the notifications of PostgreSQL do not arrive here; watch the server itself, \
                      or through PgBouncer in session mode",
-            )),
+                ))
+            }
             Err(Failure::Driver(error) | Failure::Useless { error, .. }) => {
                 Err(store_error::<sqlx::Postgres>(error))
             }

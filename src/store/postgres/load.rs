@@ -87,7 +87,7 @@ impl Postgres {
                 return Ok(Found::Missing);
             };
             if row.get(0) {
-                call.outrun().await?;
+                call.retry_stale().await?;
                 continue;
             }
             let record = record(&row, 1, key, load.with_data)?;

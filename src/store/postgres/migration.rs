@@ -136,7 +136,7 @@ impl Postgres {
             return Ok(());
         }
         let (begun, mut backoff) = (Instant::now(), Backoff::new());
-        let mut call = self.client.unhurried();
+        let mut call = self.client.without_deadline();
         loop {
             match self.try_create(&call).await {
                 Ok(()) => return Ok(()),

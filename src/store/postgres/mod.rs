@@ -41,18 +41,23 @@ pub use self::builder::PostgresBuilder;
 /// [`PostgresBuilder::build`].
 ///
 /// # What does an operation cost?
-/// One round trip, of one statement that commits by itself, prepared once on each connection. Two
-/// kinds of call take more:
+/// One round trip, of one statement that commits by itself, prepared once on each connection. These
+/// calls take more:
 ///
 /// | call | round trips |
 /// |---|---|
 /// | insert with an [`OwnerLimit`](super::OwnerLimit) | 3: begin and lock the owner, insert, commit |
+/// | load with [`Touch::No`](super::Touch::No), at the first use of a new secret | 2: the look, the confirmation |
 /// | `remove_owned`, `clear`, `sweep` | 1 for each 1,000 sessions |
 /// | any other | 1 |
 /// | one that another operation on the same record outran | 1 more for each time |
 ///
-/// A load with a touch that is not due writes nothing: no row, no log, no transaction id. One with
-/// [`Touch::No`](super::Touch::No) is a plain `SELECT`, and runs on a read-only standby server too.
+/// A load with a touch writes only what is due, the touch or the confirmation of a new secret, in the
+/// statement that reads. Where nothing is due it writes nothing: no row, no log, no transaction id. One
+/// with [`Touch::No`](super::Touch::No) is a plain `SELECT`, and runs on a read-only standby server too,
+/// except for a confirmation.
+///
+/// The statements compare the claim, so a record that the claim does not know is not sent.
 ///
 /// On a pool of your own, set [`test_before_acquire(false)`], or the pool adds a round trip to each
 /// operation. It always adds one behind it, when a connection is handed back; no caller waits for
@@ -71,9 +76,9 @@ pub use self::builder::PostgresBuilder;
 /// [`Unavailable`](StoreErrorKind::Unavailable), and clients keep their tokens. The first call after the
 /// server writes again succeeds.
 ///
-/// **A load that writes no touch reads from such a server.** It sees the sessions as that server has
-/// them: a session that has ended since may still be live there. Touches and all writes go to a server
-/// that writes. To rule stale reads out, keep the old primary from answering (fencing).
+/// **A load with [`Touch::No`](super::Touch::No) reads from such a server.** It sees the sessions as that server has
+/// them: a session that has ended since may still be live there. All other operations go to a server that
+/// writes. To rule stale reads out, keep the old primary from answering (fencing).
 ///
 /// The same holds for a connection whose prepared statements are gone (`DEALLOCATE ALL`, a pooler) or
 /// out of date (a migration): it is replaced, and the caller sees no error. A statement that is cut off
@@ -92,8 +97,7 @@ pub use self::builder::PostgresBuilder;
 /// `SERIALIZABLE`, the server refuses some statements that raced; those and the losers of deadlocks
 /// are run again up to 20 times within the [timeout](PostgresBuilder::timeout).
 ///
-/// `remove_owned` and `clear` remove 1,000 rows in one statement, and run it again for rows that got
-/// another key meanwhile. An insert with an owner's limit reads as many of the owner's sessions as
+/// `remove_owned` and `clear` remove 1,000 rows in one statement. An insert with an owner's limit reads as many of the owner's sessions as
 /// the limit, and evicts up to 1,000.
 ///
 /// # Which clock?
@@ -105,7 +109,7 @@ pub use self::builder::PostgresBuilder;
 /// among them would be undone. See [`unlogged`](PostgresBuilder::unlogged) for the other trade.
 ///
 /// # Who removes expired rows?
-/// [`sweep`](super::Store::sweep), which the manager calls in the background. Any number of servers
+/// [`sweep`](super::Listing::sweep), which the manager calls in the background. Any number of servers
 /// may sweep at once: each passes over the rows that another one is at (`SKIP LOCKED`).
 ///
 /// # Which rights does it need?

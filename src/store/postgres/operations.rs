@@ -203,7 +203,7 @@ impl Store for Postgres {
         loop {
             match self.try_insert_limited(&call, key, record, owner, limit).await {
                 Ok(Some(inserted)) => return Ok(inserted),
-                Ok(None) => call.outrun().await?,
+                Ok(None) => call.retry_stale().await?,
                 Err(failure) => call.recover(failure).await?,
             }
         }
@@ -247,7 +247,7 @@ impl Store for Postgres {
                     return Ok(Removed::Done(handed_out.transpose()?));
                 }
                 (false, false) => return Ok(Removed::Conflict),
-                (false, true) => call.outrun().await?,
+                (false, true) => call.retry_stale().await?,
             }
         }
     }
@@ -271,10 +271,9 @@ impl Store for Postgres {
         Some(self)
     }
 
-    /// It is [`Refused`](super::StoreErrorKind::Refused) by a table that does not
-    /// [tell its changes](super::PostgresBuilder::tell_changes).
+    /// `None` unless the table is to [tell its changes](super::PostgresBuilder::tell_changes).
     fn watch(&self) -> Option<&dyn Watch> {
-        Some(self)
+        self.schema.tells.then_some(self)
     }
 
     fn moves(&self) -> Option<&dyn Moves> {

@@ -1,7 +1,8 @@
 //! What [`Postgres`] does with all sessions of an owner.
 //!
 //! Each statement that goes through them compares owner and beginning as one row. So the planner reads
-//! the index of owners in its order and stops at the limit. For `owner =` it takes a new or a
+//! the index of owners in its order and stops at the limit. A list ends and goes on at any place of that
+//! index, since the key is its last column. For `owner =` it takes a new or a
 //! suddenly large owner for a small one, reads all of the owner's sessions and sorts them.
 
 use sha2::{Digest, Sha256};
@@ -61,13 +62,13 @@ SELECT EXISTS (SELECT FROM inserted),
        ARRAY(SELECT key FROM evicted)
 WHERE {own}";
 
-/// From behind the cursor, `$2` and `$3`, on, or from the youngest on.
+/// From behind the cursor on, which is the beginning and the key of a session, `$2` and `$3`.
 pub(super) const OWNED: &str = "
 SELECT key, {columns} FROM {sessions}
 WHERE owner IS NOT NULL AND expires_at > {now} AND {own}
     AND (owner, created_at) >= ($1, '-9223372036854775808'::bigint)
-    AND (owner, created_at) <= ($1, $2) AND (created_at < $2 OR key > $3)
-ORDER BY owner DESC, created_at DESC, key LIMIT $4";
+    AND (owner, created_at, key) < ($1, $2, $3)
+ORDER BY owner DESC, created_at DESC, key DESC LIMIT $4";
 
 /// A batch of the owner's sessions in the order in which they began, which no write changes, from
 /// `$3` on and up to `$4`.

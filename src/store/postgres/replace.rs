@@ -89,7 +89,7 @@ impl Postgres {
                     return Ok(Replaced::Done(Written { version, times }));
                 }
                 (false, false) => return Ok(Replaced::Conflict),
-                (false, true) => call.outrun().await?,
+                (false, true) => call.retry_stale().await?,
             }
         }
     }

@@ -99,7 +99,7 @@ impl Store for Redis {
         };
         let details = write.details.map_or(b"".as_slice(), |details| details.as_bytes());
         record::length("details", details)?;
-        record::length("sealed secret", sealed)?;
+        record::length("a sealed secret", sealed)?;
         let parts = [
             (write.touch, b't'),
             (write.authenticated, b'a'),

@@ -139,9 +139,8 @@ pub(super) fn encode_head(record: &NewRecord<'_>) -> Result<Vec<u8>> {
 
 /// The length of a part of a record for which the record has two bytes.
 pub(super) fn length(what: &str, bytes: &[u8]) -> Result<u16> {
-    u16::try_from(bytes.len()).map_err(|_| {
-        refused(format!("the {what} has {} bytes; at most {} fit", bytes.len(), u16::MAX))
-    })
+    u16::try_from(bytes.len())
+        .map_err(|_| refused(format!("{} bytes of {what}; at most {} fit", bytes.len(), u16::MAX)))
 }
 
 /// A claim as the scripts take it: the grace, and then the proofs.

@@ -20,9 +20,9 @@ macro_rules! script {
     };
 }
 
-script!(LOAD = "names", "read", "claim", "write", "load");
-script!(INSERT = "names", "read", "write", "insert");
-script!(REPLACE = "names", "read", "claim", "write", "replace");
+script!(LOAD = "names", "read", "claim", "expiry", "load");
+script!(INSERT = "names", "read", "expiry", "write", "insert");
+script!(REPLACE = "names", "read", "claim", "expiry", "write", "replace");
 script!(REMOVE = "names", "read", "claim", "remove");
 script!(ALIVE = "names", "read", "alive");
 script!(OWNED = "names", "read", "visit", "owned");

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Database, Execute, Executor, Pool, SqlSafeStr, raw_sql
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::lease::{Lease, Outcome, State, Turn};
+use super::pooled::{Outcome, State, Transaction, Turn};
 use crate::store::patience::patience;
 use crate::store::{Result, StoreError, StoreErrorKind};
 
@@ -97,7 +97,7 @@ impl<DB: Server> Client<DB> {
     }
 
     /// Begins an operation that takes as long as its table is large.
-    pub fn unhurried(&self) -> Call<'_, DB> {
+    pub fn without_deadline(&self) -> Call<'_, DB> {
         Call { deadline: None, ..self.call() }
     }
 }
@@ -176,11 +176,11 @@ where
         self.first(sql, State::Settled, State::Open).await.map(drop)
     }
 
-    /// A connection with a transaction open on it. Unless it comes to its [`end`](Lease::end), the
+    /// A connection with a transaction open on it. Unless it comes to its [`end`](Transaction::end), the
     /// transaction is rolled back.
-    pub async fn begin(&self, sql: impl SqlSafeStr) -> Result<Lease<DB>, Failure> {
-        let (lease, _) = self.first(raw_sql(sql), State::Open, State::Open).await?;
-        Ok(lease)
+    pub async fn begin(&self, sql: impl SqlSafeStr) -> Result<Transaction<DB>, Failure> {
+        let (transaction, _) = self.first(raw_sql(sql), State::Open, State::Open).await?;
+        Ok(transaction)
     }
 
     /// The first statement on a connection, and how it leaves that: where it succeeds, and where the
@@ -190,7 +190,7 @@ where
         query: impl Execute<'static, DB> + 'static,
         after: State,
         after_error: State,
-    ) -> Result<(Lease<DB>, Outcome<DB>), Failure> {
+    ) -> Result<(Transaction<DB>, Outcome<DB>), Failure> {
         let turn = self.turn().await?;
         turn.first(query, after, after_error).await
     }
@@ -241,21 +241,23 @@ where
     }
 
     /// Goes on after an answer that another operation outran, within the deadline.
-    pub async fn outrun(&self) -> Result<()> {
+    pub async fn retry_stale(&self) -> Result<()> {
         tokio::task::yield_now().await;
         self.in_time()
     }
 
     fn in_time(&self) -> Result<()> {
         match self.deadline {
-            Some(deadline) if Instant::now() >= deadline => Err(self.error(Failure::Late)),
+            Some(deadline) if Instant::now() >= deadline => {
+                Err(self.error(Failure::DeadlineExceeded))
+            }
             _ => Ok(()),
         }
     }
 
     fn error(&self, failure: Failure) -> StoreError {
         match failure {
-            Failure::Late => StoreError::new(
+            Failure::DeadlineExceeded => StoreError::new(
                 StoreErrorKind::Unavailable,
                 format!("{} did not answer within {:?}", DB::TITLE, self.client.timeout),
             ),
@@ -269,7 +271,7 @@ where
 #[derive(Debug)]
 pub(in crate::store) enum Failure {
     /// The deadline has passed.
-    Late,
+    DeadlineExceeded,
     /// The driver says so, or the server through it.
     Driver(sqlx::Error),
     /// The server says so, and the connection is of no use any more.

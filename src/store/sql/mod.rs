@@ -7,8 +7,8 @@
 )]
 
 mod call;
-mod lease;
 mod name;
+mod pooled;
 mod row;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod set_up;

@@ -183,8 +183,7 @@ mod tests {
         let url = format!("sqlite:{}/sessions.db", folder.path().display());
         let options = builder.options(&url).unwrap().create_if_missing(true);
         let mut connection = options.connect().await.unwrap();
-        let value = sqlx::query(pragma).fetch_one(&mut connection).await.unwrap();
-        crate::store::sql::text(&value, 0).unwrap().unwrap()
+        sqlx::query_scalar(pragma).fetch_one(&mut connection).await.unwrap()
     }
 
     #[tokio::test]

@@ -50,16 +50,16 @@ pub use self::builder::SqliteBuilder;
 /// | load | 1 | 0 |
 /// | load with a due touch, the first use of a new secret after a handover, or both | 1 | 1 |
 /// | insert, replace, remove | 0 | 1 |
-/// | the same, where nothing is written or removed | 0 | 1, which also looks why |
-/// | insert with an owner's limit | 0 | 1, which also looks at the owner's sessions |
+/// | the same, where nothing is written or removed | 0 | 1, which then reads the reason |
+/// | insert with an owner's limit | 0 | 1, which first reads the owner's sessions |
 /// | alive, for any number of keys | 1 | 0 |
 /// | list, count | 1 for each page | 0 |
 /// | remove_owned, clear, sweep | 0 | 1 for each 500 sessions |
 ///
 /// # What is in a row?
 /// The key and the proofs in binary, times and timeouts in milliseconds, the owner as text, and the
-/// details and the data as they come. The data is the last column, so that a load without it, and the
-/// list of an owner's sessions, read none of it however large it is. `migrations/sqlite/` in this
+/// details and the data as they come. The data is the last column, so a load or a
+/// list that does not ask for it reads none of it, however large it is. `migrations/sqlite/` in this
 /// crate's source explains each column.
 ///
 /// # What happens when a client hangs up?

@@ -8,16 +8,19 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::OffsetDateTime;
 
 use self::versions::{Core014, Core015, Failure, Kept, Tower};
 use super::{
-    Condition, Cursor, Inserted, NewRecord, Page, Removed, Renamed, Renewal, Replaced, Result,
-    Store, StoreError, StoreErrorKind, Touch, Write,
+    Condition, Found, Inserted, Listing, Load, Moves, NewRecord, Owners, Previous, Proofs, Removed,
+    Replaced, Result, Store, StoreError, StoreErrorKind, Watch, Write,
 };
+use crate::event::Events;
 use crate::key::Key;
-use crate::record::{Label, Lifetime, Meta, Owner, Record, Timestamp, Version};
+use crate::proof::Proof;
+use crate::record::{Details, Lifetime, Meta, Record, Timestamp, Version};
 
 /// Where in a record of `tower-sessions` this crate's is.
 const FIELD: &str = "token-session";
@@ -56,12 +59,10 @@ const FIELD: &str = "token-session";
 /// * **What was ended may come back**: a write or a touch that races with a logout may save the
 ///   session after it was deleted. It does so on most stores; that of Redis saves over what is there
 ///   only.
-/// * **A take may have two winners**, and so may an insert or a removal.
-/// * **A rename may lose the session** in a crash, or when another one takes the new key between:
-///   the old one is deleted first, so that the two are never alive at once. The person logs in again.
+/// * **A removal may have two winners**, and so may an insert or a handover of a secret.
 /// * **Owners are refused**: there is no list of an owner's sessions, and none could be kept in step.
 ///   So there is no limit for them, and no "log out everywhere".
-/// * **Nothing can be listed**: scan, count and clear are refused.
+/// * **Nothing can be listed**, counted or cleared.
 /// * **The clock is the application server's.** Where several servers' clocks differ, so do their
 ///   verdicts.
 /// * **A full store and a lost connection look alike**: what the store calls a failure of its backend
@@ -73,18 +74,18 @@ const FIELD: &str = "token-session";
 /// # What does an operation cost?
 /// | call | round trips |
 /// |---|---|
-/// | load, touch | 1, and 1 more when the touch is due |
-/// | insert, replace, take, remove | 2 |
-/// | rename | 4 |
-/// | insert, rename: what has expired is still under the key | 1 more |
+/// | load | 1, and 1 more when a touch is due or a new secret is used first |
+/// | insert, replace, remove | 2 |
+/// | insert: what has expired is still under the key | 1 more |
+/// | alive | 1 for each key |
 ///
 /// # What is where?
-/// The record's id is the first half of the key: 128 bits of a digest, which log nobody in here. Give
+/// The record's id is the session's key, which logs nobody in here. Give
 /// the store a table or prefix of its own, and not one that the middleware of `tower-sessions` uses:
 /// there the id itself is the cookie. The data and what goes with it are under `token-session` in the
 /// record's map, and its `expiry_date` is the session's end, rounded up to the second, because not
 /// every store keeps more. Expired records are removed by the store's own means, such as
-/// `continuously_delete_expired`; [`sweep`](Store::sweep) does nothing.
+/// `continuously_delete_expired`.
 #[derive(Clone, Debug)]
 pub struct TowerSessions(Arc<dyn Tower>);
 
@@ -107,13 +108,13 @@ impl TowerSessions {
 
     /// The live session under a key.
     async fn read(&self, key: &Key) -> Result<Option<Record>> {
-        Ok(self.find(key).await?.filter(is_live))
+        Ok(self.find(key).await?.filter(|record| record.is_live(record.meta.now)))
     }
 
     /// Removes what is dead under a key; whether nothing is there now.
     async fn clear_away(&self, key: &Key) -> Result<bool> {
         match self.find(key).await? {
-            Some(record) if is_live(&record) => return Ok(false),
+            Some(record) if record.is_live(record.meta.now) => return Ok(false),
             Some(_) => self.delete(key, id(key)).await?,
             None => {}
         }
@@ -158,134 +159,94 @@ impl Store for TowerSessions {
         if !self.clear_away(key).await? {
             return Ok(Inserted::KeyTaken);
         }
-        let now = now();
-        let meta = Meta {
-            version: record.version,
-            lifetime: record.lifetime,
-            created_at: now,
-            last_seen: now,
-            deadline: record.lifetime.deadline(now),
-            authenticated_at: record.authenticated.then_some(now),
-            owner: None,
-            label: record.label.cloned(),
-            now,
-        };
-        let record = Record { data: record.data.clone(), meta };
-        if self.create(key, &record).await? {
+        if self.create(key, &Record::begun(record, now())).await? {
             Ok(Inserted::Done { evicted: Vec::new() })
         } else {
             Ok(Inserted::KeyTaken)
         }
     }
 
-    async fn load(&self, key: &Key, touch: Touch) -> Result<Option<Record>> {
+    async fn load(&self, key: &Key, load: &Load<'_>) -> Result<Found> {
         let Some(mut record) = self.read(key).await? else {
-            return Ok(None);
+            return Ok(Found::Missing);
         };
-        let meta = &record.meta;
-        if let Touch::After(interval) = touch
-            && meta.lifetime.touch_due(meta.last_seen, meta.now, interval)
-        {
-            see(&mut record.meta);
+        let now = record.meta.now;
+        if record.load(load, now) {
             self.save(key, &record).await?;
         }
-        Ok(Some(record))
-    }
-
-    async fn touch(&self, key: &Key, touch: Touch) -> Result<Option<Meta>> {
-        Ok(self.load(key, touch).await?.map(|record| record.meta))
+        Ok(record.found(load, now))
     }
 
     async fn replace(&self, key: &Key, write: &Write<'_>) -> Result<Replaced> {
-        let Some(Record { mut meta, .. }) = self.read(key).await? else {
+        let Some(mut record) = self.read(key).await? else {
             return Ok(Replaced::Missing);
         };
-        if write.expected.is_some_and(|expected| expected != meta.version) {
-            return Ok(Replaced::Conflict);
+        let replaced = record.write(write, record.meta.now);
+        if let Replaced::Done(_) = replaced {
+            self.save(key, &record).await?;
         }
-        meta.version = meta.version.next();
-        if write.touch || write.lifetime.is_some() {
-            see(&mut meta);
-        }
-        if let Some(lifetime) = write.lifetime {
-            meta.lifetime = *lifetime;
-            meta.deadline = lifetime.deadline(meta.last_seen);
-        }
-        let version = meta.version;
-        self.save(key, &Record { data: write.data.clone(), meta }).await?;
-        Ok(Replaced::Done(version))
+        Ok(replaced)
     }
 
-    async fn rename(&self, from: &Key, to: &Key, renewal: Renewal) -> Result<Renamed> {
-        let Some(mut record) = self.read(from).await? else {
-            return Ok(Renamed::Missing);
+    async fn remove(&self, key: &Key, condition: Condition<'_>, hand_out: bool) -> Result<Removed> {
+        let record = match self.read(key).await {
+            // What is damaged goes too, so that it can be got rid of.
+            Err(error)
+                if error.kind() == StoreErrorKind::Corrupt
+                    && matches!(condition, Condition::Always)
+                    && !hand_out =>
+            {
+                None
+            }
+            record => match record? {
+                None => return Ok(Removed::Missing),
+                Some(record) if !record.meets(condition, record.meta.now) => {
+                    return Ok(Removed::Conflict);
+                }
+                record => record,
+            },
         };
-        if !self.clear_away(to).await? {
-            return Ok(Renamed::KeyTaken);
-        }
-        let meta = &mut record.meta;
-        meta.version = meta.version.next();
-        see(meta);
-        if renewal == Renewal::Authentication {
-            meta.authenticated_at = Some(meta.last_seen);
-            meta.deadline = meta.lifetime.deadline(meta.last_seen);
-        }
-        self.delete(from, id(from)).await?;
-        if self.create(to, &record).await? {
-            Ok(Renamed::Done(record.meta))
-        } else {
-            Ok(Renamed::KeyTaken)
-        }
-    }
-
-    async fn take(&self, key: &Key) -> Result<Option<Record>> {
-        let found = self.read(key).await?;
-        if found.is_some() {
-            self.delete(key, id(key)).await?;
-        }
-        Ok(found)
-    }
-
-    async fn remove(&self, key: &Key, condition: Condition<'_>) -> Result<Removed> {
-        let Some(Record { meta, .. }) = self.read(key).await? else {
-            return Ok(Removed::Missing);
-        };
-        let holds = match condition {
-            Condition::Always => true,
-            Condition::Version(version) => version == meta.version,
-            // It has none.
-            Condition::Owner(_) => false,
-        };
-        if !holds {
-            return Ok(Removed::Conflict);
-        }
         self.delete(key, id(key)).await?;
-        Ok(Removed::Done)
+        Ok(Removed::Done(record.filter(|_| hand_out)))
     }
 
-    async fn owned(&self, _owner: &Owner, _limit: usize) -> Result<Vec<(Key, Meta)>> {
-        Err(no_owners())
+    /// Such a store has no batch: it looks for one after the other.
+    async fn alive(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        let mut alive = Vec::with_capacity(keys.len());
+        for key in keys {
+            alive.push(match self.read(key).await {
+                Err(error) if error.kind() == StoreErrorKind::Corrupt => false,
+                record => record?.is_some(),
+            });
+        }
+        Ok(alive)
     }
 
-    async fn remove_owned(&self, _owner: &Owner, _keep: Option<&Key>) -> Result<()> {
-        Err(no_owners())
+    fn owners(&self) -> Option<&dyn Owners> {
+        None
     }
 
-    async fn scan(&self, _after: Option<&Cursor>, _limit: usize) -> Result<Page> {
-        Err(no_list())
+    fn listing(&self) -> Option<&dyn Listing> {
+        None
     }
 
-    async fn count(&self) -> Result<u64> {
-        Err(no_list())
+    fn watch(&self) -> Option<&dyn Watch> {
+        None
     }
 
-    async fn clear(&self) -> Result<()> {
-        Err(no_list())
+    fn moves(&self) -> Option<&dyn Moves> {
+        None
     }
 
-    async fn sweep(&self, _limit: usize) -> Result<usize> {
-        Ok(0)
+    fn partitions(&self) -> u16 {
+        1
     }
+
+    fn keeps_plain_ids(&self) -> bool {
+        false
+    }
+
+    fn attach(&self, _: &Events) {}
 }
 
 /// A record, as JSON.
@@ -298,8 +259,48 @@ struct Stored {
     last_seen: u64,
     deadline: Option<u64>,
     authenticated_at: Option<u64>,
-    label: Option<String>,
-    data: String,
+    #[serde(default, skip_serializing_if = "Blob::is_empty")]
+    details: Blob,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proof: Option<Blob>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous_proof: Option<Blob>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    confirmed_at: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealed: Option<Blob>,
+    data: Blob,
+}
+
+/// Bytes, as base64.
+#[derive(Default)]
+struct Blob(Bytes);
+
+impl Blob {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn of_proof(proof: &Proof) -> Self {
+        Self(Bytes::copy_from_slice(proof.as_bytes()))
+    }
+
+    fn to_proof(&self) -> Option<Proof> {
+        self.0.as_ref().try_into().ok().map(Proof::from_bytes)
+    }
+}
+
+impl Serialize for Blob {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Blob {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map(|bytes| Self(bytes.into())).map_err(serde::de::Error::custom)
+    }
 }
 
 impl Stored {
@@ -313,33 +314,41 @@ impl Stored {
     fn into_record(self, key: &Key) -> Result<Record> {
         let damaged = |what: &dyn std::fmt::Display| StoreError::corrupt(key, what);
         let timeout = |millis: Option<u64>| millis.map(Duration::from_millis);
-        let lifetime = match (timeout(self.idle_ms), timeout(self.absolute_ms)) {
-            (Some(idle), None) => Lifetime::idle(idle),
-            (None, Some(absolute)) => Lifetime::absolute(absolute),
-            (Some(idle), Some(absolute)) => {
-                Lifetime::idle(idle).and_then(|lifetime| lifetime.and_absolute(absolute))
-            }
-            (None, None) => return Err(damaged(&"it has no timeout")),
+        let lifetime = Lifetime::of(timeout(self.idle_ms), timeout(self.absolute_ms));
+        let at = |millis: Option<u64>| millis.map(Timestamp::from_millis);
+        let proof = |blob: Option<Blob>| {
+            let read = |blob: Blob| {
+                blob.to_proof().ok_or_else(|| damaged(&"its proof has another length"))
+            };
+            blob.map(read).transpose()
         };
-        let label = self.label.map(Label::new).transpose();
+        let previous = proof(self.previous_proof)?.map(|proof| Previous {
+            proof,
+            confirmed_at: at(self.confirmed_at),
+            sealed: self.sealed.map(|blob| blob.0),
+        });
         let meta = Meta {
             version: Version::from_u64(self.version),
             lifetime: lifetime.map_err(|error| damaged(&error))?,
             created_at: Timestamp::from_millis(self.created_at),
             last_seen: Timestamp::from_millis(self.last_seen),
-            deadline: self.deadline.map(Timestamp::from_millis),
-            authenticated_at: self.authenticated_at.map(Timestamp::from_millis),
+            deadline: at(self.deadline),
+            authenticated_at: at(self.authenticated_at),
             owner: None,
-            label: label.map_err(|error| damaged(&error))?,
             now: now(),
         };
-        let data = STANDARD.decode(self.data).map_err(|error| damaged(&error))?;
-        Ok(Record { data: data.into(), meta })
+        Ok(Record {
+            data: self.data.0,
+            details: Details::from_stored(self.details.0),
+            proofs: Proofs { current: proof(self.proof)?, previous },
+            meta,
+        })
     }
 }
 
 fn in_tower(key: &Key, record: &Record) -> Result<Kept> {
-    let Record { data, meta } = record;
+    let Record { data, details, proofs, meta } = record;
+    let previous = proofs.previous.as_ref();
     let millis = |timeout: Option<Duration>| {
         timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX))
     };
@@ -351,8 +360,12 @@ fn in_tower(key: &Key, record: &Record) -> Result<Kept> {
         last_seen: meta.last_seen.as_millis(),
         deadline: meta.deadline.map(Timestamp::as_millis),
         authenticated_at: meta.authenticated_at.map(Timestamp::as_millis),
-        label: meta.label.as_ref().map(|label| label.as_str().to_owned()),
-        data: STANDARD.encode(data),
+        details: Blob(details.as_bytes().clone()),
+        proof: proofs.current.as_ref().map(Blob::of_proof),
+        previous_proof: previous.map(|previous| Blob::of_proof(&previous.proof)),
+        confirmed_at: previous.and_then(|previous| previous.confirmed_at.map(Timestamp::as_millis)),
+        sealed: previous.and_then(|previous| previous.sealed.clone().map(Blob)),
+        data: Blob(data.clone()),
     };
     let refused = |error: &dyn std::fmt::Display| {
         let message =
@@ -369,19 +382,8 @@ fn in_tower(key: &Key, record: &Record) -> Result<Kept> {
     })
 }
 
-fn is_live(record: &Record) -> bool {
-    record.meta.expires_at() > record.meta.now
-}
-
-/// The clocks of application servers may differ: never backward.
-fn see(meta: &mut Meta) {
-    meta.last_seen = meta.last_seen.max(meta.now);
-}
-
 fn id(key: &Key) -> i128 {
-    let mut half = [0; 16];
-    half.copy_from_slice(&key.as_bytes()[..16]);
-    i128::from_be_bytes(half)
+    i128::from_be_bytes(*key.as_bytes())
 }
 
 fn now() -> Timestamp {
@@ -410,12 +412,5 @@ fn no_owners() -> StoreError {
         StoreErrorKind::Refused,
         "a store of tower-sessions cannot tell an owner's sessions; leave the owner out, or take \
          another store",
-    )
-}
-
-fn no_list() -> StoreError {
-    StoreError::new(
-        StoreErrorKind::Refused,
-        "a store of tower-sessions cannot list what it holds; use its own means",
     )
 }

@@ -21,7 +21,7 @@ local absolute, idle = struct.unpack('>I8I8', ARGV[2])
 local deadline = absolute > 0 and now + absolute or 0
 local ends = ending(now, idle, deadline)
 
-local siblings = siblings_of(key)
+local siblings = string.sub(key, 1, -KEY_LEN - 1)
 local dead, evicted, is_room = {}, {}, true
 if index then
   local limit = tonumber(ARGV[6])
@@ -72,7 +72,7 @@ for _, sibling in ipairs(dead) do
   call('ZREM', index, sibling)
 end
 if index and is_room then
-  call('ZADD', index, now, member_of(key))
+  call('ZADD', index, now, string.sub(key, -KEY_LEN))
   extend(index, ends)
 end
 return {is_room and 1 or 0, evicted}

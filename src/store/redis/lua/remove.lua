@@ -25,6 +25,6 @@ if not holds then
 end
 call('UNLINK', key)
 if record.index then
-  call('ZREM', record.index, member_of(key))
+  call('ZREM', record.index, string.sub(key, -KEY_LEN))
 end
 return hands_out and hand_out(record) or 1

@@ -6,8 +6,8 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::{Outcome, Statements, is_alive};
 use crate::key::Key;
 use crate::proof::{Claim, Proof};
-use crate::record::{Details, Lifetime, Timestamp, Version};
-use crate::store::sql::{number, timeouts, version};
+use crate::record::{Details, Lifetime, Version};
+use crate::store::sql::{number, time, timeouts, version};
 use crate::store::sqlite::operations::claim_query;
 use crate::store::sqlite::writer::Work;
 use crate::store::{NewProof, Replaced, Result, Times, Write, Written};
@@ -102,7 +102,7 @@ impl Work for Replace {
             .fetch_all(&mut *connection)
             .await?;
         if let Some(row) = rows.first() {
-            return Ok(written(row).map(Replaced::Done));
+            return Ok(written(row, &self.key).map(Replaced::Done));
         }
         let is_alive = is_alive(sql, connection, &self.key, claim).await?;
         Ok(Ok(if is_alive { Replaced::Conflict } else { Replaced::Missing }))
@@ -110,8 +110,7 @@ impl Work for Replace {
 }
 
 /// What the write left, from what it returns.
-fn written(row: &SqliteRow) -> Result<Written> {
-    let time = |column| number(row, column).map(|at| Timestamp::from_millis(at.unsigned_abs()));
-    let times = Times { now: time(1)?, expires_at: time(2)? };
+fn written(row: &SqliteRow, key: &Key) -> Result<Written> {
+    let times = Times { now: time(number(row, 1)?, key)?, expires_at: time(number(row, 2)?, key)? };
     Ok(Written { version: version(row, 0)?, times: Some(times) })
 }

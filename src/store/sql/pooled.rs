@@ -52,21 +52,21 @@ where
         query: impl Execute<'static, DB> + 'static,
         after: State,
         after_error: State,
-    ) -> Result<(Lease<DB>, Outcome<DB>), Failure> {
+    ) -> Result<(Transaction<DB>, Outcome<DB>), Failure> {
         // On the heap, as the driver's future for a new connection has ten kilobytes. Every future
         // around it would have them too, and an unoptimized service would run out of stack.
         RunsOn::new(self.timeout, async move {
             let Self { pool, permit, deadline, timeout } = self;
             let connection = within(deadline, pool.acquire()).await?;
             let state = State::Settled;
-            let mut held = Held { connection, pool, deadline, timeout, state, _permit: permit };
+            let mut pooled = Pooled { connection, pool, deadline, timeout, state, _permit: permit };
             if caller_is_gone() {
-                return Err(Failure::Late);
+                return Err(Failure::DeadlineExceeded);
             }
-            let outcome = held.run(query, after, after_error).await;
+            let outcome = pooled.run(query, after, after_error).await;
             // If the statement failed, dropping this rolls back a transaction that it has begun.
-            let lease = Lease::new(held);
-            Ok((lease, outcome?))
+            let transaction = Transaction::new(pooled);
+            Ok((transaction, outcome?))
         })
         .await
     }
@@ -74,7 +74,7 @@ where
 
 /// A connection of the pool. Dropping it gives the connection back, or closes it if something may be
 /// under way on it.
-struct Held<DB: Server> {
+struct Pooled<DB: Server> {
     connection: PoolConnection<DB>,
     pool: Pool<DB>,
     deadline: Option<Instant>,
@@ -83,7 +83,7 @@ struct Held<DB: Server> {
     _permit: OwnedSemaphorePermit,
 }
 
-impl<DB: Server> Held<DB>
+impl<DB: Server> Pooled<DB>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
@@ -144,7 +144,7 @@ where
     }
 }
 
-impl<DB: Server> Drop for Held<DB> {
+impl<DB: Server> Drop for Pooled<DB> {
     fn drop(&mut self) {
         if self.state != State::Settled {
             self.connection.close_on_drop();
@@ -154,23 +154,23 @@ impl<DB: Server> Drop for Held<DB> {
 
 /// A connection with a transaction open on it, which is rolled back unless it comes to its
 /// [`end`](Self::end).
-pub(in crate::store) struct Lease<DB: Server>
+pub(in crate::store) struct Transaction<DB: Server>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
     /// `None` while a statement runs.
-    held: Option<Held<DB>>,
+    pooled: Option<Pooled<DB>>,
     /// Where an open transaction is rolled back.
     runtime: Option<Handle>,
 }
 
-impl<DB: Server> Lease<DB>
+impl<DB: Server> Transaction<DB>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
-    fn new(held: Held<DB>) -> Self {
-        let runtime = (held.state == State::Open).then(|| Handle::try_current().ok()).flatten();
-        Self { held: Some(held), runtime }
+    fn new(pooled: Pooled<DB>) -> Self {
+        let runtime = (pooled.state == State::Open).then(|| Handle::try_current().ok()).flatten();
+        Self { pooled: Some(pooled), runtime }
     }
 
     pub async fn rows(
@@ -197,31 +197,32 @@ where
         query: impl Execute<'static, DB> + 'static,
         after: State,
     ) -> Result<Outcome<DB>, Failure> {
-        let mut lease = Self { held: self.held.take(), runtime: self.runtime.take() };
-        let limit = lease.held.as_ref().map_or(Duration::ZERO, |held| held.timeout);
+        let mut transaction = Self { pooled: self.pooled.take(), runtime: self.runtime.take() };
+        let limit = transaction.pooled.as_ref().map_or(Duration::ZERO, |pooled| pooled.timeout);
         let outcome;
         (*self, outcome) = RunsOn::new(limit, async move {
-            let outcome = match &mut lease.held {
-                Some(held) => held.run(query, after, State::Open).await,
+            let outcome = match &mut transaction.pooled {
+                Some(pooled) => pooled.run(query, after, State::Open).await,
                 // A statement before this one was dropped, and has it.
-                None => Err(Failure::Late),
+                None => Err(Failure::DeadlineExceeded),
             };
-            (lease, outcome)
+            (transaction, outcome)
         })
         .await;
         outcome
     }
 }
 
-impl<DB: Server> Drop for Lease<DB>
+impl<DB: Server> Drop for Transaction<DB>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
     fn drop(&mut self) {
-        let is_open = self.held.as_ref().is_some_and(|held| held.state == State::Open);
-        if let (true, Some(held), Some(runtime)) = (is_open, self.held.take(), self.runtime.take())
+        let is_open = self.pooled.as_ref().is_some_and(|pooled| pooled.state == State::Open);
+        if let (true, Some(pooled), Some(runtime)) =
+            (is_open, self.pooled.take(), self.runtime.take())
         {
-            run_on(&runtime, held.timeout, held.roll_back());
+            run_on(&runtime, pooled.timeout, pooled.roll_back());
         }
     }
 }
@@ -235,7 +236,7 @@ async fn within<T>(
     };
     match timeout_at(deadline, work).await {
         Ok(done) => Ok(done?),
-        Err(_) => Err(Failure::Late),
+        Err(_) => Err(Failure::DeadlineExceeded),
     }
 }
 
