@@ -1,7 +1,7 @@
 //! What a store's URL says beside where its server is.
 
 use test_servers::fresh_name;
-use token_session::store::{self, Inserted, NewRecord, Store, StoreErrorKind};
+use token_session::store::{self, Condition, Inserted, Load, NewRecord, Store, StoreErrorKind};
 use token_session::{Key, Lifetime};
 
 /// A URL with one more parameter.
@@ -51,6 +51,29 @@ async fn a_redis_url_names_the_prefix() {
 #[tokio::test]
 async fn a_postgresql_url_names_the_table() {
     are_apart(test_servers::postgres_url(), "table").await;
+}
+
+#[tokio::test]
+async fn a_postgresql_url_has_the_store_tell_its_changes() {
+    let url = with(test_servers::postgres_url(), &format!("table={}", fresh_name()));
+    assert!(store::connect(&url).await.unwrap().watch().is_none());
+    let telling = with(&url, "tell_changes=true");
+    assert!(store::connect(&telling).await.unwrap().watch().is_some());
+    let key = Key::from_bytes([7; 16]);
+    let cached = store::connect_sessions(&with(&telling, "cache=60s")).await.unwrap();
+    insert(&*cached, &key).await;
+    assert!(cached.load(&key, &Load::new()).await.unwrap().live().is_some());
+    // Another process ends the session. The cache hears of it long before its minute is over.
+    let other = store::connect(&telling).await.unwrap();
+    assert!(other.remove(&key, Condition::Always, false).await.unwrap().is_done());
+    let ended = async {
+        while cached.load(&key, &Load::new()).await.unwrap().live().is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), ended).await.unwrap();
+    let error = store::connect(&with(&url, "tell_changes=1")).await.map(drop).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Refused, "{error}");
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use super::{AtomicStore, Cached, Memory, Result, Store, StoreError, StoreErrorKi
 /// | `?table=NAME` | PostgreSQL, MySQL, SQLite | the table; default: `token_sessions` |
 /// | `?prefix=TEXT` | Redis | what the names of all keys begin with |
 /// | `?collection=NAME` | MongoDB | the collection |
+/// | `?tell_changes=true` | PostgreSQL | [tells changes](Store::watch) as they happen, by triggers; default: `false` |
 ///
 /// So sessions, codes and links of one service have a place of their own each in one database. The other
 /// parameters are the driver's. A parameter that nobody knows is an error.
@@ -130,7 +131,8 @@ async fn open(url: StoreUrl) -> Result<Arc<dyn AtomicStore>> {
             if let Some(table) = parameters.take("table") {
                 builder = builder.table(table);
             }
-            parameters.none_is_left(&["table"])?;
+            let builder = builder.tell_changes(parameters.take_flag("tell_changes")?);
+            parameters.none_is_left(&["table", "tell_changes"])?;
             let store = builder.connect(&driver).await?;
             store.migrate().await?;
             Ok(Arc::new(store))

@@ -64,103 +64,105 @@ pub(super) use self::walk::{Recent, STEP, Sought, Walk};
 /// [`RedisBuilder::build`].
 ///
 /// # What does an operation cost?
-/// One command, which is one round trip, whatever it does: get and touch, create and make room for
-/// it among the owner's sessions, end all sessions of an owner. Behind the command is a script that
-/// the server knows by its digest; when it does not, as after a restart, the next call sends the
-/// script along, and takes one round trip more. These take others too:
+/// One command, which is one round trip: load, touch and confirm; insert and make room among the
+/// owner's sessions; write, hand a secret over, end all sessions of an owner. Behind the command is a
+/// script that the server knows by its digest. After a restart the server does not know it; the next
+/// call then sends the script along, and takes one round trip more. These take other commands too:
 ///
 /// | call | commands |
 /// |---|---|
+/// | `alive` | one for each 1,000 keys, all at once; on a Cluster, one for each partition among the keys |
 /// | `scan` | `SCAN`, a look at how large the sessions are, and a load of each one on the page, all at once; on a Cluster one more |
 /// | `count` | as many `SCAN` as it takes, 500 keys at a time, and a look at the sessions among them, without their data |
 /// | `clear` | twice as many `SCAN` as a `count`, and an `UNLINK` for each slot that has some |
-/// | `owned` | one for each 1,000 sessions |
+/// | `owned` | one for each 1,000 sessions; with the data, also one for each megabyte |
 /// | `insert` with a limit, for an owner with more than 1,000 places in the index | one for each 1,000 places, and two more; one more for each 1,000 sessions that have to go |
 /// | the first load of a session whose owner's index is lost | 2 |
 ///
-/// No command looks at more than 1,000 sessions, so none holds up the others for longer than some
-/// milliseconds. A page of a `scan` holds a megabyte of records at most, or one record: it may be
+/// No command looks at more than 1,000 sessions, so none delays the others for more than a few
+/// milliseconds. A page of a `scan` holds at most a megabyte of records, or one record: it may be
 /// shorter than its limit with more to come. A list of more than 1,000 sessions of an owner is not
 /// of one moment: a session that ends meanwhile may be on it. Where more than 1,000 sessions have to
 /// go for a new one, they go in several steps, the oldest first, and the new one comes with the last.
 ///
 /// A load with a touch that is not due writes nothing: not to the server's memory, to its log or to
-/// its replicas. A touch that is due is one `PEXPIREAT`, and one more for an owner's index at most.
-/// An `insert` with a limit looks at each session of the owner once the limit is reached, and only
-/// then.
+/// its replicas. A touch that is due is one `PEXPIREAT`, and at most one more for an owner's index. A
+/// confirmation is one `SETRANGE` over the sealed secret. An `insert` with a limit looks at each
+/// session of the owner only once the limit is reached.
 ///
-/// On a machine where a `GETEX` by hand took 3.7 µs of the server's CPU, a load took 7.7 µs, and
-/// 9.4 µs for the session of an owner; a due touch adds 1 µs. A session takes some 220 bytes of its
-/// memory beside owner, label and data, and an owner's index some 120 for the first session.
+/// On a machine where a `GETEX` by hand took 5.3 µs of the server's CPU, a load with a claim took
+/// 11.9 µs, and 13 µs for the session of an owner; a due touch adds less than 1 µs. A session takes
+/// about 270 bytes of the server's memory beside owner, details and data, and an owner's index about
+/// 100 bytes for the first session.
 ///
 /// # Which clock?
-/// The server's, in milliseconds. The store sends no time of its own but spans. The end of a session
+/// The server's, in milliseconds. The store sends spans, and no time of its own. The end of a session
 /// is the expiry of its Redis key, so an expired one does not exist for anybody.
 ///
 /// # How do an owner's sessions end together?
 /// The owner has an index beside the sessions, in the same hash slot, and a session lives as long as
-/// it has a place there. To end all is to drop the index: one write, after which no load finds any of
-/// them, however many there were; Redis frees the memory of a large index in the background. The
+/// it has a place there. Ending all of them drops the index: one write, after which no load finds any
+/// of them, whatever their number. Redis frees the memory of a large index in the background. The
 /// records of the first thousand sessions are freed at once, others when their time is up, or when
-/// somebody loads or counts them.
+/// somebody loads them.
 ///
 /// An index lives as long as the longest-lived session that was ever in it, and no longer. Until then
-/// an expired session keeps its place, some 100 bytes. With each new session of the owner up to four
-/// such places go, so that in the long run they are no more than a third of the live ones. A list of
-/// the owner's sessions frees them all.
+/// an expired session keeps its place, about 100 bytes. Each new session of the owner removes up to
+/// four such places, so in the long run they are at most a third of the live ones. A list of the
+/// owner's sessions frees them all.
 ///
-/// Should an index be lost, its sessions end. It is never the other way round: no session outlives
-/// the place where "end all sessions" looks for it.
+/// If an index is lost, its sessions end. No session outlives the place where "end all sessions" looks
+/// for it.
 ///
 /// # Does it work on a Cluster?
-/// Yes, with the URL `redis-cluster://…` or a `ClusterConnection`. All that an operation touches
-/// lies in one hash slot, so no command crosses slots. The store has [256 partitions] there, which
-/// lie evenly over the slots; the manager draws tokens until the new session falls into its owner's
-/// partition, some 256 digests for a login: 0.2 ms. On a server that stands alone it has one.
+/// Yes, with the URL `redis-cluster://…` or a `ClusterConnection`. All keys of an operation lie in one
+/// hash slot, so no command crosses slots. The store has [256 partitions] there, which lie evenly over
+/// the slots; the first bits of a session's key name its owner's partition. On a single server the
+/// store has one partition.
 ///
 /// While a slot moves to another master, its sessions stay: a call that cannot be answered meanwhile
 /// waits, and is [`Unavailable`](super::StoreErrorKind::Unavailable) when its time is up.
 ///
 /// # What if clients hang up?
 /// A server works on each call that it was sent, whether or not somebody still waits for the answer.
-/// Once eight such calls are unanswered, the next ones wait until they are fewer, so that clients that
-/// hang up and come back take no more of the server than those that wait. A call that is dropped
-/// costs one `TIME` more; the others cost what they did.
+/// Once eight such calls are unanswered, further calls wait until there are fewer, so clients that
+/// hang up and come back use no more of the server than those that wait. A dropped call costs one
+/// `TIME` more; the others cost what they did.
 ///
 /// # What does a scan list?
-/// Each session that lives throughout, as `SCAN` does: some twice, on different pages, while Redis
-/// resizes its table, or when a master of a Cluster fails over and its part is listed anew. When
+/// Each session that lives throughout, as `SCAN` does. Some are listed twice, on different pages, while
+/// Redis resizes its table, or when a master of a Cluster fails over and its part is listed again. When
 /// slots move between masters or a server restarts meanwhile, some may be missing.
 ///
 /// # What if a server fails?
-/// A call waits [two seconds](RedisBuilder::timeout) at most, and fails as `Unavailable`; while the
-/// server refuses connections it fails at once. Nothing is sent a second time that may have been
-/// carried out, so a write is never done twice. Nobody has to do anything when the server is back:
+/// A call waits at most [two seconds](RedisBuilder::timeout), and fails as `Unavailable`; while the
+/// server refuses connections it fails at once. A command that the server may have run is not sent
+/// again, so a write is never done twice. When the server is back, service resumes by itself:
 ///
 /// | what happens | service resumes |
 /// |---|---|
 /// | a server is restarted | within 0.1 s; a restart between two calls is not noticed |
 /// | a server stalls | with its next answer |
-/// | a machine is gone without a word | after a timeout of a call, when there is a server again |
+/// | a machine disappears silently | after a timeout of a call, when there is a server again |
 /// | Sentinel or the Cluster promotes a replica | within 1 s after that |
 ///
 /// Replication is asynchronous: a replica that takes over may lack the last writes, and a logout
-/// among them is undone. So is one within the last second before a crash with `appendfsync
-/// everysec`. Where that matters, keep sessions short, and see `min-replicas-to-write` and
-/// `appendfsync always`.
+/// among them is undone. With `appendfsync everysec`, a crash undoes a logout of the last second. Where
+/// that matters, keep sessions short, and see `min-replicas-to-write` and `appendfsync always`.
 ///
 /// # What if its memory is full?
 /// By `maxmemory-policy`:
 ///
 /// * `noeviction`, which suits sessions best: new ones and writes fail as
-///   [`Full`](super::StoreErrorKind::Full). The others are read, touched and ended as ever.
-/// * `volatile-ttl`, `volatile-lru`, `volatile-lfu` and their `allkeys-` kin: Redis ends sessions
-///   early, those next to their end or longest unused. An index that goes takes its owner's sessions
-///   along. A Redis that is a cache for something else too is better kept apart.
+///   [`Full`](super::StoreErrorKind::Full). Live sessions are still read, touched and ended; a new
+///   secret is confirmed once there is memory again.
+/// * `volatile-ttl`, `volatile-lru`, `volatile-lfu` and the `allkeys-` policies of these names: Redis
+///   ends sessions early, those closest to their end or longest unused. When an index is evicted, its
+///   owner's sessions end. Do not share the Redis with a cache.
 /// * `volatile-random`, `allkeys-random`: any session ends at any time.
 ///
 /// Codes and links need `noeviction`: the record that counts the guesses at a subject's codes can be
-/// evicted like any other, and whoever guesses has the whole budget of a day again. A store that
+/// evicted like any other, and an attacker then has the whole budget of a day again. A store that
 /// [connects](Self::connect) logs a warning when the server has a `maxmemory` and may evict, with the
 /// feature `tracing` and where its user has the right to `INFO`.
 ///
@@ -177,11 +179,11 @@ pub(super) use self::walk::{Recent, STEP, Sought, Walk};
 /// one.
 ///
 /// # Under which names?
-/// `<prefix>{<tag>}:s:<id>` is a session, a string; `<prefix>{<tag>}:o:<owner>` is an owner's index,
-/// a sorted set. The tag is that of the partition, `0` where there is one. What has another name, or
-/// exactly such a name and another type, is neither listed nor counted nor removed: other programs
-/// can keep data under names that begin alike, and so can a store with another number of partitions.
-/// `KEYS` and `FLUSHDB` are not used.
+/// `<prefix>{<tag>}:s:<key>` is a session, a string; `<prefix>{<tag>}:o:<owner>` is an owner's index,
+/// a sorted set. The tag is that of the partition, `0` where there is one. Redis keys with another name,
+/// or with such a name and another type, are not listed, counted or removed: other programs can keep
+/// data under names that begin alike, and so can a store with another number of partitions. `KEYS` and
+/// `FLUSHDB` are not used.
 ///
 /// [256 partitions]: RedisBuilder::partitions
 #[derive(Clone)]
@@ -192,7 +194,7 @@ struct Inner {
     names: Arc<Names>,
     presence: Arc<Presence>,
     timeout: Duration,
-    /// Where the server speaks by itself, if the store has connected by itself.
+    /// Where the server pushes changes, if the store has connected by itself.
     source: Option<Source>,
 }
 
@@ -208,11 +210,11 @@ impl Redis {
         RedisBuilder::default()
     }
 
-    /// Keeps sessions over a connection that is there already, a `ConnectionManager` or a
-    /// `ClusterConnection` of the crate [`redis`].
+    /// Keeps sessions over an existing connection, a `ConnectionManager` or a `ClusterConnection` of
+    /// the crate [`redis`]. Such a store has no [`watch`](super::Store::watch).
     ///
-    /// A store that [connects](Self::connect) by itself bears outages better: it follows Sentinel,
-    /// gives up a connection that has gone silent, and never stays without one.
+    /// A store that [connects](Self::connect) by itself handles outages better: it follows Sentinel,
+    /// replaces a connection that has gone silent, and always connects again.
     pub fn new(connection: impl Into<RedisConnection>) -> Self {
         Self::builder()
             .build(connection)

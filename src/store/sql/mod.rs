@@ -1,6 +1,6 @@
 //! What the SQL stores share: names in statements, rows, and how a statement is run.
 
-// Each of them needs a part of it.
+// Each store needs a part of it.
 #![cfg_attr(
     not(all(feature = "mysql", feature = "postgres", feature = "sqlite")),
     allow(dead_code, unused_imports)

@@ -1,4 +1,4 @@
-//! A connection with what was begun on it, and what becomes of that when its caller is gone.
+//! A pooled connection with what was begun on it, and what happens to that when its caller is gone.
 
 use std::future::Future;
 use std::time::Duration;
@@ -18,24 +18,24 @@ pub(super) struct Turn<DB: Server> {
     pub pool: Pool<DB>,
     pub permit: OwnedSemaphorePermit,
     pub deadline: Option<Instant>,
-    /// How long what a dropped call has begun may take to end.
+    /// How long a dropped call's statement may take to end.
     pub timeout: Duration,
 }
 
-/// What a statement answered.
+/// The answer to a statement.
 pub(super) struct Outcome<DB: Server> {
     pub rows: Vec<DB::Row>,
     pub done: DB::QueryResult,
 }
 
-/// How a connection is.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// Nothing is open on it.
     Settled,
-    /// A transaction is.
+    /// A transaction is open on it.
     Open,
-    /// A statement is under way, or nobody knows.
+    /// A statement may be under way.
     Unknown,
 }
 
@@ -45,15 +45,15 @@ where
 {
     /// Runs a statement on a connection of the pool.
     ///
-    /// If the caller drops this, a connection that is being made is still made, for the next caller. A
-    /// statement that was begun ends, and one that was not is left out.
+    /// If the caller drops this, a connection that is being opened is still opened, for the next caller. A
+    /// statement that has begun runs to its end, and one that has not is not sent.
     pub async fn first(
         self,
         query: impl Execute<'static, DB> + 'static,
         after: State,
         after_error: State,
     ) -> Result<(Transaction<DB>, Outcome<DB>), Failure> {
-        // On the heap, as the driver's future for a new connection has ten kilobytes. Every future
+        // On the heap, because the driver's future for a new connection has ten kilobytes. Every future
         // around it would have them too, and an unoptimized service would run out of stack.
         RunsOn::new(self.timeout, async move {
             let Self { pool, permit, deadline, timeout } = self;
@@ -88,8 +88,8 @@ where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
     /// If this future is dropped half-way, the connection is closed. The driver of MySQL reads a
-    /// packet's length and its content in two steps: dropped in between, it would take what a client
-    /// stored for the next packet.
+    /// packet's length and its content in two steps: dropped in between, it would read what a client
+    /// stored as the next packet.
     async fn run(
         &mut self,
         query: impl Execute<'static, DB> + 'static,
@@ -139,7 +139,7 @@ where
 
     async fn roll_back(mut self) {
         self.deadline = Some(Instant::now() + self.timeout);
-        // Closed, where that fails.
+        // If that fails, the connection is closed.
         let _ = self.run(raw_sql("ROLLBACK"), State::Settled, State::Unknown).await;
     }
 }
@@ -152,8 +152,7 @@ impl<DB: Server> Drop for Pooled<DB> {
     }
 }
 
-/// A connection with a transaction open on it, which is rolled back unless it comes to its
-/// [`end`](Self::end).
+/// A connection with a transaction open on it, which is rolled back unless it [ends](Self::end).
 pub(in crate::store) struct Transaction<DB: Server>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
@@ -203,7 +202,7 @@ where
         (*self, outcome) = RunsOn::new(limit, async move {
             let outcome = match &mut transaction.pooled {
                 Some(pooled) => pooled.run(query, after, State::Open).await,
-                // A statement before this one was dropped, and has it.
+                // A dropped statement before this one still has it.
                 None => Err(Failure::DeadlineExceeded),
             };
             (transaction, outcome)
@@ -251,8 +250,8 @@ mod tests {
     use super::*;
     use crate::store::sql::Client;
 
-    /// How many allocations a call costs, and how many tasks it spawns, when all that is kept between
-    /// calls is there.
+    /// How many allocations a call costs, and how many tasks it spawns, after the pool and the driver have
+    /// warmed up.
     fn costs<F: Future>(runtime: &Runtime, pool: &PgPool, call: impl Fn() -> F) -> (u64, usize) {
         let once = |_| {
             runtime.block_on(async {
@@ -303,7 +302,7 @@ mod tests {
         let (allocations, tasks) = costs(&runtime, &pool, || by_the_driver(&pool));
         let call = || async { client.call().try_rows(sqlx::query("SELECT 1")).await.unwrap() };
         assert_eq!(costs(&runtime, &pool, call), (allocations + 1, tasks));
-        // The driver spawns what gives the connection back.
+        // The driver spawns the task that gives the connection back.
         assert_eq!(tasks, 1);
     }
 }

@@ -150,8 +150,8 @@ impl Successor {
         }
     }
 
-    /// Whose a session in the old store is, by its data: the old format knows no owners. Without this,
-    /// a session that began there belongs to nobody, and stays so. So does a session that no client can
+    /// Tells the owner of a session in the old store by its data: the old format knows no owners. Without
+    /// this, a session that began there belongs to nobody, and stays so. So does a session that no client can
     /// present, because its id is no [`Token`]: it may be another service's, under a longer prefix.
     ///
     /// # Errors
@@ -212,8 +212,9 @@ impl Successor {
         self.scheme.prove(&digest)
     }
 
-    /// The key of a session in the new store, and what its token claims there. The manager says both,
-    /// but for [`begin_in_old`](Self::begin_in_old): then it takes each token for an id.
+    /// The key of a session in the new store, and what its token claims there. The manager says both. With
+    /// [`begin_in_old`](Self::begin_in_old) it takes each token for an id, and the key and the claim are
+    /// found here.
     fn in_new(&self, key: &Key, claim: Option<&Claim>) -> (Key, Option<Claim>) {
         let id = key.plain_id().filter(|_| self.begins_in_old && claim.is_none());
         let Some(token) = id.and_then(|id| Token::parse(id).ok()) else {
@@ -245,8 +246,8 @@ impl Successor {
         }
     }
 
-    /// Fails for a note that still leads nowhere: to call the session ended would log out everybody
-    /// who has moved, where this store's names are not the mover's.
+    /// Fails for a note that still leads nowhere. If this store's names are not the mover's, calling the
+    /// session ended would log out everybody whose session has moved.
     async fn accept_as_gone(&self, key: &Key, note: &Meta) -> Result<()> {
         // A caller that ends a session by its token removes its note first, which others have read by
         // then.
@@ -269,7 +270,7 @@ impl Successor {
         let mut laps = Laps::new();
         loop {
             let record = match self.in_old(key, Touch::No).await {
-                // A record that nobody can read is removed whatever it is.
+                // A damaged record is removed unread.
                 Err(error) if error.kind() == StoreErrorKind::Corrupt => {
                     return self.old.remove(key, condition, hand_out).await;
                 }
