@@ -11,18 +11,19 @@ use redis::cluster_async::ClusterConnection;
 use redis::{AsyncConnectionConfig, ConnectionInfo, ProtocolVersion, RedisError, RedisResult};
 use tokio::time::{Instant, timeout};
 
-use super::cluster::{Cluster, Detours};
+use super::cluster::{AskRedirects, Cluster};
 use super::connection::{Connection, Way};
+use super::connectivity::Connectivity;
+use super::endpoint::{ClientFactory, Endpoint, tcp_settings};
 use super::error::{on_connecting, refused, timed_out};
 #[cfg(feature = "tracing")]
 use super::eviction::warn_of_eviction;
-use super::link::{Link, Target};
-use super::listener::Source;
 use super::names::Names;
-use super::presence::Presence;
+use super::reconnecting::Reconnecting;
 use super::sentinel::Sentinels;
-use super::target::{Dialer, Place, tcp_settings};
+use super::subscriber::Endpoints;
 use super::tls::Certificates;
+use super::url::RedisUrl;
 use super::{Inner, Redis, RedisConnection};
 use crate::store::patience::patience;
 use crate::store::{Result, StoreError};
@@ -150,9 +151,9 @@ impl RedisBuilder {
     /// that cannot be used.
     pub fn build(self, connection: impl Into<RedisConnection>) -> Result<Redis> {
         let RedisConnection(connection) = connection.into();
-        let (names, presence) = (Arc::new(self.names(&connection)?), Arc::default());
+        let (names, connectivity) = (Arc::new(self.names(&connection)?), Arc::default());
         let timeout = self.timeout;
-        let inner = Inner { connection, names, presence, timeout, source: None };
+        let inner = Inner { connection, names, connectivity, timeout, endpoints: None };
         Ok(Redis(Arc::new(inner)))
     }
 
@@ -176,17 +177,17 @@ impl RedisBuilder {
     /// certificate that cannot be used, [`Unavailable`](crate::store::StoreErrorKind::Unavailable)
     /// when the server is out of reach.
     pub async fn connect(self, url: &str) -> Result<Redis> {
-        let presence = Arc::<Presence>::default();
-        let (connection, source) = self.reach(url, &presence).await?;
+        let connectivity = Arc::<Connectivity>::default();
+        let (connection, endpoints) = self.reach(url, &connectivity).await?;
         let names = Arc::new(self.names(&connection)?);
         #[cfg(feature = "tracing")]
         warn_of_eviction(&connection, Instant::now() + self.connect_timeout).await;
         Ok(Redis(Arc::new(Inner {
             connection,
             names,
-            presence,
+            connectivity,
             timeout: self.timeout,
-            source: Some(source),
+            endpoints: Some(endpoints),
         })))
     }
 
@@ -200,52 +201,60 @@ impl RedisBuilder {
     }
 
     /// A connection that is there.
-    async fn reach(&self, url: &str, presence: &Arc<Presence>) -> Result<(Connection, Source)> {
-        let place = Place::parse(url)?;
-        let (servers, is_tls) = place.servers();
+    async fn reach(
+        &self,
+        url: &str,
+        connectivity: &Arc<Connectivity>,
+    ) -> Result<(Connection, Endpoints)> {
+        let url = RedisUrl::parse(url)?;
+        let (servers, is_tls) = url.servers();
         let failed = |error| on_connecting(error, &servers, is_tls);
-        let (connection, source) = self.open(place, presence, failed).await?;
+        let (connection, endpoints) = self.open(url, connectivity, failed).await?;
         connection.reach(Instant::now() + self.connect_timeout).await.map_err(failed)?;
-        Ok((connection, source))
+        Ok((connection, endpoints))
     }
 
     async fn open(
         &self,
-        place: Place,
-        presence: &Arc<Presence>,
+        url: RedisUrl,
+        connectivity: &Arc<Connectivity>,
         failed: impl FnOnce(RedisError) -> StoreError,
-    ) -> Result<(Connection, Source)> {
-        let dialer = |info| Dialer::new(info, self.certificates.clone());
-        let one = |target: Target| {
-            let link = Link::new(target.clone(), self.connect_timeout, Arc::clone(presence));
-            Ok((Way::Link(Arc::new(link)).into(), Source::One(target)))
+    ) -> Result<(Connection, Endpoints)> {
+        let factory = |info| ClientFactory::new(info, self.certificates.clone());
+        let one = |endpoint: Endpoint| {
+            let connection =
+                Reconnecting::new(endpoint.clone(), self.connect_timeout, Arc::clone(connectivity));
+            Ok((Way::Reconnecting(Arc::new(connection)).into(), Endpoints::One(endpoint)))
         };
-        match place {
-            Place::Server(info) => {
-                let client = dialer(info).client().map_err(bad_settings)?;
-                one(Target::Server(Box::new(client)))
+        match url {
+            RedisUrl::Server(info) => {
+                let client = factory(info).client().map_err(bad_settings)?;
+                one(Endpoint::Server(Box::new(client)))
             }
-            Place::Sentinel { sentinels, master, node } => {
+            RedisUrl::Sentinel { sentinels, master, node } => {
                 let sentinels = sentinels
                     .into_iter()
-                    .map(|info| dialer(self.with_sentinel_login(info)).client())
+                    .map(|info| factory(self.with_sentinel_login(info)).client())
                     .collect::<RedisResult<_>>()
                     .map_err(bad_settings)?;
-                let sentinels = Sentinels::new(sentinels, master, dialer(node));
-                one(Target::Master(Arc::new(sentinels)))
+                let sentinels = Sentinels::new(sentinels, master, factory(node));
+                one(Endpoint::Master(Arc::new(sentinels)))
             }
-            Place::Cluster(nodes) => {
-                let dialer = dialer(nodes[0].clone());
+            RedisUrl::Cluster(nodes) => {
+                let factory = factory(nodes[0].clone());
                 let connection = match self.open_cluster(nodes.clone())?.await {
                     Ok(connection) => connection,
                     Err(error) => return Err(failed(self.reason(nodes, error).await)),
                 };
-                let detours =
-                    Detours::new(dialer.clone(), self.connect_timeout, Arc::clone(presence));
-                let cluster = Cluster::new(connection, Some(detours));
+                let redirects = AskRedirects::new(
+                    factory.clone(),
+                    self.connect_timeout,
+                    Arc::clone(connectivity),
+                );
+                let cluster = Cluster::new(connection, Some(redirects));
                 Ok((
                     Way::Cluster(cluster.clone()).into(),
-                    Source::Cluster(cluster, Box::new(dialer)),
+                    Endpoints::Cluster(cluster, Box::new(factory)),
                 ))
             }
         }
@@ -285,7 +294,7 @@ impl RedisBuilder {
             return said;
         }
         let attempts = nodes.into_iter().map(async |node| {
-            let client = Dialer::new(node, self.certificates.clone()).client()?;
+            let client = ClientFactory::new(node, self.certificates.clone()).client()?;
             let config = AsyncConnectionConfig::new()
                 .set_connection_timeout(Some(self.connect_timeout))
                 .set_response_timeout(None);

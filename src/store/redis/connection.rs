@@ -11,8 +11,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::abandoned::Abandoned;
 use super::cluster::{Cluster, Node};
-use super::error::{is_unknown_script, timed_out, wrong_setting};
-use super::link::Link;
+use super::error::{answer, is_unknown_script, timed_out, wrong_setting};
+use super::reconnecting::Reconnecting;
 use super::script::Script;
 
 /// A connection that an application has already: a `ConnectionManager` or a `ClusterConnection` of
@@ -73,7 +73,7 @@ const SLOTS: usize = 16_384 / RANGES;
 /// The ways to Redis.
 #[derive(Clone)]
 pub(super) enum Way {
-    Link(Arc<Link>),
+    Reconnecting(Arc<Reconnecting>),
     Manager(ConnectionManager),
     Cluster(Cluster),
 }
@@ -126,14 +126,16 @@ impl Connection {
     pub(super) async fn nodes(&self, deadline: Instant) -> RedisResult<Vec<Node>> {
         match &self.way {
             Way::Cluster(cluster) => cluster.masters(deadline).await,
-            Way::Link(_) | Way::Manager(_) => Ok(vec![Node::default()]),
+            Way::Reconnecting(_) | Way::Manager(_) => Ok(vec![Node::default()]),
         }
     }
 
     /// Connects, where that has not happened yet.
     pub(super) async fn reach(&self, deadline: Instant) -> RedisResult<()> {
         match &self.way {
-            Way::Link(link) => link.perform(deadline, |_| ready(Ok(()))).await,
+            Way::Reconnecting(reconnecting) => {
+                reconnecting.perform(deadline, |_| ready(Ok(()))).await
+            }
             Way::Manager(_) | Way::Cluster(_) => Ok(()),
         }
     }
@@ -142,11 +144,11 @@ impl Connection {
 impl Way {
     async fn send(&self, command: &Cmd, slot: u16, deadline: Instant) -> RedisResult<Value> {
         match self {
-            Self::Link(link) => {
+            Self::Reconnecting(reconnecting) => {
                 let send = |mut connection: MultiplexedConnection| async move {
                     answer(connection.send_packed_command(command).await)
                 };
-                link.perform(deadline, send).await.map_err(name_cluster)
+                reconnecting.perform(deadline, send).await.map_err(name_cluster)
             }
             Self::Manager(manager) => {
                 let mut manager = manager.clone();
@@ -199,12 +201,4 @@ fn name_cluster(error: RedisError) -> RedisError {
         );
     }
     error
-}
-
-/// The driver hands out an error of the server as a value.
-pub(super) fn answer(result: RedisResult<Value>) -> RedisResult<Value> {
-    match result {
-        Ok(Value::ServerError(error)) => Err(error.into()),
-        other => other,
-    }
 }

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 
 use crate::store::{StoreError, StoreErrorKind};
 
@@ -33,6 +33,14 @@ fn is_hung_up(error: &RedisError) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     let kind = cause(error).map(io::Error::kind);
     matches!(kind, Some(BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof))
+}
+
+/// The driver hands out an error of the server as a value.
+pub(super) fn answer(result: RedisResult<Value>) -> RedisResult<Value> {
+    match result {
+        Ok(Value::ServerError(error)) => Err(error.into()),
+        other => other,
+    }
 }
 
 /// The answer did not come in time.

@@ -5,11 +5,9 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::slots::tag;
 use crate::key::Key;
 use crate::record::Owner;
-
-/// Hash slots of a Cluster.
-const SLOTS: usize = 16_384;
 
 /// The names of the Redis keys of one store: for a session `<prefix>{<tag>}:s:<key>`, for an
 /// owner's index `<prefix>{<tag>}:o:<owner>`.
@@ -76,7 +74,7 @@ impl Names {
     }
 
     /// A name in the partition under which there is never anything.
-    pub(super) fn nothing(&self, partition: u16) -> String {
+    pub(super) fn slot_guard(&self, partition: u16) -> String {
         format!("{}-", self.head(partition))
     }
 
@@ -117,41 +115,6 @@ impl Names {
     }
 }
 
-/// The tag of a partition and its slot: the smallest number whose slot lies in the partition's
-/// share of all slots. So the partitions lie evenly over the slots, and over the masters of a
-/// Cluster, which numbers in a row would not.
-fn tag(number: usize, count: usize) -> (usize, u16) {
-    let mut tag = 0;
-    loop {
-        let slot = crc16(tag.to_string().as_bytes()) % SLOTS as u16;
-        if usize::from(slot) * count / SLOTS == number {
-            return (tag, slot);
-        }
-        tag += 1;
-    }
-}
-
-/// CRC-16/XMODEM, by which a Cluster finds the slot of a key.
-fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |crc, &byte| {
-        (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| {
-            let polynomial = if crc & 0x8000 == 0 { 0 } else { 0x1021 };
-            (crc << 1) ^ polynomial
-        })
-    })
-}
-
-/// The slot of a name: that of what stands between its first braces, where that is something.
-pub(in crate::store) fn slot_of_name(name: &[u8]) -> u16 {
-    let find = |bytes: &[u8], brace| bytes.iter().position(|&byte| byte == brace);
-    let tag = find(name, b'{').and_then(|open| {
-        let rest = &name[open + 1..];
-        find(rest, b'}').map(|end| &rest[..end])
-    });
-    let tag = tag.filter(|tag| !tag.is_empty());
-    crc16(tag.unwrap_or(name)) % SLOTS as u16
-}
-
 /// A text that a glob pattern takes literally.
 pub(in crate::store) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -166,6 +129,7 @@ pub(in crate::store) fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::slots::{SLOTS, slot_of_name};
     use super::*;
     use redis::cluster_routing::Slot;
 
@@ -199,7 +163,7 @@ mod tests {
         assert_eq!(names.parse(own.as_bytes()), Some(key.clone()));
         for name in [
             names.index(&owner),
-            names.nothing(3),
+            names.slot_guard(3),
             format!("ts:{{x}}:s:{key}"),
             format!("ts:{{}}:s:{key}"),
             format!("other:{{1}}:s:{key}"),
@@ -267,19 +231,8 @@ mod tests {
         let owner = Owner::new("{7}").unwrap();
         let slot = names.slot(owner.partition(256));
         assert_eq!(Slot::new(slot), Some(Slot::for_key(names.index(&owner))));
-        let nothing = names.nothing(owner.partition(256));
-        assert_eq!(Slot::new(slot), Some(Slot::for_key(nothing)));
-    }
-
-    #[test]
-    fn the_slot_of_a_name_is_that_of_its_tag() {
-        for name in ["sess:abc", "{a}b", "a{b}c{d}", "{}a", "a{b", "a}b{c}", ""] {
-            assert_eq!(
-                Slot::new(slot_of_name(name.as_bytes())),
-                Some(Slot::for_key(name)),
-                "{name}"
-            );
-        }
+        let slot_guard = names.slot_guard(owner.partition(256));
+        assert_eq!(Slot::new(slot), Some(Slot::for_key(slot_guard)));
     }
 
     #[test]

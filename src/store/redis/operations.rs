@@ -162,7 +162,7 @@ impl Store for Redis {
 
     /// None for a store [over a connection](Redis::new) that was there already.
     fn watch(&self) -> Option<&dyn Watch> {
-        self.0.source.is_some().then_some(self)
+        self.0.endpoints.is_some().then_some(self)
     }
 
     fn moves(&self) -> Option<&dyn Moves> {
@@ -178,7 +178,7 @@ impl Store for Redis {
     }
 
     fn attach(&self, events: &Events) {
-        self.0.presence.attach(events);
+        self.0.connectivity.attach(events);
     }
 }
 

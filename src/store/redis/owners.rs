@@ -29,7 +29,7 @@ impl Owners for Redis {
                 return Err(unexpected());
             };
             let (records, damaged) =
-                self.0.presence.readable(found.into_iter().map(session_from))?;
+                self.0.connectivity.readable(found.into_iter().map(session_from))?;
             page.records.extend(records);
             page.damaged.extend(damaged);
             page.next = next.as_ref().map(Place::cursor);

@@ -32,7 +32,7 @@ impl Listing for Redis {
             let found = self.load(&key, &Load::new()).await?;
             Ok(found.live().map(|record| (key, record)))
         });
-        let (records, damaged) = self.0.presence.readable(join_all(loads).await)?;
+        let (records, damaged) = self.0.connectivity.readable(join_all(loads).await)?;
         let records = records.into_iter().flatten().collect();
         Ok(Page { records, damaged, next: walk.place() })
     }

@@ -9,8 +9,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult};
 use tokio::time::{Instant, timeout_at};
 
+use super::endpoint::ClientFactory;
 use super::error::{of_sentinel, wrong_setting};
-use super::target::Dialer;
 
 /// How long the others are waited for once a Sentinel has answered.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -20,12 +20,12 @@ pub(super) struct Sentinels {
     clients: Vec<Client>,
     master: String,
     /// How the master itself is reached.
-    dialer: Dialer,
+    factory: ClientFactory,
 }
 
 impl Sentinels {
-    pub(super) fn new(clients: Vec<Client>, master: String, dialer: Dialer) -> Self {
-        Self { clients, master, dialer }
+    pub(super) fn new(clients: Vec<Client>, master: String, factory: ClientFactory) -> Self {
+        Self { clients, master, factory }
     }
 
     /// The master as the Sentinel names it that knows of the latest failover. Another one may still
@@ -60,7 +60,7 @@ impl Sentinels {
             }
         }
         match (latest, failure) {
-            (Some(named), _) => self.dialer.client_at(&named.address),
+            (Some(named), _) => self.factory.client_at(&named.address),
             (None, Some(error)) => Err(error),
             (None, None) => Err(wrong_setting("no Sentinel was named".to_owned())),
         }

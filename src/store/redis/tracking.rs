@@ -11,8 +11,8 @@ use tokio::time::{Instant, timeout};
 
 use super::Redis;
 use super::error::{refused, store_error, timed_out};
-use super::listener::{Listener, PATIENCE};
 use super::names::Names;
+use super::subscriber::{PATIENCE, Subscriber};
 use crate::store::{Change, Result, Tell, Watch, Watching};
 
 #[async_trait::async_trait]
@@ -20,18 +20,18 @@ impl Watch for Redis {
     /// Takes a connection of its own to each master, and the right to `CLIENT TRACKING`. Redis 6 or
     /// later, and a store that [`connect`](Redis::connect) has made.
     async fn watch(&self, tell: Tell) -> Result<Watching> {
-        let Some(source) = self.0.source.clone() else {
+        let Some(endpoints) = self.0.endpoints.clone() else {
             return Err(refused(
                 "Redis tells changes on connections of the store's own; make the store by a URL",
             ));
         };
         let tracking = Tracking { names: Arc::clone(&self.0.names), tell };
         // Whether it will be told at all is known now, not when something is missed.
-        let clients = source.clients(Instant::now() + PATIENCE).await.map_err(store_error)?;
+        let clients = endpoints.clients(Instant::now() + PATIENCE).await.map_err(store_error)?;
         for client in clients {
             drop(tracking.track(&client, Arc::default()).await.map_err(store_error)?);
         }
-        Ok(Watching::until_dropped(Listener::new(source, tracking)))
+        Ok(Watching::until_dropped(Subscriber::new(endpoints, tracking)))
     }
 }
 

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use super::cluster::Node;
 use super::connection::Connection;
 use super::error::{is_of_another_type, refused, store_error, unexpected};
-use super::names::slot_of_name;
 use super::script::Script;
+use super::slots::slot_of_name;
 use crate::store::{Cursor, Result};
 
 /// How many keys a step asks Redis to look at, at most. More would hold up the calls of others.

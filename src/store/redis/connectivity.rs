@@ -1,4 +1,4 @@
-//! [`Presence`]: whether Redis is within reach, told to those who asked.
+//! [`Connectivity`]: whether Redis is within reach, told to those who asked.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -13,13 +13,13 @@ const SETTLED: Duration = Duration::from_secs(1);
 
 /// Tells of the store's connection, to every manager that uses the store.
 #[derive(Debug, Default)]
-pub(super) struct Presence {
+pub(super) struct Connectivity {
     is_up: AtomicBool,
     last_failure: Mutex<Option<Instant>>,
     listeners: Listeners,
 }
 
-impl Presence {
+impl Connectivity {
     pub(super) fn attach(&self, events: &Events) {
         self.listeners.attach(events);
     }
