@@ -16,16 +16,16 @@ use super::error::{answer, timed_out, was_not_run};
 use super::reconnecting::Reconnecting;
 use crate::backoff::Backoff;
 
-/// The driver's cluster connection, and what it lacks: it sends a command again only when it
-/// certainly was not run.
+/// The driver's cluster connection. Unlike the driver, it sends a command again only if the command
+/// was certainly not run.
 #[derive(Clone)]
 pub(in crate::store) struct Cluster {
     connection: ClusterConnection,
     redirects: Option<Arc<AskRedirects>>,
 }
 
-/// Connections to nodes that are taking over a slot. The driver knows those that have slots alone,
-/// and sends `ASKING` apart from the command that it is for.
+/// Connections to nodes that are taking over a slot. The driver knows only nodes that have slots, and
+/// it sends `ASKING` separately from the command that it is for.
 pub(super) struct AskRedirects {
     factory: ClientFactory,
     connect_timeout: Duration,
@@ -36,7 +36,7 @@ pub(super) struct AskRedirects {
 /// A master of a Cluster.
 #[derive(Debug, Default)]
 pub(super) struct Node {
-    /// The first of its slots, by which a command reaches it.
+    /// The first of its slots. A command for this slot reaches it.
     pub(super) first_slot: u16,
     pub(super) address: String,
 }
@@ -46,8 +46,8 @@ impl Cluster {
         Self { connection, redirects: redirects.map(Arc::new) }
     }
 
-    /// Sends a command to the master that has the slot. While the Cluster is looking for one, it is
-    /// sent again and again, until the deadline.
+    /// Sends a command to the master that has the slot. While the Cluster has none, it repeats that
+    /// until the deadline.
     pub(super) async fn send(
         &self,
         command: &Cmd,
@@ -100,8 +100,8 @@ impl Cluster {
     }
 }
 
-/// The master in a line of `CLUSTER SLOTS`: the first and the last slot of a range, its master, its
-/// replicas.
+/// The master in a line of `CLUSTER SLOTS`, which has the first and the last slot of a range, its master
+/// and its replicas.
 fn node(range: &[Value]) -> Option<Node> {
     let [Value::Int(first_slot), _, Value::Array(master), ..] = range else {
         return None;

@@ -9,11 +9,11 @@ use redis::{Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisResult};
 use super::sentinel::Sentinels;
 use super::tls::Certificates;
 
-/// After so long without a sign of life the system takes a connection for lost. Less would take a
-/// server for lost that is stopped for a snapshot of its machine.
+/// How long the system waits for a sign of life before it gives a connection up. A server that is
+/// stopped for a snapshot of its machine must not look lost.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// What a reconnecting leads to.
+/// A server to connect to.
 #[derive(Clone)]
 pub(super) enum Endpoint {
     Server(Box<Client>),
@@ -30,7 +30,7 @@ impl Endpoint {
     }
 }
 
-/// How a connection is made to last, and its loss to be noticed.
+/// How a connection is kept, and how its loss is noticed.
 pub(super) fn tcp_settings() -> TcpSettings {
     let keepalive = TcpKeepalive::new().with_time(SILENCE / 3).with_interval(SILENCE / 3);
     let settings = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
@@ -39,7 +39,7 @@ pub(super) fn tcp_settings() -> TcpSettings {
     settings
 }
 
-/// Makes clients for servers of one kind: the same login, the same certificates.
+/// Makes clients for servers with the same login and the same certificates.
 #[derive(Clone)]
 pub(super) struct ClientFactory {
     info: ConnectionInfo,

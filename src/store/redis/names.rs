@@ -1,4 +1,4 @@
-//! [`Names`]: under which names Redis keeps what.
+//! [`Names`]: the names of the Redis keys.
 
 use std::fmt;
 
@@ -12,15 +12,15 @@ use crate::record::Owner;
 /// The names of the Redis keys of one store: for a session `<prefix>{<tag>}:s:<key>`, for an
 /// owner's index `<prefix>{<tag>}:o:<owner>`.
 ///
-/// The tag is the partition's, and the only part that a Cluster hashes, so that all of a partition
-/// lies in one slot.
+/// The tag is the partition's. A Cluster hashes only the tag, so all keys of a partition lie in one
+/// slot.
 pub(super) struct Names {
     prefix: String,
     partitions: Vec<Partition>,
 }
 
 struct Partition {
-    /// What the names of its keys begin with.
+    /// The beginning of the names of its keys.
     head: String,
     slot: u16,
 }
@@ -32,7 +32,7 @@ impl fmt::Debug for Names {
 }
 
 impl Names {
-    /// The names of a store with this prefix and so many partitions.
+    /// The names of a store with this prefix and this number of partitions.
     pub(super) fn new(prefix: String, partitions: u16) -> Self {
         let partitions = (0..partitions)
             .map(|number| {
@@ -57,7 +57,7 @@ impl Names {
         &self.partitions[usize::from(partition)].head
     }
 
-    /// Under which name a session is kept.
+    /// The name of a session.
     pub(super) fn session(&self, key: &Key) -> String {
         let head = self.head(key.partition(self.partitions()));
         let mut name = String::with_capacity(head.len() + 2 + Key::TEXT_LEN);
@@ -67,24 +67,24 @@ impl Names {
         name
     }
 
-    /// Under which name the list of an owner's sessions is kept.
+    /// The name of an owner's index.
     pub(super) fn index(&self, owner: &Owner) -> String {
         let head = self.head(owner.partition(self.partitions()));
         format!("{head}o:{}", owner.as_str())
     }
 
-    /// A name in the partition under which there is never anything.
+    /// A name in the partition under which no key is ever written.
     pub(super) fn slot_guard(&self, partition: u16) -> String {
         format!("{}-", self.head(partition))
     }
 
-    /// What all names begin with.
+    /// The beginning of all names.
     pub(super) fn beginning(&self) -> String {
         format!("{}{{", self.prefix)
     }
 
-    /// The session that this store keeps under this name, if there can be one: exactly its prefix,
-    /// the tag of the session's partition and the session's key.
+    /// The session that this store keeps under this name. The name has exactly the store's prefix, the
+    /// tag of the session's partition and the session's key.
     pub(super) fn parse(&self, name: &[u8]) -> Option<Key> {
         let (head, text) = name.split_at_checked(name.len().checked_sub(Key::TEXT_LEN)?)?;
         let key: Key = std::str::from_utf8(text).ok()?.parse().ok()?;
@@ -92,7 +92,7 @@ impl Names {
         (head.strip_prefix(own_head.as_bytes()) == Some(b"s:")).then_some(key)
     }
 
-    /// The owner whose sessions this store lists under this name, if there can be one.
+    /// The owner whose index has this name.
     pub(super) fn parse_index(&self, name: &[u8]) -> Option<Owner> {
         let tagged = name.strip_prefix(self.prefix.as_bytes())?;
         let separator = b"}:o:";
@@ -104,12 +104,12 @@ impl Names {
         (rest == owner.as_str().as_bytes()).then_some(owner)
     }
 
-    /// What the names of all sessions match, for `SCAN`; those of others can, too.
+    /// A pattern for `SCAN` that the names of all sessions match. Other names may match too.
     pub(super) fn session_pattern(&self) -> String {
         format!("{}{{*}}:s:*", escape(&self.prefix))
     }
 
-    /// What the names of all indexes match, for `SCAN`; those of others can, too.
+    /// A pattern for `SCAN` that the names of all indexes match. Other names may match too.
     pub(super) fn index_pattern(&self) -> String {
         format!("{}{{*}}:o:*", escape(&self.prefix))
     }

@@ -160,7 +160,7 @@ impl Store for Redis {
         Some(self)
     }
 
-    /// None for a store [over a connection](Redis::new) that was there already.
+    /// `None` for a store over an [existing connection](Redis::new).
     fn watch(&self) -> Option<&dyn Watch> {
         self.0.endpoints.is_some().then_some(self)
     }

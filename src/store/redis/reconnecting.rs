@@ -1,4 +1,4 @@
-//! [`Reconnecting`]: a connection to one server, made anew when it is lost.
+//! [`Reconnecting`]: a connection to one server that connects again when it is lost.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,9 +21,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// One connection, shared by all calls.
 ///
-/// It differs from the driver's `ConnectionManager` where an outage is concerned: it finds the new
-/// master after a failover, replaces a connection that has gone silent, and goes on trying after
-/// an attempt that the server refused, as it does while it loads its data.
+/// It differs from the driver's `ConnectionManager` during an outage: it finds the new master after a
+/// failover, replaces a connection that has gone silent, and tries again after the server has refused an
+/// attempt, as a server does while it loads its data.
 pub(in crate::store) struct Reconnecting {
     endpoint: Endpoint,
     connect_timeout: Duration,
@@ -82,7 +82,7 @@ impl Reconnecting {
         .await
         .unwrap_or_else(|_| Err(timed_out()));
         if let (Err(error), Some(id)) = (&result, used) {
-            // A silent server may be gone for good, with nobody to say so.
+            // A silent server may be gone for good.
             if error.is_unrecoverable_error() || error.is_timeout() || is_read_only(error) {
                 self.forget(id);
             }
@@ -94,7 +94,7 @@ impl Reconnecting {
         self.current.load().as_deref().cloned()
     }
 
-    /// The connection, made where there is none.
+    /// The connection. Connects if there is none.
     async fn connected(self: &Arc<Self>) -> RedisResult<Live> {
         let mut last_failure = self.attempt.lock().await;
         // Another call may have connected meanwhile.
@@ -121,11 +121,11 @@ impl Reconnecting {
 
     async fn connect(self: &Arc<Self>) -> RedisResult<Live> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let reconnecting = Arc::downgrade(self);
+        let weak = Arc::downgrade(self);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None)
-            .set_push_sender(move |push: PushInfo| disconnected(&reconnecting, id, &push));
+            .set_push_sender(move |push: PushInfo| disconnected(&weak, id, &push));
         let client = self.endpoint.client().await?;
         let mut multiplexed = client.get_multiplexed_async_connection_with_config(&config).await?;
         if let Endpoint::Master(_) = self.endpoint {
@@ -134,7 +134,7 @@ impl Reconnecting {
         Ok(Live { id, multiplexed })
     }
 
-    /// Lets the next call connect anew, and says whether it would have used this connection. Calls
+    /// Lets the next call connect again, and says whether it would have used this connection. Calls
     /// under way keep the one that they have.
     fn forget(&self, id: u64) -> bool {
         let current = self.current.load();
@@ -146,14 +146,14 @@ impl Reconnecting {
     }
 }
 
-/// Told by the driver when a connection ends, so that the next call does not fail to find it out.
+/// The driver calls this when a connection ends, so that the next call does not have to fail first.
 fn disconnected(
-    reconnecting: &Weak<Reconnecting>,
+    weak: &Weak<Reconnecting>,
     id: u64,
     push: &PushInfo,
 ) -> Result<(), redis::aio::SendError> {
     if push.kind == PushKind::Disconnection
-        && let Some(reconnecting) = reconnecting.upgrade()
+        && let Some(reconnecting) = weak.upgrade()
         && reconnecting.forget(id)
     {
         reconnecting.connectivity.failed();

@@ -5,7 +5,7 @@ pub(super) const SLOTS: usize = 16_384;
 
 /// The tag of a partition and its slot: the smallest number whose slot lies in the partition's
 /// share of all slots. So the partitions lie evenly over the slots, and over the masters of a
-/// Cluster, which numbers in a row would not.
+/// Cluster. Consecutive numbers do not.
 pub(super) fn tag(number: usize, count: usize) -> (usize, u16) {
     let mut tag = 0;
     loop {
@@ -27,7 +27,7 @@ fn crc16(bytes: &[u8]) -> u16 {
     })
 }
 
-/// The slot of a name: that of what stands between its first braces, where that is something.
+/// The slot of a name. If there is text between its first braces, only that counts.
 pub(in crate::store) fn slot_of_name(name: &[u8]) -> u16 {
     let find = |bytes: &[u8], brace| bytes.iter().position(|&byte| byte == brace);
     let tag = find(name, b'{').and_then(|open| {

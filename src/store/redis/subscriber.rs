@@ -1,4 +1,4 @@
-//! [`Subscriber`]: hears what Redis tells of changed sessions, on connections of its own.
+//! [`Subscriber`]: listens to Redis for changed sessions, on connections of its own.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::cluster::Cluster;
 use super::endpoint::{ClientFactory, Endpoint};
 use super::tracking::Tracking;
 
-/// How long until a lost connection is made again, and a new master of a Cluster found.
+/// How long to wait before connecting again, and between two looks at the masters of a Cluster.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long connecting and subscribing may take.
@@ -21,7 +21,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(super) enum Endpoints {
     One(Endpoint),
-    /// Every master: what happens on a node is told by that node alone.
+    /// Every master: a node tells only what happens on itself.
     Cluster(Cluster, Box<ClientFactory>),
 }
 
@@ -48,7 +48,7 @@ impl Drop for Subscriber {
 }
 
 impl Subscriber {
-    /// Listens to each server, for ever.
+    /// Listens to each server.
     pub(super) fn new(endpoints: Endpoints, tracking: Tracking) -> Self {
         Self(tokio::spawn(async move {
             match endpoints {
@@ -63,14 +63,14 @@ impl Subscriber {
 async fn stay(endpoint: Endpoint, tracking: Tracking) {
     loop {
         if let Ok(client) = endpoint.client().await {
-            // Best effort: whatever ended it, the next attempt shows whether it is over.
+            // An error is not of interest: the next attempt shows whether it is over.
             let _ = tracking.hear(&client).await;
         }
         sleep(PAUSE).await;
     }
 }
 
-/// Listens to all masters of a Cluster, whichever they are at the time.
+/// Listens to all current masters of a Cluster.
 async fn follow(cluster: Cluster, factory: ClientFactory, tracking: Tracking) {
     let mut subscribers: HashMap<String, Subscriber> = HashMap::new();
     loop {

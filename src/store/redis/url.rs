@@ -1,4 +1,4 @@
-//! What a URL leads to.
+//! [`RedisUrl`]: the servers that a URL names.
 
 use std::slice;
 
@@ -13,7 +13,7 @@ use crate::store::{Result, StoreError};
 const PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
-/// What a URL leads to by its scheme.
+/// The kind of servers that a scheme names.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Server,
@@ -22,7 +22,7 @@ enum Kind {
     Sentinel,
 }
 
-/// What a scheme stands for, in capitals or not, and how the driver calls it.
+/// What a scheme stands for, in capitals or not, and the driver's name for it.
 fn kind_of(scheme: &str) -> Option<(Kind, &'static str)> {
     Some(match scheme.to_ascii_lowercase().as_str() {
         "redis" | "valkey" => (Kind::Server, "redis"),
@@ -36,7 +36,7 @@ fn kind_of(scheme: &str) -> Option<(Kind, &'static str)> {
     })
 }
 
-/// Whether a URL with this scheme leads here.
+/// Whether a URL with this scheme names a Redis.
 pub(in crate::store) fn answers_to(scheme: &str) -> bool {
     kind_of(scheme).is_some()
 }
@@ -57,7 +57,7 @@ pub(super) enum RedisUrl {
 }
 
 impl RedisUrl {
-    /// The servers that the URL names, for a message, and whether they are spoken to with TLS.
+    /// The servers that the URL names, for a message, and whether they use TLS.
     pub(super) fn servers(&self) -> (String, bool) {
         let nodes = match self {
             Self::Server(info) => slice::from_ref(info),
@@ -69,7 +69,7 @@ impl RedisUrl {
         (addresses.join(", "), nodes.iter().any(is_tls))
     }
 
-    /// Reads a URL; what its parts are stands at [`RedisBuilder::connect`](super::RedisBuilder::connect).
+    /// Reads a URL; [`RedisBuilder::connect`](super::RedisBuilder::connect) describes its parts.
     pub(super) fn parse(url: &str) -> Result<Self> {
         let (scheme, rest) = url.trim().split_once("://").ok_or_else(not_a_url)?;
         let (kind, scheme) = kind_of(scheme).ok_or_else(not_a_url)?;
@@ -78,7 +78,7 @@ impl RedisUrl {
         }
         if rest.contains('#') {
             return Err(refused(
-                "nothing follows a # in a Redis URL; write a # of the password as %23",
+                "a Redis URL has no part behind a #; write a # of the password as %23",
             ));
         }
         let (rest, options) = rest.split_once('?').unwrap_or((rest, ""));
@@ -90,7 +90,7 @@ impl RedisUrl {
         }
         let options = Options::parse(options, kind)?;
         if kind == Kind::Socket {
-            // The driver knows the options of a socket.
+            // The driver reads the options of a socket.
             return info(&format!("{scheme}://{authority}/{path}?{}", options.text))
                 .map(Self::Server);
         }
@@ -136,7 +136,7 @@ fn at(host: &str, port: u16) -> String {
     if has_port { host.to_owned() } else { format!("{host}:{port}") }
 }
 
-/// What follows the question mark.
+/// The text behind the question mark.
 struct Options<'a> {
     text: &'a str,
     database: Option<&'a str>,
@@ -162,7 +162,7 @@ impl<'a> Options<'a> {
         Ok(Self { text, database })
     }
 
-    /// The database number, which stands in the path or is an option.
+    /// The database number, from the path or from the option.
     fn database(&self, path: &'a str) -> Result<&'a str> {
         let path = path.trim_matches('/');
         match self.database {
