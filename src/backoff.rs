@@ -1,20 +1,19 @@
-//! How long a writer waits when another one came first.
+//! How long a writer waits after another one came first.
 
 use std::time::{Duration, Instant};
 
-/// The longest wait, whatever the store takes.
+/// The longest wait, however slow the store is.
 const LONGEST: Duration = Duration::from_millis(256);
 
-/// Tasks are not woken at a finer time than this.
+/// The runtime does not wake tasks at finer steps.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Waits between attempts, and never the same time as another writer, so that a thousand writers of
-/// one session all come through.
+/// Waits between attempts, each writer for another time, so that a thousand writers of one session all
+/// succeed.
 ///
-/// A wait is drawn from as long as the lost attempt took: writers that met in that time are then spread
-/// over it, and most of them read what the others have written before they write themselves. On a
-/// store that answers at once, from a time that doubles with each loss. It is never more than
-/// [`LONGEST`].
+/// A wait is random, up to the time that the lost attempt took. Writers that met in that time are then
+/// spread over it, and most of them read what the others have written before they write. On a store
+/// that answers at once, the upper bound doubles with each loss. It never exceeds [`LONGEST`].
 pub(crate) struct Backoff {
     conflicts: u32,
     began: Instant,
@@ -33,13 +32,13 @@ impl Backoff {
         if most < TICK {
             tokio::task::yield_now().await;
         } else {
-            // Without randomness the waits are equal, which is slow, not wrong.
+            // Without randomness the waits are equal: slow, not wrong.
             tokio::time::sleep(drawn(most, getrandom::u32().unwrap_or(u32::MAX))).await;
         }
         self.began = Instant::now();
     }
 
-    /// As [`wait`](Self::wait). False, and at once, when this was the last of so many attempts.
+    /// As [`wait`](Self::wait). Returns false at once after the last of `attempts`.
     pub(crate) async fn wait_unless_last_of(&mut self, attempts: u32) -> bool {
         if self.conflicts + 1 >= attempts {
             return false;
@@ -49,7 +48,7 @@ impl Backoff {
     }
 }
 
-/// The most that is waited after so many conflicts, the last of which took so long.
+/// The longest wait after this many conflicts, the last of which took `lost`.
 fn longest_wait(conflicts: u32, took: Duration) -> Duration {
     let doubled = match conflicts.checked_sub(3) {
         None => Duration::ZERO,
@@ -58,7 +57,7 @@ fn longest_wait(conflicts: u32, took: Duration) -> Duration {
     took.max(doubled).min(LONGEST)
 }
 
-/// A part of a wait, by a random number.
+/// A random part of a wait.
 fn drawn(most: Duration, random: u32) -> Duration {
     most.mul_f64(f64::from(random) / f64::from(u32::MAX))
 }

@@ -4,13 +4,13 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What a codec says when it fails. It may quote the data, so it goes to logs, never to clients.
+/// The error of a codec. It may quote the data, so log it and never send it to a client.
 pub type CodecError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Turns the user's data into what a store keeps, and back.
 ///
-/// The same value must be written in the same way twice: whether data changed is seen by comparing how
-/// it is written before and after.
+/// Encoding the same value twice must give the same bytes: the manager compares them to see whether data
+/// changed.
 ///
 /// ```
 /// use bytes::Bytes;

@@ -1,5 +1,4 @@
-//! [`Error`], what an operation on sessions answers when it fails, and [`StoreError`], what a store
-//! does.
+//! [`Error`], why an operation on sessions failed, and [`StoreError`], why a store did.
 
 use std::fmt;
 
@@ -35,7 +34,7 @@ pub enum Error {
     /// client to log in.
     #[error("the session does not exist: it was never made here, expired or was destroyed")]
     Gone,
-    /// Other writers came first again and again. Nothing was written. Retry later.
+    /// Other writers came first each time. Nothing was written. Retry later.
     #[error("other requests changed the session {attempts} times in a row; try again")]
     Conflict {
         /// How often it was tried.
@@ -77,10 +76,10 @@ pub enum Error {
         /// How many tokens were tried.
         attempts: u32,
     },
-    /// A lifetime that is none.
+    /// The lifetime is invalid.
     #[error(transparent)]
     Lifetime(#[from] LifetimeError),
-    /// An owner or a label that is none.
+    /// The owner or the label is invalid.
     #[error(transparent)]
     Text(#[from] TextError),
     /// The store failed.
@@ -119,13 +118,13 @@ impl Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
-    /// Out of reach, or it did not answer in time; whether the operation took place is unknown.
+    /// It is out of reach, or did not answer in time. The operation may have taken place.
     Unavailable,
-    /// It takes no further data. What it holds is untouched.
+    /// It has no space for more data. What it holds is untouched.
     Full,
-    /// It holds bytes that are no record.
+    /// It holds bytes that are not a record.
     Corrupt,
-    /// It refuses the operation, for want of a right, a table or a setting. Fix the configuration.
+    /// It refuses the operation: a right, a table or a setting is missing. Fix the configuration.
     Refused,
 }
 
@@ -157,7 +156,7 @@ struct Inner {
 }
 
 impl StoreError {
-    /// A failure of this kind; the message says what happened, to what, and what to do. It must not
+    /// A failure of this kind. The message says what happened, to what, and what to do. It must not
     /// hold a token.
     pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Inner { kind, message: message.into(), key: None, source: None }))
@@ -170,7 +169,7 @@ impl StoreError {
         self
     }
 
-    /// The store holds bytes under `key` that are no record.
+    /// The store holds bytes under `key` that are not a record.
     pub fn corrupt(key: &Key, what: impl fmt::Display) -> Self {
         let message = format!("the store's record {key} is damaged: {what}");
         let mut error = Self::new(StoreErrorKind::Corrupt, message);

@@ -15,10 +15,10 @@ use tokio::sync::broadcast;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Key;
 
-/// How many events a slow subscriber may lag behind before it loses the oldest.
+/// How many events a subscriber may lag behind before it loses the oldest.
 const BACKLOG: usize = 1024;
 
-/// What happened. Events of this process only: another application server tells its own.
+/// What happened in this process. Another application server tells its own events.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -39,7 +39,7 @@ pub enum Event {
         /// Its key.
         key: Key,
     },
-    /// A session's idle timeout was restarted. A touch that the touch interval saved is not told.
+    /// A session's idle timeout restarted. A touch within the touch interval is not told.
     Touched {
         /// Its key.
         key: Key,
@@ -62,26 +62,26 @@ pub enum Event {
         /// Its key.
         key: Key,
     },
-    /// All sessions of an owner were ended, but perhaps the one that asked for it.
+    /// All sessions of an owner were ended, except perhaps the one that asked for it.
     OwnerDestroyed {
         /// The owner's id.
         owner: crate::record::Owner,
         /// The session that was spared.
         kept: Option<Key>,
     },
-    /// A session reached the end of its lifetime. Told by stores that can, once it is swept.
+    /// A session reached the end of its lifetime. Stores that know tell it when they sweep the record.
     Expired {
         /// Its key.
         key: Key,
     },
-    /// A listing left a session out, because the store holds bytes under its key that are no record.
-    /// Told each time that a listing meets it, until
+    /// A listing left a session out, because the bytes under its key are not a record. Told each time a
+    /// listing meets it, until
     /// [`destroy_key`](crate::TokenSession::destroy_key) removes it.
     Damaged {
         /// Its key.
         key: Key,
     },
-    /// The store is within reach, again or for the first time.
+    /// The store is in reach, again or for the first time.
     Connected,
     /// The store is out of reach.
     Disconnected,
@@ -117,7 +117,7 @@ impl Default for Events {
 }
 
 impl Events {
-    /// Tells all subscribers; costs one load where there are none.
+    /// Tells all subscribers. Without subscribers it costs one atomic load.
     pub fn tell(&self, event: impl FnOnce() -> Event) {
         if self.0.subscribers.load(Ordering::Relaxed) > 0 {
             // Only fails when the last subscriber has just gone.
@@ -132,7 +132,7 @@ impl Events {
     }
 }
 
-/// Whom a store tells what only it knows: the managers that use it, as long as they are there.
+/// The managers that use a store. The store tells them what only it knows.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners(RwLock<Vec<Weak<Inner>>>);
 
@@ -159,8 +159,8 @@ impl Listeners {
         }
     }
 
-    /// Parts what a listing has read into the sound records and the damaged ones, and tells of the
-    /// damaged ones, so that no listing fails for them. Any other failure fails it.
+    /// Splits what a listing has read into sound and damaged records, and tells the damaged ones. Any
+    /// other failure fails the listing.
     #[cfg(any(
         feature = "mongodb",
         feature = "mysql",
@@ -201,7 +201,7 @@ impl Listeners {
         }
     }
 
-    /// Those that somebody has subscribed to. Told without the lock, since telling wakes whoever waits.
+    /// Those with subscribers. They are told without the lock, because telling wakes tasks.
     fn heard(&self) -> Vec<Events> {
         let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let heard = |events: &Weak<Inner>| {
@@ -214,8 +214,8 @@ impl Listeners {
 
 /// Receives [`Event`]s, in order.
 ///
-/// A subscriber that lags 1024 events behind loses the oldest, and [`next`](Self::next) goes on with
-/// those that are left.
+/// A subscriber that lags 1024 events behind loses the oldest; [`next`](Self::next) continues with the
+/// rest.
 #[derive(Debug)]
 pub struct Subscription {
     receiver: broadcast::Receiver<Event>,
@@ -223,7 +223,7 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// The next event; `None` when nothing is left that could tell one.
+    /// The next event; `None` when the manager and its store are gone.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             match self.receiver.recv().await {
@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_is_gone_is_forgotten_and_the_others_are_told() {
+    async fn a_dropped_manager_is_forgotten_and_the_others_are_told() {
         let listeners = Listeners::default();
         let stays = Events::default();
         let mut told = stays.subscribe();

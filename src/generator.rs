@@ -7,11 +7,14 @@ use crate::token::{Token, TokenError};
 
 /// Makes the tokens of new sessions, as `genid` did in the Node module.
 ///
-/// The default, [`Token::random`], is right unless tokens must have a form of your own. Whatever it
-/// makes must be unguessable: at least 128 random bits (OWASP ASVS 5.0, 7.2.3). A token that is
-/// taken is never handed out twice: the manager asks for another one, a few times.
+/// You need one only if tokens must have a form of your own. Its tokens must be unguessable: at least
+/// 128 random bits (OWASP ASVS 5.0, 7.2.3). No token is handed out twice: if one is taken, the manager
+/// asks for another one, a few times.
 ///
-/// A closure does:
+/// The session's [`Key`] is then derived from the token. A regenerated session keeps its key, so its
+/// new token has the crate's own form; a [`prefix`](crate::TokenSessionBuilder::prefix) stays.
+///
+/// A closure is a generator:
 ///
 /// ```
 /// use token_session::{Origin, Token, TokenSession};
@@ -27,16 +30,15 @@ use crate::token::{Token, TokenError};
 /// ```
 #[doc(alias = "genid")]
 pub trait TokenGenerator: Send + Sync + 'static {
-    /// A new token, for a session that is made on behalf of `origin`. It must begin with the
-    /// [`prefix`](crate::TokenSessionBuilder::prefix) that is configured, if there is one: a token without it is
-    /// refused as an error of the generator.
+    /// A new token for a session that is made on behalf of `origin`. It must begin with the configured
+    /// [`prefix`](crate::TokenSessionBuilder::prefix), if there is one; a token without it is an error.
     ///
     /// # Errors
-    /// What keeps it from making one.
+    /// The reason why it cannot make one.
     fn generate(&self, origin: Origin<'_>) -> Result<Token, TokenError>;
 
-    /// Whether [`generate`](Self::generate) looks at the origin. Where it does not, the HTTP layer
-    /// saves the copy of the request's parts.
+    /// Whether [`generate`](Self::generate) looks at the origin. If not, the HTTP layer does not copy
+    /// the request's parts.
     fn needs_origin(&self) -> bool {
         true
     }
@@ -52,7 +54,7 @@ where
 }
 
 /// On whose behalf a session is made. Behind the HTTP layer it holds the request's
-/// `http::request::Parts`; elsewhere what the caller put there, or nothing.
+/// `http::request::Parts`; elsewhere it holds what the caller put there, or nothing.
 ///
 /// ```
 /// use token_session::Origin;
@@ -81,7 +83,7 @@ impl<'a> Origin<'a> {
     }
 }
 
-/// The default generator.
+/// The generator for formats in which the id is the token.
 pub(crate) struct RandomTokens {
     pub(crate) prefix: String,
 }
@@ -96,15 +98,15 @@ impl TokenGenerator for RandomTokens {
     }
 }
 
-/// Draws tokens until one has a key in the wanted partition of `partitions`; `None` when they look
-/// anything but random.
+/// Draws tokens until the key of one is in the wanted partition of `partitions`; `None` if they do not
+/// look random.
 pub(crate) fn draw(
     partitions: u16,
     wanted: Option<u16>,
     key: impl Fn(&Token) -> Key,
     generate: impl Fn() -> Result<Token, TokenError>,
 ) -> Result<Option<(Token, Key)>, TokenError> {
-    // A random generator misses all of them once in e^64 sessions.
+    // A random generator misses 64 times per partition once in e^64 sessions.
     for _ in 0..64 * u32::from(partitions) {
         let token = generate()?;
         let key = key(&token);

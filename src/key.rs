@@ -10,8 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// Names a session for its whole life: in lists, logs, events and URLs. It is no secret, and whoever
-/// knows it can do nothing with it alone: the token also holds a secret.
+/// A session's identity for its whole life: in lists, logs, events and URLs. It is public. A person who
+/// knows it can do nothing with it alone, because a token also holds a secret.
 ///
 /// 16 bytes; its text form has 22 characters of base64url.
 ///

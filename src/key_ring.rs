@@ -8,14 +8,17 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// Secrets of the application, each under a number: the first one signs, all of them verify.
+/// Secrets of the application, each under a number. The first one signs; all of them verify.
 ///
-/// Keep them where the store's dump does not go: in the configuration, not in the database.
+/// Keep them in the configuration, not in the database: a stolen dump must not hold them.
 ///
 /// # How is a key changed?
-/// In three steps, each of which has to reach every process before the next one begins. First
-/// everywhere the new key verifies; then it signs, and the old one still verifies; when the last code
-/// or link that the old one signed has expired, it is left out, and what it signed is refused.
+/// In three steps. Each step must reach every process before the next one begins.
+///
+/// 1. The new key verifies.
+/// 2. The new key signs, and the old one still verifies.
+/// 3. When the last code or link that the old key signed has expired, leave the old key out. What it
+///    signed is refused from then on.
 ///
 /// ```
 /// use token_session::KeyRing;
@@ -30,22 +33,22 @@ use zeroize::Zeroizing;
 /// # Ok::<(), token_session::KeyRingError>(())
 /// ```
 ///
-/// Without the first step, a process that was not yet told of the new key meets what it signed:
-/// it refuses a right code, and charges the guess; it refuses a right link; and to revoke what a
-/// subject has leaves what the new key signed.
+/// If you skip step 1, a process that does not know the new key yet will see values signed with it. It
+/// rejects valid codes (and charges a guess), rejects valid links, and `revoke` misses what the new key
+/// signed.
 ///
-/// Guesses are counted under the key that signs. So in the second step each subject's day begins
-/// anew, and while some processes sign with the one key and some with the other, there are two
-/// counts: around a change a subject may see twice the guesses of a day.
+/// Guesses are counted under the signing key. In step 2 each subject's day therefore starts anew. While
+/// some processes sign with one key and some with the other, there are two counts, so a subject may get
+/// up to twice the guesses of a day.
 #[derive(Clone)]
 pub struct KeyRing(Arc<Vec<(u32, Zeroizing<Vec<u8>>)>>);
 
 impl KeyRing {
-    /// The fewest bytes that a key may have: as many as HMAC-SHA-256 gives out (RFC 2104, section
-    /// 3, discourages shorter ones).
+    /// The fewest bytes of a key: the output length of HMAC-SHA-256 (RFC 2104, section 3, discourages
+    /// shorter keys).
     pub const MIN_BYTES: usize = 32;
 
-    /// A ring of one key, which signs.
+    /// A ring of one key, which signs and verifies.
     ///
     /// # Errors
     /// Fewer than [`MIN_BYTES`](Self::MIN_BYTES) bytes.
@@ -53,10 +56,10 @@ impl KeyRing {
         Self(Arc::default()).and_verify(id, secret)
     }
 
-    /// With a further key, which signs nothing: an older one, or one that is to sign soon.
+    /// Adds a key that only verifies: an older one, or one that will sign soon.
     ///
     /// # Errors
-    /// Fewer than [`MIN_BYTES`](Self::MIN_BYTES) bytes, or a number that the ring has already.
+    /// Fewer than [`MIN_BYTES`](Self::MIN_BYTES) bytes, or a number that the ring already has.
     pub fn and_verify(self, id: u32, secret: &[u8]) -> Result<Self, KeyRingError> {
         if secret.len() < Self::MIN_BYTES {
             return Err(KeyRingError::TooShort { id, len: secret.len() });
@@ -75,7 +78,7 @@ impl KeyRing {
         (*id, secret)
     }
 
-    /// The key of this number, while the ring has it.
+    /// The key with this number, if the ring has it.
     pub(crate) fn secret(&self, id: u32) -> Option<&[u8]> {
         self.iter().find(|(key, _)| *key == id).map(|(_, key)| key)
     }
@@ -93,7 +96,7 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-/// Why a key is not taken into a [`KeyRing`].
+/// The error for a key that a [`KeyRing`] does not accept.
 ///
 /// ```
 /// use token_session::KeyRing;
@@ -122,8 +125,8 @@ pub enum KeyRingError {
     },
 }
 
-/// HMAC-SHA-256 over fields, each with its length before it, so that no two lists of fields have the
-/// same bytes; `what` keeps one use of a key apart from all others.
+/// HMAC-SHA-256 over fields, each prefixed with its length, so that different lists of fields never have
+/// the same bytes. `what` separates the uses of a key.
 pub(crate) fn mac(secret: &[u8], what: &str, fields: &[&[u8]]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret)
         .unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
@@ -134,7 +137,7 @@ pub(crate) fn mac(secret: &[u8], what: &str, fields: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// Whether two digests are equal, in a time that does not tell where they differ.
+/// Whether two digests are equal, in constant time.
 pub(crate) fn same(left: &[u8], right: &[u8]) -> bool {
     left.ct_eq(right).into()
 }

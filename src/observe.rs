@@ -16,8 +16,8 @@ pub(crate) async fn observe<R>(
     run(operation, None, key, work).await
 }
 
-/// Runs an operation of codes or links, as [`observe`] does those of the manager. All three have
-/// their purpose besides; whom they are for, and what, is told nowhere.
+/// Runs an operation of codes or links, as [`observe`] does those of the manager. Span, counter and
+/// histogram also have the purpose. They never tell the subject or the payload.
 pub(crate) async fn observe_for<R, E: Failure>(
     purpose: &str,
     operation: &'static str,
@@ -27,14 +27,14 @@ pub(crate) async fn observe_for<R, E: Failure>(
     run(operation, Some(purpose), key, work).await
 }
 
-/// Why an operation was not done.
+/// An error, as spans and metrics see it.
 #[cfg_attr(not(any(feature = "metrics", feature = "tracing")), expect(dead_code))]
 pub(crate) trait Failure: std::error::Error {
-    /// In a word, of few.
+    /// One of a few fixed words.
     fn outcome(&self) -> &'static str;
 }
 
-/// The outcome that is worth a warning.
+/// The outcome that logs a warning.
 pub(crate) const STORE_ERROR: &str = "store_error";
 
 async fn run<R, E: Failure>(
@@ -69,7 +69,7 @@ async fn run<R, E: Failure>(
         if let Err(error) = &result
             && outcome == STORE_ERROR
         {
-            // Not left to the span, which is there at the level of debugging alone.
+            // Not left to the span, which exists only at the debug level.
             let key = key.map(tracing::field::display);
             span.in_scope(|| tracing::warn!(operation, purpose, key, %error, "the store failed"));
         }

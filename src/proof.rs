@@ -47,8 +47,8 @@ impl fmt::Debug for Proof {
     }
 }
 
-/// What the holder of a token shows to a store: the proof of its secret, in each scheme that the
-/// session may have been made with, and how long a previous secret is still good.
+/// What a request shows to a store: the proof of its token's secret, in each scheme that the session may
+/// have been made with, and how long a previous secret is still accepted.
 ///
 /// ```
 /// use std::time::Duration;
@@ -78,7 +78,7 @@ impl Claim {
         claim
     }
 
-    /// With the proof in another scheme. One too many is left out.
+    /// Adds the proof in another scheme. Ignores one that does not fit.
     fn add(&mut self, proof: Proof) {
         if self.proofs < Self::MOST {
             let at = self.proofs * Proof::LEN;
@@ -102,8 +102,7 @@ impl Claim {
         self.grace
     }
 
-    /// Whether it is a claim of the secret with this proof. Takes a time that does not tell where
-    /// they differ.
+    /// Whether it claims the secret with this proof. Compares in constant time.
     pub fn proves(&self, proof: &Proof) -> bool {
         self.proofs().fold(false, |found, own| key_ring::same(own, proof.as_bytes()) | found)
     }
@@ -117,8 +116,8 @@ impl fmt::Debug for Claim {
 
 /// How the secret of a token becomes its proof.
 ///
-/// SHA-256 is enough for secrets of 128 random bits (OWASP ASVS 5.0, 6.5.2). A key ring adds one
-/// thing: a person who can write to the store, but does not know the keys, cannot plant a session.
+/// SHA-256 is enough for secrets of 128 random bits (OWASP ASVS 5.0, 6.5.2). A key ring adds one thing: an
+/// attacker who can write to the store, but does not know the keys, cannot plant a session.
 ///
 /// A record names the scheme of its proof, so a scheme can be added or a key replaced without ending
 /// a session: new secrets are proved with the first one, and all of them are accepted.
@@ -147,14 +146,14 @@ impl ProofScheme {
         Self::default()
     }
 
-    /// HMAC-SHA-256 under the first key of the ring. Sessions of its other keys go on. A ring for
-    /// proofs has at most four keys, the one for SHA-256 counted.
+    /// HMAC-SHA-256 under the first key of the ring. Sessions of its other keys are accepted. At most four
+    /// keys, SHA-256 counted as one.
     pub fn hmac_sha256(ring: KeyRing) -> Self {
         Self { ring: Some(ring), and_sha256: false }
     }
 
-    /// Sessions whose proof is SHA-256 go on too. Leave it out again when the last of them has ended:
-    /// until then, a person who can write to the store can plant a session.
+    /// Accepts sessions whose proof is SHA-256 too. Leave it out when the last of them has ended: until
+    /// then, an attacker who can write to the store can plant a session.
     #[must_use]
     pub fn and_sha256(self) -> Self {
         Self { and_sha256: true, ..self }

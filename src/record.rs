@@ -36,7 +36,7 @@ use crate::proof::Claim;
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// So many milliseconds after the Unix epoch.
+    /// This many milliseconds after the Unix epoch.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
@@ -46,7 +46,7 @@ impl Timestamp {
         self.0
     }
 
-    /// How long after `earlier` this is; zero when it is not.
+    /// How long after `earlier` this is; zero if it is not after.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -55,7 +55,7 @@ impl Timestamp {
 impl std::ops::Add<Duration> for Timestamp {
     type Output = Self;
 
-    /// Saturates, and drops what is below a millisecond.
+    /// Saturates, and rounds down to milliseconds.
     fn add(self, span: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
     }
@@ -67,10 +67,10 @@ impl From<Timestamp> for SystemTime {
     }
 }
 
-/// Which writing of a record's data this is: a random number for a new record, and one more with each
-/// write. A touch leaves it. So a write that is meant for a record which has ended meets another
-/// version if its key was used again. Stores that keep somebody else's format, which has no place for
-/// it, take a digest of what they hold: there, too, another version is another writing.
+/// Which writing of a record this is: a random number for a new record, and one more with each write. A
+/// touch and a handover leave it. A late write for a record that has ended meets another version if
+/// its key was used again. Stores of a foreign format, which has no place for a version, take a digest of
+/// what they hold.
 ///
 /// ```
 /// use token_session::Version;
@@ -83,13 +83,13 @@ impl From<Timestamp> for SystemTime {
 pub struct Version(u64);
 
 impl Version {
-    /// The version of a new record: 48 random bits, so that a store may count on in a double. 1 where
-    /// the operating system gives none; it gives no token either then.
+    /// The version of a new record: 48 random bits, so a store can count on in a double. It is 1 if the
+    /// operating system gives no random bits; it gives no token then either.
     pub fn random() -> Self {
         Self(getrandom::u64().map_or(1, |bits| bits >> 16))
     }
 
-    /// The version that a store kept as this number.
+    /// The version with this kept number.
     pub const fn from_u64(number: u64) -> Self {
         Self(number)
     }

@@ -19,10 +19,10 @@ const SECRET_BYTES: usize = 16;
 /// The fewest characters of the secret in a session's token: base64url of 16 bytes.
 const SECRET_LEN: usize = 22;
 
-/// A bearer secret: whoever holds it has the session.
+/// A bearer secret: its holder has the session.
 ///
-/// It has no `Display`, its `Debug` says nothing of it, and its memory is wiped on drop. The one
-/// way to its text is [`reveal`](Self::reveal), easy to find in a review.
+/// It has no `Display`, its `Debug` is redacted, and its memory is wiped on drop. The only way to its
+/// text is [`reveal`](Self::reveal), which is easy to find in a review.
 ///
 /// ```
 /// use token_session::Token;
@@ -35,16 +35,15 @@ const SECRET_LEN: usize = 22;
 pub struct Token(Zeroizing<String>);
 
 impl Token {
-    /// The longest text that is looked at, in bytes. Longer input is refused before anything else
-    /// is done with it.
+    /// The longest accepted text, in bytes. The length is checked before anything else.
     pub const MAX_LEN: usize = 256;
 
-    /// A new token: `prefix` and 32 characters of base64url, from the operating system's
-    /// generator. The last one is a letter or a digit: mail programs leave a trailing `-` or `_`
-    /// out of the links that they make.
+    /// A token for a [generator](crate::TokenGenerator): `prefix` and 32 characters of base64url from the
+    /// operating system's random bytes. The last character is a letter or a digit, because mail programs
+    /// leave a trailing `-` or `_` out of the links they make.
     ///
     /// # Errors
-    /// [`TokenError::Charset`] or [`TokenError::TooLong`] for a prefix that no token may have,
+    /// [`TokenError::Charset`] or [`TokenError::TooLong`] for an invalid prefix,
     /// [`TokenError::NoRandomness`] when the operating system gives no random bytes.
     #[doc(alias = "newSessionId")]
     pub fn random(prefix: &str) -> Result<Self, TokenError> {
@@ -69,7 +68,7 @@ impl Token {
     /// `b64token` set of RFC 6750, section 2.1.
     ///
     /// # Errors
-    /// What is wrong with the text, without the text.
+    /// What is wrong with the text. The error never holds the text.
     pub fn parse(text: &str) -> Result<Self, TokenError> {
         check(text)?;
         Ok(Self(Zeroizing::new(text.to_owned())))
@@ -104,7 +103,7 @@ impl Token {
         Sha256::digest(self.0.as_bytes()).into()
     }
 
-    /// The secret itself: to hand it to the client, and for nothing else.
+    /// The secret text. Use it only to send it to the client.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -132,16 +131,16 @@ fn check(text: &str) -> Result<(), TokenError> {
     }
 }
 
-/// The fewest characters of an id that another program has made. 16 hexadecimal digits are 64 bits, the
-/// least entropy that OWASP accepts of a session id.
+/// The fewest characters of an id that another program made. 16 hexadecimal digits are 64 bits, the least
+/// entropy that OWASP accepts for a session id.
 const SHORTEST_ID: usize = 16;
 
-/// The fewest different characters in one. A random id of 16 hexadecimal digits has less than once in
-/// two million.
+/// The fewest different characters of such an id. A random id of 16 hexadecimal digits has fewer less
+/// than once in two million.
 const FEWEST_CHARACTERS: usize = 5;
 
-/// Whether anybody could guess an id that another program has made. JavaScript makes `undefined`,
-/// `null`, `NaN` or `0` of a token that it does not have.
+/// Whether an id that another program made is guessable. JavaScript turns a missing token into
+/// `undefined`, `null`, `NaN` or `0`.
 pub(crate) fn is_guessable(id: &str) -> bool {
     let mut seen = [false; 256];
     for byte in id.bytes() {
@@ -150,7 +149,7 @@ pub(crate) fn is_guessable(id: &str) -> bool {
     id.len() < SHORTEST_ID || seen.iter().filter(|seen| **seen).count() < FEWEST_CHARACTERS
 }
 
-/// Why a text is no token. It never holds the text.
+/// The error for an invalid token. It never holds the text.
 ///
 /// ```
 /// use token_session::{Token, TokenError};
@@ -160,32 +159,31 @@ pub(crate) fn is_guessable(id: &str) -> bool {
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// Nothing was sent.
+    /// The text is empty.
     #[error("the token is empty")]
     Empty,
     /// More than [`Token::MAX_LEN`] bytes.
     #[error("the token has {len} bytes; at most {} are accepted", Token::MAX_LEN)]
     TooLong {
-        /// The length that was sent, in bytes.
+        /// The length, in bytes.
         len: usize,
     },
     /// A character outside the `b64token` set.
     #[error("the token has a character other than A-Z a-z 0-9 - . _ ~ + / and a trailing =")]
     Charset,
-    /// A token generator made a token without the configured prefix, which would be unknown here.
+    /// A token generator left out the configured prefix. Such a token would be unknown here.
     #[error(
         "the generated token does not begin with the configured prefix; put the prefix before it"
     )]
     NoPrefix,
-    /// A generator has made a token that anybody could guess, for a store that
+    /// A generator made a guessable token for a store that
     /// [keeps plain ids](crate::store::Store::keeps_plain_ids). Such a token from a client is unknown.
     #[error(
         "the token has fewer than {SHORTEST_ID} characters, or fewer than {FEWEST_CHARACTERS} \
          different ones, so anybody could guess it"
     )]
     Guessable,
-    /// A generator has made a token of the form that this crate gives its own: 22 characters, a dot
-    /// and 22 more. It would be taken for one of those.
+    /// A generator made a token of the crate's own form: 22 characters, a dot and 22 more.
     #[error(
         "the generated token has the form of the library's own tokens, 22 characters, a dot and 22 \
          more; give it another form"

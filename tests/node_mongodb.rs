@@ -13,12 +13,11 @@ use mongodb::event::command::CommandEvent;
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Collection, Database};
 use serde_json::{Value, json};
-use token_session::store::compat::{ConnectMongo, Shape};
+use token_session::store::compat::{AnyBytes, ConnectMongo, Shape};
 use token_session::store::conformance::Harness;
 use token_session::store::{Listing, StoreErrorKind};
 use token_session::{Error, Json, Lifetime, NewSession, TokenSession};
 
-use node::contract::{AnyBytes, keeps_of_the_contract};
 use node::peer::Peer;
 use node::{Place, fresh_name, share_with_node, token};
 
@@ -175,9 +174,9 @@ impl Harness for Contract {
 }
 
 mod contract {
-    use super::{Contract, keeps_of_the_contract};
+    use super::Contract;
 
-    keeps_of_the_contract!(Contract);
+    token_session::shared_format_suite!(Contract);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sqlx::mysql::MySqlConnectOptions;
 use sqlx::{AssertSqlSafe, MySqlPool, Row};
-use token_session::store::compat::{ExpressMysql, Shape};
+use token_session::store::compat::{AnyBytes, ExpressMysql, Shape};
 use token_session::store::conformance::Harness;
 use token_session::store::{
     Listing, Load, Renamed, Renewal, Replaced, StoreErrorKind, Write, Written,
@@ -15,7 +15,6 @@ use token_session::store::{
 use token_session::{Error, Meta, TokenSession};
 use url::Url;
 
-use node::contract::{AnyBytes, keeps_of_the_contract};
 use node::peer::Peer;
 use node::{Place, fresh_name, share_with_node, token};
 
@@ -190,9 +189,9 @@ impl Harness for Contract {
 }
 
 mod contract {
-    use super::{Contract, keeps_of_the_contract};
+    use super::Contract;
 
-    keeps_of_the_contract!(Contract);
+    token_session::shared_format_suite!(Contract);
 }
 
 #[tokio::test]

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool, Row};
-use token_session::store::compat::{ConnectPgSimple, Shape};
+use token_session::store::compat::{AnyBytes, ConnectPgSimple, Shape};
 use token_session::store::conformance::Harness;
 use token_session::store::{Listing, StoreErrorKind};
 use token_session::{Origin, Token, TokenSession};
 use url::Url;
 
-use node::contract::{AnyBytes, keeps_of_the_contract};
 use node::peer::Peer;
 use node::{Place, fresh_name, share_with_node, token};
 
@@ -181,9 +180,9 @@ impl Harness for Contract {
 }
 
 mod contract {
-    use super::{Contract, keeps_of_the_contract};
+    use super::Contract;
 
-    keeps_of_the_contract!(Contract);
+    token_session::shared_format_suite!(Contract);
 }
 
 #[path = "node_postgres/columns.rs"]

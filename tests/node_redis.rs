@@ -8,14 +8,13 @@ use http::{Request, Response};
 use redis::AsyncConnectionConfig;
 use serde_json::{Value, json};
 use token_session::http::{SessionLayer, Sessions, SignedCookie};
-use token_session::store::compat::{ConnectRedis, Shape, Successor};
+use token_session::store::compat::{AnyBytes, ConnectRedis, Shape, Successor};
 use token_session::store::conformance::Harness;
 use token_session::store::{Memory, StoreErrorKind};
 use token_session::{Error, Lifetime, TokenSession};
 use tower::ServiceExt;
 use url::Url;
 
-use node::contract::{AnyBytes, keeps_of_the_contract};
 use node::peer::Peer;
 use node::{Place, fresh_name, share_with_node, token};
 
@@ -153,9 +152,9 @@ impl Harness for Contract {
 }
 
 mod contract {
-    use super::{keeps_of_the_contract, one_server};
+    use super::one_server;
 
-    keeps_of_the_contract!(one_server());
+    token_session::shared_format_suite!(one_server());
 }
 
 fn cluster() -> Contract {
@@ -166,9 +165,9 @@ fn cluster() -> Contract {
 }
 
 mod contract_on_a_cluster {
-    use super::{cluster, keeps_of_the_contract};
+    use super::cluster;
 
-    keeps_of_the_contract!(cluster());
+    token_session::shared_format_suite!(cluster());
 }
 
 #[tokio::test]

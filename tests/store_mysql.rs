@@ -1,4 +1,4 @@
-//! The MySQL store on a real server: the contract, and what is MySQL's own.
+//! The MySQL store on a real server: the contract, and what is specific to MySQL.
 
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ mod failover;
 mod faults;
 #[path = "sql/gate.rs"]
 mod gate;
+#[path = "store_mysql/golden.rs"]
+mod golden;
 #[path = "sql/hang_ups.rs"]
 mod hang_ups;
 #[path = "sql/isolation.rs"]

@@ -1,4 +1,4 @@
-//! The PostgreSQL store on a real server: the contract, and what is PostgreSQL's own.
+//! The PostgreSQL store on a real server: the contract, and what is particular to PostgreSQL.
 
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ mod failover;
 mod faults;
 #[path = "sql/gate.rs"]
 mod gate;
+#[path = "store_postgres/golden.rs"]
+mod golden;
 #[path = "sql/hang_ups.rs"]
 mod hang_ups;
 #[path = "sql/isolation.rs"]

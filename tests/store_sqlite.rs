@@ -1,4 +1,4 @@
-//! The SQLite store on a real file: the contract, and what is SQLite's own.
+//! The SQLite store on a real file: the contract, and the facts that only SQLite has.
 
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ mod damaged;
 mod faults;
 #[path = "store_sqlite/folder.rs"]
 mod folder;
+#[path = "store_sqlite/golden.rs"]
+mod golden;
 #[path = "store_sqlite/owners.rs"]
 mod many_owned;
 #[path = "on_every_store/mod.rs"]

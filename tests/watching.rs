@@ -1,5 +1,4 @@
-//! Several application servers on one store, with a cache each: how soon they see what another one
-//! did.
+//! Several application servers on one store, each with a cache: how soon one sees what another one did.
 
 #[path = "watching/processes.rs"]
 mod processes;

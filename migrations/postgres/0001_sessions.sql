@@ -15,14 +15,14 @@ CREATE TABLE IF NOT EXISTS "token_sessions" (
     deadline         bigint,
     authenticated_at bigint,
     owner            text COLLATE "C",
-    -- Digests of the token's secret and of the one before it. They are looked for within what a
-    -- client claims, so a shorter one must not be there.
+    -- Digests of the token's secret and of the one before it. The statements look for them within the
+    -- digests that a client claims, so a shorter one would match too easily.
     proof            bytea CHECK (octet_length(proof) = 33),
     previous_proof   bytea CHECK (octet_length(previous_proof) = 33),
     confirmed_at     bigint,
     sealed           bytea,
-    -- Here, so that no statement can get it wrong. least() passes over NULL, and a session of
-    -- neither timeout is refused.
+    -- Computed here, so no statement can get it wrong. least() ignores NULL, and a session without
+    -- a timeout is refused.
     expires_at       bigint NOT NULL GENERATED ALWAYS AS (least(last_seen + idle_ms, deadline)) STORED
 );
 

@@ -11,7 +11,7 @@ BEGIN
     ELSIF TG_OP = 'TRUNCATE' THEN
         -- No key: any session.
         PERFORM pg_notify(TG_ARGV[0], '');
-    -- What has expired is in no cache, so that a sweep tells nothing.
+    -- No cache holds an expired session, so a sweep tells nothing.
     ELSIF (SELECT count(*) FROM gone WHERE expires_at > moment) >= 1000 THEN
         PERFORM pg_notify(TG_ARGV[0], '');
     ELSE
@@ -20,25 +20,25 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Not when a session is touched: that changes none of these columns.
+-- A touch changes none of these columns, so it is not told.
 DO $do$ BEGIN
     CREATE TRIGGER "token_sessions_written" AFTER UPDATE ON "token_sessions"
         FOR EACH ROW WHEN (
             OLD.version <> NEW.version OR OLD.proof IS DISTINCT FROM NEW.proof
             OR OLD.confirmed_at IS DISTINCT FROM NEW.confirmed_at
         ) EXECUTE FUNCTION "token_sessions_changed"('token_sessions');
-EXCEPTION WHEN duplicate_object THEN -- It is there already.
+EXCEPTION WHEN duplicate_object THEN -- It exists already.
 END $do$;
 
 DO $do$ BEGIN
     CREATE TRIGGER "token_sessions_removed" AFTER DELETE ON "token_sessions"
         REFERENCING OLD TABLE AS gone
         FOR EACH STATEMENT EXECUTE FUNCTION "token_sessions_changed"('token_sessions');
-EXCEPTION WHEN duplicate_object THEN -- It is there already.
+EXCEPTION WHEN duplicate_object THEN -- It exists already.
 END $do$;
 
 DO $do$ BEGIN
     CREATE TRIGGER "token_sessions_emptied" AFTER TRUNCATE ON "token_sessions"
         FOR EACH STATEMENT EXECUTE FUNCTION "token_sessions_changed"('token_sessions');
-EXCEPTION WHEN duplicate_object THEN -- It is there already.
+EXCEPTION WHEN duplicate_object THEN -- It exists already.
 END $do$;

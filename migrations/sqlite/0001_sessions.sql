@@ -8,26 +8,26 @@ CREATE TABLE IF NOT EXISTS "token_sessions" (
     version          INTEGER NOT NULL,
     idle_ms          INTEGER,
     absolute_ms      INTEGER CHECK (idle_ms IS NOT NULL OR absolute_ms IS NOT NULL),
-    -- What the pages of an owner's list go by, so a value of another type must not get in.
+    -- The order of an owner's list. A value of another type would break its pages.
     created_at       INTEGER NOT NULL CHECK (typeof(created_at) = 'integer'),
     last_seen        INTEGER NOT NULL,
     deadline         INTEGER,
-    -- Here, so that no statement can get it wrong. A time that is not set is the largest number: min()
-    -- gives NULL where anything is NULL.
+    -- Computed here, so that every statement agrees. A missing time counts as the largest number, because
+    -- min() is NULL if an argument is NULL.
     expires_at       INTEGER NOT NULL GENERATED ALWAYS AS (
         min(ifnull(last_seen + idle_ms, 9223372036854775807), ifnull(deadline, 9223372036854775807))
     ) STORED,
     authenticated_at INTEGER,
     owner            TEXT,
-    -- The proof of the current secret. The next three columns are of the secret before it, if that was
-    -- handed over: its proof, when the current one was first used, and the current one, sealed.
+    -- The proof of the current secret. The next three columns are set after a handover: the proof of the
+    -- previous secret, when the current secret was first used, and the current secret, sealed.
     proof            BLOB CHECK (length(proof) = 33),
     previous_proof   BLOB CHECK (length(previous_proof) = 33),
     confirmed_at     INTEGER,
     sealed           BLOB,
     details          BLOB    NOT NULL DEFAULT x'',
-    -- Last: SQLite reads a row up to the last column that a statement names, so that a look at the
-    -- other columns reads no large data.
+    -- The last column: SQLite reads a row only up to the last column that a statement needs, so other
+    -- statements read no large data.
     data             BLOB    NOT NULL
 );
 

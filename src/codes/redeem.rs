@@ -124,7 +124,7 @@ impl<'a, T: 'static> Guess<'a, T> {
 
     /// Names this submit: a random text that a form was given when it was shown. The same handle,
     /// code and attempt key again within 30 seconds, such as from a double click, get the first
-    /// answer again, with [`repeated`](Redeemed::repeated) set, as often as a challenge has
+    /// answer again, with [`repeated`](RedeemedCode::repeated) set, as often as a challenge has
     /// [`tries`](super::CodesBuilder::tries). Each of these submits is charged before it is compared,
     /// right or wrong, and takes 2 round trips. A second submit that arrives while the first one, under
     /// way, has taken the last guess of the challenge gets [`Exhausted`](CodeError::Exhausted).

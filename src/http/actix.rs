@@ -41,8 +41,7 @@ where
     }
 }
 
-/// What [`SessionLayer`] makes of an actix-web service: one whose requests have [`Sessions`] in
-/// their extensions.
+/// An actix-web service behind a [`SessionLayer`]: its requests have [`Sessions`] in their extensions.
 ///
 /// ```
 /// use actix_web::{App, web};
@@ -139,7 +138,7 @@ fn hide(request: &mut ServiceRequest, name: &str, cut: Option<Cut>) {
 
 fn with_path_and_query(uri: &Uri, path_and_query: &str) -> Uri {
     let mut parts = uri.clone().into_parts();
-    // What is left of a good URI is good. If it were not, the token must go all the same.
+    // A part of a valid URI is valid. If it were not, the token must still go.
     let rest = PathAndQuery::try_from(path_and_query);
     parts.path_and_query = Some(rest.unwrap_or_else(|_| PathAndQuery::from_static("/")));
     Uri::from_parts(parts).unwrap_or_default()
@@ -315,11 +314,11 @@ impl<T: Send + Sync + 'static> FromRequest for Session<T> {
     }
 }
 
-/// A handler's session or `None`, where axum has `Option<Session<T>>`.
+/// A handler's session or `None`, as `Option<Session<T>>` with axum.
 ///
-/// actix-web makes `None` of each error behind an `Option`, so that a client whose token is good
-/// would be a stranger while the store is out of reach. This extractor says `None` where
-/// [`Session`] says 401, and rejects the request with 400, 500 or 503 as [`Session`] does.
+/// actix-web turns every error behind an `Option` into `None`: a client with a valid token would be a
+/// stranger while the store is out of reach. This extractor is `None` where [`Session`] says 401, and
+/// rejects the request with 400, 500 or 503 as [`Session`] does.
 ///
 /// ```
 /// use token_session::http::OptionalSession;

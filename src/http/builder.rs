@@ -7,7 +7,7 @@ use super::signed_cookie::{SignedCookie, is_cookie_name};
 use super::transport::Transport;
 use crate::manager::TokenSession;
 
-/// The options of a [`SessionLayer`]. Each holds one value, which a later call replaces; the order
+/// The options of a [`SessionLayer`]. A later call of the same option replaces the earlier one; the order
 /// of different options does not matter.
 ///
 /// ```
@@ -62,34 +62,34 @@ impl<T> SessionLayerBuilder<T> {
 
     /// Reads the token from this cookie too. Default: no cookie.
     ///
-    /// A browser may have several cookies of one name, set for different paths or domains, and sends
-    /// them all (RFC 6265, section 5.4). Dead ones do no harm: the request's session is the one that
-    /// is alive. Each further cookie costs a round trip more, and at most four are looked at. If two
-    /// are alive the answer is 400: a neighbouring domain may have set one of them to have the person
-    /// act in a session of its own. A value that cannot be a token counts as none.
+    /// A browser may have several cookies with one name, for different paths or domains, and sends them
+    /// all (RFC 6265, section 5.4). The request's session is the one that is alive. Each further cookie
+    /// costs one more round trip, and the layer looks at four at most. Two live sessions are a 400: a
+    /// neighbouring domain may have set one of the cookies to make the person act in its session. A
+    /// value that cannot be a token is ignored.
     pub fn cookie(self, name: impl Into<String>) -> Self {
         self.with(|transport| transport.cookie = Some(name.into()))
     }
 
     /// Reads the token from the signed cookie of express-session too. Default: no cookie.
     ///
-    /// A cookie whose signature does not verify counts as none. Several good ones are alternatives,
-    /// as with [`cookie`](Self::cookie). A handler that changes the token
-    /// [sets the cookie again](SignedCookie).
+    /// A cookie with a wrong signature is ignored. Several valid ones are alternatives, as with
+    /// [`cookie`](Self::cookie). A handler that changes the token must
+    /// [set the cookie again](SignedCookie).
     pub fn signed_cookie(self, cookie: SignedCookie) -> Self {
         self.with(|transport| transport.signed_cookie = Some(cookie))
     }
 
-    /// Reads the token from this query parameter too. Default: no parameter. A value that cannot be
-    /// a token counts as none beside a token elsewhere.
+    /// Reads the token from this query parameter too. Default: no parameter. A value that cannot be a
+    /// token is ignored if there is a token elsewhere.
     ///
-    /// The layer takes the parameter out of every URI that it knows of, before a handler or a layer
-    /// further in sees it: the request's URI, the header `Referer` (a page whose own URI holds the
-    /// token sends that along with its requests), actix-web's copy for the router, and, with the
-    /// feature `axum`, axum's `OriginalUri`. These keep the token:
+    /// The layer removes the parameter from every URI that it knows, before a handler or a layer further
+    /// in sees it: the request's URI, the header `Referer` (a page whose own URI holds the token sends it
+    /// with its requests), actix-web's copy for the router, and, with the feature `axum`, axum's
+    /// `OriginalUri`. The token stays in these places:
     ///
-    /// * What is further out: the server, a proxy, a layer around this one. A proxy may also copy
-    ///   the URI into a header of its own, such as `X-Original-URI`.
+    /// * Further out: the server, a proxy, a layer around this one. A proxy may also copy the URI into its
+    ///   own header, such as `X-Original-URI`.
     /// * axum's `OriginalUri` where the feature `axum` is off and the layer is added by
     ///   `Router::layer` or `route_layer`: axum copies the URI before it calls such a layer. Switch
     ///   the feature on, or put the layer around the whole router.
@@ -100,14 +100,14 @@ impl<T> SessionLayerBuilder<T> {
     /// Checks the options and makes the layer.
     ///
     /// # Errors
-    /// An option that can never work.
+    /// An option that cannot work.
     pub fn build(self) -> Result<SessionLayer<T>, SessionLayerError> {
         self.transport.check()?;
         Ok(SessionLayer::with(self.manager, self.transport))
     }
 }
 
-/// Why there can be no such [`SessionLayer`].
+/// The error for an invalid option of a [`SessionLayer`].
 ///
 /// ```
 /// use token_session::TokenSession;
@@ -122,7 +122,7 @@ impl<T> SessionLayerBuilder<T> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionLayerError {
-    /// A header that carries something else, or that browsers do not let a client set.
+    /// The header has another purpose, or browsers do not let a client set it.
     #[error(
         "`{name}` already has a meaning in HTTP; use a header of your own, such as `x-session`"
     )]
@@ -133,7 +133,7 @@ pub enum SessionLayerError {
     /// The header is `Authorization`, which is read as `Authorization: Bearer` already.
     #[error("`authorization` is read for `Bearer`; switch `bearer` off, or use another header")]
     Authorization,
-    /// A browser does not keep or send a cookie of this name.
+    /// A browser does not keep or send a cookie with this name.
     #[error("{name:?} is not a cookie name (RFC 6265); use letters, digits and !#$%&'*+-.^_`|~")]
     Cookie {
         /// The name.
@@ -145,7 +145,7 @@ pub enum SessionLayerError {
         /// The name.
         name: String,
     },
-    /// Clients would not all write a query parameter of this name alike.
+    /// Clients encode a query parameter with this name differently.
     #[error("{name:?} is not a plain parameter name; use letters, digits and -._~ (RFC 3986, 2.3)")]
     Query {
         /// The name.

@@ -10,8 +10,8 @@ use super::service::SessionService;
 use super::transport::Transport;
 use crate::manager::TokenSession;
 
-/// A [tower layer](tower_layer::Layer), and with the feature `actix` a middleware of actix-web, that
-/// gives the requests that pass it their sessions.
+/// A [tower layer](tower_layer::Layer), and with the feature `actix` an actix-web middleware, that gives
+/// requests their sessions.
 ///
 /// It looks for the token in these places:
 ///
@@ -25,9 +25,9 @@ use crate::manager::TokenSession;
 ///    6750, section 5.3); the parameter is taken out of the URI before the handler, or a logging
 ///    layer further in, sees it.
 ///
-/// All places that hold a token must agree. An empty value is no token. A value that cannot be a
-/// token is an invalid one when it stands in a header, which the client writes for this service. In
-/// a cookie or the query it is passed over if there is a token elsewhere.
+/// All places that hold a token must agree. An empty value is no token. A value that cannot be a token is
+/// an error in a header, which the client writes for this service. In a cookie or the query it is ignored
+/// if there is a token elsewhere.
 ///
 /// A browser client on another origin reads the response's header only if CORS exposes it
 /// (`Access-Control-Expose-Headers: token-session`).
@@ -71,7 +71,7 @@ impl<T: Send + Sync + 'static> SessionLayer<T> {
         SessionLayerBuilder::new(sessions)
     }
 
-    /// What all requests that pass one copy of the layer share.
+    /// What all requests share.
     pub(super) fn config(&self) -> Arc<LayerConfig<T>> {
         let (manager, transport) = (self.manager.clone(), self.transport.clone());
         let vary = transport.vary();

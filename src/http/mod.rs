@@ -1,5 +1,5 @@
-//! The edge: a layer that finds a request's token, hands its session to whoever asks, and writes it
-//! back before the response leaves. It is one for tower, and a middleware for actix-web.
+//! The edge: a layer that finds a request's token, gives its session to the handler that asks, and writes
+//! it back before the response leaves. It is a tower layer and an actix-web middleware.
 //!
 //! ```text
 //! request  → SessionLayer: finds the token, asks the store nothing
@@ -50,36 +50,36 @@
 //! | the store is out of reach | 503 with `Retry-After` | 503 |
 //! | the record is damaged, or of another type | 500 | 500 |
 //!
-//! Each 401 and 400 has a `WWW-Authenticate: Bearer` challenge (RFC 6750, section 3), each answer a
-//! body of `application/problem+json` (RFC 9457) that says what to do. A 503 never costs a client
-//! its token. For gRPC there is [`Rejection::grpc_code`].
+//! Each 401 and 400 has a `WWW-Authenticate: Bearer` challenge (RFC 6750, section 3). Each answer has an
+//! `application/problem+json` body (RFC 9457) that says what to do. After a 503 the client keeps its
+//! token. For gRPC there is [`Rejection::grpc_code`].
 //!
 //! # What do caches keep?
 //!
-//! An answer for which a handler asked for the session has a `Vary` with the headers that are read for
-//! the token, and `Cache-Control: private` unless it has a `Cache-Control` of its own. An answer with a
+//! If a handler asked for the session, the answer has a `Vary` with the headers that the token is read
+//! from, and `Cache-Control: private` unless it has its own `Cache-Control`. An answer with a
 //! new token has `no-store`. Answers of gRPC have neither `Vary` nor `private`.
 //!
 //! # When is a session written?
 //!
 //! A [`Session`] that was changed through `&mut` is written once, after the handler and before the
 //! response leaves, over the version that was read; unchanged data is not written. When the handler
-//! answers 5xx, or a `grpc-status` that means the same, its changes are dropped. When another request
-//! changed the session in between, the client gets 409 and the other's change stays; when the session
-//! was destroyed, 401. A counter that many requests increment is better served by
-//! [`Session::update`], which retries.
+//! answers 5xx, or a `grpc-status` that means the same, its changes are dropped. If another request
+//! changed the session in between, the client gets 409 and the other change stays. If the session was
+//! destroyed, it gets 401. For a counter that many requests increment, use [`Session::update`], which
+//! retries.
 //!
-//! An answer that says that the session was not written takes the place of the handler's. It keeps
-//! the headers that are not about the body, the status or the connection: those of CORS, cookies,
-//! `Vary`, security headers, your own.
+//! If the session could not be written, an error answer replaces the handler's answer. It keeps the
+//! headers that are not about the body, the status or the connection: CORS, cookies, `Vary`, security
+//! headers, your own.
 //!
-//! A layer further in may repeat a request, as tower's `Retry` does. What one attempt changed through
-//! `&mut` is dropped when the next attempt asks for its session. The layer sees a new attempt where
-//! the request's extensions are copied, unless a service clones [`Sessions`] out of them: then put
-//! the layer that repeats around this one.
+//! A layer further in may repeat a request, as tower's `Retry` does. Changes of one attempt through
+//! `&mut` are dropped when the next attempt asks for its session. The layer recognises a new attempt by
+//! the copied extensions of the request. If a service clones [`Sessions`] out of the extensions, put the
+//! repeating layer around this one.
 //!
-//! A session that is still held when the response leaves, such as by a streaming body, is not
-//! written: call [`Session::save`] before.
+//! A session that is still held when the response leaves, for example by a streaming body, is not
+//! written. Call [`Session::save`] before.
 
 #[cfg(feature = "actix")]
 mod actix;

@@ -1,4 +1,4 @@
-//! [`Rejection`]: what a client is told when its request cannot have its session.
+//! [`Rejection`]: the answer when a request cannot have its session.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::token::TokenError;
 /// Seconds after which a client may try again.
 const RETRY_SECONDS: u16 = 1;
 
-/// Why a request cannot have its session, or cannot keep what it did to it.
+/// Why a request cannot have its session, or why its change was not kept.
 ///
-/// With axum it is a response, with actix-web an error that has one; elsewhere
-/// [`to_response`](Self::to_response) makes one. The response leaves out what a client must not know.
+/// With axum it is a response, with actix-web an error with a response; elsewhere
+/// [`to_response`](Self::to_response) makes one. The response says nothing that a client must not know.
 ///
 /// With the feature `tracing`, the log has one event for each error that is a 500 or a 503: the field
 /// `error` has the reason, and `key` the public id of the session, if there is one. The reason may
@@ -36,7 +36,7 @@ pub enum Rejection {
     /// 401: the request has no token.
     #[error("this needs a session; log in, and send the token as `Authorization: Bearer …`")]
     NoToken,
-    /// 401: what was sent can be no token (RFC 6750, section 3.1, has it an invalid one).
+    /// 401: the text cannot be a token (RFC 6750, section 3.1, calls it invalid).
     #[error("{0}; log in again")]
     MalformedToken(TokenError),
     /// 401: the token is unknown, expired or destroyed.
@@ -45,7 +45,7 @@ pub enum Rejection {
     /// 400: the request has two different tokens (RFC 6750, section 2).
     #[error("the request carries more than one token; send one, in one place")]
     AmbiguousToken,
-    /// 401: the person proved who they are too long ago (RFC 9470).
+    /// 401: the person last proved who they are too long ago (RFC 9470).
     #[error("this needs proof of who you are from the last {} seconds; log in again", max_age.as_secs())]
     NotFresh {
         /// How long ago it may be.
@@ -60,7 +60,7 @@ pub enum Rejection {
         /// The limit.
         max: u32,
     },
-    /// 503: the store is out of reach. The token is as good as before.
+    /// 503: the store is out of reach. The token stays valid.
     #[error("sessions are out of reach for a moment; try again with the same token")]
     Unavailable(#[source] Error),
     /// 500: a fault of the service.

@@ -1,5 +1,4 @@
-//! [`RequestSession`]: the session of one request. Whoever asks for it, changes it or writes it does so
-//! through this.
+//! [`RequestSession`]: the session of one request. Every read, change and write of it goes through this.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,7 +22,7 @@ pub(super) struct LayerConfig<T> {
     pub(super) vary: Option<HeaderValue>,
 }
 
-/// The session of one request, in whatever hands it is, and what is kept until the response leaves.
+/// The session of one request, and what is kept until the response leaves.
 pub(super) struct RequestSession<T> {
     pub(super) layer: Arc<LayerConfig<T>>,
     pub(super) credentials: Credentials,

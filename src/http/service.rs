@@ -1,4 +1,4 @@
-//! [`SessionService`]: what the layer makes of a service.
+//! [`SessionService`]: a service behind the layer.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -119,7 +119,7 @@ fn hide<Body>(request: &mut Request<Body>, name: &str, cut: Option<Cut>) {
 
 fn with_path_and_query(uri: &Uri, path_and_query: &str) -> Uri {
     let mut parts = uri.clone().into_parts();
-    // What is left of a good URI is good. If it were not, the token must go all the same.
+    // A part of a valid URI is valid. If it were not, the token must still go.
     let rest = PathAndQuery::try_from(path_and_query);
     parts.path_and_query = Some(rest.unwrap_or_else(|_| PathAndQuery::from_static("/")));
     Uri::from_parts(parts).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! [`Session`]: the request's session in a handler's hands.
+//! [`Session`]: the request's session, as a handler has it.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use crate::manager::{Issued, Loaded};
 use crate::record::{Details, Meta};
 use crate::store::Renewal;
 
-/// The request's live session, typed. It derefs to its data; what is changed through `&mut` is
-/// written once, before the response leaves; see the [module's docs](super) for when.
+/// The request's live session, typed. It derefs to its data. A change through `&mut` is written once, before
+/// the response leaves; the [module's docs](super) say when.
 ///
-/// With axum it is an extractor, and so is `Option<Session<T>>`; with actix-web it is one too, and
+/// With axum it is an extractor, as `Option<Session<T>>` is. With actix-web it is one too, with
 /// `OptionalSession<T>`.
 ///
 /// ```
@@ -31,11 +31,11 @@ use crate::store::Renewal;
 /// }
 /// ```
 ///
-/// A change that builds on the value that was read, such as a counter, may meet another request's:
+/// A change that builds on the value that was read, such as a counter, may collide with another request:
 ///
 /// ```
 /// # use token_session::http::{Rejection, Session};
-/// // Two requests at once: the later one to be written gets 409, and its change is not kept.
+/// // Two requests at once: the one written later gets 409, and its change is dropped.
 /// async fn count(mut session: Session<u32>) {
 ///     *session += 1;
 /// }
@@ -46,7 +46,7 @@ use crate::store::Renewal;
 /// }
 /// ```
 pub struct Session<T: Send + Sync + 'static> {
-    /// `None` only once it was given back.
+    /// `None` only after it was given back.
     loaded: Option<Loaded<T>>,
     changed: bool,
     request: Arc<RequestSession<T>>,
@@ -80,7 +80,7 @@ impl<T: Send + Sync + 'static> DerefMut for Session<T> {
 }
 
 impl<T: Send + Sync + 'static> Drop for Session<T> {
-    /// Gives a changed session back to the request, for the layer to write.
+    /// Gives a changed session back to the request. The layer writes it.
     fn drop(&mut self) {
         let Some(loaded) = self.loaded.take().filter(|_| self.changed) else {
             return;
@@ -122,23 +122,22 @@ impl<T: Send + Sync + 'static> Session<T> {
         &self.loaded().details
     }
 
-    /// Goes on only if the person proved who they are within the last `max_age`. To be asked before
-    /// what only the person may do, such as to change the password (OWASP ASVS 5.0, 7.5.1).
+    /// Succeeds only if the person proved who they are within the last `max_age`. Ask for it before what only
+    /// the person may do, such as changing the password (OWASP ASVS 5.0, 7.5.1).
     ///
     /// # Errors
-    /// [`NotFresh`](Rejection::NotFresh): a 401 whose challenge tells the client to have the person
-    /// authenticate anew (RFC 9470); then call [`reauthenticate`](Self::reauthenticate).
+    /// [`NotFresh`](Rejection::NotFresh): a 401 whose challenge tells the client to ask the person to
+    /// authenticate again (RFC 9470); then call [`reauthenticate`](Self::reauthenticate).
     pub fn require_fresh(&self, max_age: Duration) -> Result<(), Rejection> {
         if self.meta().is_fresh(max_age) { Ok(()) } else { Err(Rejection::NotFresh { max_age }) }
     }
 
-    /// Changes the data and writes it now, whatever other requests do to it: when another came
-    /// first, the data is read anew and `change` runs again. One round trip, and two more for each
-    /// time that another came first.
+    /// Changes the data and writes it now. If another request came first, the data is read again and
+    /// `change` runs again. One round trip, and two more each time another request came first.
     ///
     /// # Errors
-    /// As [`TokenSession::update`](crate::TokenSession::update). The session then holds the data as
-    /// it was read last.
+    /// As [`TokenSession::update`](crate::TokenSession::update). After an error the session holds the data
+    /// as it was read last.
     pub async fn update<R: Send>(
         &mut self,
         change: impl FnMut(&mut T) -> R + Send,
@@ -154,7 +153,7 @@ impl<T: Send + Sync + 'static> Session<T> {
         updated.map_err(|error| request.reject(error, self.key()))
     }
 
-    /// Has the data as it was read last, after a change that could not be written.
+    /// Restores the data as it was read last, after a change that could not be written.
     fn restore(&mut self) {
         let manager = &self.request.layer.manager;
         if let Ok(read) = manager.restore(self.loaded().unchanged()) {
@@ -179,14 +178,14 @@ impl<T: Send + Sync + 'static> Session<T> {
         Ok(())
     }
 
-    /// Forgets what was changed through `&mut` and not yet written.
+    /// Drops the changes through `&mut` that are not yet written.
     pub fn discard(mut self) {
         self.changed = false;
     }
 
     /// As [`TokenSession::regenerate`](crate::TokenSession::regenerate). The response carries the
-    /// new token. Where another request wrote in between, and on a store that does not count its
-    /// [`Version`](crate::Version)s, it costs a round trip more.
+    /// new token. If another request wrote in between, or the store does not count its
+    /// [`Version`](crate::Version)s, it costs one more round trip.
     ///
     /// # Errors
     /// As there.
@@ -214,7 +213,7 @@ impl<T: Send + Sync + 'static> Session<T> {
         Ok(issued)
     }
 
-    /// Ends the session; whether this call did it. One round trip.
+    /// Ends the session, and returns whether this call did it. One round trip.
     ///
     /// # Errors
     /// What the store says: the session may live on, and the client keeps its token.
@@ -228,8 +227,8 @@ impl<T: Send + Sync + 'static> Session<T> {
         Ok(done)
     }
 
-    /// Ends all other sessions of this one's owner: "sign out everywhere else". One round trip;
-    /// nothing happens where it has no owner.
+    /// Ends all other sessions of this session's owner: "sign out everywhere else". One round trip. Does
+    /// nothing if the session has no owner.
     ///
     /// # Errors
     /// What the store says.
@@ -243,7 +242,7 @@ impl<T: Send + Sync + 'static> Session<T> {
         Ok(())
     }
 
-    /// Has the request know how the session stands in the store now.
+    /// Records in the request how the session stands in the store.
     fn record_state(&self) {
         let mut progress = self.request.progress();
         if let SessionState::Clean(_) = progress.state {

@@ -9,11 +9,11 @@ use crate::key::Key;
 use crate::manager::{Issued, NewSession, OwnedSession};
 use crate::record::Owner;
 
-/// The sessions as one request sees them: its own, those that it makes, and those of an owner.
+/// The sessions of one request: its own, those it creates, and those of an owner.
 ///
 /// The [`SessionLayer`](super::SessionLayer) puts it into the request's extensions; with axum and
-/// actix-web it is an extractor, for handlers that log in. Clones are one handle. Whatever it makes, the response
-/// carries the token in its header, with `Cache-Control: no-store`.
+/// actix-web it is an extractor, for handlers that log in. Clones are one handle. The response carries the
+/// token of a session it created in its header, with `Cache-Control: no-store`.
 ///
 /// ```
 /// use token_session::http::{Rejection, Sessions};
@@ -64,11 +64,11 @@ impl<T: Send + Sync + 'static> Sessions<T> {
         Ok(issued)
     }
 
-    /// The request's session. One round trip, the first time that the request asks, and one more for
-    /// each [cookie of the same name](super::SessionLayerBuilder::cookie) whose session has ended.
+    /// The request's session. One round trip the first time the request asks, and one more for each
+    /// [cookie with the same name](super::SessionLayerBuilder::cookie) whose session has ended.
     ///
     /// # Errors
-    /// What the table in the [module's docs](super) says.
+    /// As the table in the [module's docs](super) says.
     pub async fn session(&self) -> Result<Session<T>, Rejection> {
         self.enter();
         let (loaded, changed) = self.request.session().await?;
@@ -78,7 +78,7 @@ impl<T: Send + Sync + 'static> Sessions<T> {
     /// The request's session, or `None` where [`session`](Self::session) says 401.
     ///
     /// # Errors
-    /// What the table in the [module's docs](super) says.
+    /// As the table in the [module's docs](super) says.
     pub async fn optional_session(&self) -> Result<Option<Session<T>>, Rejection> {
         match self.session().await {
             Ok(session) => Ok(Some(session)),

@@ -34,14 +34,13 @@ const SIGNATURE: usize = 43;
 /// signature is HMAC-SHA-256 in base64. For a client that still carries one from a Node service.
 ///
 /// [`SessionLayerBuilder::signed_cookie`](super::SessionLayerBuilder::signed_cookie) reads it. A cookie
-/// that none of the secrets has signed counts as none, as it does for Express. A token in it that
-/// anybody could guess, such as `undefined`, is unknown, signed or not. A browser may have several of
-/// one name, for different paths or domains: of those that are signed, the one with a live session
-/// counts, and two with live sessions are 400.
+/// with no valid signature is ignored, as Express does. A guessable token in it, such as `undefined`, is
+/// unknown, signed or not. A browser may have several with one name, for different paths or domains: of
+/// the signed ones, the one with a live session counts, and two with live sessions are a 400.
 ///
-/// It is set by nobody but your handler. So after [`Session::regenerate`](super::Session::regenerate)
-/// or [`reauthenticate`](super::Session::reauthenticate) the browser holds a token that is dead, and
-/// is logged out, unless the handler sets the cookie again. Express sets it again by itself.
+/// Only your handler sets it. After [`Session::regenerate`](super::Session::regenerate)
+/// or [`reauthenticate`](super::Session::reauthenticate) the browser holds a dead token and is logged out,
+/// unless the handler sets the cookie again. Express does that by itself.
 ///
 /// ```
 /// use http::header::SET_COOKIE;
@@ -80,7 +79,7 @@ pub struct SignedCookie {
     name: String,
     /// Signs and verifies.
     secret: Zeroizing<Vec<u8>>,
-    /// These verify alone.
+    /// These only verify.
     older: Vec<Zeroizing<Vec<u8>>>,
 }
 
@@ -95,7 +94,7 @@ impl SignedCookie {
     /// the Node service's secrets.
     ///
     /// # Errors
-    /// An empty secret, or a name that is no `cookie-name` of RFC 6265, section 4.1.1.
+    /// An empty secret, or a name that is not a `cookie-name` of RFC 6265, section 4.1.1.
     pub fn new(
         name: impl Into<String>,
         secret: impl AsRef<[u8]>,
@@ -181,7 +180,7 @@ pub(super) fn is_cookie_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(fits)
 }
 
-/// A secret that not everybody knows.
+/// A secret that is not empty.
 fn checked(secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, SignedCookieError> {
     if secret.is_empty() {
         return Err(SignedCookieError::EmptySecret);
@@ -195,7 +194,7 @@ fn mac(secret: &[u8], token: &[u8]) -> Hmac<Sha256> {
         .chain_update(token)
 }
 
-/// Why there can be no such [`SignedCookie`].
+/// The error for an invalid [`SignedCookie`].
 ///
 /// ```
 /// use token_session::http::SignedCookie;
@@ -212,7 +211,7 @@ pub enum SignedCookieError {
     /// A secret is empty.
     #[error("the secret for signed cookies is empty, so anybody could sign one; give a secret")]
     EmptySecret,
-    /// A browser may not keep or send a cookie of this name.
+    /// A browser may not keep or send a cookie with this name.
     #[error(
         "{name:?} is no name of a cookie (RFC 6265); give letters, digits, or some of !#$%&'*+-.^_`|~"
     )]

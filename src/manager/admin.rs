@@ -1,4 +1,4 @@
-//! What an operator does: see and end any session.
+//! What an operator needs: list, count and end any session.
 
 use super::{Loaded, Result, TokenSession};
 use crate::error::{StoreError, StoreErrorKind};
@@ -6,7 +6,7 @@ use crate::key::Key;
 use crate::observe::observe;
 use crate::store::{Condition, Cursor, Listing};
 
-/// A part of all sessions.
+/// A page of all sessions.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -25,7 +25,7 @@ use crate::store::{Condition, Cursor, Listing};
 /// ```
 #[derive(Debug)]
 pub struct SessionPage<T> {
-    /// The sessions. One whose data cannot be decoded, or whose record is damaged, is an error, and
+    /// The sessions. A session whose data cannot be decoded, or whose record is damaged, is an error and
     /// hides no other. [`Error::key`](crate::Error::key) names it, and
     /// [`destroy_key`](TokenSession::destroy_key) removes it.
     pub sessions: Vec<Result<Loaded<T>>>,
@@ -66,7 +66,7 @@ impl<T: Send + 'static> TokenSession<T> {
         observe("clear", None, async { Ok(self.listing()?.clear().await?) }).await
     }
 
-    /// Ends a session by its public id, whoever owns it; whether this call did it.
+    /// Ends a session of any owner by its key, and returns whether this call did it.
     ///
     /// # Errors
     /// What the store says.

@@ -1,4 +1,4 @@
-//! What the manager answers: [`Issued`], a new token, and [`Loaded`], a live session.
+//! [`Issued`], a new token, and [`Loaded`], a live session.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::record::{Details, Meta};
 use crate::record::{Proofs, Record};
 use crate::token::Token;
 
-/// A token that was just made: hand it to the client, who cannot get it again.
+/// A new token. Send it to the client: nobody can read it again.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -24,7 +24,7 @@ use crate::token::Token;
 /// ```
 #[derive(Debug)]
 pub struct Issued {
-    /// The secret.
+    /// The token.
     pub token: Token,
     /// The session's key, its public id for its whole life.
     pub key: Key,
@@ -57,8 +57,8 @@ pub struct Loaded<T> {
     pub(crate) claim: Option<Claim>,
     /// The data as the store holds it.
     pub(crate) encoded: Bytes,
-    /// The data as the codec writes it, from before a change of it. What a store hands out need not
-    /// be that: another program may have written it, or the store have set it in order.
+    /// The data as the codec encodes it, before a change. The store may hold other bytes: another program
+    /// may have written them, or the database may have reordered them.
     pub(crate) before: Option<Bytes>,
 }
 

@@ -115,14 +115,14 @@ impl<T, C> TokenSessionBuilder<T, C> {
         self
     }
 
-    /// How data becomes bytes. Default: [`Json`]. A change makes the sessions there are unreadable.
+    /// How data becomes bytes. Default: [`Json`]. A change makes existing sessions unreadable.
     pub fn codec<N: Codec<T>>(self, codec: N) -> TokenSessionBuilder<T, N> {
         let Self { codec: _, store, generator, options, data } = self;
         TokenSessionBuilder { codec, store, generator, options, data }
     }
 
-    /// What every token begins with, such as `acme_`, so that secret scanners find leaked ones. A
-    /// token without it is unknown at once, at no cost to the store. Default: none.
+    /// The prefix of every token, such as `acme_`, so that secret scanners find leaked tokens. A token
+    /// without it is rejected before the store is asked. Default: none.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.options.prefix = prefix.into();
         self
@@ -154,9 +154,9 @@ impl<T, C> TokenSessionBuilder<T, C> {
         self
     }
 
-    /// How long a session lives that is not made with a lifetime of its own. Default: 30 minutes
-    /// idle, the upper end of what OWASP's Session Management Cheat Sheet gives for low-risk
-    /// applications. Consider an absolute timeout besides.
+    /// The lifetime of a session that is created without one of its own. Default: 30 minutes idle, the
+    /// upper end that OWASP's Session Management Cheat Sheet gives for low-risk applications. Consider an
+    /// absolute timeout too.
     #[doc(alias = "ttl")]
     #[doc(alias = "hackttl")]
     pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
@@ -164,25 +164,25 @@ impl<T, C> TokenSessionBuilder<T, C> {
         self
     }
 
-    /// Touches closer together than this cost no write; a tenth of the session's own idle timeout
-    /// is used where that is shorter. Default: 60 seconds. Zero: every touch is written.
+    /// Touches closer together than this write nothing. A tenth of the session's idle timeout counts if
+    /// that is shorter. Default: 60 seconds. Zero: every touch is written.
     ///
-    /// It errs early, never late: a session ends no later than its idle timeout after its last use,
-    /// and no earlier than that less this interval.
+    /// A session ends at most this interval before its idle timeout after the last use has passed, and
+    /// never later.
     #[doc(alias = "touchAfter")]
     pub fn touch_interval(mut self, interval: Duration) -> Self {
         self.options.touch_interval = interval;
         self
     }
 
-    /// The most that a session's data may take, encoded, in bytes. Default: 64 KiB. More is refused
+    /// The maximum size of a session's encoded data, in bytes. Default: 64 KiB. Larger data is refused
     /// before anything is sent to the store.
     pub fn max_size(mut self, bytes: usize) -> Self {
         self.options.max_size = bytes;
         self
     }
 
-    /// How many sessions an owner may have at a time. Default: any number.
+    /// How many live sessions an owner may have. Default: any number.
     pub fn owner_limit(mut self, limit: OwnerLimit) -> Self {
         self.options.owner_limit = Some(limit);
         self
@@ -193,7 +193,7 @@ impl<T: 'static, C: Codec<T>> TokenSessionBuilder<T, C> {
     /// Checks the options and makes the manager. No round trip.
     ///
     /// # Errors
-    /// A [`prefix`](Self::prefix) that no token may have, and
+    /// An invalid [`prefix`](Self::prefix),
     /// [`NoPrefix`](TokenError::NoPrefix) for a [`generator`](Self::generator) that leaves it out,
     /// [`OwnForm`](TokenError::OwnForm) for one whose tokens look like the crate's own, and
     /// [`TooManySchemes`](TokenError::TooManySchemes) for a proof scheme of too many keys.
@@ -201,7 +201,7 @@ impl<T: 'static, C: Codec<T>> TokenSessionBuilder<T, C> {
         Token::for_session(&self.options.prefix, &Key::from_bytes([0; Key::LEN]))?;
         self.options.proof_scheme = self.options.proof_scheme.checked()?;
         if let Some(generator) = &self.generator
-            // It may need to know on whose behalf; then each token is checked as it is made.
+            // It may fail without an origin; then each token is checked as it is made.
             && let Ok(token) = generator.generate(Origin::unknown())
         {
             self.options.checked(token)?;

@@ -12,7 +12,7 @@ use crate::token::{Token, TokenError, is_guessable};
 /// How long a previous secret is good after a handover was confirmed.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// The key of a session, and the claim of whoever sent its token.
+/// What a token says: the key of a session, and a claim of its secret.
 #[derive(Clone, Debug)]
 pub(crate) struct Credential {
     pub(crate) key: Key,
@@ -28,7 +28,7 @@ pub(super) struct Drawn {
 }
 
 impl<T> TokenSession<T> {
-    /// What a token says, if it can be one of ours.
+    /// What a token says; `None` if it cannot be one of ours.
     pub(crate) fn credential(&self, token: &Token) -> Option<Credential> {
         self.inner.credential(token)
     }
@@ -46,7 +46,7 @@ impl<T> Inner<T> {
             let claim = scheme.claim(secret.as_bytes(), GRACE);
             return Some(Credential { key, claim: Some(claim) });
         }
-        // Where another program makes ids too, it may have left a session under one that it did not draw.
+        // Another program that makes ids may have left a session under an id that is not random.
         if self.plain_ids && is_guessable(token.reveal()) {
             return None;
         }

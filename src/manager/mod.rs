@@ -41,19 +41,19 @@ pub use self::owners::OwnedSession;
 use self::regenerate::Renewed;
 pub use self::sweeper::Sweeper;
 
-/// What an operation of the manager answers.
+/// The result of an operation of the manager.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// How often a change is tried that other writers come before.
+/// How often an update is tried when other writers come first.
 const MOST_ATTEMPTS: u32 = 64;
 
-/// How often a new token is drawn when the one before was taken.
+/// How often a new token is drawn when the last one was taken.
 const DRAWS: u32 = 8;
 
 /// Sessions with data of type `T`, kept in a store. Cheap to clone; clones are one manager.
 ///
-/// Every operation is one round trip to the store, unless it says otherwise, and so lives or fails
-/// as a whole.
+/// Every operation is one round trip to the store, unless it says otherwise. It takes place as a whole or
+/// not at all.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -170,8 +170,8 @@ impl<T: Send + 'static> TokenSession<T> {
         self.load("get", token, self.auto_touch()).await
     }
 
-    /// As [`get`](Self::get), and restarts the idle timeout whatever
-    /// [`auto_touch`](TokenSessionBuilder::auto_touch) says.
+    /// As [`get`](Self::get), and restarts the idle timeout also if
+    /// [`auto_touch`](TokenSessionBuilder::auto_touch) is off.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -181,7 +181,7 @@ impl<T: Send + 'static> TokenSession<T> {
         self.load("get_and_touch", token, self.touch_after()).await
     }
 
-    /// As [`get`](Self::get), and leaves the idle timeout alone.
+    /// As [`get`](Self::get), and does not restart the idle timeout.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -214,12 +214,12 @@ impl<T: Send + 'static> TokenSession<T> {
         Ok(Some(loaded))
     }
 
-    /// Writes new data over whatever is there. Two that do so at once: the later one stays; see
-    /// [`update`](Self::update) for changes that build on what was read. Restarts the idle timeout
+    /// Overwrites the data. Of two concurrent calls the later one wins; use [`update`](Self::update) for
+    /// changes that build on what was read. Restarts the idle timeout
     /// if [`auto_touch`](TokenSessionBuilder::auto_touch) is on.
     ///
     /// # Errors
-    /// [`Gone`](Error::Gone) when there is no such session: it is not made.
+    /// [`Gone`](Error::Gone) when there is no such session. `set` never creates one.
     /// [`TooLarge`](Error::TooLarge) or [`Encode`](Error::Encode) for the data, and what the store
     /// says.
     pub async fn set(&self, token: &Token, data: &T) -> Result<()> {
@@ -261,12 +261,12 @@ impl<T: Send + 'static> TokenSession<T> {
         observe(operation, Some(&key), work).await
     }
 
-    /// Changes the data and hands out what `change` returned. No other writer's change is lost: when
-    /// one came in between, the data is read anew and `change` runs again, so it must not have
-    /// effects elsewhere. Restarts the idle timeout if [`auto_touch`](TokenSessionBuilder::auto_touch) is on.
+    /// Changes the data and returns what `change` returned. No other writer's change is lost: if another
+    /// writer came in between, the data is read again and `change` runs again. `change` must have no other
+    /// effects. Restarts the idle timeout if [`auto_touch`](TokenSessionBuilder::auto_touch) is on.
     ///
-    /// Two round trips, and two more for each time that another writer came first, after a wait of a
-    /// quarter of a second at most; one if the data stays as it is.
+    /// Two round trips, and two more each time another writer came first, after a wait of at most a quarter
+    /// of a second. One round trip if the data does not change.
     ///
     /// # Errors
     /// As [`set`](Self::set), and [`Conflict`](Error::Conflict) after 64 attempts.
@@ -283,7 +283,7 @@ impl<T: Send + 'static> TokenSession<T> {
         observe("update", Some(&credential.key), work).await
     }
 
-    /// Changes what was loaded, and writes it; loads it anew when another writer came first.
+    /// Changes what was loaded and writes it; loads it again when another writer came first.
     async fn change_loaded<R>(
         &self,
         loaded: &mut Loaded<T>,
@@ -307,8 +307,8 @@ impl<T: Send + 'static> TokenSession<T> {
         }
     }
 
-    /// Notes the data that is about to change, to see later whether it did. The same value is written
-    /// in the same way twice, a map that has no order of its own included.
+    /// Encodes the data before it may change, to see later whether it did. Encoding the same value twice
+    /// gives the same bytes, also for a map without an order.
     pub(crate) fn note_before(&self, loaded: &mut Loaded<T>) {
         loaded.before = self.inner.codec.encode(&loaded.data).ok();
     }
@@ -336,8 +336,8 @@ impl<T: Send + 'static> TokenSession<T> {
         }
     }
 
-    /// Restarts the idle timeout, and says how long the session has now if it is not used. Within
-    /// the [touch interval](TokenSessionBuilder::touch_interval) nothing is written.
+    /// Restarts the idle timeout, and returns how long the session lives if it is not used. Within the
+    /// [touch interval](TokenSessionBuilder::touch_interval) nothing is written.
     ///
     /// # Errors
     /// [`Gone`](Error::Gone) when there is no such session, and what the store says.
@@ -351,8 +351,8 @@ impl<T: Send + 'static> TokenSession<T> {
         Ok(meta.expires_in())
     }
 
-    /// Ends a session; whether this call did it. A session that is not there is no error: logging
-    /// out twice is fine.
+    /// Ends a session, and returns whether this call did it. A session that does not exist is not an error:
+    /// logging out twice is fine.
     ///
     /// # Errors
     /// What the store says.
@@ -372,10 +372,10 @@ impl<T: Send + 'static> TokenSession<T> {
         Ok(removed.is_done())
     }
 
-    /// Ends a session and hands out its data, to one caller only.
+    /// Ends a session and returns its data, to one caller only.
     ///
     /// # Errors
-    /// [`Decode`](Error::Decode): the session has ended all the same. What the store says.
+    /// [`Decode`](Error::Decode), although the session has ended. What the store says.
     pub async fn take(&self, token: &Token) -> Result<Option<Loaded<T>>> {
         let Some(Credential { key, claim }) = self.credential(token) else {
             return Ok(None);
@@ -430,7 +430,7 @@ impl<T: Send + 'static> TokenSession<T> {
 }
 
 impl<T> TokenSession<T> {
-    /// What happens to sessions through this manager, from now on, and what its store tells.
+    /// The events of this manager and its store, from now on.
     pub fn subscribe(&self) -> Subscription {
         self.inner.events.subscribe()
     }

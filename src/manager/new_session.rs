@@ -1,9 +1,9 @@
-//! [`NewSession`]: what a session is made with.
+//! [`NewSession`]: the options of a new session.
 
 use crate::generator::Origin;
 use crate::record::{Details, Label, Lifetime, Owner};
 
-/// What [`create_with`](crate::TokenSession::create_with) makes a session with, beside its data.
+/// The options of a new session, for [`create_with`](crate::TokenSession::create_with).
 ///
 /// ```
 /// use token_session::{Label, Lifetime, NewSession, Owner};
@@ -36,16 +36,16 @@ impl<'a> NewSession<'a> {
         self
     }
 
-    /// The account that it belongs to. A person who gets a session of an account has just proved to
-    /// own it, so the session is [`authenticated`](Self::authenticated) too, unless that says
-    /// otherwise.
+    /// The account that it belongs to. The session then counts as
+    /// [`authenticated`](Self::authenticated) unless you say otherwise: a person who gets a session of an
+    /// account has just proved to own it.
     #[must_use]
     pub fn owner(mut self, owner: Owner) -> Self {
         self.owner = Some(owner);
         self
     }
 
-    /// What a person knows it by in a list, such as the device.
+    /// Its name in a list, such as the device.
     #[must_use]
     pub fn label(mut self, label: Label) -> Self {
         self.label = Some(label);

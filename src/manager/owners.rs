@@ -1,4 +1,4 @@
-//! What an owner, or an application on their behalf, does with the owner's sessions.
+//! The sessions of an owner.
 
 use super::{Credential, Result, TokenSession};
 use crate::error::{Error, StoreError, StoreErrorKind};
@@ -9,8 +9,7 @@ use crate::record::{Details, Meta, Owner};
 use crate::store::{Condition, Owners};
 use crate::token::Token;
 
-/// A session in the list of its owner: since when, until when and on what device it lives. It holds no
-/// token.
+/// A session in the list of its owner. It holds no token.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -63,8 +62,8 @@ impl<T: Send + 'static> TokenSession<T> {
         })
     }
 
-    /// Ends a session of this owner by its public id; whether this call did it. A session of
-    /// somebody else is as good as none.
+    /// Ends a session of this owner by its key, and returns whether this call did it. A session of another
+    /// owner stays.
     ///
     /// # Errors
     /// What the store says.
@@ -73,8 +72,8 @@ impl<T: Send + 'static> TokenSession<T> {
     }
 
     /// Ends all sessions of an owner: after a password reset, or when the account is closed (OWASP
-    /// ASVS 5.0, 7.4.2 and 7.4.5). Nothing that races with it slips through: when it has returned,
-    /// no session that the owner had when it was called is alive.
+    /// ASVS 5.0, 7.4.2 and 7.4.5). When it has returned, no session that the owner had at the call is
+    /// alive, whatever ran at the same time.
     ///
     /// Some stores end many sessions in batches; docs/stores.md says which. After an error some
     /// sessions may have ended: call it again, and it ends the rest.
@@ -85,9 +84,8 @@ impl<T: Send + 'static> TokenSession<T> {
         self.end_owned(owner, None).await
     }
 
-    /// Ends all sessions of an owner but the one of this token: "sign out everywhere else" (OWASP
-    /// ASVS 5.0, 7.4.3). As [`destroy_all`](Self::destroy_all) where the token's session is not a
-    /// live one of this owner.
+    /// Ends all sessions of an owner except the one of this token: "sign out everywhere else" (OWASP
+    /// ASVS 5.0, 7.4.3). If the token's session is not a live one of this owner, it ends all.
     ///
     /// # Errors
     /// What the store says.

@@ -1,4 +1,4 @@
-//! A new token for a session that goes on.
+//! A new token for a live session.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::record::Meta;
 use crate::store::{Moves, NewProof, Renamed, Renewal, Replaced, Write, Written};
 use crate::token::Token;
 
-/// What a new token has left of a session.
+/// The session after it got a new token.
 #[cfg_attr(
     not(feature = "http"),
     expect(dead_code, reason = "only the HTTP layer goes on with it")

@@ -1,17 +1,17 @@
-//! [`Sweeper`]: frees what expired sessions occupy, in the background.
+//! [`Sweeper`]: frees the space of expired sessions in the background.
 
 use std::time::Duration;
 
 use super::{Result, TokenSession};
 use crate::observe::observe;
 
-/// The most records that one call to the store frees, so that live traffic is never held up long.
+/// The most records that one call to the store frees, so that it never delays live traffic for long.
 const BATCH: usize = 1_000;
 
 /// The shortest pause between two rounds.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A task that sweeps a store now and then, until this handle is dropped.
+/// A task that sweeps a store periodically, until this handle is dropped.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -35,8 +35,8 @@ impl Drop for Sweeper {
 }
 
 impl<T: Send + 'static> TokenSession<T> {
-    /// Frees the space of up to `limit` expired sessions, and says of how many. Nothing but space
-    /// depends on it: an expired session is dead, swept or not.
+    /// Frees the space of up to `limit` expired sessions, and returns of how many. Only space depends on it:
+    /// an expired session is dead, swept or not.
     ///
     /// # Errors
     /// What the store says.
@@ -44,9 +44,9 @@ impl<T: Send + 'static> TokenSession<T> {
         observe("sweep", None, async { Ok(self.listing()?.sweep(limit).await?) }).await
     }
 
-    /// Sweeps in the background, in batches, every so often: once a second at most, so a shorter
-    /// pause, zero included, counts as a second. Several application servers may sweep one store. An
-    /// error of the store is left to the next round; with the feature `tracing` it is logged.
+    /// Sweeps in the background, in batches, every `every`. A pause of less than a second counts as a second.
+    /// Several application servers may sweep one store. After an error it tries again in the next round;
+    /// with the feature `tracing` the error is logged.
     ///
     /// # Panics
     /// Outside a tokio runtime.

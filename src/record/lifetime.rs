@@ -8,8 +8,7 @@ use super::Timestamp;
 /// Session Management Cheat Sheet). Whichever comes first ends it.
 ///
 /// * **idle**: since the last touch. Each touch starts it anew.
-/// * **absolute**: since the session began. Nothing prolongs it, but to re-authenticate or to give
-///   the session a new lifetime.
+/// * **absolute**: since the session began. Only re-authentication or a new lifetime extends it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,7 +30,7 @@ impl Lifetime {
     /// The longest timeout: 100 years of 365 days. Every store can add it to its clock.
     pub const MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-    /// Ends when the session was not touched for so long. Kept in whole milliseconds.
+    /// Ends a session that was not touched for `timeout`. Kept in whole milliseconds.
     ///
     /// # Errors
     /// Less than a millisecond, or more than [`MAX`](Self::MAX).
@@ -42,7 +41,7 @@ impl Lifetime {
         }
     }
 
-    /// Ends so long after it began, used or not. Kept in whole milliseconds.
+    /// Ends a session `timeout` after it began, used or not. Kept in whole milliseconds.
     ///
     /// # Errors
     /// Less than a millisecond, or more than [`MAX`](Self::MAX).
@@ -53,7 +52,7 @@ impl Lifetime {
         }
     }
 
-    /// Ends by the absolute timeout too.
+    /// Adds an absolute timeout.
     ///
     /// # Errors
     /// As [`absolute`](Self::absolute).
@@ -100,7 +99,7 @@ impl Lifetime {
         self.absolute
     }
 
-    /// What a session that begins now has before it: the shorter of the two.
+    /// How long a session that begins now lives if it is not used: the shorter of the two.
     pub fn first(&self) -> Duration {
         self.idle.unwrap_or(Duration::MAX).min(self.absolute.unwrap_or(Duration::MAX))
     }
@@ -110,15 +109,14 @@ impl Lifetime {
         self.absolute.map(|timeout| start + timeout)
     }
 
-    /// When a session ends that was last seen at `last_seen`, given its deadline.
+    /// When a session last seen at `last_seen` ends, given its deadline.
     pub fn expiry(&self, last_seen: Timestamp, deadline: Option<Timestamp>) -> Timestamp {
         let idle = self.idle.map_or(Timestamp(u64::MAX), |timeout| last_seen + timeout);
         deadline.map_or(idle, |deadline| idle.min(deadline))
     }
 
-    /// Whether a touch at `now` is to be written: `interval` has passed since the last one, or a
-    /// tenth of the idle timeout where that is shorter. Nothing slides without an idle timeout, so
-    /// nothing is written then.
+    /// Whether a touch at `now` is written: `interval` has passed since the last one, or a tenth of the
+    /// idle timeout where that is shorter. Without an idle timeout no touch is written.
     pub fn touch_due(&self, last_seen: Timestamp, now: Timestamp, interval: Duration) -> bool {
         self.idle.is_some_and(|idle| now.since(last_seen) >= interval.min(idle / 10))
     }

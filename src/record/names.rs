@@ -7,8 +7,8 @@ use crate::key::Key;
 
 /// The account that a session belongs to: an application's own user id.
 ///
-/// An id that begins with `token-session:` is refused. Codes and links in the same store have owners
-/// of such names, and nobody may list or end them by taking one as a user name.
+/// Ids that start with `token-session:` are refused. Codes and links in the same store have owners with
+/// that prefix, and no user may list or end them by taking such a name.
 ///
 /// ```
 /// use token_session::Owner;
@@ -23,29 +23,29 @@ use crate::key::Key;
 pub struct Owner(Arc<str>);
 
 impl Owner {
-    /// What the names of owners begin with that are no accounts.
+    /// The prefix of the owners of codes and links.
     const RESERVED: &str = "token-session:";
 
     /// An owner of 1 to 255 bytes without control characters.
     ///
     /// # Errors
-    /// What the id has that an owner may not.
+    /// The id is empty, too long, has a control character or the reserved prefix.
     pub fn new(id: impl Into<Arc<str>>) -> Result<Self, TextError> {
         let owner = Self::from_stored(id)?;
         let is_reserved = owner.0.starts_with(Self::RESERVED);
         if is_reserved { Err(TextError::Reserved { prefix: Self::RESERVED }) } else { Ok(owner) }
     }
 
-    /// For stores: the owner whose [id](Self::as_str) was kept. Unlike [`new`](Self::new) it takes
-    /// those of codes and links.
+    /// For stores: the owner with this kept [id](Self::as_str). Unlike [`new`](Self::new), it accepts the
+    /// owners of codes and links.
     ///
     /// # Errors
-    /// What the id has that no owner has.
+    /// The id is empty, too long or has a control character.
     pub fn from_stored(id: impl Into<Arc<str>>) -> Result<Self, TextError> {
         short_text("owner", id.into()).map(Self)
     }
 
-    /// The owner that stands for a digest, and that no account can be.
+    /// The owner of codes or links with this digest. No account can have its name.
     pub(crate) fn of_digest(digest: &Key) -> Self {
         Self(format!("{}{digest}", Self::RESERVED).into())
     }
@@ -73,7 +73,7 @@ impl fmt::Debug for Owner {
     }
 }
 
-/// What a person knows a session by in a list, such as the device.
+/// The name of a session in a list, such as the device.
 ///
 /// ```
 /// use token_session::Label;
@@ -88,7 +88,7 @@ impl Label {
     /// A label of 1 to 255 bytes without control characters.
     ///
     /// # Errors
-    /// What the text has that a label may not.
+    /// The text is empty, too long or has a control character.
     pub fn new(text: impl Into<Arc<str>>) -> Result<Self, TextError> {
         short_text("label", text.into()).map(Self)
     }
@@ -134,7 +134,7 @@ pub enum TextError {
         /// What the text was meant for.
         what: &'static str,
     },
-    /// It begins like the owners of codes and links.
+    /// It has the prefix of the owners of codes and links.
     #[error(
         "no owner may begin with {prefix:?}, which is kept for codes and links; choose another"
     )]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// What is shorter would end before the first byte is sent; zero means for ever to some servers.
+/// A shorter timeout would end before the first byte is sent; zero means forever to some servers.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Servers count milliseconds in 32 bits, which is a little more than this.

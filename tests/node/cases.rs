@@ -80,6 +80,38 @@ pub async fn a_record_is_written_as_node_writes_it(place: &impl Place) {
     assert_eq!(place.text(&theirs).await, place.text(ours.token.reveal()).await);
 }
 
+/// The samples of `tests/golden`, in the database itself.
+pub async fn what_was_written_yesterday_is_written_and_read_today(place: &impl Place) {
+    const BREAKS: &str = "this breaks what is stored or mailed";
+    let samples = include_str!("../golden/node_sessions.json");
+    let samples: Vec<Value> = serde_json::from_str(samples).unwrap();
+    let value = |text: &str| -> Value { serde_json::from_str(text).unwrap() };
+    for (name, shape) in [("token-session", Shape::token_session()), ("express", Shape::express())]
+    {
+        let sample = |record: &str| {
+            let name = format!("{name}: {record}");
+            samples.iter().find(|sample| sample["name"] == *name).unwrap()
+        };
+        let sessions = place.sessions::<Value>(shape).await;
+        let usual = sample("default");
+        let (text, data) = (usual["text"].as_str().unwrap(), usual["data"].as_str().unwrap());
+        let issued = sessions.create(&value(data)).await.unwrap();
+        let written = place.text(issued.token.reveal()).await.unwrap();
+        assert_eq!(value(&written), value(text), "{BREAKS}");
+
+        let id = format!("golden-zcM2Gl1Bi74mNZtj-{name}");
+        for record in ["default", "idle"] {
+            let (sample, usual) = (sample(record), place.default_ttl().as_millis());
+            place.put(&id, sample["text"].as_str().unwrap()).await;
+            let loaded = sessions.get_untouched(&token(&id)).await.unwrap().expect(BREAKS);
+            assert_eq!(loaded.data, value(data), "{BREAKS}");
+            let idle = loaded.meta.lifetime.idle_timeout().map(|idle| idle.as_millis());
+            let expected = if record == "idle" { 600_000 } else { usual };
+            assert_eq!(idle, Some(expected), "{BREAKS}");
+        }
+    }
+}
+
 pub async fn what_one_changes_the_other_sees(place: &impl Place) {
     let (node, sessions) = both(place).await;
     let id = node.begin(&json!({"by": "node"}), None).await;

@@ -3,7 +3,6 @@
 
 pub mod at_once;
 pub mod cases;
-pub mod contract;
 pub mod ends;
 pub mod express;
 pub mod peer;
@@ -95,6 +94,7 @@ macro_rules! share_with_node {
                 what_node_writes_is_read
                 what_is_written_here_is_read_by_node
                 a_record_is_written_as_node_writes_it
+                what_was_written_yesterday_is_written_and_read_today
                 what_one_changes_the_other_sees
                 what_one_destroys_is_gone_for_the_other
                 a_session_that_node_destroyed_is_not_brought_back

@@ -8,6 +8,7 @@ mod accounts;
 mod client;
 mod commands;
 mod crash;
+mod parameters;
 #[path = "../sessions/program.rs"]
 mod program;
 #[path = "../sessions/story.rs"]

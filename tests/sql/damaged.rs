@@ -11,7 +11,7 @@ use crate::server::{Pool, Sql, admin, fresh_name, random_key, run};
 const DAMAGES: [&str; 3] =
     ["authenticated_at = -1", "idle_ms = 9000000000000000", "created_at = -1"];
 
-/// A store in which an owner has five sessions, of which one is damaged: that one, and the others.
+/// A store in which an owner has five sessions, one of them damaged: its key, and the keys of the others.
 async fn with_damage(damage: &str) -> (Sql, Pool, Owner, Key, HashSet<Key>) {
     let (admin, table) = (admin().await, fresh_name());
     let store = Sql::builder().table(&table).build(admin.clone()).unwrap();

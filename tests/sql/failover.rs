@@ -1,4 +1,4 @@
-//! Connections of a pool that are of no use any more, on every server that speaks SQL.
+//! Pooled connections that have become unusable, on every server that speaks SQL.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -81,8 +81,8 @@ async fn connections_to_a_server_that_became_read_only_are_replaced() {
     holds!(store.clear());
 }
 
-/// Two connections that became read-only are handed to one call while it waits for them, so that the
-/// pool has none idle whenever the call asks. In between, somebody else makes the new one.
+/// One call gets two connections that became read-only, each while it waits for one, so the pool has no
+/// idle connection when the call asks. In between, another caller opens the new connection.
 pub async fn waits_for_two_read_only_connections(builder: Builder) {
     let pool = PoolOptions::new().max_connections(2).test_before_acquire(false);
     let pool = pool.connect(shared_url()).await.unwrap();
@@ -99,7 +99,7 @@ pub async fn waits_for_two_read_only_connections(builder: Builder) {
     let mut other = pin!(pool.acquire());
     assert!(poll!(&mut other).is_pending());
     drop(first);
-    // The call runs on the first one, which is refused and closed: that lets the other go on.
+    // The call runs on the first one, is refused and closes it: then the other caller gets its own.
     let made = tokio::select! {
         biased;
         _ = &mut call => panic!("the other connection is held"),
@@ -118,7 +118,7 @@ async fn a_call_that_waits_for_its_connections_outlives_two_that_became_read_onl
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn callers_at_once_are_all_served_after_a_failover() {
+async fn concurrent_callers_are_all_served_after_a_failover() {
     let (store, pool) = store().await;
     let store = Arc::new(store);
     on_all(&pool, CONNECTIONS, READ_ONLY).await;
@@ -133,7 +133,7 @@ async fn callers_at_once_are_all_served_after_a_failover() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_that_is_reset_on_its_way_costs_no_error() {
+async fn a_connection_that_a_pooler_resets_costs_no_error() {
     let (gate, url) = Gate::before(shared_url()).await;
     let pool = PoolOptions::new().max_connections(1).test_before_acquire(false);
     let pool = pool.connect(&format!("{url}{PLAIN}")).await.unwrap();

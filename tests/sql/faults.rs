@@ -21,7 +21,7 @@ fn hour() -> Lifetime {
     Lifetime::idle_secs(3_600).unwrap()
 }
 
-/// Tries until the store serves again.
+/// Waits until the store answers again.
 pub async fn resumes(store: &Sql) {
     let begun = Instant::now();
     while let Err(error) = store.count().await {
@@ -31,7 +31,7 @@ pub async fn resumes(store: &Sql) {
     }
 }
 
-/// Inserts until there are so many answers, through errors, and returns what was answered.
+/// Inserts, despite errors, until there are `enough` answers, and returns the keys that were answered.
 async fn insert_until(store: Sql, answers: Arc<AtomicUsize>, enough: usize) -> Vec<Key> {
     let mut answered = Vec::new();
     while answers.load(Ordering::SeqCst) < enough {
@@ -148,7 +148,7 @@ async fn a_login_that_is_given_up_leaves_its_owner_unlocked() {
     for _ in 0..4 {
         let key = random_key();
         let inserted = timeout(BOUND, store.insert(&key, &record)).await;
-        inserted.expect("nobody holds the owner").unwrap();
+        inserted.expect("the owner is unlocked").unwrap();
         assert!(found(&store, &key).await.is_some());
     }
     assert_eq!(store.owned(&owner, None, 10, false).await.unwrap().records.len(), 3);

@@ -15,10 +15,10 @@ pub struct Gate {
 }
 
 struct State {
-    /// How many bytes of answers may pass, of all that there ever were.
+    /// How many bytes of answers may pass, counted from the beginning.
     allowed: watch::Sender<usize>,
     counts: watch::Sender<Counts>,
-    /// What is sent to the server as if the client had.
+    /// What is sent to the server in the client's place.
     slipped_in: broadcast::Sender<&'static [u8]>,
     swallows: AtomicBool,
 }
@@ -77,7 +77,7 @@ impl Gate {
         self.state.allowed.send_replace(usize::MAX);
     }
 
-    /// Closes after so many more bytes of answers.
+    /// Closes after this many more bytes of answers.
     pub fn close_after(&self, bytes: usize) {
         self.state.allowed.send_replace(self.counts().answered + bytes);
     }
@@ -87,7 +87,7 @@ impl Gate {
         counts.wait_for(reached).await.unwrap();
     }
 
-    /// Sends something to the servers of idle clients, and keeps the answer from them.
+    /// Sends a message to the servers of idle clients, and keeps the answers from the clients.
     pub async fn slip_in(&self, message: &'static [u8]) {
         self.state.swallows.store(true, Ordering::SeqCst);
         self.state.slipped_in.send(message).unwrap();

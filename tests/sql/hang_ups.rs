@@ -1,4 +1,4 @@
-//! What becomes of a connection whose caller is gone, on every server that speaks SQL.
+//! What happens to a connection whose caller is gone, on every server that speaks SQL.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ fn hour() -> Lifetime {
     Lifetime::idle_secs(3_600).unwrap()
 }
 
-/// A store whose connections, so many at most, go through a gate. None is made yet.
+/// A store with at most this many connections, which go through a gate. None is open yet.
 async fn behind_gate(connections: u32) -> (Sql, Pool, Gate) {
     on_table(&fresh_name(), connections, BOUND).await
 }
@@ -33,7 +33,7 @@ async fn on_table(table: &str, connections: u32, patience: Duration) -> (Sql, Po
     (store, pool, gate)
 }
 
-/// Until all connections are back in the pool, and nothing is under way on them.
+/// Waits until all connections are back in the pool, with nothing under way on them.
 async fn settled(pool: &Pool) {
     let settles = async {
         while pool.num_idle() != pool.size() as usize {
@@ -43,15 +43,14 @@ async fn settled(pool: &Pool) {
     timeout(BOUND, settles).await.expect("the connections come back");
 }
 
-/// Whether a call ends although so many bytes of its answers pass and no more. If not, it is dropped
-/// there.
+/// Whether a call ends although only this many bytes of its answers pass. If not, it is dropped there.
 async fn ends_within<T>(gate: &Gate, bytes: usize, call: impl Future<Output = T>) -> bool {
     let before = gate.counts();
     gate.close_after(bytes);
     let mut call = pin!(call);
     let half_way = async {
         gate.until(|now| now.asked > before.asked && now.answered == before.answered + bytes).await;
-        // So that the caller has seen what passed.
+        // Gives the caller time to see what passed.
         for _ in 0..10 {
             yield_now().await;
         }
@@ -95,7 +94,7 @@ async fn a_statement_that_is_dropped_while_it_is_prepared_leaves_its_connection_
     store.migrate().await.unwrap();
     let mut connections = 1;
     for bytes in (0..200).step_by(20) {
-        // Closed, so that the next statement is prepared anew.
+        // Closes the connection, so that the next statement is prepared again.
         settled(&pool).await;
         pool.acquire().await.unwrap().close().await.unwrap();
         drop(pool.acquire().await.unwrap());
@@ -112,7 +111,7 @@ async fn a_statement_that_is_dropped_while_it_is_prepared_leaves_its_connection_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_whose_caller_goes_while_it_is_made_is_made() {
-    // Where no test has started the server yet, that is not what is waited for.
+    // Starts the server first, so the waits below are not for that.
     shared_url();
     for bytes in [0, 1, 40, 80] {
         let (store, pool, gate) = behind_gate(1).await;
@@ -157,13 +156,13 @@ async fn a_transaction_that_is_left_at_any_byte_is_not_left_open() {
         let is_listed = owned.iter().any(|(listed, _)| *listed == key);
         assert_eq!(found(&store, &key).await.is_some(), is_listed);
         assert!(owned.len() <= 3);
-        // On the same connection: an open transaction would keep it from everybody else.
+        // On the same connection: an open transaction would hide it from all other connections.
         let plain = put(&store).await;
         let seen = found(&others, &plain).await;
         assert!(seen.is_some(), "it is not committed, after {bytes} bytes");
         let another = NewRecord { limit, ..record.clone() };
         let inserted = timeout(BOUND, others.insert(&random_key(), &another)).await;
-        inserted.expect("nobody holds the owner").unwrap();
+        inserted.expect("the owner is unlocked").unwrap();
         if ended {
             break;
         }

@@ -8,7 +8,7 @@ use token_session::store::conformance::{
 
 use crate::server::{LEVELS, PoolOptions, Sql, fresh_name, shared_url};
 
-/// Connections that begin with this statement.
+/// A store whose connections begin with this statement.
 struct With(&'static str);
 
 impl Harness for With {

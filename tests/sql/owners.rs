@@ -56,8 +56,8 @@ async fn held(pool: &Pool, table: &str, key: &Key) -> Transaction<'static, Datab
     holder
 }
 
-/// Waits until a statement on the table waits for a lock. MySQL makes its list of waits anew only when
-/// nobody has read it for a tenth of a second, so that the tests take turns.
+/// Waits until a statement on the table waits for a lock. MySQL updates its list of waits only if nothing
+/// has read it for a tenth of a second, so the tests take turns.
 pub async fn somebody_waits(pool: &Pool, table: &str) {
     static TURN: Mutex<()> = Mutex::const_new(());
     let begun = Instant::now();
@@ -68,7 +68,7 @@ pub async fn somebody_waits(pool: &Pool, table: &str) {
             return;
         }
         drop(turn);
-        assert!(begun.elapsed() < BOUND, "nobody waits for a lock");
+        assert!(begun.elapsed() < BOUND, "no statement waits for a lock");
     }
 }
 
@@ -88,7 +88,7 @@ async fn many_sessions_of_an_owner_end_and_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_session_escapes_the_end_of_many_by_a_write() {
+async fn no_session_escapes_its_end_by_a_concurrent_write() {
     for began in ["n", "1"] {
         let (store, pool, table) = empty().await;
         owned_rows(&pool, &table, "Anna", began, 2_500).await;
@@ -120,10 +120,10 @@ async fn no_session_escapes_the_end_of_many_by_a_write() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_end_of_many_sessions_that_is_dropped_half_way_is_completed_by_a_repeat() {
+async fn a_repeat_completes_a_dropped_end_of_many_sessions() {
     let (store, pool, table) = empty().await;
     owned_rows(&pool, &table, "Anna", "n", 2_500).await;
-    // A session of the second batch, which so cannot end.
+    // Locks a session of the second batch, so that batch cannot end.
     let mut holder = pool.begin().await.unwrap();
     let hold = format!(
         "SELECT created_at FROM {table} WHERE owner = 'Anna' AND created_at = 1500 FOR UPDATE"
@@ -143,8 +143,8 @@ async fn the_end_of_many_sessions_that_is_dropped_half_way_is_completed_by_a_rep
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_end_of_many_sessions_returns_although_logins_go_on() {
-    /// More logins than come while thousands of sessions end.
+async fn ending_many_sessions_returns_while_logins_go_on() {
+    /// More logins than take place while thousands of sessions end.
     const ENOUGH: usize = 20_000;
     let (store, pool, table) = empty().await;
     owned_rows(&pool, &table, "Anna", "n", 2_500).await;
@@ -164,7 +164,7 @@ async fn the_end_of_many_sessions_returns_although_logins_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_end_of_an_owner_of_most_sessions_stops_nobody_else() {
+async fn ending_most_sessions_of_a_table_blocks_no_other_owner() {
     let (store, pool, table) = empty().await;
     let (bert, carl) = (Owner::new("Bert").unwrap(), Owner::new("Carl").unwrap());
     // Before and behind the owner's in the table.
@@ -181,7 +181,7 @@ async fn the_end_of_an_owner_of_most_sessions_stops_nobody_else() {
     });
     somebody_waits(&pool, &table).await;
 
-    // It holds 899 locks now. Whoever had to wait for it would wait longer than this.
+    // It holds 899 locks now. A call that had to wait for it would wait longer than this.
     let hasty = Sql::builder().table(&table).timeout(Duration::from_secs(10));
     let hasty = hasty.build(pool.clone()).unwrap();
     for key in &others {
@@ -217,7 +217,7 @@ async fn an_insert_evicts_up_to_a_thousand_sessions_the_oldest_first() {
 }
 
 #[tokio::test]
-async fn an_owner_of_more_than_the_limit_is_refused_another_one() {
+async fn an_owner_over_the_limit_gets_no_further_session() {
     let (store, pool, table) = empty().await;
     owned_rows(&pool, &table, "Anna", "1", 1_300).await;
     let anna = anna();
@@ -235,7 +235,7 @@ async fn an_owner_of_more_than_the_limit_is_refused_another_one() {
 }
 
 #[tokio::test]
-async fn the_pages_of_an_owner_of_many_sessions_have_each_of_them_once() {
+async fn pages_list_each_of_many_sessions_once() {
     for began in ["n", "1"] {
         let (store, pool, table) = empty().await;
         owned_rows(&pool, &table, "Anna", began, 1_000).await;

@@ -52,7 +52,7 @@ impl Proxy {
                 let (from_client, mut to_client) = client.into_split();
                 tokio::spawn(count::<P>(from_client, to_server, Arc::clone(&counted)));
                 tokio::spawn(async move {
-                    // Either side may go at any time.
+                    // Either side may close at any time.
                     let _ = copy(&mut from_server, &mut to_client).await;
                 });
             }

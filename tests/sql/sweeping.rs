@@ -1,4 +1,4 @@
-//! Sweepers beside each other, and beside other work, on every server that speaks SQL.
+//! Concurrent sweepers, and a sweep beside other work, on every server that speaks SQL.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::server::{
     HOLD_ONE, Pool, PoolOptions, Sql, expired_rows, fresh_name, number, shared_url,
 };
 
-/// A store with so many expired rows, and its table.
+/// A store with this many expired rows, and its table.
 async fn with_expired(rows: usize) -> (Sql, Pool, String) {
     let table = fresh_name();
     let pool = PoolOptions::new().max_connections(10);
@@ -24,7 +24,7 @@ async fn with_expired(rows: usize) -> (Sql, Pool, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_several_sweepers_each_row_is_freed_by_one() {
+async fn each_row_is_freed_by_one_of_several_sweepers() {
     const ROWS: usize = 900;
     let (store, pool, table) = with_expired(ROWS).await;
     let events = Events::default();
@@ -54,7 +54,7 @@ async fn of_several_sweepers_each_row_is_freed_by_one() {
 }
 
 #[tokio::test]
-async fn a_row_that_somebody_holds_is_passed_over() {
+async fn a_locked_row_is_skipped() {
     let (store, pool, table) = with_expired(10).await;
     let mut holder = pool.begin().await.unwrap();
     let hold = HOLD_ONE.replace("{table}", &table);

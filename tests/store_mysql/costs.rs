@@ -1,4 +1,4 @@
-//! What the docs say of round trips.
+//! The round trips that the docs name.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::protocol::Client;
 use crate::proxy::Proxy;
 use crate::server::{admin, fresh_name, login, put, random_key, run};
 
-/// Without the data, touched where that is due.
+/// Loads without the data, and touches if that is due.
 fn head(claim: Option<&Claim>, interval: Duration) -> Load<'_> {
     Load { claim, touch: Touch::After(interval), with_data: false }
 }
@@ -33,7 +33,7 @@ async fn behind_proxy() -> (MySql, Proxy) {
     (store, proxy)
 }
 
-/// Runs every operation, and returns what it was to take of statements, and took.
+/// Runs every operation. Returns its name, the expected number of statements and the counted one.
 async fn statements_of_all(store: &MySql, proxy: &Proxy) -> Vec<(&'static str, usize, usize)> {
     let anna = Owner::new("Anna").unwrap();
     let hour = Lifetime::idle_secs(3_600).unwrap();
@@ -92,22 +92,22 @@ async fn statements_of_all(store: &MySql, proxy: &Proxy) -> Vec<(&'static str, u
 }
 
 #[tokio::test]
-async fn an_operation_takes_the_round_trips_that_the_docs_name() {
+async fn each_operation_takes_the_documented_round_trips() {
     let (store, proxy) = behind_proxy().await;
-    // The first time, each statement is prepared.
+    // The first run also prepares each statement.
     statements_of_all(&store, &proxy).await;
     let pings_before = proxy.pings();
     let all = statements_of_all(&store, &proxy).await;
     for (operation, expected, statements) in &all {
         assert_eq!(statements, expected, "{operation}");
     }
-    // From the pool, as each use hands its connection back; a few operations use two.
+    // The pool pings when a connection is returned to it; a few operations use two.
     let uses: usize = all.iter().map(|(_, expected, _)| expected).sum();
     assert!(proxy.pings() - pings_before <= uses);
 }
 
 #[tokio::test]
-async fn an_account_that_may_only_read_may_load_what_is_not_due() {
+async fn a_read_only_account_can_load_without_a_due_touch() {
     let admin = admin().await;
     let (account, table) = (fresh_name(), fresh_name());
     let writer = MySql::builder().table(&table).build(admin.clone()).unwrap();

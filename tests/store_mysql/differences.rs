@@ -16,7 +16,7 @@ pub async fn is_mariadb(admin: &MySqlPool) -> bool {
 }
 
 #[tokio::test]
-async fn connections_have_the_settings_that_the_docs_ask_of_a_pool() {
+async fn connections_have_the_documented_settings() {
     let pool = MySql::builder().pool(shared_url()).await.unwrap();
     // MySQL shows a switch as a number, and MariaDB as a word.
     let settings = "SELECT CONCAT_WS(' ', IF(@@SESSION.autocommit, 'ON', 'OFF'),
@@ -31,12 +31,12 @@ async fn connections_have_the_settings_that_the_docs_ask_of_a_pool() {
     );
 }
 
-/// Whom a server refuses writes, from what statement on, and until which.
+/// An account, the statement after which the server refuses its writes, and the one that ends this.
 type ReadOnly = [&'static str; 3];
 
 const READ_ONLY: [ReadOnly; 1] = [["app", "SET GLOBAL read_only = 1", "SET GLOBAL read_only = 0"]];
 
-/// MariaDB has MySQL's name for it from 11.1 on.
+/// MariaDB accepts MySQL's name for it since 11.1.
 const MARIADB_READ_ONLY: [ReadOnly; 1] =
     [["root", "SET GLOBAL tx_read_only = 1", "SET GLOBAL tx_read_only = 0"]];
 
@@ -47,7 +47,7 @@ const MYSQL_READ_ONLY: [ReadOnly; 3] = [
 ];
 
 #[tokio::test]
-async fn a_server_that_takes_no_writes_is_unavailable_until_it_does() {
+async fn a_read_only_server_is_unavailable_until_it_accepts_writes() {
     let server = test_servers::MariaDb::start().unwrap();
     let admin = MySqlPoolOptions::new().max_connections(1).connect(server.url()).await.unwrap();
     MySql::new(admin.clone()).migrate().await.unwrap();
@@ -58,7 +58,7 @@ async fn a_server_that_takes_no_writes_is_unavailable_until_it_does() {
         let before = MySql::builder().max_connections(1).connect(&url).await.unwrap();
         let key = put(&before).await;
         run(&admin, *begin).await;
-        // Its connection finds the server so.
+        // Its connection is made while the server is read-only.
         let store = MySql::builder().max_connections(1).connect(&url).await.unwrap();
         for _ in 0..2 {
             let error = store.replace(&key, &Write::data("new")).await.unwrap_err();
@@ -75,8 +75,8 @@ async fn a_server_that_takes_no_writes_is_unavailable_until_it_does() {
     }
 }
 
-/// A table of express-mysql-session whose data is of the type JSON. MySQL spaces and orders what it is
-/// given; MariaDB keeps the text.
+/// A table of express-mysql-session whose data column has the type JSON. MySQL reformats and reorders the
+/// text; MariaDB keeps it.
 async fn json_table() -> (MySqlPool, String, TokenSession<Value>) {
     let (table, admin) = (fresh_name(), admin().await);
     let create = format!(
@@ -90,7 +90,7 @@ async fn json_table() -> (MySqlPool, String, TokenSession<Value>) {
 }
 
 #[tokio::test]
-async fn a_column_of_type_json_gives_back_the_data_that_was_written() {
+async fn a_json_column_returns_the_data_that_was_written() {
     let (_, _, sessions) = json_table().await;
     let token = sessions.create(&json!(0)).await.unwrap().token;
     for data in [
@@ -104,7 +104,7 @@ async fn a_column_of_type_json_gives_back_the_data_that_was_written() {
 }
 
 #[tokio::test]
-async fn a_write_to_a_column_of_type_json_returns_the_version_that_the_next_one_expects() {
+async fn a_write_to_a_json_column_returns_the_version_that_the_next_write_expects() {
     let (_, _, sessions) = json_table().await;
     let key = sessions.create(&json!({"b": 1, "a": 2})).await.unwrap().key;
     let store = sessions.store();
@@ -119,7 +119,7 @@ async fn a_write_to_a_column_of_type_json_returns_the_version_that_the_next_one_
 }
 
 #[tokio::test]
-async fn a_session_in_a_column_of_type_json_is_renewed_and_ended() {
+async fn a_session_in_a_json_column_can_be_regenerated_and_destroyed() {
     let (admin, table, sessions) = json_table().await;
     let data = json!({"b": 1, "a": [2]});
     let token = sessions.create(&data).await.unwrap().token;

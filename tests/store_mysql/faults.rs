@@ -30,7 +30,7 @@ async fn a_full_server_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_statement_that_waits_too_long_is_ended_by_the_server() {
+async fn the_server_ends_a_statement_that_waits_too_long_for_a_lock() {
     let admin = admin().await;
     let table = fresh_name();
     let pool = MySqlPoolOptions::new().max_connections(2).after_connect(|connection, _| {
@@ -40,7 +40,7 @@ async fn a_statement_that_waits_too_long_is_ended_by_the_server() {
         })
     });
     let pool = pool.connect(test_servers::mysql_url()).await.unwrap();
-    // The store's own patience would end later than the server's.
+    // The store's own timeout is longer than the server's.
     let store = MySql::builder().table(&table).timeout(BOUND).build(pool).unwrap();
     store.migrate().await.unwrap();
     let key = put(&store).await;
@@ -50,14 +50,14 @@ async fn a_statement_that_waits_too_long_is_ended_by_the_server() {
     hold.execute(&mut *holder).await.unwrap();
     let error = store.replace(&key, &Write::data("new")).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
-    // Who only reads does not wait.
+    // A read does not wait for the lock.
     assert!(store.load(&key, &Load::new()).await.unwrap().live().is_some());
     holder.rollback().await.unwrap();
     store.replace(&key, &Write::data("new")).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_damaged_row_is_an_error_that_names_it() {
+async fn a_damaged_row_is_an_error_that_names_its_key() {
     let admin = admin().await;
     let table = fresh_name();
     let store = MySql::builder().table(&table).build(admin.clone()).unwrap();
@@ -78,7 +78,7 @@ async fn a_damaged_row_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn a_call_whose_connection_is_killed_is_unavailable_and_the_next_one_is_served() {
+async fn a_killed_connection_is_unavailable_and_the_next_call_succeeds() {
     let (table, admin) = (fresh_name(), admin().await);
     let pool = MySqlPoolOptions::new().max_connections(1);
     let pool = pool.connect(test_servers::mysql_url()).await.unwrap();
@@ -101,7 +101,7 @@ async fn a_call_whose_connection_is_killed_is_unavailable_and_the_next_one_is_se
     assert_eq!(store.load(&key, &Load::new()).await.unwrap().live().unwrap().data, "data");
 }
 
-/// What an error of the server means, and whether the statement is run again.
+/// An error number, the kind that it becomes, and whether the statement runs again.
 const NUMBERS: [(u32, StoreErrorKind, bool); 18] = [
     (1036, StoreErrorKind::Unavailable, true),
     (1290, StoreErrorKind::Unavailable, true),
@@ -124,13 +124,13 @@ const NUMBERS: [(u32, StoreErrorKind, bool); 18] = [
 ];
 
 #[tokio::test]
-async fn what_certainly_did_nothing_is_run_again_on_another_connection() {
+async fn a_statement_that_had_no_effect_runs_again_on_another_connection() {
     let (table, admin) = (fresh_name(), admin().await);
     let store = MySql::builder().table(&table).max_connections(2);
     let store = store.connect(test_servers::mysql_url()).await.unwrap();
     store.migrate().await.unwrap();
     let key = put(&store).await;
-    // Not rolled back with the statement.
+    // MyISAM keeps what the failed statement has inserted.
     run(&admin, format!("CREATE TABLE {table}_runs (run INT) ENGINE = MyISAM")).await;
     for (number, kind, is_run_again) in NUMBERS {
         run(&admin, format!("DROP TRIGGER IF EXISTS {table}_fails; DELETE FROM {table}_runs"))
@@ -153,7 +153,7 @@ async fn what_certainly_did_nothing_is_run_again_on_another_connection() {
 }
 
 #[tokio::test]
-async fn express_mysql_session_replaces_connections_of_no_use() {
+async fn express_mysql_session_replaces_read_only_connections() {
     let (table, admin) = (fresh_name(), admin().await);
     let create = format!(
         "CREATE TABLE {table} (session_id varchar(128) COLLATE utf8mb4_bin PRIMARY KEY,
@@ -171,10 +171,10 @@ async fn express_mysql_session_replaces_connections_of_no_use() {
     assert_eq!(*sessions.get(&token).await.unwrap().unwrap(), "new");
 }
 
-/// Defaults of a server that change what a statement does, or whether it is committed.
+/// Server defaults that change what a statement does or whether it is committed.
 const DEFAULTS: [&str; 8] = [
     "autocommit = 0",
-    // It runs for accounts without administrative rights.
+    // The server runs it only for accounts without administrative rights.
     "init_connect = 'SET autocommit = 0, completion_type = 1'",
     "completion_type = 1",
     "sql_safe_updates = 1",
@@ -188,9 +188,9 @@ const DEFAULTS: [&str; 8] = [
 const MARIADB_ALONE: &str = "sql_mode = 'ORACLE,EMPTY_STRING_IS_NULL'";
 
 #[tokio::test]
-async fn what_was_answered_is_committed_whatever_the_servers_defaults() {
+async fn an_answered_write_is_committed_under_any_server_defaults() {
     let server = test_servers::MariaDb::start().unwrap();
-    // Before the defaults change.
+    // This pool connects before the defaults change.
     let admin = MySqlPoolOptions::new().max_connections(1).connect(server.url()).await.unwrap();
     let others = MySql::new(admin.clone());
     others.migrate().await.unwrap();

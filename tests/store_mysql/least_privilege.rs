@@ -1,4 +1,4 @@
-//! The contract again, for an account that has the rights of the docs and no more.
+//! The contract again, for an account that has only the documented rights.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ mod conformance {
     token_session::conformance_suite!(AsLeastPrivileged);
 }
 
-/// The statements are those of the account above; what differs is the rights.
+/// Only the rights differ from the run as administrator, so fewer rounds are enough.
 mod with_codes {
     use super::AsLeastPrivileged;
 
@@ -54,7 +54,7 @@ mod with_codes {
 }
 
 #[tokio::test]
-async fn an_account_that_may_not_create_connects_by_url_to_tables_that_are_there() {
+async fn an_account_without_the_right_to_create_connects_to_existing_tables() {
     let admin = admin().await;
     let (account, schema) = (fresh_name(), fresh_name());
     run(&admin, format!("CREATE DATABASE {schema}")).await;

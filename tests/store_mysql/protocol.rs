@@ -1,4 +1,4 @@
-//! As much of MySQL's protocol as it takes to count round trips.
+//! The part of MySQL's protocol that is needed to count round trips.
 
 use crate::proxy::{Asks, Protocol};
 

@@ -1,5 +1,5 @@
-//! What MySQL makes of a record, against the contract's reference, to the millisecond: the test sets the
-//! clock of its only connection.
+//! Random operations on MySQL give the same record and the same answers as the contract's reference, to
+//! the millisecond: the test sets the clock of its only connection.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use token_session::{Claim, Details, Key, Lifetime, Owner, Proof, Record, Timesta
 
 use crate::server::{fresh_name, random_key, shared_url};
 
-/// Enough to come to each kind of operation in each state of a handover.
+/// Enough for each kind of operation to meet each state of a handover.
 const STEPS: usize = 1_500;
-/// All times are multiples of it, in milliseconds, so that many fall on a limit exactly.
+/// All times are multiples of this number of milliseconds, so many of them fall exactly on a limit.
 const TICK: u64 = 100;
 const BEGINNING: u64 = 1_800_000_000_000;
 
-/// The same numbers in each run.
+/// Gives the same numbers in each run.
 struct Dice(u64);
 
 impl Dice {
@@ -39,7 +39,7 @@ fn ticks(ticks: u64) -> Duration {
     Duration::from_millis(TICK * ticks)
 }
 
-/// Often of a secret of the record, and with a grace that ends now.
+/// A claim that is often of one of the record's secrets, and whose grace often ends right now.
 fn claim(dice: &mut Dice, record: &Record, now: Timestamp) -> Claim {
     let previous = record.proofs.previous.as_ref();
     let own = if dice.one_in(2) { record.proofs.current } else { previous.map(|it| it.proof) };
@@ -60,7 +60,7 @@ async fn set_clock(pool: &MySqlPool, now: u64) {
     sqlx::raw_sql(sqlx::AssertSqlSafe(clock)).execute(pool).await.unwrap();
 }
 
-/// A store, and a live record in it as the reference has begun it.
+/// Inserts a random record. Returns its key and the reference's record.
 async fn begun(store: &MySql, dice: &mut Dice, now: Timestamp) -> (Key, Record) {
     let owner = Owner::new("Anna").unwrap();
     let new = NewRecord {
@@ -114,7 +114,7 @@ async fn writes(store: &MySql, dice: &mut Dice, key: &Key, record: &mut Record, 
     assert_eq!(replaced.0, replaced.1, "{write:?}");
 }
 
-/// Whether the record was removed.
+/// Returns whether the record was removed.
 async fn removes(
     store: &MySql,
     dice: &mut Dice,
@@ -146,7 +146,7 @@ async fn removes(
 }
 
 #[tokio::test]
-async fn each_operation_makes_of_a_record_what_the_reference_makes_of_it() {
+async fn each_operation_agrees_with_the_reference() {
     let pool = MySqlPoolOptions::new().max_connections(1).connect(shared_url()).await.unwrap();
     let store = MySql::builder().table(fresh_name()).build(pool.clone()).unwrap();
     store.migrate().await.unwrap();

@@ -1,6 +1,6 @@
-//! What is MySQL's own about the shared server.
+//! The parts of the shared server that are specific to MySQL.
 //!
-//! `Sql`, `Pool` and so on are what the tests in `tests/sql` call the same on each server.
+//! The tests in `tests/sql` use `Sql`, `Pool` and so on by the same names for each server.
 
 pub use sqlx::MySql as Database;
 pub use sqlx::mysql::{MySqlPool as Pool, MySqlPoolOptions as PoolOptions};
@@ -10,7 +10,7 @@ pub use token_session::store::MySqlBuilder as Builder;
 
 pub use crate::sql_server::{admin, fresh_name, fresh_store, number, put, random_key, run};
 
-/// What makes an isolation level that is not the default of a connection.
+/// Statements that set an isolation level other than the default.
 pub const LEVELS: [&str; 2] = [
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE",
@@ -19,16 +19,16 @@ pub const LEVELS: [&str; 2] = [
 /// Locks one row of a table that has ten.
 pub const HOLD_ONE: &str = "SELECT id FROM {table} WHERE id = 3 FOR UPDATE";
 
-/// Locks the row of the session with a key in hexadecimal digits, and nothing else.
+/// Locks one session's row and nothing else; the key is in hexadecimal digits.
 pub const HOLD_KEY: &str = "SELECT id FROM {table} WHERE `key` = UNHEX('{key}') FOR UPDATE";
 
 /// Locks all rows of a table.
 pub const HOLD_ALL: &str = "SELECT id FROM {table} FOR UPDATE";
 
-/// What a URL ends in where a proxy has to read what is sent.
+/// The end of a URL that turns encryption off, so that a proxy can read the traffic.
 pub const PLAIN: &str = "?ssl-mode=disabled";
 
-/// Makes a connection one to a server that does not write.
+/// Makes a connection behave as one to a read-only server.
 pub const READ_ONLY: &str = "SET SESSION TRANSACTION READ ONLY";
 
 /// `COM_RESET_CONNECTION`, as a proxy sends it between its clients.
@@ -40,15 +40,15 @@ pub fn url_of(account: &str) -> String {
     format!("mysql://{account}:{account}@{place}")
 }
 
-/// Creates an account that may log in, and nothing else. Its URL.
+/// Creates an account that may log in and do nothing else. Returns its URL.
 pub async fn login(admin: &Pool, account: &str) -> String {
     run(admin, format!("CREATE USER {account} IDENTIFIED BY '{account}'")).await;
     url_of(account)
 }
 
-/// Puts so many expired records there.
+/// Inserts this many expired records.
 pub async fn expired_rows(pool: &Pool, table: &str, rows: usize) {
-    // A recursion ends at a thousand rows by default.
+    // By default the server stops a recursion at a thousand rows.
     for first in (1..=rows).step_by(500) {
         let last = rows.min(first + 499);
         let fill = format!(
@@ -56,14 +56,14 @@ pub async fn expired_rows(pool: &Pool, table: &str, rows: usize) {
              WITH RECURSIVE numbers AS (
                  SELECT {first} AS n UNION ALL SELECT n + 1 FROM numbers WHERE n < {last}
              )
-             SELECT UNHEX(MD5(n)), 'data', 1, 1000, n, n FROM numbers"
+             SELECT UNHEX(LEFT(SHA2(n, 256), 32)), 'data', 1, 1000, n, n FROM numbers"
         );
         run(pool, fill).await;
     }
 }
 
-/// Puts so many live sessions of an owner there, of keys that no two calls share. `began` is when the
-/// `n`-th of them began.
+/// Inserts this many live sessions of an owner. Calls for different owners use different keys. `began`
+/// says when the `n`-th of them began.
 pub async fn owned_rows(pool: &Pool, table: &str, owner: &str, began: &str, rows: usize) {
     for first in (1..=rows).step_by(500) {
         let last = rows.min(first + 499);
@@ -73,7 +73,7 @@ pub async fn owned_rows(pool: &Pool, table: &str, owner: &str, began: &str, rows
              WITH RECURSIVE numbers AS (
                  SELECT {first} AS n UNION ALL SELECT n + 1 FROM numbers WHERE n < {last}
              )
-             SELECT UNHEX(MD5(CONCAT('{owner}', n))), 'data', 1, 1000, {began}, 1,
+             SELECT UNHEX(LEFT(SHA2(CONCAT('{owner}', n), 256), 32)), 'data', 1, 1000, {began}, 1,
                  9000000000000, '{owner}'
              FROM numbers"
         );
@@ -81,8 +81,9 @@ pub async fn owned_rows(pool: &Pool, table: &str, owner: &str, began: &str, rows
     }
 }
 
-/// How many statements on a table wait for somebody's lock. MariaDB reads the first comment and MySQL the
-/// second: each lacks the other's table, or cannot read a statement there that holds bytes.
+/// Counts the statements on a table that wait for a lock. MariaDB runs the first comment and MySQL the
+/// second: MariaDB lacks the second's table, and the first's cannot show a statement that holds bytes on
+/// MySQL.
 pub const WAITING: &str = "SELECT COUNT(*) FROM
     /*M! information_schema.innodb_trx
         WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE '%{table}%' */

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use crate::server::{admin, fresh_name, login, number, put, random_key, run, url_of};
 
 #[tokio::test]
-async fn any_name_will_do() {
+async fn a_table_can_have_any_name() {
     let admin = admin().await;
     for name in ["we`ird; drop", "{sessions}{now}{locks}", "Übung 'x' --", "?", "token_sessions"] {
         let schema = format!("{name}{}", fresh_name());
@@ -49,7 +49,7 @@ async fn a_name_that_is_too_long_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn servers_that_start_at_once_may_all_migrate() {
+async fn servers_that_start_at_once_can_all_migrate() {
     let pool = MySqlPoolOptions::new().max_connections(10);
     let pool = pool.connect(test_servers::mysql_url()).await.unwrap();
     let store = MySql::builder().table(fresh_name()).build(pool).unwrap();
@@ -90,7 +90,7 @@ async fn a_missing_right_says_what_to_grant() {
 }
 
 #[tokio::test]
-async fn an_account_that_may_not_log_in_is_refused() {
+async fn an_unknown_account_is_refused() {
     let error = MySql::connect(&url_of("nobody")).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused, "{error}");
 }

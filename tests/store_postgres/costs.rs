@@ -107,7 +107,7 @@ async fn an_operation_is_one_round_trip() {
 }
 
 #[tokio::test]
-async fn whether_no_keys_are_alive_is_not_asked() {
+async fn a_question_about_no_keys_sends_nothing() {
     let (store, proxy) = behind_proxy().await;
     let before = proxy.statements();
     assert!(store.alive(&[]).await.unwrap().is_empty());
@@ -118,7 +118,7 @@ async fn whether_no_keys_are_alive_is_not_asked() {
 async fn a_load_whose_touch_is_not_due_writes_nothing() {
     let server = test_servers::Postgres::start().unwrap();
     let pool = sqlx::PgPool::connect(server.url()).await.unwrap();
-    // Nobody else is to take a transaction id or write to the log meanwhile.
+    // Nothing else may take a transaction id or write to the log meanwhile.
     run(&pool, "ALTER SYSTEM SET autovacuum = off").await;
     run(&pool, "SELECT pg_reload_conf(); CREATE EXTENSION pg_stat_statements; CHECKPOINT").await;
     let store = Postgres::new(pool.clone());
@@ -139,7 +139,7 @@ async fn a_load_whose_touch_is_not_due_writes_nothing() {
     assert_eq!(number(&pool, next_id).await, before);
     assert_eq!(number(&pool, log_records).await, 0);
 
-    // And so that the numbers mean something:
+    // A load that does write changes both numbers:
     assert!(store.load(&key, &TOUCHING).await.unwrap().live().is_some());
     assert!(number(&pool, next_id).await > before);
     assert!(number(&pool, log_records).await > 0);

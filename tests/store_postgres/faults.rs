@@ -50,7 +50,7 @@ async fn a_statement_that_waits_too_long_is_ended_by_the_server() {
     hold.execute(&mut *holder).await.unwrap();
     let error = store.replace(&key, &Write::data("new")).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
-    // Who only reads does not wait.
+    // A read does not wait.
     assert!(found(&store, &key).await.is_some());
     holder.rollback().await.unwrap();
     store.replace(&key, &Write::data("new")).await.unwrap();
@@ -71,7 +71,7 @@ async fn connect_tells_the_server_its_patience() {
     hold.execute(&mut *holder).await.unwrap();
     let error = store.remove(&key, Condition::Always, true).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
-    // Nothing is left in wait for the row: it would take it when the holder ends.
+    // No statement still waits for the row; it would remove it when the holder ends.
     let waiting = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND wait_event_type = 'Lock'
          AND query LIKE '%{table}%' AND pid <> pg_backend_pid()"
@@ -249,7 +249,7 @@ const CODES: [(&str, StoreErrorKind, bool); 13] = [
 ];
 
 #[tokio::test]
-async fn what_certainly_did_nothing_is_run_again_on_another_connection() {
+async fn an_operation_that_did_nothing_runs_again_on_another_connection() {
     let (table, admin) = (fresh_name(), admin().await);
     let store = Postgres::builder().table(&table).max_connections(2);
     let store = store.connect(test_servers::postgres_url()).await.unwrap();
@@ -279,7 +279,7 @@ async fn what_certainly_did_nothing_is_run_again_on_another_connection() {
 }
 
 #[tokio::test]
-async fn connect_pg_simple_replaces_connections_of_no_use() {
+async fn connect_pg_simple_replaces_unusable_connections() {
     let (table, admin) = (fresh_name(), admin().await);
     let create = format!(
         "CREATE TABLE {table} (sid varchar PRIMARY KEY, sess json NOT NULL, expire timestamp(6) NOT NULL)"

@@ -26,7 +26,7 @@ impl io::Write for Log {
 
 #[tokio::test]
 async fn a_statement_that_holds_its_values_is_not_logged() {
-    // With one subscriber alone, a thread that has none switches a statement's logging off for all.
+    // If this were the only subscriber, a thread without one could switch the log off for all threads.
     let _other = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let log = Log::default();
     let writer = log.clone();

@@ -1,4 +1,4 @@
-//! A statement that is asked for by another one's name says so, and does nothing.
+//! A statement that is called by another one's name fails, and changes nothing.
 
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Row};
@@ -12,7 +12,7 @@ use token_session::{Key, Lifetime, Owner};
 use crate::server::{admin, fresh_name, number, put, random_key, run};
 use crate::sql_server::TOUCHING;
 
-/// Asks for everything once, so that everything is prepared. Most of it finds nothing.
+/// Calls every operation once, so that every statement is prepared. Most calls find nothing.
 async fn ask_for_all(store: &impl Store, key: impl Fn() -> Key) {
     let (anna, hour) = (Owner::new("Nobody").unwrap(), Lifetime::idle_secs(3_600).unwrap());
     let limit = Some(OwnerLimit::evict_oldest(1.try_into().unwrap()));
@@ -84,7 +84,7 @@ async fn pool_of_one() -> PgPool {
 }
 
 #[tokio::test]
-async fn a_statement_that_is_asked_for_as_another_one_fails() {
+async fn a_statement_called_by_another_ones_name_fails() {
     let (pool, table) = (pool_of_one().await, fresh_name());
     let store = Postgres::builder().table(&table).build(pool.clone()).unwrap();
     store.migrate().await.unwrap();
@@ -99,7 +99,7 @@ async fn a_statement_that_is_asked_for_as_another_one_fails() {
 }
 
 #[tokio::test]
-async fn a_statement_of_connect_pg_simple_that_is_asked_for_as_another_one_fails() {
+async fn a_statement_of_connect_pg_simple_called_by_another_ones_name_fails() {
     let (pool, table) = (pool_of_one().await, fresh_name());
     run(
         &admin().await,

@@ -11,7 +11,7 @@ use crate::server::{Pool, admin, fresh_name, login, number, put, run};
 use crate::sql_faults::BOUND;
 use crate::sql_server::found;
 
-/// What servers that migrate take one after the other.
+/// The advisory lock of a migration.
 const LOCK: i64 = i64::from_be_bytes(*b"token-se");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -42,7 +42,7 @@ async fn a_complete_table_is_migrated_while_it_is_locked() {
 }
 
 #[tokio::test]
-async fn a_migration_that_waits_for_a_writer_holds_nobody_up() {
+async fn a_migration_that_waits_for_a_writer_blocks_no_other_statement() {
     let (admin, table) = (admin().await, fresh_name());
     let builder = Postgres::builder().table(&table).timeout(BOUND);
     let store = builder.connect(postgres_url()).await.unwrap();
@@ -64,7 +64,7 @@ async fn a_migration_that_waits_for_a_writer_holds_nobody_up() {
     while number(&admin, waits.clone()).await == 0 {
         assert!(begun.elapsed() < BOUND, "nothing waits for the table");
     }
-    // Both rows are held, and others may still come: behind an index that queues, none would.
+    // Both rows are locked, and other statements still run: behind a queued index, none would.
     for _ in 0..20 {
         put(&store).await;
         assert!(found(&store, &held).await.is_some());
@@ -116,8 +116,8 @@ async fn a_migration_waits_for_another_one_longer_than_a_statement_may_take() {
     migrating.await.unwrap().unwrap();
 }
 
-/// Has the server take longer over an index of this table than a statement of the store may take: the
-/// creation waits for a lock that somebody holds, after it has begun.
+/// Makes the server take longer to create an index of this table than a statement of the store may take: the
+/// creation waits for a lock that the test holds.
 async fn slow_index(admin: &Pool, table: &str, gate: i64) {
     let wait = format!(
         "CREATE FUNCTION {table}_slow() RETURNS event_trigger LANGUAGE plpgsql AS $$
@@ -173,7 +173,7 @@ async fn an_index_may_take_longer_than_a_statement_that_is_not_prepared() {
 }
 
 #[tokio::test]
-async fn triggers_of_which_one_is_missing_or_older_are_made_anew() {
+async fn missing_and_older_triggers_are_created_again() {
     let (admin, table) = (admin().await, fresh_name());
     let builder = Postgres::builder().table(&table).tell_changes(true);
     let store = builder.build(admin.clone()).unwrap();

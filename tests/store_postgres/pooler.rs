@@ -19,7 +19,7 @@ use crate::server::{admin, fresh_name, number, put, random_key, run};
 use crate::sql_faults::BOUND;
 use crate::sql_server::found;
 
-/// Few enough for all clients to meet on them.
+/// Few enough that all clients share them.
 const SERVER_CONNECTIONS: u32 = 3;
 
 /// A pooler that the tests of this file share.
@@ -38,7 +38,7 @@ fn builder(mode: PoolMode) -> PostgresBuilder {
     builder.prepared_statements(mode == PoolMode::Session)
 }
 
-/// Stores of several pools, which meet on the server connections of one pooler.
+/// Stores of several pools, which share the server connections of one pooler.
 struct Behind(PoolMode);
 
 impl Harness for Behind {
@@ -78,7 +78,7 @@ async fn in_session_mode_statements_may_be_prepared() {
     on_every_store::codes::of_racing_right_codes_one_is_redeemed(&on).await;
 }
 
-/// A pool of one connection, whatever the pooler lets in.
+/// A pool of one connection, with only the settings that the pooler accepts.
 async fn pool_of_one(url: &str) -> PgPool {
     let options = PgConnectOptions::from_str(url).unwrap().extra_float_digits(None);
     PgPoolOptions::new().max_connections(1).connect_with(options).await.unwrap()
@@ -93,7 +93,7 @@ async fn beside() -> (Postgres, String) {
 }
 
 #[tokio::test]
-async fn a_load_that_meets_another_clients_take_deletes_nothing() {
+async fn a_load_that_gets_another_clients_removal_deletes_nothing() {
     let (store, table) = beside().await;
     let key = put(&store).await;
     let pooler = PgBouncer::start(postgres_url(), PoolMode::Transaction, 1).unwrap();
@@ -103,7 +103,7 @@ async fn a_load_that_meets_another_clients_take_deletes_nothing() {
     };
     let (loads, takes, other) = (client().await, client().await, pool_of_one(pooler.url()).await);
     assert!(found(&loads, &key).await.is_some());
-    // The one server connection loses the load's statement, and the take's gets its name.
+    // The one server connection loses the load's statement, and the removal's gets its name.
     run(&other, "DEALLOCATE ALL").await;
     assert_eq!(
         takes.remove(&random_key(), Condition::Always, true).await.unwrap(),
@@ -111,12 +111,12 @@ async fn a_load_that_meets_another_clients_take_deletes_nothing() {
     );
     let loaded = loads.load(&key, &Load::new()).await;
     assert!(found(&store, &key).await.is_some(), "the load removed it");
-    // It fails, or finds its own statement on another connection; it never says that there is none.
+    // It fails, or finds its own statement on another connection; it never answers `Missing`.
     assert!(!matches!(loaded, Ok(Found::Missing)));
 }
 
 #[tokio::test]
-async fn the_url_alone_gets_through_in_transaction_mode() {
+async fn an_option_of_the_url_is_enough_in_transaction_mode() {
     let (store, table) = beside().await;
     let key = put(&store).await;
     let url = format!("{}?statement-cache-capacity=0", pooler(PoolMode::Transaction).url());

@@ -1,4 +1,4 @@
-//! As much of PostgreSQL's protocol as it takes to count round trips.
+//! The part of PostgreSQL's protocol that counting round trips needs.
 
 use crate::proxy::{Asks, Protocol};
 
@@ -9,7 +9,7 @@ pub struct Frontend {
 }
 
 impl Protocol for Frontend {
-    /// A length that counts itself, after a letter but for the first message.
+    /// A length that counts itself. All messages except the first have a letter before it.
     fn message_length(&self, unread: &[u8]) -> Option<usize> {
         let at = usize::from(self.logged_in);
         let length = unread.get(at..at + 4)?.try_into().ok()?;

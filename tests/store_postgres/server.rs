@@ -1,6 +1,6 @@
-//! What is PostgreSQL's own about the shared server.
+//! What is particular to PostgreSQL about the shared server.
 //!
-//! `Sql`, `Pool` and so on are what the tests in `tests/sql` call the same on each server.
+//! The tests in `tests/sql` use these names, such as `Sql` and `Pool`, on each server.
 
 pub use sqlx::Postgres as Database;
 pub use sqlx::postgres::{PgPool as Pool, PgPoolOptions as PoolOptions};
@@ -10,7 +10,7 @@ pub use token_session::store::PostgresBuilder as Builder;
 
 pub use crate::sql_server::{admin, fresh_name, fresh_store, number, put, random_key, run};
 
-/// What makes an isolation level that is not the default of a connection.
+/// Statements that set an isolation level other than the default.
 pub const LEVELS: [&str; 2] = [
     "SET default_transaction_isolation = 'repeatable read'",
     "SET default_transaction_isolation = 'serializable'",
@@ -22,23 +22,23 @@ pub const HOLD_ONE: &str = "SELECT key FROM {table} LIMIT 1 FOR UPDATE";
 /// Locks all rows of a table.
 pub const HOLD_ALL: &str = "SELECT key FROM {table} FOR UPDATE";
 
-/// What a URL ends in where a proxy has to read what is sent.
+/// The end of a URL whose connection a proxy has to read.
 pub const PLAIN: &str = "?sslmode=disable";
 
-/// Makes a connection one to a server that does not write.
+/// Makes a connection behave like one to a read-only server.
 pub const READ_ONLY: &str = "SET default_transaction_read_only = on";
 
-/// `DEALLOCATE ALL` in a message, as a pooler sends it between its clients.
+/// The message `DEALLOCATE ALL`, as a pooler sends it between two clients.
 pub const RESET: &[u8] = b"Q\0\0\0\x13DEALLOCATE ALL\0";
 
-/// Creates a role that may log in, and nothing else. Its URL.
+/// Creates a role that may only log in, and returns its URL.
 pub async fn login(admin: &Pool, role: &str) -> String {
     run(admin, format!("CREATE ROLE {role} LOGIN PASSWORD '{role}'")).await;
     let (_, place) = shared_url().split_once('@').unwrap();
     format!("postgres://{role}:{role}@{place}")
 }
 
-/// Puts so many expired records there.
+/// Inserts this many expired records.
 pub async fn expired_rows(pool: &Pool, table: &str, rows: usize) {
     let fill = format!(
         "INSERT INTO {table} (key, data, version, idle_ms, created_at, last_seen)
@@ -47,7 +47,7 @@ pub async fn expired_rows(pool: &Pool, table: &str, rows: usize) {
     run(pool, fill).await;
 }
 
-/// Puts so many live sessions of an owner there, of keys that no two calls share. `began` is when the
+/// Inserts this many live sessions of an owner, under keys that no other owner has. `began` is when the
 /// `n`-th of them began.
 pub async fn owned_rows(pool: &Pool, table: &str, owner: &str, began: &str, rows: usize) {
     let fill = format!(
@@ -58,7 +58,7 @@ pub async fn owned_rows(pool: &Pool, table: &str, owner: &str, began: &str, rows
     run(pool, fill).await;
 }
 
-/// How many statements on a table wait for somebody's lock.
+/// Counts the statements on a table that wait for a lock.
 pub const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE wait_event_type = 'Lock' AND query LIKE '%{table}%' AND pid <> pg_backend_pid()";
 

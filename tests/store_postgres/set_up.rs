@@ -8,10 +8,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::sql_faults::BOUND;
 
-/// Lets everybody in, and refuses whatever they ask.
+/// Lets every client log in, and refuses every statement.
 async fn refuse(mut client: TcpStream) -> std::io::Result<()> {
     let mut asked = [0; 8192];
-    // The start-up message, of which no part matters here.
+    // The start-up message; its content does not matter here.
     let _ = client.read(&mut asked).await?;
     client.write_all(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I").await?;
     while client.read(&mut asked).await? > 0 {

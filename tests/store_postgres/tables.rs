@@ -8,7 +8,7 @@ use crate::server::{admin, fresh_name, login, number, put, random_key, run};
 use crate::sql_server::found;
 
 #[tokio::test]
-async fn any_name_will_do() {
+async fn a_table_and_a_schema_may_have_any_name() {
     let admin = admin().await;
     for name in ["we\"ird; drop", "{sessions}{now}", "Übung 'x' --", "$1", " "] {
         let schema = format!("{name}{}", fresh_name());
@@ -83,7 +83,7 @@ async fn the_shipped_file_makes_the_same_table() {
 }
 
 #[tokio::test]
-async fn an_unlogged_table_is_one() {
+async fn an_unlogged_table_is_created_unlogged() {
     let admin = admin().await;
     let table = fresh_name();
     let builder = Postgres::builder().table(&table).unlogged(true);

@@ -1,4 +1,4 @@
-//! Connections that are of no use any more, without prepared statements.
+//! Unusable connections, without prepared statements.
 
 use crate::failover::waits_for_two_read_only_connections;
 use crate::server::Sql;

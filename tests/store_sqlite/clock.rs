@@ -1,5 +1,5 @@
-//! What comes of it when the machine's clock is moved: to a record that is the same as if its times were
-//! moved the other way, and those are in the file.
+//! What a step of the machine's clock does to codes. The tests move the times in the file the other way,
+//! which is the same to a record.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ impl Machine {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_set_back_revives_no_code_that_was_used_spent_revoked_or_swept() {
+async fn setting_the_clock_back_revives_no_used_spent_revoked_or_swept_code() {
     let machine = Machine::new().await;
     let [used, spent] = [machine.issue().await, machine.issue().await];
     machine.redeem(&used).await.unwrap();
@@ -82,9 +82,9 @@ async fn a_clock_that_is_set_back_revives_no_code_that_was_used_spent_revoked_or
     }
 }
 
-/// As the store's contract says, and no longer than it says.
+/// The store's contract says so.
 #[tokio::test]
-async fn a_clock_that_is_set_back_prolongs_what_was_not_swept_by_as_much() {
+async fn setting_the_clock_back_prolongs_an_unswept_code_by_the_same_time() {
     let machine = Machine::new().await;
     let issued = machine.issue().await;
     machine.clock_goes_forward(10 * MINUTE).await;

@@ -1,11 +1,11 @@
-//! A damaged row beside sound ones.
+//! A damaged row beside intact ones.
 
 use token_session::store::Sqlite;
 use token_session::{Error, Event, Lifetime, NewSession, Owner, TokenSession};
 
 use crate::folder::{Folder, run};
 
-/// Ways to damage a row, of which some put a value of another type into a column.
+/// Ways to damage a row. Some put a value of another type into a column.
 const DAMAGES: [&str; 7] = [
     "owner = ''",
     "owner = char(10)",
@@ -23,7 +23,7 @@ async fn sessions(folder: &Folder) -> TokenSession<String> {
 }
 
 #[tokio::test]
-async fn an_operator_sees_which_session_is_damaged_and_ends_it() {
+async fn an_operator_sees_and_ends_a_damaged_session() {
     for damage in DAMAGES {
         let folder = Folder::new();
         let sessions = sessions(&folder).await;

@@ -1,4 +1,4 @@
-//! Full disks, damaged files, and files that may not be used.
+//! Full disks, damaged files, and files without the right to use them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::folder::{Folder, find, put, random_key, record, run};
 
-/// A store whose file may have so many pages of 4 KiB.
+/// A store whose file has at most this many pages of 4 KiB.
 async fn of_pages(folder: &Folder, pages: u32) -> Sqlite {
     let options = SqliteConnectOptions::new()
         .filename(folder.file("sessions.db"))
@@ -32,7 +32,7 @@ fn large() -> NewRecord<'static> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_full_disk_takes_nothing_more_and_loses_nothing() {
+async fn a_full_disk_refuses_inserts_and_loses_nothing() {
     let folder = Folder::new();
     let store = of_pages(&folder, 100).await;
     let inserts: JoinSet<_> = (0..500)
@@ -56,7 +56,7 @@ async fn a_full_disk_takes_nothing_more_and_loses_nothing() {
     }
     assert_eq!(store.count().await.unwrap(), stored.len() as u64);
 
-    // Logouts are served all the same, also in one commit with logins that find no room.
+    // Logouts still work, also in one commit with logins that find no space.
     let both: JoinSet<_> = stored
         .iter()
         .take(10)
@@ -73,13 +73,13 @@ async fn a_full_disk_takes_nothing_more_and_loses_nothing() {
         .collect();
     assert_eq!(both.join_all().await, [true; 10]);
 
-    // And with room there are logins again.
+    // With free space, logins work again.
     store.clear().await.unwrap();
     store.insert(&random_key(), &large()).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_corrupt() {
+async fn a_file_that_is_not_a_database_is_corrupt() {
     let folder = Folder::new();
     fs::write(folder.file("sessions.db"), "sessions ".repeat(1_000)).unwrap();
     let error = Sqlite::connect(&folder.url("sessions.db")).await.unwrap_err();
@@ -106,7 +106,7 @@ async fn a_damaged_row_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn a_path_that_cannot_be_used_is_refused() {
+async fn an_invalid_path_is_refused() {
     let folder = Folder::new();
     fs::create_dir(folder.file("folder")).unwrap();
     for url in [
@@ -121,7 +121,7 @@ async fn a_path_that_cannot_be_used_is_refused() {
 }
 
 #[tokio::test]
-async fn a_file_that_may_only_be_read_is_refused_to_writers() {
+async fn a_write_to_a_read_only_file_is_refused() {
     let folder = Folder::new();
     let store = folder.store("sessions.db", Sqlite::builder()).await;
     let key = put(&store).await;
@@ -146,7 +146,7 @@ async fn a_missing_table_says_to_migrate() {
 }
 
 #[tokio::test]
-async fn only_its_owner_may_read_the_file() {
+async fn only_the_owner_of_the_file_may_read_it() {
     let folder = Folder::new();
     let store = folder.store("sessions.db", Sqlite::builder()).await;
     put(&store).await;
@@ -157,7 +157,7 @@ async fn only_its_owner_may_read_the_file() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_there_keeps_its_mode() {
+async fn an_existing_file_keeps_its_mode() {
     let folder = Folder::new();
     fs::write(folder.file("sessions.db"), "").unwrap();
     let mode = fs::Permissions::from_mode(0o640);

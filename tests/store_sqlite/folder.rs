@@ -1,4 +1,4 @@
-//! A folder of a test's own, and stores on files in it.
+//! A temporary folder for one test, and stores on files in it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,7 +24,7 @@ impl Folder {
         format!("sqlite:{}", self.file(name).display())
     }
 
-    /// A store on a file that may be there.
+    /// A store on a new or an existing file.
     pub async fn store(&self, name: &str, builder: SqliteBuilder) -> Sqlite {
         let store = builder.connect(&self.url(name)).await;
         let store = store.expect("the file can be made");
@@ -32,7 +32,7 @@ impl Folder {
         store
     }
 
-    /// Another process, as it were: a connection beside the store's.
+    /// A connection beside the store's, which stands for another process.
     pub async fn beside(&self, name: &str) -> SqliteConnection {
         let options = SqliteConnectOptions::new().filename(self.file(name));
         let options = options.busy_timeout(Duration::from_secs(60));
@@ -57,7 +57,7 @@ pub fn record() -> NewRecord<'static> {
     NewRecord::new("data", hour)
 }
 
-/// A live record.
+/// Inserts a record and returns its key.
 pub async fn put(store: &Sqlite) -> Key {
     let key = random_key();
     store.insert(&key, &record()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Owners of many sessions.
+//! Owners with many sessions.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use token_session::store::{Inserted, Listing, NewRecord, OwnerLimit, Owners, Sql
 
 use crate::folder::{Folder, find, put, random_key, record, run};
 
-/// A store in which an owner has so many sessions, the `n`-th of which began at `began`.
+/// A store in which an owner has this many sessions. The `n`-th of them began at `began`.
 async fn with_many(folder: &Folder, began: &str, rows: usize) -> (Sqlite, Owner) {
     let store = folder.store("sessions.db", Sqlite::builder()).await;
     let fill = format!(
@@ -23,7 +23,7 @@ async fn with_many(folder: &Folder, began: &str, rows: usize) -> (Sqlite, Owner)
 }
 
 #[tokio::test]
-async fn many_sessions_of_an_owner_end_and_no_others() {
+async fn all_of_an_owners_many_sessions_end_and_no_others() {
     for began in ["n", "1"] {
         let folder = Folder::new();
         let (store, anna) = with_many(&folder, began, 1_700).await;
@@ -38,7 +38,7 @@ async fn many_sessions_of_an_owner_end_and_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn other_writes_have_their_turn_while_many_sessions_end_and_do_not_prolong_it() {
+async fn other_writes_run_while_many_sessions_end_and_do_not_prolong_the_removal() {
     let folder = Folder::new();
     let (store, anna) = with_many(&folder, "n", 10_000).await;
     let mut seen = Vec::new();
@@ -56,13 +56,13 @@ async fn other_writes_have_their_turn_while_many_sessions_end_and_do_not_prolong
         removed = store.remove_owned(&anna, None) => removed.unwrap(),
         () = log_in => unreachable!(),
     }
-    // Between two batches of it, not behind all of them.
+    // Between two batches of the removal, not after all of them.
     assert!(seen.iter().any(|count| (1_000..9_500).contains(count)), "{seen:?}");
     assert!(store.count().await.unwrap() <= seen.len() as u64 + 1);
 }
 
 #[tokio::test]
-async fn an_insert_evicts_up_to_a_thousand_sessions_the_oldest_first() {
+async fn an_insert_evicts_up_to_a_thousand_of_the_oldest_sessions() {
     let folder = Folder::new();
     let (store, anna) = with_many(&folder, "n", 1_300).await;
     let limit = Some(OwnerLimit::evict_oldest(3.try_into().unwrap()));
@@ -78,7 +78,7 @@ async fn an_insert_evicts_up_to_a_thousand_sessions_the_oldest_first() {
 }
 
 #[tokio::test]
-async fn a_clear_goes_on_past_its_first_batch() {
+async fn clear_removes_more_than_one_batch() {
     let folder = Folder::new();
     let (store, _) = with_many(&folder, "1", 1_700).await;
     store.clear().await.unwrap();
@@ -86,7 +86,7 @@ async fn a_clear_goes_on_past_its_first_batch() {
 }
 
 #[tokio::test]
-async fn each_of_an_owners_sessions_is_on_one_page_though_all_began_at_once() {
+async fn each_session_is_on_one_page_of_the_owners_list_even_if_all_began_at_once() {
     let folder = Folder::new();
     let (store, anna) = with_many(&folder, "1", 1_700).await;
     let (mut after, mut listed) = (None, HashSet::new());

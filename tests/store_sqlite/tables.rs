@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::folder::{Folder, find, put, random_key, run};
 
 #[tokio::test]
-async fn any_name_will_do() {
+async fn any_characters_may_be_in_a_table_name() {
     let folder = Folder::new();
     for name in ["we\"ird; drop", "{sessions}{meta}", "Übung 'x' --", "?1", "select", " "] {
         let store = folder.store("sessions.db", Sqlite::builder().table(name)).await;
@@ -23,7 +23,7 @@ async fn any_name_will_do() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_none_is_refused() {
+async fn an_invalid_table_name_is_refused() {
     let folder = Folder::new();
     for name in ["", "a\0b", &"x".repeat(201)] {
         let builder = Sqlite::builder().table(name);
@@ -33,7 +33,7 @@ async fn a_name_that_is_none_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn processes_that_start_at_once_may_all_migrate() {
+async fn processes_that_start_at_the_same_time_may_all_migrate() {
     let folder = Folder::new();
     let url = folder.url("sessions.db");
     let starts: JoinSet<_> = (0..10)
@@ -52,7 +52,7 @@ async fn processes_that_start_at_once_may_all_migrate() {
 }
 
 #[tokio::test]
-async fn a_sweep_frees_what_is_expired_and_tells_of_each() {
+async fn a_sweep_frees_expired_rows_and_tells_an_event_for_each() {
     let folder = Folder::new();
     let store = folder.store("sessions.db", Sqlite::builder()).await;
     let alive = put(&store).await;
@@ -79,7 +79,7 @@ async fn a_sweep_frees_what_is_expired_and_tells_of_each() {
 }
 
 #[tokio::test]
-async fn many_keys_are_looked_up_at_once_each_at_its_place() {
+async fn alive_answers_many_keys_in_their_order() {
     let folder = Folder::new();
     let store = folder.store("sessions.db", Sqlite::builder()).await;
     let live = put(&store).await;

@@ -1,4 +1,4 @@
-//! The one writer: what it shares, what it waits for, and when it ends.
+//! The one writer: which operations share a commit, what waits, and when the writer ends.
 
 use std::future::{Future, poll_fn};
 use std::task::Poll;
@@ -16,8 +16,8 @@ use crate::folder::{Folder, find, put, random_key, record, run};
 
 const BOUND: Duration = Duration::from_secs(60);
 
-/// How many commits a write-ahead log holds. After a header of 32 bytes it is a row of frames, and
-/// the one that ends a commit says how large the database is (<https://sqlite.org/fileformat2.html>).
+/// How many commits a write-ahead log holds. It is a header of 32 bytes and a list of frames. Only the
+/// last frame of a commit holds the size of the database (<https://sqlite.org/fileformat2.html>).
 fn commits(log: &[u8]) -> usize {
     let number = |at: usize| u32::from_be_bytes(log[at..at + 4].try_into().unwrap());
     let frame = 24 + number(8) as usize;
@@ -38,16 +38,16 @@ async fn with_log(folder: &Folder) -> Sqlite {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn operations_that_come_together_share_a_commit() {
+async fn operations_that_arrive_together_share_a_commit() {
     let folder = Folder::new();
     let store = with_log(&folder).await;
     let log = || std::fs::read(folder.file("sessions.db-wal")).unwrap();
     let before = commits(&log());
 
-    // While another process writes, all of them come to wait.
+    // All of them wait while another process writes.
     let mut other = folder.beside("sessions.db").await;
     run(&mut other, "BEGIN IMMEDIATE").await;
-    // The runtime would hold back a task that sends so much at once.
+    // Otherwise the runtime would pause a task that sends so many messages.
     let insert = |_| Box::pin(unconstrained(put(&store)));
     let mut inserts: Vec<_> = (0..1_000).map(insert).collect();
     for insert in &mut inserts {
@@ -92,7 +92,7 @@ async fn a_load_commits_a_due_touch_and_a_confirmation_together_and_nothing_else
         [(&old, unseen, 0), (&new, seen, 1), (&new, unseen, 0), (&old, unseen, 0)]
     {
         let before = commits(&log());
-        // A touch takes place in a later millisecond only.
+        // A touch needs a later millisecond.
         tokio::time::sleep(Duration::from_millis(2)).await;
         let load = Load { claim: Some(claim), touch, ..Load::new() };
         assert!(store.load(&key, &load).await.unwrap().live().is_some());
@@ -105,7 +105,7 @@ async fn a_load_commits_a_due_touch_and_a_confirmation_together_and_nothing_else
 }
 
 #[tokio::test]
-async fn a_read_does_not_wait_for_a_long_write_and_a_write_does_in_bounds() {
+async fn a_read_does_not_wait_for_a_long_write_and_a_write_waits_up_to_the_timeout() {
     let folder = Folder::new();
     let patient = folder.store("sessions.db", Sqlite::builder().timeout(BOUND)).await;
     let key = put(&patient).await;
@@ -123,11 +123,11 @@ async fn a_read_does_not_wait_for_a_long_write_and_a_write_does_in_bounds() {
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
 
     run(&mut other, "COMMIT").await;
-    // What was unavailable may take place yet, once the lock is free.
+    // The write that failed as unavailable may still take place after the lock is free.
     let data = find(&patient, &key).await.unwrap().data;
     assert!(["theirs", "ours"].iter().any(|written| data == written), "{data:?}");
     let begun = Instant::now();
-    // The writer may still be at the wait of before.
+    // The writer may still wait for the lock.
     while let Err(error) = hasty.replace(&key, &ours).await {
         assert!(begun.elapsed() < BOUND, "{error}");
     }

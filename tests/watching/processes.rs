@@ -1,4 +1,4 @@
-//! Two application servers, each a process with a cache of its own, on one store.
+//! Two application servers on one store, each a process with its own cache.
 
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -10,15 +10,15 @@ use token_session::{Key, Lifetime, Owner};
 
 use super::told::random_key;
 
-/// What the other process is told, in its environment.
+/// The environment variable that tells the other process what to do.
 const VARIABLE: &str = "TOKEN_SESSION_OTHER_SERVER";
 
-/// How far behind a cache may be. With a store that tells, a cache that were not told would show it
-/// by far.
+/// How far behind a cache may be. For a store that tells changes it is long, so a cache that was not told
+/// would clearly fail.
 const STALENESS: Duration = Duration::from_millis(500);
 const STALENESS_IF_TOLD: Duration = Duration::from_secs(60);
 
-/// Bounds the wait for what is told, far below that.
+/// Limits the wait for a change that is told, far below that.
 const SOON: Duration = Duration::from_secs(30);
 
 /// The other application server. It loads a session again and again, and prints when each load
@@ -45,7 +45,7 @@ impl Other {
     fn next_load(&mut self) -> (u128, bool) {
         loop {
             let line = self.lines.next().expect("the other server ended").unwrap();
-            // The test harness says something too, before it on the same line.
+            // The test harness may print something before it on the same line.
             let load = line.rsplit_once("load ").and_then(|(_, load)| load.split_once(' '));
             if let Some((began, found)) = load {
                 return (began.parse().unwrap(), found == "found");
@@ -132,7 +132,7 @@ async fn a_session_that_was_ended_is_gone_on_every_server_within_the_bound() {
         store.load(&key, &Load::new()).await.unwrap().live().is_none(),
         "here it is gone at once"
     );
-    // However slow this machine is: no load that began later than that found it.
+    // No load that began later than that found it, however slow this machine is.
     let last = other.last_load();
     assert!(last <= ended + STALENESS.as_millis(), "{} ms", last - ended);
     println!("the last load found it {} ms after its end", last.saturating_sub(ended));

@@ -1,4 +1,4 @@
-//! Stores that tell changes: each change is told, to every watcher, and a lost connection too.
+//! Stores that tell changes: they tell every watcher each change, and a lost connection too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use token_session::{Claim, Key, Lifetime, Owner, Proof};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
-/// Bounds each wait for something that has to happen.
+/// Limits each wait for something that has to happen.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Of the secrets of a session, one after the other.
+/// The proofs of a session's secrets, one after the other.
 const FIRST: Proof = Proof::from_bytes([1; Proof::LEN]);
 const SECOND: Proof = Proof::from_bytes([2; Proof::LEN]);
 
@@ -36,7 +36,7 @@ async fn postgres(url: &str, schema: Option<&str>, table: &str) -> Postgres {
     let builder = schema.into_iter().fold(builder, |builder, schema| builder.schema(schema));
     let store = builder.connect(url).await.unwrap();
     store.migrate().await.unwrap();
-    store.migrate().await.expect("all is there already");
+    store.migrate().await.expect("nothing is missing");
     store
 }
 
@@ -60,8 +60,7 @@ impl Heard {
         timeout(LONG, wait).await.expect("it is not told");
     }
 
-    /// This session was changed, or all of its owner's were. `Change::Any` would say so too, and
-    /// prove nothing.
+    /// Waits for a change of this session, or of all of its owner's. `Change::Any` would prove nothing.
     async fn wait_for_session(&mut self, key: &Key, owner: &Owner) {
         let (record, owned) = (Change::Record(key.clone()), Change::Owner(owner.clone()));
         self.wait_for(|change| *change == record || *change == owned).await;
@@ -74,8 +73,8 @@ fn record<'a>(owner: &'a Owner, limit: Option<OwnerLimit>) -> NewRecord<'a> {
     NewRecord { owner: Some(owner), limit, proof, ..NewRecord::new("data", lifetime) }
 }
 
-/// Redis listens on a connection of its own, and says when that is there; what was done before is
-/// within that word.
+/// Redis listens on a connection of its own, and tells `Any` when that is open, which covers all earlier
+/// changes.
 async fn hear_redis(store: &Redis, masters: usize) -> Heard {
     let mut heard = Heard::of(store).await;
     for _ in 0..masters {
@@ -84,7 +83,7 @@ async fn hear_redis(store: &Redis, masters: usize) -> Heard {
     heard
 }
 
-/// Does each thing that ends or changes a session, on one store, and hears of it on another.
+/// Changes and ends sessions in each way on one store, and waits until another one is told.
 async fn each_change_is_told(there: &impl AtomicStore, hear: impl AsyncFnOnce() -> Heard) {
     let partitions = there.partitions();
     let owner = Owner::new("anna").unwrap();
@@ -172,7 +171,7 @@ async fn a_table_of_any_name_tells_its_changes() {
 }
 
 #[tokio::test]
-async fn neither_a_touch_nor_a_sweep_is_told_by_postgres() {
+async fn postgres_tells_neither_a_touch_nor_a_sweep() {
     let store = postgres(test_servers::postgres_url(), None, &fresh_name()).await;
     let owner = Owner::new("anna").unwrap();
     let (key, dead) = (random_key(), random_key());
@@ -189,7 +188,7 @@ async fn neither_a_touch_nor_a_sweep_is_told_by_postgres() {
 }
 
 #[tokio::test]
-async fn a_confirmation_is_told_once_by_postgres() {
+async fn postgres_tells_a_confirmation_once() {
     let store = postgres(test_servers::postgres_url(), None, &fresh_name()).await;
     let owner = Owner::new("anna").unwrap();
     let (key, last) = (random_key(), random_key());
@@ -211,7 +210,7 @@ async fn a_confirmation_is_told_once_by_postgres() {
 }
 
 #[tokio::test]
-async fn a_thousand_sessions_that_end_at_once_are_told_in_one_word_by_postgres() {
+async fn postgres_tells_the_end_of_a_thousand_sessions_as_one_change() {
     let store = postgres(test_servers::postgres_url(), None, &fresh_name()).await;
     let owner = Owner::new("anna").unwrap();
     for _ in 0..1_001 {
@@ -223,7 +222,7 @@ async fn a_thousand_sessions_that_end_at_once_are_told_in_one_word_by_postgres()
     assert_eq!(first, Some(Change::Any));
 }
 
-/// Kills the server and starts it again: that the connection is lost is told, and that it is back.
+/// Kills the server and starts it again: the store tells that the connection is lost, and that it is back.
 async fn a_lost_connection_is_told(
     server: &test_servers::Server,
     store: &impl Store,
@@ -233,7 +232,7 @@ async fn a_lost_connection_is_told(
     heard.wait_for(|change| *change == Change::Any).await;
     server.restart().unwrap();
     heard.wait_for(|change| *change == Change::Any).await;
-    // It hears again.
+    // Changes are told again.
     let heard_again = async {
         let owner = Owner::new("anna").unwrap();
         loop {
@@ -267,7 +266,7 @@ async fn a_lost_connection_to_postgres_is_told() {
 }
 
 #[tokio::test]
-async fn nobody_watches_once_it_is_dropped() {
+async fn a_dropped_watch_ends() {
     let store = postgres(test_servers::postgres_url(), None, &fresh_name()).await;
     let (sender, mut changes) = unbounded_channel();
     let tell = Arc::new(move |change| sender.send(change).unwrap());

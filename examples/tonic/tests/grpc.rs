@@ -1,7 +1,7 @@
 //! What a gRPC client gets, over a real connection.
 
 use token_session::store::Memory;
-use token_session::{Builder, TokenSession};
+use token_session::{TokenSession, TokenSessionBuilder};
 use tokio::net::TcpListener;
 use tonic::metadata::MetadataValue;
 use tonic::transport::server::TcpIncoming;
@@ -9,7 +9,9 @@ use tonic::transport::{Channel, Server};
 use tonic::{Code, Request};
 use tonic_example::{Account, AccountsClient, Login, Nothing, Rename};
 
-async fn client(options: fn(Builder<Account>) -> Builder<Account>) -> AccountsClient<Channel> {
+async fn client(
+    options: fn(TokenSessionBuilder<Account>) -> TokenSessionBuilder<Account>,
+) -> AccountsClient<Channel> {
     let sessions = options(TokenSession::builder()).build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -10,17 +10,18 @@ use mongodb::options::{
 };
 use mongodb::{Collection, Database};
 
+use super::backend::{Backend, Life, Listed, Stored};
 use super::bson::{from_json, to_json};
-use super::operations::{self, Backend, Listed, impl_store, refused};
-use super::session::{Format, Life, Stored};
+use super::operations::{self, impl_store, refused};
+use super::session::Format;
 use super::shape::Shape;
 use crate::record::Timestamp;
 use crate::store::mongodb::{MongoDbBuilder, in_time, is_duplicate, mongodb_error};
 use crate::store::patience::patience;
 use crate::store::{Cursor, Result, StoreError, StoreErrorKind};
 
-/// Shares the sessions that connect-mongo 3 to 6 keeps in a collection of MongoDB. What is lost
-/// against [`MongoDb`](crate::store::MongoDb) stands in the [module's docs](super).
+/// Shares the sessions that connect-mongo 3 to 6 keeps in a collection of MongoDB. The
+/// [module's docs](super) say what it lacks that [`MongoDb`](crate::store::MongoDb) has.
 ///
 /// * A session is read whether it is a text or, with `stringify: false`, a document. A new one is a
 ///   text unless [`stringify(false)`](Self::stringify) says otherwise; one that is written over stays
@@ -29,8 +30,8 @@ use crate::store::{Cursor, Result, StoreError, StoreErrorKind};
 /// * In a document, a new integer is an int32 or a double, as the driver for Node writes it. Where no
 ///   double is that integer exactly, it is an int64. Beyond those, it is
 ///   [`Refused`](StoreErrorKind::Refused). So is a session that is nested more than 200 levels deep,
-///   which is what MongoDB takes. What is refused changes nothing.
-/// * Documents without `expires` are alive, and no touch ends them. One whose `expires` is no date has
+///   which is what MongoDB takes. A refused write changes nothing.
+/// * Documents without `expires` are alive, and no touch ends them. One whose `expires` is not a date has
 ///   ended, as it has for the package.
 /// * `lastModified` (option `touchAfter`), `createdAt` and `updatedAt` (`timestamps`) stay as they are.
 /// * Sessions that Node encrypts (`crypto`, `cryptoAdapter`) are not read, nor are ids that
@@ -67,7 +68,7 @@ impl ConnectMongo {
     /// In the collection `sessions` of a database.
     ///
     /// Reads are from the primary, at read concern `majority`, and writes are acknowledged by a
-    /// majority of the servers, whatever the client's own settings say.
+    /// majority of the servers; the client's own settings have no effect.
     pub fn new(database: &Database, shape: Shape) -> Self {
         Self {
             sessions: collection(database, "sessions"),
@@ -253,10 +254,6 @@ impl Backend for ConnectMongo {
 
     type Old = Document;
     type New = Bson;
-
-    fn format(&self) -> &Format {
-        &self.format
-    }
 
     fn advice(&self, code: &str) -> Option<String> {
         advice(code)

@@ -11,8 +11,9 @@ use sqlx::Row;
 use sqlx::postgres::{PgPool, PgRow};
 
 use self::statements::{BATCH, Statements, Table};
-use super::operations::{self, Backend, Listed, impl_store};
-use super::session::{Format, Life, Stored};
+use super::backend::{Backend, Life, Listed, Stored};
+use super::operations::{self, impl_store};
+use super::session::Format;
 use super::shape::Shape;
 use crate::record::Timestamp;
 use crate::store::patience::patience;
@@ -23,8 +24,8 @@ use crate::store::{Cursor, Result, StoreError};
 
 const QUOTES: Quotes = Quotes { mark: '"', longest: 63 };
 
-/// Shares the sessions that connect-pg-simple 6 to 10 keeps in a table of PostgreSQL. What is lost
-/// against [`Postgres`](crate::store::Postgres) stands in the [module's docs](super).
+/// Shares the sessions that connect-pg-simple 6 to 10 keeps in a table of PostgreSQL. The
+/// [module's docs](super) say what it lacks that [`Postgres`](crate::store::Postgres) has.
 ///
 /// # Which time zone?
 /// The package makes the column `expire` a `timestamp` without a time zone, and writes the local time
@@ -41,7 +42,7 @@ const QUOTES: Quotes = Quotes { mark: '"', longest: 63 };
 ///   is [`Refused`](crate::store::StoreErrorKind::Refused).
 /// * `sess` is `json`, `jsonb` or text. `jsonb` re-spaces and re-orders what it is given, and refuses
 ///   `\u0000` and lone surrogates.
-/// * `sid` is text of any kind. An id is compared byte by byte, whatever the column's collation.
+/// * `sid` is text of any kind. An id is compared byte by byte; the column's collation has no effect.
 ///
 /// # What else?
 /// * Expiry is kept in whole seconds, rounded up, as in Node.
@@ -261,10 +262,6 @@ impl Backend for ConnectPgSimple {
     type Old = Bytes;
     type New = String;
 
-    fn format(&self) -> &Format {
-        &self.format
-    }
-
     fn advice(&self, code: &str) -> Option<String> {
         if code == "22023" {
             let zone = &self.time_zone;
@@ -355,7 +352,7 @@ impl Backend for ConnectPgSimple {
 
     async fn count(&self) -> Result<u64> {
         let count = |sql: &Statements| self.query(&sql.count);
-        number(self.rows(self.client.unhurried(), count).await?.first())
+        number(self.rows(self.client.without_deadline(), count).await?.first())
     }
 
     async fn clear(&self) -> Result<()> {

@@ -9,8 +9,9 @@ use futures_util::future::try_join_all;
 use redis::{RedisResult, Value};
 use tokio::time::Instant;
 
-use super::operations::{self, Backend, Listed, impl_store, refused};
-use super::session::{Format, Life, Stored};
+use super::backend::{Backend, Life, Listed, Stored};
+use super::operations::{self, impl_store, refused};
+use super::session::Format;
 use super::shape::Shape;
 use crate::record::Timestamp;
 use crate::store::patience::patience;
@@ -71,8 +72,8 @@ static WITHDRAW: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// Shares the sessions that connect-redis 3 to 10 keeps in Redis: under `sess:<id>`, or another
-/// prefix, as JSON with a time to live. What is lost against [`Redis`](crate::store::Redis)
-/// stands in the [module's docs](super).
+/// prefix, as JSON with a time to live. The
+/// [module's docs](super) say what it lacks that [`Redis`](crate::store::Redis) has.
 ///
 /// * Records without a time to live (`disableTTL`) are alive, and no touch gives them one.
 /// * `token-session` on version 3 without its option `ttl` deletes what it reads: give such a peer its
@@ -83,11 +84,10 @@ static WITHDRAW: LazyLock<Script> = LazyLock::new(|| {
 /// * On a Redis Cluster all of it works. There, `all` and `clear` of connect-redis 9 fail, and its
 ///   versions 7 and 8 count one node or batches.
 /// * It needs Redis 6.2 or newer, or Valkey.
-/// * Every string whose name has the prefix is a session to this store, as it is to connect-redis: no
-///   name of theirs says more. Give the sessions a prefix that nothing else has. What is no string is
-///   neither listed nor counted nor removed.
+/// * Every string under the prefix is a session to this store, as it is to connect-redis. Give the sessions
+///   a prefix that nothing else has. A key of another type is not listed, counted or removed.
 /// * Without a prefix, [`clear`](crate::store::Store::clear) is refused: it would empty the database.
-/// * The count is of keys: it includes what is no session, which a listing leaves out. It asks for 500
+/// * The count is of keys: it includes strings that are not sessions, which a listing leaves out. It asks for 500
 ///   keys at a time.
 /// * A page of a listing holds a megabyte at most, or one session.
 /// * It needs these rights, and nothing more:
@@ -241,10 +241,6 @@ impl Backend for ConnectRedis {
 
     type Old = Bytes;
     type New = String;
-
-    fn format(&self) -> &Format {
-        &self.format
-    }
 
     async fn fetch(&self, id: &str) -> Result<Option<(Stored, Bytes)>> {
         let found = stored(self.run(&FETCH, id, &[]).await.map_err(redis_error)?)?;

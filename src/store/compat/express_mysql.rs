@@ -13,8 +13,9 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Column, Row, TypeInfo};
 
 use self::statements::{BATCH, Statements};
-use super::operations::{self, Backend, Listed, impl_store, refused};
-use super::session::{Format, Life, Stored};
+use super::backend::{Backend, Life, Listed, Stored};
+use super::operations::{self, impl_store, refused};
+use super::session::Format;
 use super::shape::Shape;
 use crate::record::Timestamp;
 use crate::store::mysql::MySqlBuilder;
@@ -24,8 +25,8 @@ use crate::store::{Cursor, Result};
 
 const QUOTES: Quotes = Quotes { mark: '`', longest: 64 };
 
-/// Shares the sessions that express-mysql-session 1 to 3 keeps in a table of MySQL or MariaDB. What is
-/// lost against [`MySql`](crate::store::MySql) stands in the [module's docs](super).
+/// Shares the sessions that express-mysql-session 1 to 3 keeps in a table of MySQL or MariaDB. The
+/// [module's docs](super) say what it lacks that [`MySql`](crate::store::MySql) has.
 ///
 /// * Expiry is kept in whole seconds, as in Node, and at the latest in 2106. The column is a number of any
 ///   width. A column of dates is [`Refused`](crate::store::StoreErrorKind::Refused), because MySQL would
@@ -153,7 +154,7 @@ impl ExpressMysql {
         self
     }
 
-    /// Refuses a table whose expiry is no number.
+    /// Refuses a table whose expiry is not a number.
     async fn check(&self) -> Result<()> {
         if self.is_checked.load(Ordering::Relaxed) {
             return Ok(());
@@ -180,7 +181,7 @@ impl ExpressMysql {
 
     /// What has become of a text that was just written, in the column where this one was read.
     ///
-    /// Should it not be seen, or be another one's by now, the next write over this one meets a
+    /// If it is not seen, or another writer's text stands there, the next write over this one meets a
     /// conflict.
     async fn as_it_stands(&self, id: &str, text: &str, before: Option<&Bytes>) -> String {
         if before.is_some_and(|before| is_spaced(before))
@@ -193,7 +194,7 @@ impl ExpressMysql {
     }
 }
 
-/// Whether a column has put spaces into a text, as MySQL's type JSON does, and nobody who writes one.
+/// Whether a column has put spaces into a text. MySQL's type JSON does, and no writer of sessions does.
 fn is_spaced(text: &[u8]) -> bool {
     text.windows(3).any(|bytes| bytes == b"\": ")
 }
@@ -268,10 +269,6 @@ impl Backend for ExpressMysql {
 
     type Old = Bytes;
     type New = String;
-
-    fn format(&self) -> &Format {
-        &self.format
-    }
 
     fn advice(&self, code: &str) -> Option<String> {
         advice(code)
@@ -389,7 +386,7 @@ impl Backend for ExpressMysql {
 
     async fn count(&self) -> Result<u64> {
         self.check().await?;
-        let row = self.client.unhurried().row(|| query(&self.sql.count)).await?;
+        let row = self.client.without_deadline().row(|| query(&self.sql.count)).await?;
         let count = row.map_or(Ok(0), |row| row.try_get::<i64, _>(0));
         Ok(count.map_err(store_error::<sqlx::MySql>)?.try_into().unwrap_or_default())
     }

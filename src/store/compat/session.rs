@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use super::backend::{Life, Stored};
 use super::iso::iso_date;
 use super::members::{Members, raw};
 use super::own::{OWN, Own, millis};
@@ -16,7 +17,7 @@ use crate::event::Listeners;
 use crate::record::{Details, Lifetime, Meta, Proofs, Record, Timestamp, Version};
 use crate::store::{NewRecord, Touch, Write};
 
-/// The end of a session that never slides may be off by so much: stores keep whole seconds, and a write
+/// By how much the end of a session that never slides may be off: stores keep whole seconds, and a write
 /// takes its time.
 const ROUNDING: Duration = Duration::from_secs(2);
 
@@ -26,33 +27,13 @@ pub(super) const MAX_AGE: &str = "originalMaxAge";
 /// The cookie of each session that `token-session` 1.1 wraps.
 const WRAPPERS: &str = r#"{"maxAge":0}"#;
 
-/// What a database holds under an id.
-#[derive(Clone, Debug)]
-pub(super) struct Stored {
-    /// JSON, as it stands there.
-    pub(super) text: Bytes,
-    /// `None`: never.
-    pub(super) expires: Option<Timestamp>,
-    /// The database's clock.
-    pub(super) now: Timestamp,
-}
-
-/// When a record that is written ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Life {
-    /// When it would have ended.
-    Keep,
-    /// So long after it is written.
-    For(Duration),
-}
-
 /// How a shape is read in a certain package's store.
 #[derive(Clone, Debug)]
 pub(super) struct Format {
     pub(super) shape: Shape,
     /// The lifetime of a record that says nothing of it.
     pub(super) default: Lifetime,
-    /// Who is told of damaged records.
+    /// The listeners that are told of damaged records.
     pub(super) listeners: Arc<Listeners>,
 }
 
@@ -138,7 +119,7 @@ pub(super) fn version_of(text: &[u8]) -> Version {
 }
 
 impl Format {
-    /// Whether a record that lives so long says nothing of it.
+    /// Whether a record with this lifetime does not mention it.
     fn is_unsaid(&self, lifetime: &Lifetime) -> bool {
         self.shape.max_age.is_none() && *lifetime == self.default
     }
@@ -188,7 +169,7 @@ impl<'a> Session<'a> {
             Layout::Wrapped => own.idle,
             Layout::Flat => cookie.as_ref().and_then(max_age),
         };
-        let lifetime = own.lifetime(idle).map_err(|_| "its lifetime is none")?;
+        let lifetime = own.lifetime(idle).map_err(|_| "its lifetime is invalid")?;
         let data = match format.shape.layout {
             Layout::Wrapped => wrapped_data(&stored.text, &members, format.shape.unwraps),
             Layout::Flat => flat_data(&members),
@@ -222,7 +203,7 @@ impl<'a> Session<'a> {
         let mut others = self.members.iter().filter(|(name, _)| !["cookie", OWN].contains(name));
         match self.format.shape.layout {
             Layout::Wrapped => self.members.get("data").is_some() || others.next().is_none(),
-            // In whatever order: binary JSON keeps none.
+            // In any order: binary JSON keeps none.
             Layout::Flat => {
                 cookie.to_text() != WRAPPERS || !others.map(|(name, _)| name).eq(["data"])
             }
@@ -446,5 +427,7 @@ fn flat_data(members: &Members<'_>) -> Bytes {
     data.to_text().into()
 }
 
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,7 @@ use crate::record::{Lifetime, LifetimeError};
 /// # Ok::<(), token_session::LifetimeError>(())
 /// ```
 #[derive(Clone, Debug)]
+#[doc(alias = "express")]
 pub struct Shape {
     pub(super) layout: Layout,
     pub(super) ttl: Option<Lifetime>,
@@ -43,7 +44,7 @@ pub(super) enum Layout {
 
 impl Shape {
     /// What the Node module `token-session` 1.1 writes: `{"cookie":{"maxAge":0},"data":…}`. The data
-    /// may be any JSON, but for an object with a `cookie` that is `{}` or `{"maxAge":null}`: that is
+    /// may be any JSON except an object with a `cookie` that is `{}` or `{"maxAge":null}`: that is
     /// what Node's `setWttl` slips into the data. Reading leaves it out, and writing refuses it.
     pub fn token_session() -> Self {
         let mut cookie = Members::default();
@@ -86,7 +87,7 @@ impl Shape {
     /// days for connect-mongo.
     ///
     /// # Errors
-    /// A timeout that is none.
+    /// The error for an invalid timeout.
     pub fn ttl(mut self, ttl: Duration) -> Result<Self, LifetimeError> {
         self.ttl = Some(Lifetime::idle(ttl)?);
         Ok(self)
@@ -100,7 +101,7 @@ impl Shape {
     /// no effect on [`token_session`](Self::token_session).
     ///
     /// # Errors
-    /// A timeout that is none.
+    /// The error for an invalid timeout.
     pub fn max_age(mut self, max_age: Duration) -> Result<Self, LifetimeError> {
         let max_age = Lifetime::idle(max_age)?;
         self.max_age = Some(max_age).filter(|_| self.layout == Layout::Flat);

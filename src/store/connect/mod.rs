@@ -18,6 +18,7 @@ use super::{AtomicStore, Cached, Memory, Result, Store, StoreError, StoreErrorKi
 /// | `?table=NAME` | PostgreSQL, MySQL, SQLite | the table; default: `token_sessions` |
 /// | `?prefix=TEXT` | Redis | what the names of all keys begin with |
 /// | `?collection=NAME` | MongoDB | the collection |
+/// | `?tell_changes=true` | PostgreSQL | [tells changes](Store::watch) as they happen, by triggers; default: `false` |
 ///
 /// So sessions, codes and links of one service have a place of their own each in one database. The other
 /// parameters are the driver's. A parameter that nobody knows is an error.
@@ -99,6 +100,16 @@ pub async fn connect_sessions(url: &str) -> Result<Arc<dyn Store>> {
     expect(clippy::unused_async, reason = "the memory store has nothing to wait for")
 )]
 async fn open(url: StoreUrl) -> Result<Arc<dyn AtomicStore>> {
+    #[cfg_attr(
+        not(any(
+            feature = "mongodb",
+            feature = "mysql",
+            feature = "postgres",
+            feature = "redis",
+            feature = "sqlite"
+        )),
+        expect(unused_mut, unused_variables, reason = "the memory store has no parameters")
+    )]
     let StoreUrl { scheme, driver, mut parameters } = url;
     match scheme.as_str() {
         "memory" => {
@@ -120,7 +131,8 @@ async fn open(url: StoreUrl) -> Result<Arc<dyn AtomicStore>> {
             if let Some(table) = parameters.take("table") {
                 builder = builder.table(table);
             }
-            parameters.none_is_left(&["table"])?;
+            let builder = builder.tell_changes(parameters.take_flag("tell_changes")?);
+            parameters.none_is_left(&["table", "tell_changes"])?;
             let store = builder.connect(&driver).await?;
             store.migrate().await?;
             Ok(Arc::new(store))

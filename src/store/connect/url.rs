@@ -6,7 +6,8 @@ use super::refused;
 use crate::store::Result;
 
 /// The parameters that are the store's own.
-const OWN: [&str; 7] = ["cache", "collection", "format", "prefix", "shape", "table", "time_zone"];
+const OWN: [&str; 8] =
+    ["cache", "collection", "format", "prefix", "shape", "table", "tell_changes", "time_zone"];
 
 /// Parameters that a driver knows and does not complain about others.
 const OF_POSTGRES: [&str; 18] = [
@@ -118,6 +119,16 @@ impl Parameters {
         let span = span.or_else(|| number("s").map(Duration::from_secs));
         let wrong = || refused(format!("`?{name}=` is not a span; write it as `500ms` or `1s`"));
         span.ok_or_else(wrong).map(Some)
+    }
+
+    /// `true` or `false`.
+    #[cfg(feature = "postgres")]
+    pub fn take_flag(&mut self, name: &str) -> Result<bool> {
+        match self.take(name).as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(refused(format!("`?{name}=` is `true` or `false`"))),
+        }
     }
 
     /// Fails for a parameter that this store does not have.

@@ -15,20 +15,20 @@ ORDER BY `key` LIMIT ?";
 
 pub(super) const COUNT: &str = "SELECT COUNT(*) FROM {sessions} WHERE expires_at > {now}";
 
-/// A batch of all rows behind a given one, without a lock.
+/// A batch of the rows after a given one, without a lock.
 pub(super) const CHOOSE: &str = "
 SELECT id FROM {sessions} FORCE INDEX (PRIMARY) WHERE id > ? AND id <= ? ORDER BY id LIMIT 1000";
 
 pub(super) const LAST_ID: &str = "SELECT MAX(id) FROM {sessions}";
 
-/// Rows that another sweeper is at are passed over. In the order of the index, for a sort would have
-/// to find and lock all that are expired first.
+/// Skips rows that another sweeper has locked. Reads in the order of the index: a sort would have to
+/// find and lock every expired row first.
 pub(super) const EXPIRED: &str = "
 SELECT id, `key` FROM {sessions} FORCE INDEX (expires_at) WHERE expires_at <= {now}
 ORDER BY expires_at LIMIT ? FOR UPDATE SKIP LOCKED";
 
-/// Goes from the numbers, in JSON, to the rows: for `IN (…)` on a small table the server would rather
-/// read all rows, and wait for those that others hold.
+/// Joins from the numbers, in JSON, to the rows. With `IN (…)` the server would scan a small table as a
+/// whole, and wait for every row that another transaction has locked.
 pub(super) const DELETE: &str = "
 DELETE held
 FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) AS chosen
@@ -41,7 +41,7 @@ impl MySql {
         query(&self.sql.delete).bind(format!("[{}]", ids.join(",")))
     }
 
-    /// The largest number of a row, if there are any. Rows that come later have larger ones.
+    /// The largest `id`, if there are rows. Rows that are inserted later have larger ones.
     pub(super) async fn last_id(&self, call: &mut MySqlCall<'_>) -> Result<Option<i64>> {
         let row = call.row(|| query(&self.sql.last_id)).await?;
         Ok(row.and_then(|row| row.get(0)))
@@ -76,7 +76,7 @@ impl Listing for MySql {
         Ok(row.map_or(0, |row| row.get::<i64, _>(0).unsigned_abs()))
     }
 
-    /// As [`remove_owned`](crate::store::Owners::remove_owned), of all rows.
+    /// Works in batches as [`remove_owned`](crate::store::Owners::remove_owned) does, on all rows.
     async fn clear(&self) -> Result<()> {
         let (mut after, mut last) = (i64::MIN, None);
         loop {

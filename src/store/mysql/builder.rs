@@ -1,4 +1,4 @@
-//! [`MySqlBuilder`]: the settings of the store, and how it comes by its pool.
+//! [`MySqlBuilder`]: the settings of the store, and how it gets its pool.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::store::patience::patience;
 use crate::store::sql::{Client, Quotes, SetUp, UNTESTED, quoted};
 use crate::store::{Result, StoreError, StoreErrorKind};
 
-/// An identifier of MySQL has 64 characters, and a second table adds `_locks` to the name.
+/// An identifier of MySQL has at most 64 characters, and the second table adds `_locks` to the name.
 const QUOTES: Quotes = Quotes { mark: '`', longest: 64 - "_locks".len() };
 
-/// Not on top of the server's: `ORACLE` and `EMPTY_STRING_IS_NULL` change what statements mean.
+/// Replaces the server's modes: `ORACLE` and `EMPTY_STRING_IS_NULL` change what statements mean.
 const SQL_MODE: &str = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION";
 
 /// Settings of a [`MySql`] store.
@@ -55,43 +55,42 @@ impl Default for MySqlBuilder {
 }
 
 impl MySqlBuilder {
-    /// The table: `token_sessions` by default. Any characters, at most 58 bytes. A small second
-    /// table has the same name with `_locks`.
+    /// The table: `token_sessions` by default. Any characters, at most 58 bytes. A small second table
+    /// has this name with `_locks` appended.
     pub fn table(mut self, name: impl Into<String>) -> Self {
         self.table = name.into();
         self
     }
 
-    /// The schema, which MySQL also calls database, of the table; by default the connection's.
+    /// The table's schema, which MySQL also calls a database. Default: the connection's.
     /// [`MySql::migrate`] does not create it.
     pub fn schema(mut self, name: impl Into<String>) -> Self {
         self.schema = Some(name.into());
         self
     }
 
-    /// How long an operation may take, the wait for a free connection included: 5 seconds by
-    /// default. Past that it fails as [`Unavailable`](StoreErrorKind::Unavailable), so that no
-    /// request hangs. [`connect`](Self::connect) tells the server too, as
-    /// `innodb_lock_wait_timeout`, so that it gives up by itself.
+    /// How long an operation may take, including the wait for a free connection: 5 seconds by default.
+    /// After that it fails as [`Unavailable`](StoreErrorKind::Unavailable), so that no request hangs.
+    /// [`connect`](Self::connect) also sets it on the server as `innodb_lock_wait_timeout`, so that the
+    /// server stops waiting too.
     ///
-    /// Only `migrate` takes as long as it needs. `remove_owned`, `clear` and `sweep` may take this long
-    /// for each 1,000 sessions. `count` looks at every row, and of very many may need more than the
-    /// default.
+    /// `migrate` has no limit. `remove_owned`, `clear` and `sweep` may take this long for each 1,000
+    /// sessions. `count` reads every row, and a very large table may need more than the default.
     ///
-    /// From a millisecond to 24 days; what is outside is taken as the nearest of these.
+    /// At least a millisecond and at most 24 days; other values are clamped.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = patience(timeout);
         self
     }
 
-    /// How many connections [`connect`](Self::connect) opens at most: 10 by default.
+    /// The most connections that [`connect`](Self::connect) opens: 10 by default.
     pub fn max_connections(mut self, max: u32) -> Self {
         self.max_connections = max;
         self
     }
 
-    /// Opens a pool of its own for a URL such as `mysql://user:password@host:3306/database`. The
-    /// first connection is made at once.
+    /// Opens a pool of its own for a URL such as `mysql://user:password@host:3306/database`. Makes the
+    /// first connection right away.
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) for a name, a URL or an account that cannot be used,
@@ -101,7 +100,7 @@ impl MySqlBuilder {
         self.build(pool)
     }
 
-    /// The pool that [`connect`](Self::connect) opens, for another store.
+    /// Opens the pool that [`connect`](Self::connect) would use, for example to share it.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -115,9 +114,9 @@ impl MySqlBuilder {
         })?;
         // Whole seconds, and at least one.
         let seconds = self.timeout.as_secs().max(1);
-        // What the statements rely on, whatever the server's defaults are. Without `autocommit`, or
-        // with a `completion_type` of 1, what was answered would never be committed. Without the
-        // strict mode, MySQL cuts off what a column is too small for, and says nothing.
+        // The statements rely on these, and the server's defaults may differ. Without `autocommit`, or
+        // with a `completion_type` of 1, a write would be answered and never committed. Without the
+        // strict mode, MySQL silently truncates a value that is too long for its column.
         let set_up = SetUp::new(format!(
             "SET SESSION innodb_lock_wait_timeout = {seconds}, autocommit = 1, completion_type = 0, \
              sql_mode = '{SQL_MODE}', sql_safe_updates = 0, sql_big_selects = 1, \
@@ -144,7 +143,7 @@ impl MySqlBuilder {
         set_up.open(pool).await
     }
 
-    /// Uses a pool that is there already.
+    /// Uses an existing pool.
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) for a table or schema name that cannot be used.

@@ -35,18 +35,18 @@ pub use self::builder::MySqlBuilder;
 /// # Ok(()) }
 /// ```
 ///
-/// A service that has a pool hands it over with [`new`](Self::new) or [`MySqlBuilder::build`].
+/// A service that has a pool already passes it to [`new`](Self::new) or [`MySqlBuilder::build`].
 ///
 /// # What does an operation cost?
-/// MySQL cannot return what an `UPDATE` or a `DELETE` changed, so some operations look first, and
-/// write on the condition that nothing has changed since. No transaction is open meanwhile.
+/// MySQL cannot return what an `UPDATE` or a `DELETE` changed. So some operations read the record first,
+/// and write only if it has not changed since. No transaction is open in between.
 ///
 /// | call | round trips |
 /// |---|---|
-/// | load: nothing to write | 1 |
-/// | load: a touch is due, or it confirms a handover | 2 |
+/// | load | 1 |
+/// | load that writes: a touch is due, or it confirms a handover | 2 |
 /// | replace, remove | 1 |
-/// | replace, remove: nothing was done; a second asks why | 2 |
+/// | replace, remove: nothing was done, and the second one asks why | 2 |
 /// | replace with a new [proof](super::NewProof), remove that hands the record out | 2 |
 /// | the same: nothing was done | 1 |
 /// | insert, `alive`, `owned`, `scan`, `count` | 1 |
@@ -54,44 +54,44 @@ pub use self::builder::MySqlBuilder;
 /// | insert with an [`OwnerLimit`](super::OwnerLimit) | 5; 6 when sessions are evicted; 7 when 1,000 are |
 /// | insert: an expired row has the key | 2 more |
 /// | `sweep` | 4 for each 1,000 rows |
-/// | an operation that another one on the same record outran | as many again |
+/// | an operation whose record another one changed in between | as many again |
 ///
-/// A load that is both a confirmation and a due touch writes both at once. A load or a list without the
-/// data does not read that column. A replace without a new proof answers no
-/// [times](super::Written::times): `UPDATE` hands out one number, which is the version.
+/// A load that confirms a handover and is due for a touch writes both at once. A load or a list without
+/// the data does not read that column. A replace without a new proof leaves
+/// [`Written::times`](super::Written::times) out: an `UPDATE` returns one number, and that is the version.
 ///
 /// Statements are prepared once on each connection. On a pool of your own, set
-/// [`test_before_acquire(false)`], or the pool adds a round trip to each operation. It always adds
-/// one behind it, when a connection is handed back; no caller waits for that.
+/// [`test_before_acquire(false)`], or the pool adds a round trip to each operation. The pool always adds
+/// one when a connection is returned to it; no caller waits for that.
 ///
 /// # What happens when a client hangs up?
-/// A statement that was sent is finished in a task of the runtime, and its connection goes back to
-/// the pool. So is a connection that is being made. A transaction that is left open is rolled back. A
-/// call that still waits for a connection ends at once. Each such task holds one of the pool's
-/// connections, and the call's [timeout](MySqlBuilder::timeout) bounds it.
+/// A task of the runtime finishes a statement that was sent, and returns its connection to the pool. It
+/// also finishes a connection that is being made, and rolls an open transaction back. A call that still
+/// waits for a connection ends at once. Each such task holds one of the pool's connections, and the
+/// call's [timeout](MySqlBuilder::timeout) bounds it.
 ///
 /// # What happens after a failover?
-/// A pooled connection may lead to a server that has become read-only. Its first write is refused, and
-/// nothing is written. The store closes that connection and runs the write again on another one, until
-/// a new connection is refused too. Then the call fails as
-/// [`Unavailable`](StoreErrorKind::Unavailable), and clients keep their tokens. The first call after the
-/// server writes again succeeds.
+/// A pooled connection may lead to a server that has become read-only. The server refuses the first
+/// write, and nothing is written. The store closes that connection and runs the write again on another
+/// one, until a new connection is refused too. Then the call fails as
+/// [`Unavailable`](StoreErrorKind::Unavailable), and clients keep their tokens. The first call after a
+/// server accepts writes again succeeds.
 ///
 /// **A load that writes nothing reads from such a server.** It sees the sessions as that server has
 /// them: a session that has ended since may still be live there, and one that began since is missing.
-/// The same holds for the first look of a replace with a new proof, and of a remove that hands the
-/// record out. Touches and all writes go to a server that writes, and only to a record that is still as
-/// it was read. To rule stale reads out, keep the old primary from answering (fencing). MySQL does not
-/// refuse writes of an account with `SUPER` or `CONNECTION_ADMIN` unless `super_read_only` is set: give
-/// the service an account without these.
+/// The same holds for the read that comes before a replace with a new proof, and before a remove that
+/// hands the record out. All writes go to a server that accepts them, and only to a record that has not
+/// changed since the read. To rule out stale reads, keep the old primary from answering (fencing). MySQL
+/// does not refuse writes of an account with `SUPER` or `CONNECTION_ADMIN` unless `super_read_only` is
+/// set: give the service an account without these.
 ///
-/// The same holds for a connection whose prepared statements are gone, as behind a proxy that resets
-/// connections: it is replaced, and the caller sees no error. A statement that is cut off by a shutdown
-/// or a `KILL` may have taken place, so it is not repeated: the call fails as `Unavailable`.
+/// A connection that has lost its prepared statements, as behind a proxy that resets connections, is
+/// replaced in the same way, and the caller sees no error. A statement that a shutdown or a `KILL` cut
+/// off may have taken effect, so it is not repeated: the call fails as `Unavailable`.
 ///
 /// # What must a pool of your own have?
-/// [`connect`](Self::connect) sets what the statements rely on. A pool of your own has to do so in
-/// its `after_connect`, unless the server's defaults are like this:
+/// [`connect`](Self::connect) sets the variables that the statements rely on. A pool of your own has to
+/// set them in its `after_connect`, unless these are the server's defaults:
 ///
 /// ```sql
 /// SET SESSION autocommit = 1, completion_type = 0, sql_safe_updates = 0, sql_big_selects = 1,
@@ -101,41 +101,40 @@ pub use self::builder::MySqlBuilder;
 ///
 /// **With `autocommit = 0` or `completion_type = 1`, writes are answered and never committed.** The
 /// connection's character set must be `utf8mb4`, as `sqlx` sets it. The time zone and the isolation
-/// level do not matter. Set `innodb_lock_wait_timeout` as well, so that the server gives up by itself.
+/// level do not matter. Set `innodb_lock_wait_timeout` as well, so that the server stops waiting too.
 /// An `acquire_timeout` of `Duration::MAX` is [`Refused`](StoreErrorKind::Refused) by every call, as the
 /// driver panics with it; a day is enough.
 ///
 /// # What holds when operations race?
-/// Each operation takes effect in one statement, or in a transaction that sets its isolation level by
-/// itself; the server's default level does not matter. Losers of deadlocks are run again, up to 20
+/// Each operation takes effect in one statement, or in a transaction that sets its own isolation level;
+/// the server's default level does not matter. A statement that loses a deadlock runs again, up to 20
 /// times within the [timeout](MySqlBuilder::timeout).
 ///
-/// `remove_owned`, `clear` and `sweep` remove 1,000 rows in one statement, and lock no others: an owner
-/// of most sessions stops nobody else. An insert with an owner's limit reads as many of the owner's
+/// `remove_owned`, `clear` and `sweep` remove 1,000 rows in one statement and lock no other rows. An owner
+/// who has most of the sessions delays nobody else. An insert with an owner's limit reads as many of the owner's
 /// sessions as the limit, and evicts up to 1,000.
 ///
 /// # Which clock?
-/// The server's, in milliseconds, as of the beginning of the statement.
+/// The server's, in milliseconds, read at the beginning of each statement.
 ///
 /// # What survives a crash?
-/// Whatever was answered, with `innodb_flush_log_at_trx_commit = 1`, as it is by default (and
-/// `sync_binlog = 1` where a replica may take over). With another value the last second may be lost:
-/// a logout within it would be undone.
+/// Every write that was answered, with `innodb_flush_log_at_trx_commit = 1`, the default (and
+/// `sync_binlog = 1` if a replica may take over). With another value the last second may be lost, and a
+/// logout within it would be undone.
 ///
 /// # Who removes expired rows?
-/// [`sweep`](super::Store::sweep), which the manager calls in the background. Any number of servers
-/// may sweep at once: each passes over the rows that another one is at (`SKIP LOCKED`).
+/// [`sweep`](super::Listing::sweep), which the manager calls in the background. Any number of servers may
+/// sweep at once: each skips the rows that another one has locked (`SKIP LOCKED`).
 ///
 /// # Which rights does it need?
-/// `migrate` needs `CREATE`. All else needs this, and nothing more:
+/// `migrate` needs `CREATE`. Everything else needs these rights and no others:
 ///
 /// ```sql
 /// GRANT SELECT, INSERT, UPDATE, DELETE ON shop.token_sessions TO app;
 /// GRANT SELECT, INSERT, UPDATE ON shop.token_sessions_locks TO app;
 /// ```
 ///
-/// The tables are also there as plain SQL, for those who run their own migrations:
-/// `migrations/mysql/` in this crate's source.
+/// If you run your own migrations, the tables are plain SQL in `migrations/mysql/` of this crate's source.
 ///
 /// # Does it log in to MySQL 8?
 /// Over TLS (feature `sql-rustls-ring` or `sql-rustls-aws-lc-rs`) or a Unix socket, yes. Over a plain
@@ -156,7 +155,7 @@ impl MySql {
         MySqlBuilder::default()
     }
 
-    /// Keeps sessions in the table `token_sessions`, over a pool that is there already.
+    /// Keeps sessions in the table `token_sessions`, over an existing pool.
     pub fn new(pool: MySqlPool) -> Self {
         Self::builder().build(pool).unwrap_or_else(|_| unreachable!("the default name is a name"))
     }
@@ -169,8 +168,8 @@ impl MySql {
         Self::builder().connect(url).await
     }
 
-    /// Creates the tables, where they are not there yet. Any number of servers may do so at once. Where
-    /// they are, it takes one round trip and no right to create.
+    /// Creates the tables if they do not exist. Any number of servers may do so at once. If the tables
+    /// exist, it takes one round trip and no right to create.
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) when the account may not create tables, or there is no
@@ -197,33 +196,33 @@ impl Server for sqlx::MySql {
             1036 | 1290 | 1792 | 1836 | 3989 => {
                 return Verdict::useless_before(
                     StoreErrorKind::Unavailable,
-                    "does not write here: it is a replica, or read-only; retry after the failover, or \
-                     connect to the primary",
+                    "accepts no writes here: it is a replica, or read-only; retry after the failover, \
+                     or connect to the primary",
                 );
             }
-            // The connection lacks a prepared statement that the driver knows, or one that has to be
-            // prepared again.
+            // The connection has lost a prepared statement that the driver knows, or one has to be prepared
+            // again.
             1243 | 1615 => {
                 return Verdict::useless_before(
                     StoreErrorKind::Refused,
-                    "loses prepared statements, on a new connection too; a proxy in between has to \
-                     keep each connection's own",
+                    "loses prepared statements even on a new connection; a proxy in between has to keep \
+                     those of each connection",
                 );
             }
             // A node that is not in its cluster, a server in offline mode, and a connection that was
             // idle for too long.
             1047 | 3032 | 4031 => {
-                return Verdict::useless_before(StoreErrorKind::Unavailable, NOT_AT_WORK);
+                return Verdict::useless_before(StoreErrorKind::Unavailable, NOT_RUNNING);
             }
             // Shutdown, lost connections.
             1053 | 1077..=1079 | 1152 | 1158..=1161 | 1184 | 1927 | 3169 => {
-                return Verdict::useless(StoreErrorKind::Unavailable, NOT_AT_WORK);
+                return Verdict::useless(StoreErrorKind::Unavailable, NOT_RUNNING);
             }
-            // It may have been committed on some node of a cluster, or not.
+            // A node of a cluster may have committed it, or none.
             1180 => (StoreErrorKind::Unavailable, "failed to commit; see its log, and try later"),
             1205 => (
                 StoreErrorKind::Unavailable,
-                "waited for another transaction's lock in vain; try later",
+                "gave up waiting for another transaction's lock; try later",
             ),
             1317 | 1969 | 3024 => (
                 StoreErrorKind::Unavailable,
@@ -259,25 +258,25 @@ impl Server for sqlx::MySql {
             ),
             1044 | 1045 | 1698 | 1251 => (
                 StoreErrorKind::Refused,
-                "does not let this account in; see the URL's user, password and database",
+                "refuses to let this account log in; check the URL's user, password and database",
             ),
             1153 | 1301 => (
                 StoreErrorKind::Refused,
-                "does not take data of this size; raise max_allowed_packet",
+                "does not accept data of this size; raise max_allowed_packet",
             ),
             1034 | 1035 | 1194 | 1195 => {
                 (StoreErrorKind::Corrupt, "reports damaged data; see its log")
             }
             _ => (
                 StoreErrorKind::Refused,
-                "does not take the statement; is the table the one that migrate() made?",
+                "refuses the statement; check that migrate() made the table",
             ),
         };
         Verdict::Kind(kind, what)
     }
 }
 
-const NOT_AT_WORK: &str = "is not at work, or has ended the connection; try later";
+const NOT_RUNNING: &str = "is not running, or has closed the connection; try later";
 
 #[cfg(test)]
 mod tests {

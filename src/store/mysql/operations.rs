@@ -1,8 +1,8 @@
 //! The operations of [`MySql`] on one record, each beside its statement.
 //!
-//! * What hands out more than a number looks at the row first, without a lock. [`Record`] says what the
-//!   operation makes of it, and the row is written on the condition that it is still as it was seen. If
-//!   not, another operation outran this one, and it begins anew.
+//! * An operation that answers more than a number reads the row first, without a lock. [`Record`] computes
+//!   the result, and the row is written only if it has not changed since the read. If it has, the
+//!   operation starts over.
 //! * The driver counts the rows that a statement matched, whether it changed them or not.
 //! * `GREATEST` keeps `last_seen` from moving back, in whatever order racing touches end.
 
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::MySql;
 #[cfg(doc)]
 use super::administration;
-use super::statements::{MySqlCall, MySqlQuery, Seen, bind_claim, bytes, millis, query};
+use super::statements::{MySqlCall, MySqlQuery, SeenRow, bind_claim, bytes, millis, query};
 use crate::event::Events;
 use crate::key::Key;
 use crate::record::Record;
@@ -23,16 +23,17 @@ use crate::store::{
     Replaced, Result, Store, Watch, Write,
 };
 
-/// How many rows are removed at once at most, so that they are locked for a short time.
+/// The most rows that one statement removes, so that it holds its locks for a short time.
 pub(super) const BATCH: usize = 1000;
 
-/// So that rows may be read that others are writing, and none is locked that is not written.
+/// At this isolation level a statement can read rows that another transaction is writing, and locks
+/// only the rows that it writes.
 pub(super) const BEGIN: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRANSACTION";
 
 pub(super) const LIVES: &str = "SELECT 1 FROM {sessions} WHERE `key` = ? AND expires_at > {now}";
 
-/// Fails where a row has the key, which with random ones happens to nobody. An expired one is then
-/// removed first, and the insert run again.
+/// Fails if a row has the key already; keys are random, so this is rare. If that row has expired, it is
+/// removed and the insert runs again.
 pub(super) const INSERT: &str = "
 INSERT INTO {sessions}
     (`key`, data, details, `version`, proof, idle_ms, absolute_ms, created_at, last_seen, deadline,
@@ -44,8 +45,9 @@ pub(super) const VACATE: &str = "DELETE FROM {sessions} WHERE `key` = ? AND expi
 pub(super) const LOAD: &str = "
 SELECT id, {columns} FROM {sessions} WHERE `key` = ? AND expires_at > {now}";
 
-/// To the moment at which the touch was found to be due. Whatever data was written meanwhile stays, as
-/// if the touch had come before it. `?` says whether the load confirms the current secret.
+/// Sets `last_seen` to the time of the read that found the touch due. Data that was written since stays,
+/// as if the touch had come before the write. The third parameter says whether the load confirms the
+/// current secret.
 pub(super) const TOUCH: &str = "
 UPDATE {sessions} SET
     last_seen = GREATEST(last_seen, ?), confirmed_at = ?, sealed = IF(?, NULL, sealed)
@@ -58,7 +60,7 @@ WHERE `key` = ? AND expires_at > {now}
 
 pub(super) const REMOVE_SEEN: &str = "DELETE FROM {sessions} WHERE `version` = ? AND {as_seen}";
 
-/// Goes from the keys, in JSON, to the rows: see [`administration::DELETE`].
+/// Joins from the keys, in JSON, to the rows, for the reason given at [`administration::DELETE`].
 pub(super) const ALIVE: &str = "
 SELECT held.`key`
 FROM JSON_TABLE(?, '$[*]' COLUMNS (`key` VARCHAR(32) PATH '$')) AS asked
@@ -80,14 +82,14 @@ pub(super) fn insertion(sql: &Arc<str>, key: &Key, record: &NewRecord<'_>) -> My
         .bind(record.owner.map(|owner| owner.as_str().as_bytes()))
 }
 
-/// Keys in JSON, as hexadecimal digits.
+/// A JSON array of the keys in hexadecimal digits.
 fn json(keys: &[Key]) -> String {
     let mut json = String::with_capacity(2 + keys.len() * (2 * Key::LEN + 3));
     json.push('[');
     for (at, key) in keys.iter().enumerate() {
         json.push_str(if at == 0 { "\"" } else { ",\"" });
         for byte in key.as_bytes() {
-            // A string takes whatever is written to it.
+            // Writing to a string cannot fail.
             let _ = write!(json, "{byte:02x}");
         }
         json.push('"');
@@ -97,12 +99,12 @@ fn json(keys: &[Key]) -> String {
 }
 
 impl MySql {
-    /// Looks first: where both tables are, it takes no right to create, and no lock.
+    /// Looks first: if both tables exist, it needs neither the right to create nor a lock.
     pub(super) async fn create_tables(&self) -> Result<()> {
         if self.client.call().try_rows(query(&self.sql.look)).await.is_ok() {
             return Ok(());
         }
-        let mut call = self.client.unhurried();
+        let mut call = self.client.without_deadline();
         loop {
             match call.run(&self.sql.migrate).await {
                 Ok(()) => return Ok(()),
@@ -111,21 +113,21 @@ impl MySql {
         }
     }
 
-    /// After a statement that found a row under `key`: removes it if it is expired. Whether a live
-    /// one stays.
+    /// For an insert that found a row under `key`: removes the row if it has expired, and returns
+    /// whether a live one stays.
     async fn is_taken(&self, call: &mut MySqlCall<'_>, key: &Key) -> Result<bool> {
         let bound = |sql| query(sql).bind(key.as_bytes().as_slice());
         let vacated = call.done(|| bound(&self.sql.vacate)).await?.rows_affected() > 0;
         Ok(!vacated && call.row(|| bound(&self.sql.lives)).await?.is_some())
     }
 
-    /// The live record under a key, and its row.
+    /// The live record under a key, and what its row held.
     pub(super) async fn seen(
         &self,
         call: &mut MySqlCall<'_>,
         key: &Key,
         with_data: bool,
-    ) -> Result<Option<(Seen, Record)>> {
+    ) -> Result<Option<(SeenRow, Record)>> {
         let sql = if with_data { &self.sql.load } else { &self.sql.load_head };
         let row = call.row(|| query(sql).bind(key.as_bytes().as_slice())).await?;
         let Some(row) = row else {
@@ -133,14 +135,15 @@ impl MySql {
         };
         let (id, record) = (number(&row, 0)?, record(&row, 1, key, with_data)?);
         let (version, proofs) = (record.meta.version, record.proofs.clone());
-        Ok(Some((Seen { id, version, proofs }, record)))
+        Ok(Some((SeenRow { id, version, proofs }, record)))
     }
 
-    /// Writes the touch or the confirmation that a load has made. Whether the row was still as seen.
+    /// Writes the touch or the confirmation of a load. Returns whether the row was unchanged; if it was
+    /// not, nothing is written.
     async fn write_load(
         &self,
         call: &mut MySqlCall<'_>,
-        seen: &Seen,
+        seen: &SeenRow,
         record: &Record,
     ) -> Result<bool> {
         let previous = record.proofs.previous.as_ref();
@@ -189,12 +192,12 @@ impl Store for MySql {
             };
             match inserted {
                 Ok(Some(inserted)) => return Ok(inserted),
-                Ok(None) => call.outrun().await?,
+                Ok(None) => call.retry_stale().await?,
                 Err(failure) if failure.is_duplicate() => {
                     if self.is_taken(&mut call, key).await? {
                         return Ok(Inserted::KeyTaken);
                     }
-                    call.outrun().await?;
+                    call.retry_stale().await?;
                 }
                 Err(failure) => call.recover(failure).await?,
             }
@@ -211,7 +214,7 @@ impl Store for MySql {
             if !record.load(load, now) || self.write_load(&mut call, &seen, &record).await? {
                 return Ok(record.found(load, now));
             }
-            call.outrun().await?;
+            call.retry_stale().await?;
         }
     }
 
@@ -241,7 +244,7 @@ impl Store for MySql {
                     return Ok(Removed::Done(Some(record)));
                 }
             }
-            call.outrun().await?;
+            call.retry_stale().await?;
         }
     }
 

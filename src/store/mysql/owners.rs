@@ -1,9 +1,8 @@
 //! What [`MySql`] does with all sessions of an owner.
 //!
-//! A row keeps its key, its `created_at` and its owner whatever is written to it, and no `id` is given
-//! twice. So the sessions of an owner are looked up first, without a lock, in the index of owners, and then
-//! written by their `id`: nothing is locked that is not the owner's, however large a part of the
-//! table that is.
+//! No write changes a row's key, `created_at` or owner, and no `id` is used twice. So an owner's sessions
+//! are read first, without a lock, from the index of owners, and then removed by their `id`. This locks
+//! no row of another owner, even if the owner has most of the table.
 
 use sqlx::Row;
 
@@ -15,52 +14,53 @@ use crate::record::Owner;
 use crate::store::sql::{self, Failure, age_of, number, page, row_limit};
 use crate::store::{Cursor, Inserted, NewRecord, OwnerLimit, Owners, Page, Result};
 
-/// How many rows the table of locks has at most.
+/// The most rows that the table of locks can have.
 const SLOTS: u16 = 1024;
 
-/// Makes the row, or locks it where it is there: either way no other can until the commit.
+/// Inserts the row, or locks it if it exists. Either way, other transactions that need it wait for the
+/// commit.
 pub(super) const LOCK_OWNER: &str = "
 INSERT INTO {locks} (slot) VALUES (?) ON DUPLICATE KEY UPDATE slot = slot";
 
-/// Those that are too many, the youngest first, up to 1,000.
+/// The sessions above the limit, the youngest first, up to 1,000.
 pub(super) const SURPLUS: &str = "
 SELECT id, `key`, created_at FROM {sessions} FORCE INDEX (`owner`)
 WHERE `owner` = ? AND expires_at > {now}
 ORDER BY created_at DESC, id DESC LIMIT 1000 OFFSET ?";
 
-/// The oldest, none of which is younger than a given one.
+/// The oldest sessions, up to a given one.
 pub(super) const OLDEST: &str = "
 SELECT id, `key` FROM {sessions} FORCE INDEX (`owner`)
 WHERE `owner` = ? AND expires_at > {now} AND (created_at < ? OR (created_at = ? AND id <= ?))
 ORDER BY created_at, id LIMIT 1000";
 
-/// From the place behind a given one on.
+/// The sessions older than a given position, the youngest first.
 pub(super) const OWNED: &str = "
 SELECT `key`, {columns}, id FROM {sessions} FORCE INDEX (`owner`)
 WHERE `owner` = ? AND expires_at > {now}
     AND (created_at < ? OR (created_at = ? AND id < ?))
 ORDER BY created_at DESC, id DESC LIMIT ?";
 
-/// A batch of the owner's sessions behind a given one, in the order in which they began. It sees each
-/// session that was committed before.
+/// A batch of the owner's sessions that began after a given one, the oldest first. It sees every session
+/// that was committed before the statement.
 pub(super) const CHOOSE_OWNED: &str = "
 SELECT id, created_at FROM {sessions} FORCE INDEX (`owner`)
 WHERE `owner` = ? AND NOT (`key` <=> ?) AND id <= ?
     AND (created_at > ? OR (created_at = ? AND id > ?))
 ORDER BY created_at, id LIMIT 1000";
 
-/// The column of `created_at` behind the key and the first three columns of a record.
+/// The column of `created_at`: it comes after the key and three columns of the record.
 const CREATED_AT: usize = 4;
 
-/// A row's place in the order in which an owner's sessions began.
+/// A position in an owner's sessions, ordered by when they began.
 #[derive(Clone, Copy)]
-struct Place {
+struct Position {
     created_at: i64,
     id: i64,
 }
 
-impl Place {
-    /// Before and behind all rows.
+impl Position {
+    /// Before all rows, and after all rows.
     const FIRST: Self = Self { created_at: i64::MIN, id: i64::MIN };
     const LAST: Self = Self { created_at: i64::MAX, id: i64::MAX };
 
@@ -76,7 +76,8 @@ impl Place {
 }
 
 impl MySql {
-    /// Inserts with the owner locked. `None`: another operation took a row from under it.
+    /// Inserts while it holds the owner's lock. `None` if another operation removed a row that it was
+    /// about to evict.
     pub(super) async fn try_insert_limited(
         &self,
         call: &MySqlCall<'_>,
@@ -127,7 +128,7 @@ impl Owners for MySql {
         with_data: bool,
     ) -> Result<Page> {
         let owner = owner.as_str().as_bytes();
-        let after = after.map_or(Ok(Place::LAST), Place::of)?;
+        let after = after.map_or(Ok(Position::LAST), Position::of)?;
         let sql = if with_data { &self.sql.owned } else { &self.sql.owned_heads };
         let owned = || {
             let owned = query(sql).bind(owner).bind(after.created_at).bind(after.created_at);
@@ -136,16 +137,16 @@ impl Owners for MySql {
         let rows = self.client.call().rows(owned).await?;
         page(&rows, limit, with_data, &self.listeners, |row| {
             let (created_at, id) = (number(row, CREATED_AT)?, number(row, row.len() - 1)?);
-            Ok(Place { created_at, id }.cursor())
+            Ok(Position { created_at, id }.cursor())
         })
     }
 
-    /// Each batch has a deadline of its own. From the second one on, only rows that were there after
-    /// the first: logins meanwhile do not prolong it.
+    /// Each batch has a deadline of its own. From the second batch on, only rows that existed after the
+    /// first one are removed, so new logins do not prolong the call.
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
         let owner = owner.as_str().as_bytes();
         let keep = keep.map(|key| key.as_bytes().as_slice());
-        let (mut after, mut last) = (Place::FIRST, None);
+        let (mut after, mut last) = (Position::FIRST, None);
         loop {
             let mut call = self.client.call();
             let choose = || {
@@ -162,7 +163,7 @@ impl Owners for MySql {
             if rows.len() < BATCH {
                 return Ok(());
             }
-            after = Place { created_at: number(row, 1)?, id: number(row, 0)? };
+            after = Position { created_at: number(row, 1)?, id: number(row, 0)? };
             if last.is_none() {
                 last = self.last_id(&mut call).await?;
             }
@@ -170,8 +171,8 @@ impl Owners for MySql {
     }
 }
 
-/// The row that stands for an owner in the table of locks. Two owners that share one wait for each
-/// other, and no more.
+/// The owner's row in the table of locks. Owners that share a row wait for each other; nothing else
+/// follows from it.
 fn slot(owner: &Owner) -> u16 {
     owner.partition(SLOTS)
 }

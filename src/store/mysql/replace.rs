@@ -1,16 +1,16 @@
-//! The writes of [`MySql`] over a record.
+//! How [`MySql`] writes over a record.
 
 use super::MySql;
-use super::statements::{MySqlQuery, Seen, bind_claim, bytes, millis, query};
+use super::statements::{MySqlQuery, SeenRow, bind_claim, bytes, millis, query};
 use crate::key::Key;
 use crate::record::{Record, Version};
 use crate::store::sql::timeouts;
 use crate::store::{Replaced, Result, Write, Written};
 
-/// A write without a new proof. `LAST_INSERT_ID` hands the new version out with the answer.
+/// A write without a new proof. `LAST_INSERT_ID` returns the new version with the answer.
 ///
-/// No assignment reads a column left of it, for MySQL has changed that by then; MariaDB has a mode in
-/// which it has not.
+/// No assignment reads a column that an earlier one sets: MySQL would read the new value, and MariaDB
+/// in its mode `SIMULTANEOUS_ASSIGNMENT` the old one.
 pub(super) const REPLACE: &str = "
 UPDATE {sessions} SET
     data = COALESCE(?, data),
@@ -23,8 +23,9 @@ UPDATE {sessions} SET
     last_seen = IF(?, GREATEST(last_seen, {now}), last_seen)
 WHERE `key` = ? AND expires_at > {now} AND (? IS NULL OR `version` = ?) AND {opened}";
 
-/// A write with a new proof, as [`Record::write`] has left the record. Any other write would have changed
-/// the version or a proof, so all but `last_seen` is still as it was seen.
+/// A write with a new proof: sets the columns to what [`Record::write`] has computed. Every other write
+/// changes the version or a proof, so if those are unchanged, only `last_seen` can differ from what was
+/// read.
 pub(super) const PROVE: &str = "
 UPDATE {sessions} SET
     data = COALESCE(?, data),
@@ -65,7 +66,7 @@ impl MySql {
                     return Ok(replaced);
                 }
             }
-            call.outrun().await?;
+            call.retry_stale().await?;
         }
     }
 
@@ -92,8 +93,8 @@ impl MySql {
         bind_claim(replacement, write.claim)
     }
 
-    /// The statement for a write with a new proof, which has made this of the record.
-    fn proving(&self, seen: &Seen, write: &Write<'_>, record: &Record) -> MySqlQuery {
+    /// The statement for a write with a new proof, after which the record is `record`.
+    fn proving(&self, seen: &SeenRow, write: &Write<'_>, record: &Record) -> MySqlQuery {
         let (meta, previous) = (&record.meta, record.proofs.previous.as_ref());
         let (idle, absolute) = timeouts(&meta.lifetime);
         let proving = query(&self.sql.prove)

@@ -1,4 +1,5 @@
-//! The statements of [`MySql`](super::MySql) with the table's names in them, and what they share.
+//! The statements of [`MySql`](super::MySql) with the tables' names filled in, and the parts that they
+//! share.
 
 use std::sync::Arc;
 
@@ -11,29 +12,29 @@ use crate::proof::{Claim, Proof};
 use crate::record::{Lifetime, Proofs, Timestamp, Version};
 use crate::store::sql::{Call, fill};
 
-/// The server's clock at the beginning of the statement. Not `UNIX_TIMESTAMP(NOW(3))`, which goes
-/// through the connection's time zone, and back and forth where summer ends.
+/// The server's clock at the beginning of the statement. `UNIX_TIMESTAMP(NOW(3))` would convert through
+/// the connection's time zone, and so repeat an hour when daylight saving time ends.
 const NOW: &str = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000";
 
-/// The columns that make a [`Record`](crate::Record), but for the data.
+/// The columns of a [`Record`](crate::Record) except the data.
 const HEAD: &str = "`version`, idle_ms, absolute_ms, created_at, last_seen, deadline, \
                     authenticated_at, CONVERT(`owner` USING utf8mb4), proof, previous_proof, \
                     confirmed_at, sealed, details, {now}";
 
-/// The row with this number, if it lives and has the same proofs as when it was read. A row's key and
-/// its owner never change.
+/// Matches the row with this number if it lives and its proofs are still the ones that were read. A row's
+/// key and owner never change.
 const AS_SEEN: &str = "id = ? AND proof <=> ? AND previous_proof <=> ? AND confirmed_at <=> ? \
                        AND expires_at > {now}";
 
-/// Whether the claim opens the row, or nothing is claimed. With the proofs of the claim, each time all
-/// that it may have, and its grace.
+/// Matches a row that the claim opens, or every row if nothing is claimed. [`bind_claim`] fills it in:
+/// the proofs twice, in the number that a claim can have, and the grace.
 const OPENED: &str = "(? OR proof IN (?, ?, ?, ?) OR previous_proof IN (?, ?, ?, ?) \
                       AND (confirmed_at IS NULL OR confirmed_at + ? > {now}))";
 
-/// Fails where one of the tables is missing.
+/// Fails if one of the tables is missing.
 const LOOK: &str = "SELECT 1 FROM {sessions}, {locks} LIMIT 0";
 
-/// The statements, with the names of one pair of tables in them.
+/// The statements for one pair of tables.
 #[derive(Debug)]
 pub(super) struct Statements {
     pub(super) look: Arc<str>,
@@ -112,15 +113,15 @@ pub(super) fn query(sql: &Arc<str>) -> MySqlQuery {
     sqlx::query(AssertSqlSafe(Arc::clone(sql)))
 }
 
-/// A live row, as it was read.
-pub(super) struct Seen {
+/// What a live row held when it was read, to write it only if it still does.
+pub(super) struct SeenRow {
     pub id: i64,
     pub version: Version,
     pub proofs: Proofs,
 }
 
-impl Seen {
-    /// Fills in what `AS_SEEN` compares.
+impl SeenRow {
+    /// Binds the parameters of [`AS_SEEN`].
     pub fn bind_to(&self, query: MySqlQuery) -> MySqlQuery {
         let previous = self.proofs.previous.as_ref();
         query
@@ -131,13 +132,13 @@ impl Seen {
     }
 }
 
-/// Fills in what `OPENED` compares.
+/// Binds the parameters of [`OPENED`].
 pub(super) fn bind_claim(query: MySqlQuery, claim: Option<&Claim>) -> MySqlQuery {
     let mut query = query.bind(claim.is_none());
     for at in (0..Claim::MOST).chain(0..Claim::MOST) {
         query = query.bind(claim.and_then(|claim| claim.proofs().nth(at)));
     }
-    // No session lives for longer than the longest lifetime, so no grace has to.
+    // No session outlives the longest lifetime. A longer grace could overflow the column's type.
     let grace = claim.map(|claim| claim.grace().min(Lifetime::MAX).as_millis());
     query.bind(grace.and_then(|millis| i64::try_from(millis).ok()))
 }

@@ -24,9 +24,9 @@ gone AS (
 SELECT (SELECT count(*) FROM chosen), (SELECT key FROM chosen ORDER BY key DESC LIMIT 1)
 WHERE {own}";
 
-/// The clock of the statement's beginning, for only a value that does not change within it can be
-/// looked up in the index. Rows that another sweeper is at are passed over; `MATERIALIZED` keeps
-/// the planner from choosing the rows twice, which would be other ones the second time.
+/// Reads the clock at the statement's beginning: the planner uses an index only for a value that stays
+/// the same within the statement. Rows that another sweeper has locked are skipped. `MATERIALIZED` keeps
+/// the planner from choosing the rows twice; the second choice would be other rows.
 pub(super) const SWEEP: &str = "
 WITH expired AS MATERIALIZED (
     SELECT key FROM {sessions}

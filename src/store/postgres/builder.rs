@@ -1,4 +1,4 @@
-//! [`PostgresBuilder`]: the settings of the store, and how it comes by its pool.
+//! [`PostgresBuilder`]: the settings of the store, and how it gets its pool.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::store::patience::patience;
 use crate::store::sql::{Client, Quotes, SetUp, UNTESTED, quoted};
 use crate::store::{Result, StoreError, StoreErrorKind};
 
-/// An identifier of PostgreSQL has 63 bytes, and the longest name that is made of the table's adds
-/// `_expires_at`. The server would cut a longer one off in silence.
+/// An identifier of PostgreSQL has at most 63 bytes, and the longest name derived from the table's adds
+/// `_expires_at`. The server silently cuts off a longer one.
 const QUOTES: Quotes = Quotes { mark: '"', longest: 63 - "_expires_at".len() };
 
 /// Settings of a [`Postgres`] store.
@@ -79,36 +79,36 @@ impl PostgresBuilder {
 
     /// Whether [`Postgres::migrate`] makes the table unlogged: no by default.
     ///
-    /// An unlogged table is not written to the write-ahead log. Writes cost less, and **all sessions
-    /// are lost when the server crashes** (not when it is shut down in order); standby servers and
-    /// backups by log shipping do not have them.
+    /// The server does not write an unlogged table to its write-ahead log. Writes cost less, and **a crash
+    /// of the server ends all sessions** (a clean shutdown does not). Standby servers and backups by log
+    /// shipping do not contain them.
     pub fn unlogged(mut self, unlogged: bool) -> Self {
         self.unlogged = unlogged;
         self
     }
 
-    /// Whether [`Postgres::migrate`] makes the table tell what was changed, to a
-    /// [`Cached`](crate::store::Cached) store that [watches](crate::store::Watch) it: no by default.
+    /// Whether [`Postgres::migrate`] makes the table tell what was changed, and a
+    /// [`Cached`](crate::store::Cached) store in front can [watch](crate::store::Store::watch) it: no
+    /// by default.
     ///
-    /// Each write, removal and confirmation of a new secret then ends with a `NOTIFY`. Transactions that
-    /// notify commit one after the other on the whole server, which bounds their number; touches do not
-    /// notify. The
-    /// connection that listens goes to the server itself, or through PgBouncer in session mode.
+    /// Each write, removal and confirmation of a new secret then ends with a `NOTIFY`; a touch does not.
+    /// Transactions that notify commit one after the other on the whole server, which limits how many
+    /// there can be a second. The connection that listens goes to the server itself, or through PgBouncer
+    /// in session mode.
     pub fn tell_changes(mut self, tell: bool) -> Self {
         self.tell_changes = tell;
         self
     }
 
-    /// How long an operation may take, the wait for a free connection included: 5 seconds by
-    /// default. Past that it fails as [`Unavailable`](StoreErrorKind::Unavailable), so that no
-    /// request hangs. [`connect`](Self::connect) tells the server too, as `statement_timeout` and
-    /// `idle_in_transaction_session_timeout`, so that it gives up by itself.
+    /// How long an operation may take, including the wait for a free connection: 5 seconds by default.
+    /// After that it fails as [`Unavailable`](StoreErrorKind::Unavailable), so no request hangs.
+    /// [`connect`](Self::connect) also tells the server, as `statement_timeout` and
+    /// `idle_in_transaction_session_timeout`, so the server gives up too.
     ///
-    /// Only `migrate` takes as long as it needs. `remove_owned`, `clear` and `sweep` may take this long
-    /// for each 1,000 sessions. `count` looks at every row, and of very many may need more than the
-    /// default.
+    /// `migrate` has no limit. `remove_owned`, `clear` and `sweep` may take this long for each 1,000
+    /// sessions. `count` looks at every row, so a very large table may need more than the default.
     ///
-    /// From a millisecond to 24 days; what is outside is taken as the nearest of these.
+    /// From a millisecond to 24 days; a value outside becomes the nearest of these.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = patience(timeout);
         self
@@ -120,31 +120,30 @@ impl PostgresBuilder {
         self
     }
 
-    /// Whether statements are prepared once on each connection: yes by default. Say no behind
-    /// PgBouncer in transaction mode, and behind every other pooler that lends server connections to
-    /// its clients in turn: it may lend out one that lacks the statement, or has another client's
-    /// under its name. A statement that runs in another's place fails and does nothing, but it fails.
+    /// Whether statements are prepared once on each connection: yes by default. Set `false` behind
+    /// PgBouncer in transaction mode, and behind every other pooler that shares server connections among
+    /// its clients: a shared connection may lack the statement, or have another client's statement under
+    /// its name. A statement that runs in another's place changes nothing, but the call fails.
     ///
-    /// Without prepared statements the values stand in the text of each statement. An operation
-    /// takes as many round trips as before; the server parses and plans each statement anew, and data
-    /// takes twice its size on the way there. `statement_timeout` is then set with each statement
-    /// and not on the connection, which other programs use too. A server that logs statements logs
-    /// the values with them. The driver does so too: [`connect`](Self::connect) switches that off, and
-    /// a pool of your own needs `ConnectOptions::disable_statement_logging`.
+    /// Without prepared statements, the text of each statement contains the values. An operation takes as
+    /// many round trips as before. The server parses and plans each statement every time, and data takes
+    /// twice its size on the way there. `statement_timeout` is then set with each statement and not on
+    /// the connection, which other programs use too. A server that logs statements also logs the values.
+    /// So does the driver: [`connect`](Self::connect) switches that off, and a pool of your own needs
+    /// `ConnectOptions::disable_statement_logging`.
     ///
-    /// For [`connect`](Self::connect), the option `statement-cache-capacity=0` in the URL says no
-    /// as well.
+    /// For [`connect`](Self::connect), the option `statement-cache-capacity=0` in the URL does the same.
     pub fn prepared_statements(mut self, prepared: bool) -> Self {
         self.prepared_statements = prepared;
         self
     }
 
-    /// Opens a pool of its own for a URL such as `postgres://user:password@host:5432/database`. The
-    /// first connection is made at once.
+    /// Opens its own pool for a URL such as `postgres://user:password@host:5432/database`, with a first
+    /// connection.
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) for a name, a URL or an account that cannot be used,
-    /// [`Unavailable`](StoreErrorKind::Unavailable) when the server is out of reach.
+    /// [`Unavailable`](StoreErrorKind::Unavailable) when the server cannot be reached.
     pub async fn connect(mut self, url: &str) -> Result<Postgres> {
         self.prepared_statements &= !keeps_no_statements(url);
         let pool = self.pool(url).await?;
@@ -165,11 +164,11 @@ impl PostgresBuilder {
             )
             .with_source(error)
         })?;
-        // PgBouncer lets no client in that sends this one. And a statement that is not prepared holds
-        // what clients stored, which belongs in no log.
+        // PgBouncer refuses a client that sends this setting. And a statement that is not prepared
+        // contains what clients stored, which must not be logged.
         let options = options.extra_float_digits(None).disable_statement_logging();
-        // Not in the start-up packet, where PgBouncer allows no settings; and not at all where the
-        // connection may be another program's in a moment.
+        // Not in the start-up packet, because PgBouncer allows no settings there; and not at all where
+        // another program may use the connection next.
         let set_up = if self.prepared_statements && !keeps_no_statements(url) {
             SetUp::new(format!("SET {}", self.limits().join("; SET ")))
         } else {
@@ -196,7 +195,7 @@ impl PostgresBuilder {
         set_up.open(pool).await
     }
 
-    /// Uses a pool that is there already.
+    /// Uses an existing pool.
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) for a table or schema name that cannot be used.
@@ -204,7 +203,7 @@ impl PostgresBuilder {
         self.with(pool, "")
     }
 
-    /// As [`build`](Self::build), with the settings that each written statement brings along.
+    /// As [`build`](Self::build), with the settings that each written statement is sent with.
     fn with(self, pool: PgPool, settings: &str) -> Result<Postgres> {
         let sending =
             if self.prepared_statements { Sending::Prepared } else { Sending::written(settings) };

@@ -1,4 +1,4 @@
-//! What PostgreSQL tells of changed sessions: `LISTEN` and `NOTIFY`.
+//! How PostgreSQL tells which sessions have changed: `LISTEN` and `NOTIFY`.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::key::Key;
 use crate::store::sql::{Failure, store_error};
 use crate::store::{Change, Result, StoreError, StoreErrorKind, Tell, Watch, Watching};
 
-/// How long until a lost connection is made again.
+/// How long to wait before a lost connection is opened again.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The statements of a watch.
@@ -34,9 +34,9 @@ impl WatchStatements {
 
 #[async_trait::async_trait]
 impl Watch for Postgres {
-    /// Takes a connection of its own beside the pool, and a table that was migrated with
-    /// [`tell_changes`](super::PostgresBuilder::tell_changes). Behind PgBouncer in transaction mode
-    /// it is [`Refused`](StoreErrorKind::Refused), since notifications do not come through.
+    /// Opens a connection beside the pool. Needs a table that was migrated with
+    /// [`tell_changes`](super::PostgresBuilder::tell_changes). Behind PgBouncer in transaction mode it is
+    /// [`Refused`](StoreErrorKind::Refused), because notifications do not arrive there.
     async fn watch(&self, tell: Tell) -> Result<Watching> {
         let (table, channel) = (&self.schema.table, &self.schema.channel);
         let mut call = self.client.call();
@@ -77,13 +77,13 @@ impl Drop for Task {
 
 async fn listen(pool: &PgPool, channel: &str) -> Result<PgListener, sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
-    // A loss has to be told before the next connection is there.
+    // A lost connection has to be told before the next one is open.
     listener.eager_reconnect(false);
     listener.listen(channel).await?;
     Ok(listener)
 }
 
-/// Tells what the listener hears, and each time that it is lost or found again.
+/// Tells what the listener receives, and each time that its connection is lost or open again.
 async fn hear(pool: &PgPool, channel: &str, first: PgListener, tell: Tell) {
     let mut listener = Some(first);
     loop {
@@ -110,7 +110,7 @@ fn change(notification: &PgNotification) -> Change {
 }
 
 impl Postgres {
-    /// The connection that listens does nothing else, and would be missing in the store's pool.
+    /// The connection that listens does nothing else, so it must not occupy one of the store's pool.
     fn pool_of_one(&self) -> PgPool {
         PgPoolOptions::new()
             .max_connections(1)
@@ -121,25 +121,27 @@ impl Postgres {
             .connect_lazy_with(PgConnectOptions::clone(&self.client.pool.connect_options()))
     }
 
-    /// Waits for a notification of our own. A pooler may take `LISTEN`, and then lend the server
-    /// connection that listens to somebody else, whose driver does not expect what it hears. So the
-    /// channel has a name that nobody else notifies.
+    /// Waits for a notification of our own. A pooler may accept `LISTEN` and then lend the listening
+    /// server connection to another client, whose driver does not expect notifications. So the channel
+    /// has a random name, which no other program notifies.
     async fn try_out(&self, pool: &PgPool) -> Result<()> {
         let channel = format!("token_session_{:016x}", getrandom::u64().unwrap_or_default());
         let heard = async {
             let mut listener = listen(pool, &channel).await?;
             let tell = self.watching.tell.query().bind(channel.as_str());
             self.client.call().try_rows(tell).await?;
-            listener.try_recv().await?.ok_or(Failure::Late)?;
+            listener.try_recv().await?.ok_or(Failure::DeadlineExceeded)?;
             Ok(listener.unlisten(&channel).await?)
         };
-        match timeout(self.client.timeout, heard).await.unwrap_or(Err(Failure::Late)) {
+        match timeout(self.client.timeout, heard).await.unwrap_or(Err(Failure::DeadlineExceeded)) {
             Ok(()) => Ok(()),
-            Err(Failure::Late | Failure::Driver(sqlx::Error::Protocol(_))) => Err(StoreError::new(
-                StoreErrorKind::Refused,
-                "the notifications of PostgreSQL do not arrive here; watch the server itself, \
+            Err(Failure::DeadlineExceeded | Failure::Driver(sqlx::Error::Protocol(_))) => {
+                Err(StoreError::new(
+                    StoreErrorKind::Refused,
+                    "the notifications of PostgreSQL do not arrive here; watch the server itself, \
                      or through PgBouncer in session mode",
-            )),
+                ))
+            }
             Err(Failure::Driver(error) | Failure::Useless { error, .. }) => {
                 Err(store_error::<sqlx::Postgres>(error))
             }

@@ -8,7 +8,8 @@ use crate::key::Key;
 use crate::store::sql::{Call, record, ten_intervals};
 use crate::store::{Found, Load, Result, Touch};
 
-/// A record that the claim does not know is not sent. What a known one is worth is told in Rust.
+/// A record is sent only if the claim knows one of its secrets. Rust code then tells which, and whether
+/// it is in time.
 pub(super) const LOAD: &str = "
 SELECT {columns} FROM {sessions} WHERE key = $1 AND expires_at > {now} AND {knows} AND {own}";
 
@@ -25,8 +26,9 @@ pub(super) const CONFIRMS: &str = "(position(proof IN $2) > 0
 pub(super) const DUE: &str = "($4::bigint IS NOT NULL AND idle_ms IS NOT NULL
         AND moment.now > last_seen AND 10 * (moment.now - last_seen) >= least($4, idle_ms))";
 
-/// The `SELECT` comes to the row only when the `UPDATE` has not: nothing is due, or it was outrun,
-/// which is when something was due.
+/// The `SELECT` returns the row only if the `UPDATE` did not: because nothing was due, or because another
+/// operation changed the row first. `stale` tells the second case: in the statement's own snapshot,
+/// something was due.
 pub(super) const LOAD_WRITING: &str = "
 WITH moment AS MATERIALIZED (SELECT {now} AS now),
 written AS (
@@ -36,7 +38,7 @@ written AS (
         sealed = CASE WHEN {confirms} THEN NULL ELSE sealed END
     FROM moment
     WHERE key = $1 AND expires_at > {now} AND ({due} AND {opens} OR {confirms})
-    RETURNING false AS outrun, {columns}
+    RETURNING false AS stale, {columns}
 )
 SELECT * FROM written WHERE {own}
 UNION ALL
@@ -45,8 +47,8 @@ FROM {sessions}, moment
 WHERE key = $1 AND expires_at > {now} AND {knows} AND NOT EXISTS (SELECT FROM written)";
 
 impl Postgres {
-    /// Without a touch it is a plain `SELECT`, and a second statement where the row shows that this is
-    /// the first use of the current secret: so a server that only reads answers all others.
+    /// Without a touch it is a plain `SELECT`, so a read-only server can answer it. Only if the row shows
+    /// the first use of the current secret does a second statement confirm that.
     pub(super) async fn find(&self, key: &Key, load: &Load<'_>) -> Result<Found> {
         let mut call = self.client.call();
         let interval = match load.touch {
@@ -87,7 +89,7 @@ impl Postgres {
                 return Ok(Found::Missing);
             };
             if row.get(0) {
-                call.outrun().await?;
+                call.retry_stale().await?;
                 continue;
             }
             let record = record(&row, 1, key, load.with_data)?;

@@ -12,16 +12,16 @@ use crate::backoff::Backoff;
 use crate::store::Result;
 use crate::store::sql::{Call, Failure, fill, store_error};
 
-/// The lock that servers which migrate at once take one after the other. Any number that no other
-/// program is likely to take: the first bytes of the crate's name.
+/// The advisory lock that makes concurrent migrations run one after the other. Any number that no other
+/// program is likely to use: the first bytes of the crate's name.
 const LOCK: i64 = i64::from_be_bytes(*b"token-se");
 
-/// How long a change of the table waits for other transactions at a time. Meanwhile, whoever comes
-/// later waits behind it.
+/// How long a change of the table waits for other transactions at a time. While it waits, all later
+/// statements on the table wait behind it.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Whether there is a table, an index that begins with each of two columns, and a trigger of each
-/// of three names that calls this very function. The catalog is there for every role to read.
+/// of three names that calls this very function. Every role may read the catalog.
 const LOOK: &str = "
 SELECT to_regclass($1) IS NOT NULL,
        (SELECT count(*) FROM pg_index JOIN pg_attribute
@@ -37,11 +37,11 @@ WHERE {own}";
 /// What one store needs in its database.
 #[derive(Debug)]
 pub(super) struct Schema {
-    /// The table, as a statement has it.
+    /// The table's name, quoted for a statement.
     pub table: String,
-    /// The channel of its changes, which has the table's name.
+    /// The channel of its changes: the table's name.
     pub channel: String,
-    /// Whether it is to tell its changes.
+    /// Whether the table tells its changes.
     pub tells: bool,
     look: Statement,
     /// The table, and an index on each of two columns.
@@ -52,7 +52,7 @@ pub(super) struct Schema {
     function: String,
 }
 
-/// The names in the shipped files, as a statement has them.
+/// The names in the shipped files, quoted for a statement.
 pub(super) struct Names<'a> {
     pub table: &'a str,
     pub expires_at: &'a str,
@@ -110,7 +110,7 @@ impl Schema {
             .bind(trigger("_emptied"))
     }
 
-    /// What creates that which a look has not found.
+    /// The SQL that creates what the look did not find.
     fn missing(&self, found: Option<PgRow>) -> Result<String, sqlx::Error> {
         let found = found.ok_or(sqlx::Error::RowNotFound)?;
         let mut missing = String::new();
@@ -128,7 +128,7 @@ impl Schema {
 }
 
 impl Postgres {
-    /// Looks first, so that where nothing is missing it takes no lock and no right to create.
+    /// Looks first, so it needs no lock and no right to create if nothing is missing.
     pub(super) async fn create_what_is_missing(&self) -> Result<()> {
         let schema = &self.schema;
         let found = self.client.call().row(|| schema.look()).await?;
@@ -136,7 +136,7 @@ impl Postgres {
             return Ok(());
         }
         let (begun, mut backoff) = (Instant::now(), Backoff::new());
-        let mut call = self.client.unhurried();
+        let mut call = self.client.without_deadline();
         loop {
             match self.try_create(&call).await {
                 Ok(()) => return Ok(()),
@@ -150,8 +150,8 @@ impl Postgres {
         }
     }
 
-    /// All of it in one transaction, which whoever migrates at the same time waits for. An index on
-    /// a large table takes its time, so that no timeout but the one for locks ends it.
+    /// Creates all of it in one transaction; concurrent migrations wait for it. An index on a large table
+    /// takes long, so the only timeout here is the one for locks.
     async fn try_create(&self, call: &Call<'_, sqlx::Postgres>) -> Result<(), Failure> {
         let begin = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 0; \
@@ -162,7 +162,7 @@ impl Postgres {
         let mut transaction = call.begin(AssertSqlSafe(begin)).await?;
         let found = transaction.rows(self.schema.look()).await?.pop();
         let missing = self.schema.missing(found)?;
-        // A look that is not prepared has brought the store's timeout along.
+        // A look that is not prepared has set the store's timeout.
         let create = format!("SET LOCAL statement_timeout = 0; {missing}");
         match transaction.done(raw_sql(AssertSqlSafe(create))).await {
             Err(failure) if is_locked_out(&failure) => {

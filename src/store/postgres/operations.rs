@@ -1,15 +1,15 @@
-//! The statements of [`Postgres`], and those of its operations that need little more than one.
+//! The statements of [`Postgres`], and its shorter operations.
 //!
 //! Three things are alike in all operations on one record:
 //!
-//! * A statement that had to wait for another transaction's row goes on with the newest version of
-//!   it, on which PostgreSQL checks the `WHERE` clause again (`READ COMMITTED`). So life is checked
-//!   against `{now}`, which is read anew then, and what is written comes from `moment.now`, which
-//!   is read once: times within a record fit together to the millisecond.
-//! * What the statement reads beside that, to tell why it wrote nothing, it reads as of its
-//!   beginning. If the row was fit to be written by then, another operation outran this one, the
-//!   reason is out of date, and the statement is run once more.
-//! * `greatest` keeps `last_seen` from moving back, in whatever order racing touches end.
+//! * A statement that waited for another transaction's row continues with the newest version of it, and
+//!   PostgreSQL checks the `WHERE` clause again (`READ COMMITTED`). So expiry is checked against `{now}`,
+//!   which is evaluated again then. What is written comes from `moment.now`, which is evaluated once: so
+//!   the times within a record fit together to the millisecond.
+//! * The fallback `SELECT` that explains why nothing was written reads the statement's original
+//!   snapshot. If the row could have been written in that snapshot, a concurrent operation changed it
+//!   first. The explanation is then stale, and the statement runs again.
+//! * `last_seen` never moves back, in whatever order racing touches end.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -31,13 +31,14 @@ use crate::store::{
 /// The server's clock at this point of the statement.
 const NOW: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
-/// The columns that make a [`Record`](crate::Record), but for its data.
+/// The columns of a [`Record`](crate::Record), without its data.
 const META: &str = "version, idle_ms, absolute_ms, created_at, last_seen, deadline, \
                     authenticated_at, owner, proof, previous_proof, confirmed_at, sealed, details, \
                     {now} AS answered_at";
 
-/// Whether `$2`, the proofs of a claim one after the other, fits the current proof; no claim fits
-/// always. A proof is as long as each of them, so that it is found at the place of one or not at all.
+/// Whether one of the claim's proofs, which `$2` has one after the other, is the current one. Without a
+/// claim it is true. All proofs are of one length and digests, so a match elsewhere in `$2` than at the
+/// beginning of one is as unlikely as a guessed secret.
 const CURRENT: &str = "($2::bytea IS NULL OR position(proof IN $2) > 0)";
 
 /// Whether the claim opens the record. `$3` is its grace.
@@ -45,7 +46,7 @@ const OPENS: &str = "($2::bytea IS NULL OR position(proof IN $2) > 0
         OR position(previous_proof IN $2) > 0
             AND (confirmed_at IS NULL OR {now} - confirmed_at < $3))";
 
-/// How many rows one statement removes at most, so that it holds its locks for a short time.
+/// How many rows one statement removes at most, so it holds its locks for a short time.
 pub(super) const BATCH: usize = 1000;
 
 /// The statements, with the names of one table in them.
@@ -129,7 +130,7 @@ const NEW: &str = "key, data, details, version, idle_ms, absolute_ms, created_at
 const VALUES: &str =
     "$1, $2, $3, $4, $5, $6, now, now, now + $6, CASE WHEN $7 THEN now END, $8, $9";
 
-/// What makes an expired row, `held`, the new record. Nothing of the old one is left.
+/// Makes an expired row, `held`, the new record, and leaves nothing of the old one.
 const TAKEN_OVER: &str = "
     (data, details, version, idle_ms, absolute_ms, created_at, last_seen, deadline,
      authenticated_at, owner, proof, previous_proof, confirmed_at, sealed) =
@@ -138,21 +139,22 @@ const TAKEN_OVER: &str = "
      excluded.owner, excluded.proof, NULL, NULL, NULL)
 WHERE held.expires_at <= {now}";
 
-/// `ON CONFLICT` waits for a racing insert of the same key, and then takes the row over only if
-/// that is expired.
+/// `ON CONFLICT` waits for a racing insert of the same key, and then takes the row over only if it has
+/// expired.
 const INSERT: &str = "
 INSERT INTO {sessions} AS held ({new})
 SELECT {values} FROM (SELECT {now} AS now) AS moment WHERE {own}
 ON CONFLICT (key) DO UPDATE SET {taken_over}";
 
-/// With `$4` or `$5`, only of this version or this owner; with `$2`, only if the claim opens it. `fit`
-/// tells whether the row that stayed met that, and so was outrun.
+/// With `$4` or `$5`, only of this version or this owner; with `$2`, only if the claim opens it. `stale`
+/// tells whether a row that was not removed met the condition in the statement's own snapshot: then
+/// another operation changed it first.
 const REMOVE: &str = "
 WITH removed AS (
     DELETE FROM {sessions}
     WHERE key = $1 AND expires_at > {now} AND {opens}
         AND ($4::bigint IS NULL OR version = $4) AND ($5::text IS NULL OR owner = $5)
-    RETURNING true AS done, true AS fit, {columns}
+    RETURNING true AS done, false AS stale, {columns}
 )
 SELECT * FROM removed WHERE {own}
 UNION ALL
@@ -170,8 +172,8 @@ pub(super) fn query(statement: &Statement) -> PgQuery {
     statement.query()
 }
 
-/// The proofs of a claim and its grace, as `$2` and `$3` have them.
-pub(super) fn claimed<'a>(claim: Option<&'a Claim>) -> (Option<&'a [u8]>, Option<i64>) {
+/// The proofs of a claim and its grace, for `$2` and `$3`.
+pub(super) fn claimed(claim: Option<&Claim>) -> (Option<&[u8]>, Option<i64>) {
     (claim.map(Claim::as_bytes), claim.map(|claim| millis(claim.grace())))
 }
 
@@ -203,7 +205,7 @@ impl Store for Postgres {
         loop {
             match self.try_insert_limited(&call, key, record, owner, limit).await {
                 Ok(Some(inserted)) => return Ok(inserted),
-                Ok(None) => call.outrun().await?,
+                Ok(None) => call.retry_stale().await?,
                 Err(failure) => call.recover(failure).await?,
             }
         }
@@ -247,7 +249,7 @@ impl Store for Postgres {
                     return Ok(Removed::Done(handed_out.transpose()?));
                 }
                 (false, false) => return Ok(Removed::Conflict),
-                (false, true) => call.outrun().await?,
+                (false, true) => call.retry_stale().await?,
             }
         }
     }
@@ -271,10 +273,9 @@ impl Store for Postgres {
         Some(self)
     }
 
-    /// It is [`Refused`](super::StoreErrorKind::Refused) by a table that does not
-    /// [tell its changes](super::PostgresBuilder::tell_changes).
+    /// `None` unless the table is to [tell its changes](super::PostgresBuilder::tell_changes).
     fn watch(&self) -> Option<&dyn Watch> {
-        Some(self)
+        self.schema.tells.then_some(self)
     }
 
     fn moves(&self) -> Option<&dyn Moves> {

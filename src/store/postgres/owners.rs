@@ -1,9 +1,9 @@
 //! What [`Postgres`] does with all sessions of an owner.
 //!
-//! Each statement that goes through them compares owner and beginning as one row. So the planner reads
-//! the index of owners in its order and stops at the limit. A list ends and goes on at any place of that
-//! index, since the key is its last column. For `owner =` it takes a new or a
-//! suddenly large owner for a small one, reads all of the owner's sessions and sorts them.
+//! Each statement over them compares the owner and the beginning as one row. So the planner reads the
+//! index of owners in its order and stops at the limit. The key is the last column of that index, so a
+//! list can stop and go on anywhere in it. With `owner =` the planner takes a new or suddenly large owner
+//! for a small one, reads all of the owner's sessions and sorts them.
 
 use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, Row};
@@ -15,13 +15,13 @@ use crate::record::Owner;
 use crate::store::sql::{Call, Failure, age_cursor, age_of, page, row_limit};
 use crate::store::{Cursor, Inserted, NewRecord, OwnerLimit, Owners, Page, Result};
 
-/// Runs with the owner locked. `mine` looks at no more sessions than it takes to know how many of
-/// them are too many beside a new one, `$10`, up to 1,000. `$11` says whether those go; if not, there
-/// is no insert when there are any.
+/// Runs while the owner is locked. `$10` is the limit. `mine` counts how many sessions are too many beside
+/// a new one, up to 1,000, and reads no more than it needs for that. `$11` says whether those are evicted;
+/// if not, nothing is inserted while there are any.
 ///
-/// Both looks judge life by one moment, so that none is taken for another that ends in between. The
-/// inner limit of `oldest` tells the planner that it needs few rows. A row that was chosen may have
-/// expired and become another owner's by the time that it is removed.
+/// Both look-ups judge expiry by one moment, so they agree on which sessions live. The inner limit of
+/// `oldest` tells the planner that it needs few rows. `evicted` checks the owner again: a chosen row may
+/// have expired meanwhile, and hold another owner's session.
 pub(super) const INSERT_LIMITED: &str = "
 WITH moment AS MATERIALIZED (SELECT {now} AS now),
 mine AS MATERIALIZED (
@@ -62,7 +62,7 @@ SELECT EXISTS (SELECT FROM inserted),
        ARRAY(SELECT key FROM evicted)
 WHERE {own}";
 
-/// From behind the cursor on, which is the beginning and the key of a session, `$2` and `$3`.
+/// The sessions after the cursor: the beginning and the key of the last one, `$2` and `$3`.
 pub(super) const OWNED: &str = "
 SELECT key, {columns} FROM {sessions}
 WHERE owner IS NOT NULL AND expires_at > {now} AND {own}
@@ -73,10 +73,9 @@ ORDER BY owner DESC, created_at DESC, key DESC LIMIT $4";
 /// A batch of the owner's sessions in the order in which they began, which no write changes, from
 /// `$3` on and up to `$4`.
 ///
-/// It sees each session that was committed before. One that is written meanwhile is waited for, and
-/// then removed in its new version. The array and the last condition have them looked up by their
-/// keys: for a join the planner would rather read the whole table, and for `owner =` all of the
-/// owner's.
+/// It sees each session that was committed before. It waits for one that is being written, and removes
+/// its new version. The array and the last condition make the planner look the rows up by their keys: for
+/// a join it would read the whole table, and for `owner =` all of the owner's sessions.
 pub(super) const REMOVE_OWNED: &str = "
 WITH chosen AS MATERIALIZED (
     SELECT key, created_at FROM {sessions}
@@ -94,8 +93,8 @@ SELECT (SELECT count(*) FROM chosen),
 WHERE {own}";
 
 impl Postgres {
-    /// Both statements see what was committed before the lock was had, as each has a snapshot of
-    /// its own at this isolation level.
+    /// At this isolation level each statement has its own snapshot, so the insert sees all that was
+    /// committed before the lock was taken.
     pub(super) async fn try_insert_limited(
         &self,
         call: &Call<'_, sqlx::Postgres>,
@@ -155,8 +154,8 @@ impl Owners for Postgres {
         page(&rows, limit, with_data, &self.listeners, age_cursor)
     }
 
-    /// Each batch has a deadline of its own. From the second one on, only sessions that are no
-    /// younger than what the owner had after the first: logins meanwhile do not prolong it.
+    /// Each batch has its own deadline. From the second batch on, it removes only sessions that began no
+    /// later than the youngest one after the first batch, so concurrent logins do not prolong it.
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
         let keep = keep.map(|key| key.as_bytes().as_slice());
         let (mut from, mut until) = (i64::MIN, None);
@@ -178,8 +177,7 @@ impl Owners for Postgres {
     }
 }
 
-/// What stands for an owner among the server's advisory locks. Two owners that share a number wait
-/// for each other, and no more.
+/// The number of the owner's advisory lock. Two owners that share a number only wait for each other.
 fn owner_lock(owner: &Owner) -> i64 {
     let digest =
         Sha256::new().chain_update("token-session owner ").chain_update(owner.as_str()).finalize();

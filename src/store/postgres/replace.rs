@@ -8,12 +8,13 @@ use crate::key::Key;
 use crate::store::sql::{number, time, timeouts, version};
 use crate::store::{NewProof, Replaced, Result, Times, Write, Written};
 
-/// `$4` is the version that is expected, `$5` the data, `$6` the details, `$7` the next proof; what is
-/// `NULL` of them is left as it is. With `$8`, the sealed secret, it is a handover, which only the
-/// current secret may ask for. `$9` touches, `$10` says whether there is a new lifetime, `$11` and
-/// `$12`, and `$13` that the person has just proved who they are.
+/// `$4` is the expected version, `$5` the data, `$6` the details, `$7` the next proof; a `NULL` leaves the
+/// column unchanged. With `$8`, the sealed secret, it is a handover, for which the claim has to be of the
+/// current secret. `$9` touches. `$10` says whether there is a new lifetime, `$11` and `$12`. `$13` says
+/// that the person has just proved who they are.
 ///
-/// `fit` tells whether the row that stayed was fit to be written, and so was outrun.
+/// `stale` tells whether a row that was not written could have been, in the statement's own snapshot:
+/// then another operation changed it first.
 pub(super) const REPLACE: &str = "
 WITH moment AS MATERIALIZED (SELECT {now} AS now),
 written AS (
@@ -38,7 +39,7 @@ written AS (
     FROM moment
     WHERE key = $1 AND expires_at > {now} AND {opens}
         AND ($4::bigint IS NULL OR version = $4) AND ($8 IS NULL OR {current})
-    RETURNING true AS done, true AS fit, version, moment.now, expires_at
+    RETURNING true AS done, false AS stale, version, moment.now, expires_at
 )
 SELECT * FROM written WHERE {own}
 UNION ALL
@@ -89,7 +90,7 @@ impl Postgres {
                     return Ok(Replaced::Done(Written { version, times }));
                 }
                 (false, false) => return Ok(Replaced::Conflict),
-                (false, true) => call.outrun().await?,
+                (false, true) => call.retry_stale().await?,
             }
         }
     }

@@ -1,10 +1,10 @@
 //! [`Statement`]: one statement of a store, and how it is sent.
 //!
-//! A prepared statement is asked for by its name, and the driver numbers the names on each
-//! connection. Behind a pooler that lends server connections to its clients in turn, a name may be
-//! another client's statement, and a load could run what removes a session. So the first parameter
-//! of each statement is its mark, which the statement itself compares with its own: a statement that
-//! runs in another's place fails, whatever it is.
+//! The driver calls a prepared statement by its name, and numbers the names on each connection. Behind a
+//! pooler that shares server connections among its clients, a name may belong to another client's
+//! statement, and a load could run a statement that removes a session. So the first parameter of each
+//! statement is a mark, which the statement compares with its own: any statement that runs in another's
+//! place fails.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use sqlx::{AssertSqlSafe, Encode, Execute, SqlSafeStr, SqlStr, Type};
 
 use crate::store::sql::fill;
 
-/// What the server says when a mark is not the statement's own: "cannot take logarithm of zero",
-/// which no other part of any statement here can bring about.
+/// The server's error code for a mark that is not the statement's own: "cannot take logarithm of zero".
+/// No other part of any statement here can cause it.
 pub(in crate::store) const FOREIGN: &str = "2201E";
 
-/// Two bytes that no text begins with, so that a stranger's statement refuses them unless it takes
-/// bytes there, and a digest of the statement.
+/// Two bytes that no text begins with, so another program's statement refuses them unless its first
+/// parameter is bytes, and a digest of the statement.
 type Mark = [u8; 18];
 
 /// How the statements of one store are sent.
@@ -29,9 +29,9 @@ type Mark = [u8; 18];
 pub(in crate::store) enum Sending {
     /// Prepared once on each connection, under a name.
     Prepared,
-    /// With the values in the text. The server keeps nothing, and each call is one message.
+    /// With the values in the text. The server keeps nothing, and each call sends one message.
     Written {
-        /// Statements that hold for the transaction, and come before each of ours.
+        /// Settings for the transaction, sent before each of our statements.
         before: Arc<str>,
     },
 }
@@ -39,11 +39,11 @@ pub(in crate::store) enum Sending {
 impl Sending {
     /// In the text, after these settings of its transaction.
     pub fn written(settings: &str) -> Self {
-        // Bytes come back as text, and the driver reads them in one format alone.
+        // Bytes come back as text, and the driver reads only this format.
         Self::Written { before: format!("{settings}SET LOCAL bytea_output = hex; ").into() }
     }
 
-    /// What a transaction begins with, beside its `BEGIN`.
+    /// What a transaction begins with, after its `BEGIN`.
     pub fn before(&self) -> Arc<str> {
         match self {
             Self::Prepared => "".into(),
@@ -52,8 +52,8 @@ impl Sending {
     }
 }
 
-/// Whether the URL has the driver's option that keeps no prepared statements. The driver would
-/// still prepare each one, under a name, and never take it back.
+/// Whether the URL has the driver's option that keeps no prepared statements. The driver would still
+/// prepare each one under a name, and never remove it.
 pub(in crate::store) fn keeps_no_statements(url: &str) -> bool {
     let options = url.split_once('?').map_or("", |(_, options)| options);
     options.split('&').any(|option| option == "statement-cache-capacity=0")
@@ -69,14 +69,13 @@ pub(in crate::store) enum Statement {
 #[derive(Debug)]
 pub(in crate::store) enum Part {
     Text(Arc<str>),
-    /// The place of a parameter, which count from one.
+    /// The number of a parameter, from one on.
     Value(usize),
 }
 
 impl Statement {
-    /// A template has parameters from `$1` on, words in place of names, and `{own}` where it is
-    /// checked that it is the statement that was asked for: a condition that stands where it is
-    /// judged once, whatever rows there are.
+    /// A template has parameters from `$1` on, placeholders for names, and `{own}` for the condition that
+    /// checks the mark. It has to stand where the server evaluates it once, also if there is no row.
     pub fn new(template: &str, names: &[(&str, &str)], sending: &Sending) -> Self {
         match sending {
             Sending::Prepared => {
@@ -102,7 +101,7 @@ impl Statement {
         }
     }
 
-    /// Begins to ask for it; the values follow in order.
+    /// Begins a call of it; the values follow in order.
     pub fn query(&self) -> PgQuery {
         match self {
             Self::Prepared { sql, mark } => {
@@ -118,7 +117,7 @@ impl Statement {
     }
 }
 
-/// A statement on its way.
+/// A call of a statement, with its values.
 pub(in crate::store) enum PgQuery {
     Prepared(Query<'static, sqlx::Postgres, PgArguments>),
     Written { before: Arc<str>, text: Arc<[Part]>, values: Vec<String> },
@@ -173,8 +172,8 @@ impl<'q> Execute<'q, sqlx::Postgres> for PgQuery {
     }
 }
 
-/// A value as it stands in the text of a statement. Whatever a person may have chosen is in
-/// hexadecimal digits there, so that nothing in it can be read as SQL.
+/// A value as it stands in the text of a statement. Everything that a person may have chosen is written
+/// in hexadecimal digits, so nothing in it can be read as SQL.
 pub(in crate::store) trait Literal {
     const TYPE: &'static str;
 
@@ -272,7 +271,7 @@ fn hex(bytes: &[u8]) -> String {
     digits
 }
 
-/// Names are filled in after the parameters were found: a table may be called `$1`.
+/// Finds the parameters before it fills in the names: a table may be called `$1`.
 fn parts(template: &str, own: &str, names: &[(&str, &str)]) -> Vec<Part> {
     let words = [&[("{own}", own)], names].concat();
     let mut pieces = template.split('$');

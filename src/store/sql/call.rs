@@ -1,5 +1,5 @@
-//! How a statement is run: within a deadline, again after a deadlock, and its errors as the
-//! contract names them.
+//! [`Call`]: runs a statement within a deadline, repeats it after a deadlock, and turns its errors into
+//! those of the contract.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,20 +10,20 @@ use sqlx::{AssertSqlSafe, Database, Execute, Executor, Pool, SqlSafeStr, raw_sql
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::lease::{Lease, Outcome, State, Turn};
+use super::pooled::{Outcome, State, Transaction, Turn};
 use crate::store::patience::patience;
 use crate::store::{Result, StoreError, StoreErrorKind};
 
-/// How often a statement is run again that lost a deadlock.
+/// How often a statement that lost a deadlock is run again.
 const ATTEMPTS: u32 = 20;
 
-/// A connection that lay idle for less is used without a test: a server that went away meanwhile
-/// costs an error, and a test costs each operation a round trip.
+/// A connection that was idle for less is used without a test. If its server has gone, that costs an
+/// error; a test would cost each operation a round trip.
 pub(in crate::store) const UNTESTED: Duration = Duration::from_secs(1);
 
 /// A database, and what its errors mean.
 pub(in crate::store) trait Server: Database + HasStatementCache {
-    /// As its makers write it.
+    /// The database's name.
     const TITLE: &'static str;
 
     /// What the error of a statement means.
@@ -32,28 +32,28 @@ pub(in crate::store) trait Server: Database + HasStatementCache {
 
 /// What an error means.
 pub(in crate::store) enum Verdict {
-    /// Another transaction was in the way, and nothing took place: once more.
+    /// Another transaction was in the way, and nothing took place: run it again.
     Again,
-    /// The connection is of no use any more: it is closed.
+    /// The connection is unusable and is closed.
     Useless {
         /// Whether nothing took place, so that the operation may run on another connection.
         nothing_done: bool,
-        /// What the operation fails as where no other connection does better.
+        /// The kind of error if no other connection does better.
         kind: StoreErrorKind,
-        /// What to do then.
+        /// What the message says then.
         what: &'static str,
     },
-    /// Of this kind; the text says what to do.
+    /// An error of this kind; the text says what to do.
     Kind(StoreErrorKind, &'static str),
 }
 
 impl Verdict {
-    /// The connection is of no use, and the statement may have taken place.
+    /// The connection is unusable, and the statement may have taken place.
     pub const fn useless(kind: StoreErrorKind, what: &'static str) -> Self {
         Self::Useless { nothing_done: false, kind, what }
     }
 
-    /// The connection is of no use, and nothing took place.
+    /// The connection is unusable, and nothing took place.
     pub const fn useless_before(kind: StoreErrorKind, what: &'static str) -> Self {
         Self::Useless { nothing_done: true, kind, what }
     }
@@ -64,9 +64,9 @@ impl Verdict {
 pub(in crate::store) struct Client<DB: Database> {
     pub pool: Pool<DB>,
     pub timeout: Duration,
-    /// One for each connection that the pool may have. A call that waits for a turn can be dropped and
-    /// leaves nothing behind. A call that has one asks the pool, and a task continues that when the
-    /// call is dropped: so there are never more such tasks than connections.
+    /// One permit for each connection that the pool may have. A call that waits for a permit can be dropped
+    /// and leaves nothing behind. A call with a permit asks the pool, and if the call is dropped, a task
+    /// continues that: so there are never more such tasks than connections.
     turns: Arc<Semaphore>,
     /// Whether the driver would panic when it adds the pool's `acquire_timeout` to the time of day.
     waits_too_long: bool,
@@ -96,21 +96,21 @@ impl<DB: Server> Client<DB> {
         Call { client: self, deadline, attempts: 0, tries_left: None }
     }
 
-    /// Begins an operation that takes as long as its table is large.
-    pub fn unhurried(&self) -> Call<'_, DB> {
+    /// Begins an operation whose time grows with its table.
+    pub fn without_deadline(&self) -> Call<'_, DB> {
         Call { deadline: None, ..self.call() }
     }
 }
 
-/// One operation of a store: one deadline over all that it takes.
+/// One operation of a store: one deadline for all of its statements.
 ///
-/// A statement that its caller drops half-way runs on to its end in a task. The driver could not say
-/// where in the answer it was left, and a new connection costs far more than the rest of a statement.
+/// If the caller drops it half-way, a task runs the statement to its end. The driver cannot say how much of
+/// the answer was read, and a new connection costs far more than the rest of a statement.
 pub(in crate::store) struct Call<'a, DB: Database> {
     client: &'a Client<DB>,
     deadline: Option<Instant>,
     attempts: u32,
-    /// How many more connections it may try, once one was of no use.
+    /// How many more connections it may try, after one was unusable.
     tries_left: Option<u32>,
 }
 
@@ -139,7 +139,7 @@ where
         Ok(self.rows(query).await?.pop())
     }
 
-    /// What a statement without rows did.
+    /// The result of a statement without rows.
     pub async fn done<Q: Execute<'static, DB> + 'static>(
         &mut self,
         query: impl Fn() -> Q,
@@ -170,27 +170,26 @@ where
         Ok(outcome.done)
     }
 
-    /// Runs statements that have no parameters, and end what they begin.
+    /// Runs statements without parameters, which leave no transaction open.
     pub async fn run(&self, sql: &str) -> Result<(), Failure> {
         let sql = raw_sql(AssertSqlSafe(sql.to_owned()));
         self.first(sql, State::Settled, State::Open).await.map(drop)
     }
 
-    /// A connection with a transaction open on it. Unless it comes to its [`end`](Lease::end), the
-    /// transaction is rolled back.
-    pub async fn begin(&self, sql: impl SqlSafeStr) -> Result<Lease<DB>, Failure> {
-        let (lease, _) = self.first(raw_sql(sql), State::Open, State::Open).await?;
-        Ok(lease)
+    /// Opens a transaction. It is rolled back unless it [ends](Transaction::end).
+    pub async fn begin(&self, sql: impl SqlSafeStr) -> Result<Transaction<DB>, Failure> {
+        let (transaction, _) = self.first(raw_sql(sql), State::Open, State::Open).await?;
+        Ok(transaction)
     }
 
-    /// The first statement on a connection, and how it leaves that: where it succeeds, and where the
-    /// server refuses it.
+    /// Runs the first statement on a connection. The states say how it leaves the connection: if it
+    /// succeeds, and if the server refuses it.
     async fn first(
         &self,
         query: impl Execute<'static, DB> + 'static,
         after: State,
         after_error: State,
-    ) -> Result<(Lease<DB>, Outcome<DB>), Failure> {
+    ) -> Result<(Transaction<DB>, Outcome<DB>), Failure> {
         let turn = self.turn().await?;
         turn.first(query, after, after_error).await
     }
@@ -204,33 +203,33 @@ where
             )));
         }
         let wait = self.deadline.unwrap_or_else(|| {
-            // As long as the pool itself would let its caller wait.
+            // As long as the pool itself lets a caller wait.
             Instant::now() + patience(pool.options().get_acquire_timeout())
         });
         match timeout_at(wait, Arc::clone(turns).acquire_owned()).await {
             Ok(Ok(permit)) => {
                 Ok(Turn { pool: pool.clone(), permit, deadline: self.deadline, timeout: *timeout })
             }
-            // Nobody closes it.
+            // The semaphore is never closed.
             Ok(Err(_)) => Err(sqlx::Error::PoolClosed.into()),
             Err(_) => Err(sqlx::Error::PoolTimedOut.into()),
         }
     }
 
-    /// Goes on where another try may do better; else the failure as an error of the store.
+    /// Returns if another try may succeed; otherwise the failure as an error of the store.
     pub async fn recover(&mut self, failure: Failure) -> Result<()> {
         match failure {
             Failure::Driver(sqlx::Error::Database(error))
                 if matches!(DB::verdict(&*error), Verdict::Again) && self.attempts < ATTEMPTS =>
             {
-                // Those that were in the way get time to end.
+                // Gives the other transactions time to end.
                 self.attempts += 1;
                 sleep(Duration::from_millis(1 << self.attempts.min(5))).await;
                 Ok(())
             }
-            // Every other connection that the pool had may be like the first one, as after a failover.
-            // Each is closed once it was tried, so the last try is on one that was made since. A pool
-            // does not say which of its connections are new.
+            // After a failover, every other connection of the pool may be like the first one. Each is
+            // closed after it was tried, so the last try uses a new connection. A pool does not say which
+            // of its connections are new.
             Failure::Useless { nothing_done: true, others, .. } if self.tries_left != Some(0) => {
                 let tries = self.tries_left.unwrap_or(others.saturating_add(1));
                 self.tries_left = Some(tries - 1);
@@ -240,22 +239,25 @@ where
         }
     }
 
-    /// Goes on after an answer that another operation outran, within the deadline.
-    pub async fn outrun(&self) -> Result<()> {
+    /// Lets the operation run again, within the deadline, after an answer that a concurrent operation has
+    /// made stale.
+    pub async fn retry_stale(&self) -> Result<()> {
         tokio::task::yield_now().await;
         self.in_time()
     }
 
     fn in_time(&self) -> Result<()> {
         match self.deadline {
-            Some(deadline) if Instant::now() >= deadline => Err(self.error(Failure::Late)),
+            Some(deadline) if Instant::now() >= deadline => {
+                Err(self.error(Failure::DeadlineExceeded))
+            }
             _ => Ok(()),
         }
     }
 
     fn error(&self, failure: Failure) -> StoreError {
         match failure {
-            Failure::Late => StoreError::new(
+            Failure::DeadlineExceeded => StoreError::new(
                 StoreErrorKind::Unavailable,
                 format!("{} did not answer within {:?}", DB::TITLE, self.client.timeout),
             ),
@@ -265,22 +267,22 @@ where
     }
 }
 
-/// Why a statement did not do its work.
+/// Why a statement failed.
 #[derive(Debug)]
 pub(in crate::store) enum Failure {
     /// The deadline has passed.
-    Late,
-    /// The driver says so, or the server through it.
+    DeadlineExceeded,
+    /// An error of the driver, or of the server.
     Driver(sqlx::Error),
-    /// The server says so, and the connection is of no use any more.
+    /// An error of the server that makes the connection unusable.
     Useless {
         error: sqlx::Error,
         /// Whether nothing was done.
         nothing_done: bool,
-        /// How many more connections the pool had then.
+        /// How many other connections the pool had then.
         others: u32,
     },
-    /// What it answered is no record.
+    /// The answer is not a record.
     Answer(StoreError),
 }
 
@@ -297,27 +299,29 @@ impl From<StoreError> for Failure {
 }
 
 impl Failure {
-    /// A row with this key, or another unique value, is there already.
+    /// Whether another row has this key, or another unique value.
     pub fn is_duplicate(&self) -> bool {
         matches!(self, Self::Driver(sqlx::Error::Database(error)) if error.is_unique_violation())
     }
 }
 
-/// The driver's error, as the contract of the stores names it.
+/// Turns the driver's error into one of the store contract.
 pub(in crate::store) fn store_error<DB: Server>(error: sqlx::Error) -> StoreError {
     let (kind, what) = match &error {
         sqlx::Error::Database(error) => match DB::verdict(&**error) {
             Verdict::Again => (
                 StoreErrorKind::Unavailable,
-                "lost to other transactions again and again; try later",
+                "ended the statement again and again because of other transactions; try later",
             ),
             Verdict::Useless { kind, what, .. } | Verdict::Kind(kind, what) => (kind, what),
         },
         sqlx::Error::PoolTimedOut => (
             StoreErrorKind::Unavailable,
-            "has no connection free in time; allow the pool more of them, or ask less",
+            "had no free connection in time; allow the pool more of them, or send fewer calls",
         ),
-        sqlx::Error::PoolClosed => (StoreErrorKind::Unavailable, "has its pool closed"),
+        sqlx::Error::PoolClosed => {
+            (StoreErrorKind::Unavailable, "cannot be reached, because the pool is closed")
+        }
         sqlx::Error::Io(_)
         | sqlx::Error::Protocol(_)
         | sqlx::Error::WorkerCrashed
@@ -326,7 +330,7 @@ pub(in crate::store) fn store_error<DB: Server>(error: sqlx::Error) -> StoreErro
             StoreErrorKind::Refused,
             "cannot be reached over TLS; see the URL's settings and this crate's features",
         ),
-        _ => (StoreErrorKind::Refused, "cannot be asked this"),
+        _ => (StoreErrorKind::Refused, "cannot run this statement"),
     };
     StoreError::new(kind, format!("{} {what}", DB::TITLE)).with_source(error)
 }

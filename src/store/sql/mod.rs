@@ -1,14 +1,14 @@
 //! What the SQL stores share: names in statements, rows, and how a statement is run.
 
-// Each of them needs a part of it.
+// Each store needs a part of it.
 #![cfg_attr(
     not(all(feature = "mysql", feature = "postgres", feature = "sqlite")),
     allow(dead_code, unused_imports)
 )]
 
 mod call;
-mod lease;
 mod name;
+mod pooled;
 mod row;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod set_up;

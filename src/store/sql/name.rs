@@ -1,4 +1,4 @@
-//! Table names, quoted, and the statements that they are filled into.
+//! Quotes table names and fills them into statements.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use crate::store::{Result, StoreError, StoreErrorKind};
 /// How a database quotes a name.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::store) struct Quotes {
-    /// The character around a name; twice for one within.
+    /// The character around a name; written twice within one.
     pub mark: char,
     /// The longest name, in bytes.
     pub longest: usize,
 }
 
-/// `name` as it stands in a statement, whatever characters it has.
+/// Quotes a name for a statement. The name may have any characters.
 pub(in crate::store) fn quoted(name: &str, quotes: Quotes) -> Result<String> {
     let Quotes { mark, longest } = quotes;
     if name.is_empty() || name.len() > longest || name.contains('\0') {
@@ -28,8 +28,8 @@ pub(in crate::store) fn quoted(name: &str, quotes: Quotes) -> Result<String> {
     Ok(format!("{mark}{doubled}{mark}"))
 }
 
-/// Puts texts in the place of words in a statement. In one pass, so that no text is looked at again:
-/// a table or a column may have any name.
+/// Replaces words in a statement by texts. In one pass, so it never replaces a word within a text that it
+/// has put there: a table or a column may have any name.
 pub(in crate::store) fn fill(template: &str, words: &[(&str, &str)]) -> Arc<str> {
     let (mut sql, mut rest) = (String::with_capacity(template.len()), template);
     let next = |rest: &str| {

@@ -20,7 +20,7 @@ pub(in crate::store) trait Columns {
     fn bytes(&self, column: usize) -> Result<Option<Vec<u8>>, Unreadable>;
 }
 
-/// Why a column has no value of the type that was asked for.
+/// The error for a column without a value of the expected type.
 #[derive(Debug)]
 pub(in crate::store) enum Unreadable {
     /// The table is not as the migration made it.
@@ -56,8 +56,8 @@ where
     }
 }
 
-/// SQLite lets a column of one type hold a value of another, so the type of the column tells whose
-/// fault it is.
+/// SQLite lets a column of one type hold a value of another. So the type of the column tells whether the
+/// table or the row is wrong.
 fn value<R, T>(row: &R, column: usize) -> Result<T, Unreadable>
 where
     R: Row,
@@ -98,8 +98,8 @@ pub(in crate::store) fn timeouts(lifetime: &Lifetime) -> (Option<i64>, Option<i6
     (lifetime.idle_timeout().map(millis), lifetime.absolute_timeout().map(millis))
 }
 
-/// Ten times a touch interval in milliseconds: against it, and the idle timeout, ten times the
-/// time since the last touch is compared ([`Lifetime::touch_due`]), with nothing rounded.
+/// Ten times a touch interval in milliseconds. A statement compares ten times the time since the last touch
+/// with it, and with the idle timeout ([`Lifetime::touch_due`]), so nothing is rounded.
 pub(in crate::store) fn ten_intervals(interval: Duration) -> i64 {
     i64::try_from(interval.saturating_mul(10).as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
 }
@@ -126,7 +126,7 @@ pub(in crate::store) fn key(row: &impl Columns, column: usize) -> Result<Key> {
     Ok(Key::from_bytes(bytes))
 }
 
-/// The version in a column: through the bits as which it was written.
+/// The version in a column: the bits of its signed number.
 pub(in crate::store) fn version(row: &impl Columns, column: usize) -> Result<Version> {
     Ok(Version::from_u64(number(row, column)?.cast_unsigned()))
 }
@@ -177,8 +177,8 @@ fn proofs(row: &impl Columns, first: usize, key: &Key) -> Result<Proofs> {
     Ok(Proofs { current: proof(0)?, previous })
 }
 
-/// A page of a list, from rows of a key and a [`record`]. Fewer rows than were asked for are the last
-/// ones; else the list goes on behind the last row, at what `cursor` says of it.
+/// A page of a list, from rows of a key and a [`record`]. Fewer rows than `limit` are the last ones;
+/// otherwise the next page begins after the last row, whose place `cursor` gives.
 pub(in crate::store) fn page<C: Columns>(
     rows: &[C],
     limit: usize,
@@ -192,7 +192,7 @@ pub(in crate::store) fn page<C: Columns>(
         Ok((key, record))
     });
     let (records, damaged) = listeners.readable(read)?;
-    // Of the last row as it is, so that the list goes on behind it even if it is damaged.
+    // The last row counts even if it is damaged, so the list goes on after it.
     let last = rows.last().filter(|_| rows.len() == limit);
     Ok(Page { records, damaged, next: last.map(cursor).transpose()? })
 }
@@ -209,7 +209,7 @@ pub(in crate::store) fn age_cursor(row: &impl Columns) -> Result<Cursor> {
     Ok(Cursor::new(bytes))
 }
 
-/// What an [`age_cursor`] says: `created_at`, and the bytes of the key.
+/// The parts of an [`age_cursor`]: `created_at`, and the bytes of the key.
 pub(in crate::store) fn age_of(cursor: &Cursor) -> Result<(i64, &[u8])> {
     let (age, key) = cursor.as_bytes().split_first_chunk().ok_or_else(|| {
         let message = "the cursor is not one of an owner's list; begin the list without one";
@@ -256,8 +256,8 @@ pub(in crate::store) fn time(millis: i64, key: &Key) -> Result<Timestamp> {
 fn not_ours(error: sqlx::Error) -> StoreError {
     StoreError::new(
         StoreErrorKind::Refused,
-        "the sessions table has not the columns that this version made; run migrate(), or the SQL \
-         files that come with it, on a table of its own",
+        "the sessions table does not have the columns of this version; run migrate(), or the SQL files \
+         that come with this crate, on a table of its own",
     )
     .with_source(error)
 }

@@ -1,4 +1,4 @@
-//! [`SetUp`]: what a connection is told before its first statement, and what came of it.
+//! [`SetUp`]: the settings of a new connection, and the error if they fail.
 
 use std::future::Future;
 use std::pin::pin;
@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 use super::call::{Server, store_error};
 use crate::store::Result;
 
-/// The statements that set up a connection. Where they fail, the pool makes another one and another
-/// one, and says in the end that none was free: so the reason is kept here.
+/// The statements that set up a connection. If they fail, the pool opens one connection after the other,
+/// and in the end reports that none was free. So the reason is kept here.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct SetUp(Arc<Inner>);
 

@@ -11,14 +11,15 @@ use sqlx::sqlite::{
 use tokio::time::Instant;
 
 use super::Sqlite;
-use super::operations::Statements;
+use super::operations::ReadStatements;
 use super::writer::Writer;
+use super::writes;
 use crate::backoff::Backoff;
 use crate::store::patience::patience;
 use crate::store::sql::{Client, Quotes, quoted, store_error};
 use crate::store::{Result, StoreError, StoreErrorKind};
 
-/// SQLite sets no bound to a name; this one is for the reader of a message.
+/// SQLite sets no limit for a name; this one keeps error messages readable.
 const QUOTES: Quotes = Quotes { mark: '"', longest: 200 };
 
 /// Settings of a [`Sqlite`] store.
@@ -60,43 +61,43 @@ impl SqliteBuilder {
     }
 
     /// Whether each commit waits for the disk, so that a power cut loses nothing that was answered:
-    /// no by default. It costs a wait for the disk per commit, which the operations of that commit
-    /// share. For [`connect`](Self::connect); a pool brings its own `synchronous`.
+    /// no by default. All operations of a commit share this wait. Applies to
+    /// [`connect`](Self::connect); a pool brings its own `synchronous`.
     pub fn full_sync(mut self, full_sync: bool) -> Self {
         self.full_sync = full_sync;
         self
     }
 
-    /// How long an operation may take, the wait for other writes included: 5 seconds by default.
-    /// Past that it fails as [`Unavailable`](StoreErrorKind::Unavailable), so that no request hangs.
-    /// Only `migrate` takes as long as it needs. `remove_owned`, `clear` and `sweep` may take this long
-    /// for each 500 sessions.
+    /// How long an operation may take, including the wait for other writes: 5 seconds by default.
+    /// After that it fails as [`Unavailable`](StoreErrorKind::Unavailable), so that no request hangs.
+    /// `migrate` has no limit. `remove_owned`, `clear` and `sweep` may take this long for each 500
+    /// sessions.
     ///
-    /// From a millisecond to 24 days; what is outside is taken as the nearest of these.
+    /// From a millisecond to 24 days. A value outside this range becomes the nearest limit.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = patience(timeout);
         self
     }
 
-    /// How many connections [`connect`](Self::connect) opens for reading at most: 4 by default. Each
-    /// has a thread of its own.
+    /// The most connections that [`connect`](Self::connect) opens for reading: 4 by default. Each has
+    /// its own thread.
     pub fn readers(mut self, max: u32) -> Self {
         self.readers = max;
         self
     }
 
     /// Opens a file by a URL such as `sqlite:sessions.db` or `sqlite:///var/lib/app/sessions.db`,
-    /// and creates it if it is not there, readable by its owner alone.
+    /// and creates it if it is missing. Only the account that runs the program may read the new file.
     ///
     /// # Errors
-    /// [`Refused`](StoreErrorKind::Refused) for a name, a URL or a path that cannot be used, or for a
-    /// database in memory, which each connection would have another one of.
+    /// [`Refused`](StoreErrorKind::Refused) for an invalid name, URL or path, and for a database in
+    /// memory, because each connection would open a database of its own.
     /// [`Unavailable`](StoreErrorKind::Unavailable) when another process keeps the file locked for
     /// longer than the [`timeout`](Self::timeout).
     pub async fn connect(self, url: &str) -> Result<Sqlite> {
         let options = self.options(url)?;
         create_private(options.get_filename()).map_err(|error| {
-            refused("the file of SQLite cannot be created; see its path and its folder's rights")
+            refused("SQLite's file cannot be created; check its path and the rights of its folder")
                 .with_source(error)
         })?;
         let pool = SqlitePoolOptions::new()
@@ -104,7 +105,7 @@ impl SqliteBuilder {
             .acquire_timeout(self.timeout)
             .test_before_acquire(false);
         let (deadline, mut backoff) = (Instant::now() + self.timeout, Backoff::new());
-        // When processes turn the WAL mode on at the same time, SQLite does not wait for the lock.
+        // SQLite does not wait for the lock when two processes switch to WAL mode at the same time.
         let pool = loop {
             let opened = pool.clone().connect_with(options.clone()).await;
             match opened.map_err(store_error::<sqlx::Sqlite>) {
@@ -120,11 +121,11 @@ impl SqliteBuilder {
     fn options(&self, url: &str) -> Result<SqliteConnectOptions> {
         if url.contains(":memory:") || url.contains("mode=memory") {
             return Err(refused(
-                "sessions cannot be kept in an SQLite database in memory; use the memory store",
+                "the SQLite store needs a file, not a database in memory; use a file or the memory store",
             ));
         }
         let options = SqliteConnectOptions::from_str(url).map_err(|error| {
-            refused("the URL of SQLite cannot be read; write sqlite:path/to/sessions.db")
+            refused("the URL of the SQLite store is invalid; write sqlite:path/to/sessions.db")
                 .with_source(error)
         })?;
         Ok(options.busy_timeout(self.timeout).journal_mode(SqliteJournalMode::Wal).synchronous(
@@ -132,31 +133,31 @@ impl SqliteBuilder {
         ))
     }
 
-    /// Uses a file whose pool is there already, for reading. Writes go over one connection more, with
-    /// the pool's options, which should have the WAL mode on: without it, reads wait for writes. The
-    /// database must be a file. An `acquire_timeout` of `Duration::MAX` makes every read
-    /// [`Refused`](StoreErrorKind::Refused), as the driver panics with it; a day is enough.
+    /// Reads through a pool that you have, and writes through one more connection with the pool's
+    /// options. Switch the WAL mode on in these options: without it, reads wait for writes. The database
+    /// must be a file. With an `acquire_timeout` of `Duration::MAX` every read is
+    /// [`Refused`](StoreErrorKind::Refused), because the driver would panic; a day is enough.
     ///
     /// # Errors
-    /// [`Refused`](StoreErrorKind::Refused) for a table name that cannot be used.
+    /// [`Refused`](StoreErrorKind::Refused) for an invalid table name.
     ///
     /// # Panics
     /// Outside a tokio runtime.
     pub fn build(self, pool: SqlitePool) -> Result<Sqlite> {
         let name = |suffix| quoted(&format!("{}{suffix}", self.table), QUOTES);
-        let sql = Arc::new(Statements::new(&name("")?, [&name("_expires_at")?, &name("_owner")?]));
+        let (table, indexes) = (name("")?, [&*name("_expires_at")?, &*name("_owner")?]);
         let options = SqliteConnectOptions::clone(&pool.connect_options());
         Ok(Sqlite {
-            writer: Writer::start(options, Arc::clone(&sql)),
+            writer: Writer::start(options, writes::WriteStatements::new(&table, indexes)),
             readers: Client::new(pool, self.timeout),
-            sql,
+            sql: Arc::new(ReadStatements::new(&table)),
             listeners: Arc::default(),
         })
     }
 }
 
-/// Creates the file where it is missing. SQLite itself would let everybody read it, within the
-/// `umask`; what it puts beside the file later gets the file's mode.
+/// Creates the file if it is missing. SQLite itself would let everybody read it, within the `umask`.
+/// The files that SQLite puts beside it later get the same mode.
 fn create_private(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -187,14 +188,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_commit_waits_for_the_disk_when_asked_to() {
+    async fn full_sync_makes_each_commit_wait_for_the_disk() {
         let level = "SELECT CAST(synchronous AS TEXT) FROM pragma_synchronous";
         assert_eq!(pragma(Sqlite::builder(), level).await, "1");
         assert_eq!(pragma(Sqlite::builder().full_sync(true), level).await, "2");
     }
 
     #[tokio::test]
-    async fn reads_and_writes_do_not_wait_for_each_other() {
+    async fn wal_mode_is_on_so_reads_do_not_wait_for_writes() {
         let mode = "SELECT journal_mode FROM pragma_journal_mode";
         assert_eq!(pragma(Sqlite::builder(), mode).await, "wal");
     }

@@ -2,6 +2,7 @@
 
 mod builder;
 mod operations;
+mod statement;
 mod writer;
 mod writes;
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqlitePool;
 
-use self::operations::Statements;
+use self::operations::ReadStatements;
 use self::writer::Writer;
 use super::sql::{Client, Server, Verdict};
 use super::{Result, StoreErrorKind};
@@ -18,8 +19,7 @@ use crate::event::Listeners;
 
 pub use self::builder::SqliteBuilder;
 
-/// Keeps sessions in a file, over SQLite within the process: sessions that outlive a restart, with
-/// no server to run.
+/// Keeps sessions in an SQLite file. They survive a restart, and there is no server to run.
 ///
 /// ```
 /// use token_session::store::{Load, NewRecord, Sqlite, Store};
@@ -40,10 +40,9 @@ pub use self::builder::SqliteBuilder;
 /// ```
 ///
 /// # What does an operation cost?
-/// No round trip: SQLite runs in this process. A read takes one of a few connections of its own, and
-/// waits for no writer (WAL mode). Writes go through one writer, which takes all that came in during
-/// the last commit and commits it at once, so that a thousand logins cost far fewer than a thousand
-/// commits.
+/// No round trip: SQLite runs in this process. Reads have a few connections of their own and never wait
+/// for the writer (WAL mode). All writes go through one writer. It commits the writes that arrive
+/// during a commit together, so a thousand logins cost far fewer than a thousand commits.
 ///
 /// | operation | reads | writes |
 /// |---|---|---|
@@ -57,45 +56,43 @@ pub use self::builder::SqliteBuilder;
 /// | remove_owned, clear, sweep | 0 | 1 for each 500 sessions |
 ///
 /// # What is in a row?
-/// The key and the proofs in binary, times and timeouts in milliseconds, the owner as text, and the
-/// details and the data as they come. The data is the last column, so a load or a
+/// The key and the proofs are binary, times and timeouts are milliseconds, the owner is text, and the
+/// details and the data are bytes. The data is the last column, so a load or a
 /// list that does not ask for it reads none of it, however large it is. `migrations/sqlite/` in this
 /// crate's source explains each column.
 ///
 /// # What happens when a client hangs up?
-/// A read is finished in a task of the runtime, on one of the few connections for reading, and that is
-/// used again. A write that the writer has begun is finished; one that still waits is left out.
+/// A task of the runtime finishes a read, and its connection is used again. The writer finishes a write
+/// that it has begun, and drops one that still waits.
 ///
 /// # What survives a crash?
 /// | | the process is killed | the power fails |
 /// |---|---|---|
-/// | as it is | all that was answered | the file stays sound; the last commits may be lost, a logout among them |
-/// | [`full_sync`](SqliteBuilder::full_sync) | all that was answered | all that was answered, if the disk keeps its word |
+/// | default | all that was answered | the file stays intact; the last commits may be lost, including logouts |
+/// | [`full_sync`](SqliteBuilder::full_sync) | all that was answered | all that was answered, if the disk writes what it confirms |
 ///
-/// `remove_owned` and `clear` work in transactions of 500 rows, between which other writes have their
-/// turn. An insert with an owner's limit reads as many of the owner's sessions as the limit, and
+/// `remove_owned` and `clear` work in transactions of 500 rows. Other writes run between them. An insert with an owner's limit reads as many of the owner's sessions as the limit, and
 /// evicts up to 1,000.
 ///
 /// # Which clock?
 /// This machine's, in milliseconds.
 ///
 /// # May several processes use the file?
-/// Yes, on one machine and a local disk. Each waits for the others' commits, up to the
+/// Yes, on one machine with a local disk. Each waits for the others' commits, up to the
 /// [timeout](SqliteBuilder::timeout). SQLite's locks do not work on network file systems.
 ///
 /// # Who can read the file?
-/// The account that made it: [`connect`](Self::connect) creates it with mode 0600, and SQLite gives
+/// The account that created it: [`connect`](Self::connect) creates it with mode 0600, and SQLite gives
 /// the files beside it (`-wal`, `-shm`) the same.
 ///
 /// # Who removes expired rows?
 /// [`sweep`](super::Listing::sweep), which the manager calls in the background, in transactions of 500
-/// rows, between which other writes have their turn. The file does not shrink: the room is used
-/// again.
+/// rows. Other writes run between them. The file does not shrink; SQLite uses the space again.
 #[derive(Clone, Debug)]
 pub struct Sqlite {
     readers: Client<sqlx::Sqlite>,
     writer: Writer,
-    sql: Arc<Statements>,
+    sql: Arc<ReadStatements>,
     listeners: Arc<Listeners>,
 }
 
@@ -105,7 +102,7 @@ impl Sqlite {
         SqliteBuilder::default()
     }
 
-    /// Keeps sessions in the table `token_sessions` of a file whose pool is there already; see
+    /// Keeps sessions in the table `token_sessions` of a file that you have a pool for; see
     /// [`SqliteBuilder::build`].
     ///
     /// # Panics
@@ -123,7 +120,7 @@ impl Sqlite {
         Self::builder().connect(url).await
     }
 
-    /// Creates the table and its indexes, where they are not there yet.
+    /// Creates the table and its indexes if they are missing.
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) when the file may not be written,
@@ -139,26 +136,27 @@ impl Server for sqlx::Sqlite {
     /// By the codes of <https://www.sqlite.org/rescode.html>.
     fn verdict(error: &dyn DatabaseError) -> Verdict {
         let code: u32 = error.code().and_then(|code| code.parse().ok()).unwrap_or_default();
-        // The low byte is the primary code, the rest says more of it.
+        // The low byte is the primary code. The rest refines it.
         let (kind, what) = match code & 0xff {
-            5 | 6 => {
-                (StoreErrorKind::Unavailable, "finds the file locked by another process; try later")
-            }
+            5 | 6 => (
+                StoreErrorKind::Unavailable,
+                "found the file locked by another process; try again later",
+            ),
             7 | 9 | 10 => (
                 StoreErrorKind::Unavailable,
-                "could not read or write the file; see the host's log",
+                "could not read or write the file; check the host's log",
             ),
             13 => (
                 StoreErrorKind::Full,
-                "finds the disk full, or the file as large as it may be; make room",
+                "found the disk full, or the file at its size limit; free space",
             ),
             11 | 26 => (
                 StoreErrorKind::Corrupt,
-                "finds the file damaged, or no database; restore it from a backup",
+                "found that the file is damaged or not a database; restore it from a backup",
             ),
             3 | 8 | 14 | 23 => (
                 StoreErrorKind::Refused,
-                "may not open or write the file; see its path and rights, and those of its folder",
+                "may not open or write the file; check the path and rights of the file and its folder",
             ),
             1 if error.message().starts_with("no such table") => (
                 StoreErrorKind::Refused,
@@ -166,7 +164,7 @@ impl Server for sqlx::Sqlite {
             ),
             _ => (
                 StoreErrorKind::Refused,
-                "does not take the statement; is the table the one that migrate() made?",
+                "refused the statement; check that migrate() made the table",
             ),
         };
         Verdict::Kind(kind, what)

@@ -1,67 +1,56 @@
-//! The operations of [`Sqlite`]: those that read, with their statements, and the way to the writer
-//! for those that write.
+//! The operations of [`Sqlite`]. Those that read run here; those that write go to the writer.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use sqlx::query::Query;
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
 use tokio::time::Instant;
 
 use super::Sqlite;
-use super::writer::Work;
-use super::writes;
+use super::statement::{on_table, query};
+use super::writes::{self, Work};
 use crate::event::Events;
 use crate::key::Key;
 use crate::proof::Claim;
 use crate::record::{Owner, Record};
-use crate::store::sql::{age_cursor, age_of, fill, key_cursor, millis, page, record, row_limit};
+use crate::store::sql::{age_cursor, age_of, key_cursor, page, record, row_limit};
 use crate::store::{
     AtomicStore, Condition, Cursor, Found, Inserted, Listing, Load, Moves, NewRecord, Owners, Page,
     Removed, Replaced, Result, Store, Watch, Write,
 };
 
-/// The columns of a record but for its data; `?1` is the clock in every statement.
-const META: &str = "version, idle_ms, absolute_ms, created_at, last_seen, deadline, \
-                    authenticated_at, owner, proof, previous_proof, confirmed_at, sealed, details, \
-                    ?1";
-
-/// How many rows one transaction removes at most, so that other writes have their turn soon.
+/// How many rows one transaction removes at most. Other writes run between two transactions.
 const BATCH: usize = 500;
 
-/// The statements, with the name of one table in them.
+/// The statements that read, with the name of one table in them.
 #[derive(Debug)]
-pub(super) struct Statements {
+pub(super) struct ReadStatements {
     load: Arc<str>,
     alive: Arc<str>,
     owned: Arc<str>,
     scan: Arc<str>,
     count: Arc<str>,
-    pub writes: writes::Statements,
 }
 
-impl Statements {
-    pub fn new(table: &str, indexes: [&str; 2]) -> Self {
-        let sql = |template: &str| fill(template, &[("{meta}", META), ("{sessions}", table)]);
+impl ReadStatements {
+    pub fn new(table: &str) -> Self {
+        let sql = |template| on_table(table, template);
         Self {
             load: sql(LOAD),
             alive: sql(ALIVE),
             owned: sql(OWNED),
             scan: sql(SCAN),
             count: sql(COUNT),
-            writes: writes::Statements::new(table, indexes, sql),
         }
     }
 }
 
-/// A record whose secret is neither of those claimed is not read at all.
+/// Reads no record that the claim fits in neither secret.
 const LOAD: &str = "
 SELECT {meta}, iif(?4, data, x'') FROM {sessions}
 WHERE key = ?2 AND expires_at > ?1
     AND (?3 IS NULL OR instr(?3, proof) OR instr(?3, previous_proof))";
 
-/// `?2` has the keys, one after the other.
+/// `?2` holds the keys, one after the other.
 const ALIVE: &str = "
 WITH RECURSIVE places (place) AS (
     SELECT 1 UNION ALL SELECT place + 16 FROM places WHERE place + 16 <= length(?2)
@@ -71,7 +60,7 @@ SELECT EXISTS (
 )
 FROM places ORDER BY place";
 
-/// Backwards over the owner's index.
+/// Walks the owner's index backwards.
 const OWNED: &str = "
 SELECT key, {meta}, iif(?6, data, x'') FROM {sessions}
 WHERE owner = ?2 AND expires_at > ?1 AND (created_at, key) < (?3, ?4)
@@ -82,32 +71,6 @@ SELECT key, {meta}, data FROM {sessions} WHERE key > ?2 AND expires_at > ?1
 ORDER BY key LIMIT ?3";
 
 const COUNT: &str = "SELECT count(*) FROM {sessions} WHERE expires_at > ?1";
-
-/// The statement with the clock bound, as `?1`.
-pub(super) fn query(sql: &Arc<str>) -> Query<'static, sqlx::Sqlite, SqliteArguments> {
-    sqlx::query(AssertSqlSafe(Arc::clone(sql))).bind(now())
-}
-
-/// This machine's clock, in milliseconds since the Unix epoch.
-pub(super) fn now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_millis()).ok())
-        .unwrap_or_default()
-}
-
-/// The statement with the clock, the key and the claim bound: its proofs as `?3`, its grace as `?4`.
-pub(super) fn claim_query(
-    sql: &Arc<str>,
-    key: &Key,
-    claim: Option<&Claim>,
-) -> Query<'static, sqlx::Sqlite, SqliteArguments> {
-    query(sql)
-        .bind(key.as_bytes().as_slice())
-        .bind(claim.map(Claim::as_bytes))
-        .bind(claim.map(|claim| millis(claim.grace())))
-}
 
 impl Sqlite {
     pub(super) async fn create_table(&self) -> Result<()> {
@@ -143,9 +106,9 @@ impl Store for Sqlite {
     async fn load(&self, key: &Key, load: &Load<'_>) -> Result<Found> {
         let mut record = self.find(key, load).await?;
         if record.as_ref().is_some_and(|record| record.is_changed_by(load, record.meta.now)) {
-            record = self.write(writes::Visit::new(key, load)).await??;
+            record = self.write(writes::TouchAndConfirm::new(key, load)).await??;
             if record.is_none() {
-                // The session has ended meanwhile, or its secrets are others.
+                // Since the read, the session has ended or got other secrets.
                 record = self.find(key, load).await?;
             }
         }
@@ -238,7 +201,7 @@ impl Owners for Sqlite {
             if batch.is_last {
                 return Ok(());
             }
-            // Logins from now on do not prolong it.
+            // Sessions that begin from now on do not prolong the removal.
             until = until.or(batch.until);
         }
     }

@@ -1,19 +1,18 @@
-//! The one writer of a database file: takes what waits, and commits it together.
+//! The one writer of a database file: it commits all waiting operations together.
 //!
 //! SQLite has one writer at a time, and a commit costs far more than a statement. So the operations
-//! that came in while the last commit was under way share the next one. None is answered before
-//! it is committed.
+//! that arrive during a commit share the next one. The writer answers none of them before it is
+//! committed.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Executor};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::writes::Statements;
+use super::writes::{Work, WriteStatements};
 use crate::store::sql::store_error;
 use crate::store::{Result, StoreError, StoreErrorKind};
 
@@ -21,38 +20,23 @@ use crate::store::{Result, StoreError, StoreErrorKind};
 const BATCH: usize = 256;
 const WAITING: usize = 4 * BATCH;
 
-/// An operation that writes.
-///
-/// It may be run twice: when another one of its commit failed, all of them are rolled back and run
-/// again, each in a commit of its own.
-pub(super) trait Work: Send + Sync + 'static {
-    type Answer: Send;
-
-    /// Runs within a transaction. After an error nothing of it is left.
-    fn run(
-        &self,
-        sql: &Statements,
-        connection: &mut SqliteConnection,
-    ) -> impl Future<Output = Result<Self::Answer, sqlx::Error>> + Send;
-}
-
-/// Where operations wait for the writer. The writer ends when the last of these is dropped.
+/// The queue of the writer. The writer ends when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Writer(mpsc::Sender<Box<dyn Job>>);
 
 impl Writer {
     /// Starts the writer, as a task of the runtime that this is called in.
-    pub fn start(options: SqliteConnectOptions, sql: Arc<super::Statements>) -> Self {
+    pub fn start(options: SqliteConnectOptions, sql: WriteStatements) -> Self {
         let (sender, waiting) = mpsc::channel(WAITING);
         tokio::spawn(serve(waiting, options, sql));
         Self(sender)
     }
 
-    /// What the operation answers, once it is committed.
+    /// Returns the answer of the operation after its commit.
     pub async fn run<W: Work>(&self, work: W, deadline: Option<Instant>) -> Result<W::Answer> {
         let answer = async {
             let (reply, answer) = oneshot::channel();
-            let job = Errand { work, answer: None, reply };
+            let job = Queued { work, answer: None, reply };
             self.0.send(Box::new(job)).await.map_err(|_| ended())?;
             answer.await.map_err(|_| ended())?
         };
@@ -61,7 +45,7 @@ impl Writer {
             Some(deadline) => timeout_at(deadline, answer).await.unwrap_or_else(|_| {
                 Err(StoreError::new(
                     StoreErrorKind::Unavailable,
-                    "SQLite did not come to write in time; is another process at the file?",
+                    "SQLite could not write in time; check whether another process locks the file",
                 ))
             }),
         }
@@ -75,32 +59,32 @@ fn ended() -> StoreError {
     )
 }
 
-/// An operation and who waits for it.
-struct Errand<W: Work> {
+/// An operation, and the channel to its caller.
+struct Queued<W: Work> {
     work: W,
     answer: Option<Result<W::Answer, sqlx::Error>>,
     reply: oneshot::Sender<Result<W::Answer>>,
 }
 
-/// [`Errand`] in the form that a queue can hold.
+/// [`Queued`] in the form that a queue can hold.
 trait Job: Send {
     /// Runs it, and says whether it succeeded.
     fn run<'a>(
         &'a mut self,
-        sql: &'a Statements,
+        sql: &'a WriteStatements,
         connection: &'a mut SqliteConnection,
     ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>>;
 
-    fn is_given_up(&self) -> bool;
+    fn is_abandoned(&self) -> bool;
 
-    /// Answers: its own error, or that of its transaction, or what it came to.
+    /// Sends its own error, the error of its transaction, or its result.
     fn answer(self: Box<Self>, transaction: Option<StoreError>);
 }
 
-impl<W: Work> Job for Errand<W> {
+impl<W: Work> Job for Queued<W> {
     fn run<'a>(
         &'a mut self,
-        sql: &'a Statements,
+        sql: &'a WriteStatements,
         connection: &'a mut SqliteConnection,
     ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
         Box::pin(async move {
@@ -111,7 +95,7 @@ impl<W: Work> Job for Errand<W> {
         })
     }
 
-    fn is_given_up(&self) -> bool {
+    fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
     }
 
@@ -122,7 +106,7 @@ impl<W: Work> Job for Errand<W> {
             (Some(Ok(answer)), None) => Ok(answer),
             (None, None) => Err(ended()),
         };
-        // The caller may have given up meanwhile.
+        // The caller may have stopped waiting.
         let _ = self.reply.send(answer);
     }
 }
@@ -130,16 +114,16 @@ impl<W: Work> Job for Errand<W> {
 async fn serve(
     mut waiting: mpsc::Receiver<Box<dyn Job>>,
     options: SqliteConnectOptions,
-    sql: Arc<super::Statements>,
+    sql: WriteStatements,
 ) {
-    let mut file = File { options, sql, connection: None };
+    let mut file = DatabaseFile { options, sql, connection: None };
     let mut batch = Vec::with_capacity(BATCH);
     while waiting.recv_many(&mut batch, BATCH).await > 0 {
-        batch.retain(|job| !job.is_given_up());
+        batch.retain(|job| !job.is_abandoned());
         match file.transaction(&mut batch).await {
             Ok(()) => batch.drain(..).for_each(|job| job.answer(None)),
-            // Nor would it begin for each of them.
-            Err(Broken::Begin(error)) => {
+            // A transaction of its own could not begin either.
+            Err(TransactionError::Begin(error)) => {
                 let error = store_error::<sqlx::Sqlite>(error);
                 for job in batch.drain(..) {
                     let same = StoreError::new(error.kind(), error.to_string());
@@ -149,30 +133,30 @@ async fn serve(
             Err(_) => {
                 for mut job in batch.drain(..) {
                     let alone = file.transaction(std::slice::from_mut(&mut job)).await;
-                    job.answer(alone.err().and_then(Broken::error));
+                    job.answer(alone.err().and_then(TransactionError::error));
                 }
             }
         }
     }
 }
 
-/// The database file, as the writer has it.
-struct File {
+/// The writer's connection to the database file.
+struct DatabaseFile {
     options: SqliteConnectOptions,
-    sql: Arc<super::Statements>,
-    /// Opened when it is needed, and anew after an error that may have left a transaction open.
+    sql: WriteStatements,
+    /// Opened on demand, and again after an error that may have left a transaction open.
     connection: Option<SqliteConnection>,
 }
 
-/// Where a transaction failed. Nothing of it is left.
-enum Broken {
+/// Where a transaction failed. It has no effect.
+enum TransactionError {
     Begin(sqlx::Error),
-    /// The job knows its own error.
+    /// The job holds its own error.
     Job,
     Commit(sqlx::Error),
 }
 
-impl Broken {
+impl TransactionError {
     fn error(self) -> Option<StoreError> {
         match self {
             Self::Begin(error) | Self::Commit(error) => Some(store_error::<sqlx::Sqlite>(error)),
@@ -181,29 +165,29 @@ impl Broken {
     }
 }
 
-impl File {
-    async fn transaction(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Broken> {
+impl DatabaseFile {
+    async fn transaction(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), TransactionError> {
         if jobs.is_empty() {
             return Ok(());
         }
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.options.connect().await.map_err(Broken::Begin)?,
+            None => self.options.connect().await.map_err(TransactionError::Begin)?,
         };
-        // At once, for a transaction that turns into a writing one later may find that it has read
-        // what another process has changed since.
+        // IMMEDIATE takes the write lock now. A transaction that begins with a read may fail at its first
+        // write, because another process has written since the read.
         let begun = connection.execute("BEGIN IMMEDIATE").await;
-        begun.map_err(Broken::Begin)?;
+        begun.map_err(TransactionError::Begin)?;
         for job in jobs {
-            if !job.run(&self.sql.writes, &mut connection).await {
-                // On a full disk SQLite has rolled back by itself, and says that there is nothing.
+            if !job.run(&self.sql, &mut connection).await {
+                // On a full disk SQLite rolls back by itself, and this statement is an error.
                 let _ = connection.execute("ROLLBACK").await;
                 self.connection = Some(connection);
-                return Err(Broken::Job);
+                return Err(TransactionError::Job);
             }
         }
         let committed = connection.execute("COMMIT").await;
-        committed.map_err(Broken::Commit)?;
+        committed.map_err(TransactionError::Commit)?;
         self.connection = Some(connection);
         Ok(())
     }

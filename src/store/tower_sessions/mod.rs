@@ -42,14 +42,14 @@ const FIELD: &str = "token-session";
 /// # Ok(()) }
 /// ```
 ///
-/// Which constructor is the store's? The one whose version of `tower-sessions-core` it depends on:
+/// Use the constructor for the version of `tower-sessions-core` that the store depends on:
 ///
 /// | version | constructor | stores as of November 2026 |
 /// |---|---|---|
 /// | 0.15 | [`new`](Self::new) | `tower-sessions` 0.15 with its memory store, surrealdb |
 /// | 0.14 | [`new_0_14`](Self::new_0_14) | sqlx, Redis, moka, DynamoDB, rorm |
 ///
-/// # What is lost?
+/// # What does it lack?
 /// Such a store can only save, load and delete. So this one is no
 /// [`AtomicStore`](super::AtomicStore), one-time codes do not compile on it, and these sentences of
 /// the [contract](Store) do not hold:
@@ -58,7 +58,8 @@ const FIELD: &str = "token-session";
 ///   they won, and the later one stays.
 /// * **What was ended may come back**: a write or a touch that races with a logout may save the
 ///   session after it was deleted. It does so on most stores; that of Redis saves over what is there
-///   only.
+///   only. A write or a touch that races with a new token may bring the old token back, and end the new
+///   one.
 /// * **A removal may have two winners**, and so may an insert or a handover of a secret.
 /// * **Owners are refused**: there is no list of an owner's sessions, and none could be kept in step.
 ///   So there is no limit for them, and no "log out everywhere".
@@ -79,7 +80,7 @@ const FIELD: &str = "token-session";
 /// | insert: what has expired is still under the key | 1 more |
 /// | alive | 1 for each key |
 ///
-/// # What is where?
+/// # Where is what?
 /// The record's id is the session's key, which logs nobody in here. Give
 /// the store a table or prefix of its own, and not one that the middleware of `tower-sessions` uses:
 /// there the id itself is the cookie. The data and what goes with it are under `token-session` in the
@@ -190,7 +191,7 @@ impl Store for TowerSessions {
 
     async fn remove(&self, key: &Key, condition: Condition<'_>, hand_out: bool) -> Result<Removed> {
         let record = match self.read(key).await {
-            // What is damaged goes too, so that it can be got rid of.
+            // A damaged record goes too, so that an operator can get rid of it.
             Err(error)
                 if error.kind() == StoreErrorKind::Corrupt
                     && matches!(condition, Condition::Always)

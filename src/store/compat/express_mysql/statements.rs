@@ -115,7 +115,7 @@ impl Statements {
         }
     }
 
-    /// The records under so many ids.
+    /// The records under this many ids.
     pub fn fetch_all(&self, ids: usize) -> Arc<str> {
         let [before, behind] = &self.fetch_all;
         format!("{before}{}{behind}", vec!["?"; ids].join(", ")).into()

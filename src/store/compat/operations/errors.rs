@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use super::Backend;
+use crate::store::compat::backend::Backend;
 #[cfg(feature = "mongodb")]
 use crate::store::mongodb::mongodb_code;
 #[cfg(feature = "redis")]

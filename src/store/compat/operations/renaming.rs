@@ -3,22 +3,24 @@
 use std::time::Duration;
 
 use super::errors::wrote_nothing;
-use super::{Backend, Laps, check_length, id_of, open, unfit};
+use super::{Backend, Laps, Place, check_length, id_of, open, unfit};
 use crate::backoff::Backoff;
 use crate::key::Key;
-use crate::store::compat::session::{Change, Changed, Life, Stored};
+use crate::store::compat::backend::{Life, Stored};
+use crate::store::compat::session::{Change, Changed};
 use crate::store::to_the_end::to_the_end;
 use crate::store::{Renamed, Renewal, Result, StoreError, StoreErrorKind};
 
 /// Removes first: what breaks down in between ends the session, and never leaves it under two ids.
-pub(in crate::store::compat) async fn rename<B: Backend>(
-    backend: &B,
+pub(in crate::store::compat) async fn rename<P: Place>(
+    place: &P,
     from: &Key,
     to: &Key,
     renewal: Renewal,
 ) -> Result<Renamed> {
-    let (old_id, new_id) = (id_of::<B>(from)?, id_of::<B>(to)?);
-    check_length::<B>(new_id)?;
+    let backend = place.backend();
+    let (old_id, new_id) = (id_of::<P::Backend>(from)?, id_of::<P::Backend>(to)?);
+    check_length::<P::Backend>(new_id)?;
     let change = Change {
         seen: true,
         authenticated: renewal == Renewal::Authentication,
@@ -29,7 +31,7 @@ pub(in crate::store::compat) async fn rename<B: Backend>(
         let Some((stored, old)) = backend.fetch(old_id).await? else {
             return Ok(Renamed::Missing);
         };
-        let Some(session) = open(backend, from, &stored)? else {
+        let Some(session) = open(place.format(), from, &stored)? else {
             return Ok(Renamed::Missing);
         };
         let Changed { text, life, .. } = session.changed(&change).map_err(unfit(from))?;
@@ -53,7 +55,7 @@ pub(in crate::store::compat) async fn rename<B: Backend>(
         let expires = life.map(|life| stored.now + life);
         let text = written.unwrap_or(text).into();
         let stored = Stored { text, expires, now: stored.now };
-        return Ok(match open(backend, to, &stored)? {
+        return Ok(match open(place.format(), to, &stored)? {
             Some(mut session) => {
                 session.see();
                 Renamed::Done(session.meta())

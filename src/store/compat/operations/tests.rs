@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::proof::Proof;
 use crate::store::compat::Shape;
+use crate::store::compat::backend::{Life, Listed};
 use crate::store::{NewProof, Renamed, Renewal};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -100,16 +101,24 @@ impl Faulty {
     }
 }
 
+impl Place for Faulty {
+    type Backend = Self;
+
+    fn backend(&self) -> &Self {
+        self
+    }
+
+    fn format(&self) -> &Format {
+        &self.format
+    }
+}
+
 impl Backend for Faulty {
     const PACKAGE: &'static str = "a database";
     const TTL: Duration = HOUR;
 
     type Old = String;
     type New = String;
-
-    fn format(&self) -> &Format {
-        &self.format
-    }
 
     async fn fetch(&self, id: &str) -> Result<Option<(Stored, String)>> {
         let now = Timestamp::from_millis(1_795_486_653_816);

@@ -3,11 +3,11 @@
 use super::*;
 use crate::record::Label;
 
-const DAY: Duration = Duration::from_secs(86_400);
-const MINUTE: Duration = Duration::from_secs(60);
-const NOW: Timestamp = Timestamp::from_millis(1_795_486_653_816);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const NOW: Timestamp = Timestamp::from_millis(1_795_486_653_816);
 
-fn format(shape: Shape) -> Format {
+pub(super) fn format(shape: Shape) -> Format {
     Format { shape, default: Lifetime::idle(DAY).unwrap(), listeners: Arc::default() }
 }
 

@@ -3,8 +3,8 @@
 //! A copy waits under a key of its own until there is a note of it in the old store. Then anybody may
 //! land it, and more than one at once: each makes a reservation under the session's key, which no token
 //! opens, sees that the copy is still there, and opens the reservation that it has seen with the
-//! session's proof. The copy goes next, and the note after it. A caller who comes late, when the session
-//! may have ended already, finds no copy any more, and opens nothing.
+//! session's proof. The copy goes next, and the note after it. A late caller, when the session may have ended
+//! already, finds no copy and opens nothing.
 
 use sha2::{Digest, Sha256};
 
@@ -29,7 +29,7 @@ impl Successor {
             details: record.details.clone(),
             ..NewRecord::new(record.data.clone(), remaining(&record.meta)?)
         };
-        // Taken it can be by this very copy alone, when a client has sent the write twice.
+        // Only this very copy can have taken the key, when a client has sent the write twice.
         self.new.insert(staged, &copy).await.map(drop)
     }
 
@@ -70,14 +70,14 @@ impl Successor {
                 Standing::Session => return Ok(true),
                 Standing::Nothing => return Ok(false),
                 Standing::Reserved(found, version) if found == reservation => version,
-                // Of a caller of an earlier move who came late, and was killed.
+                // A late caller of an earlier move has left it, and was killed.
                 Standing::Reserved(_, version) => {
                     self.new.remove(&real, Condition::Version(version), false).await?;
                     return Ok(false);
                 }
             },
         };
-        // After the reservation: who ends the session has removed the copy before.
+        // After the reservation: a caller that ends the session removes the copy before that.
         if self.new.alive(&[staged(key, nonce)]).await? != [true] {
             self.new.remove(&real, Condition::Version(version), false).await?;
             return Ok(false);

@@ -55,7 +55,7 @@ impl Listing for Successor {
 }
 
 impl Successor {
-    /// A page of what the old store has. What has but a note there leaves.
+    /// A page of what the old store has. A session of which only a note is left there leaves.
     async fn page_of_old(&self, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         let page = self.old.scan(after, limit).await?;
         let mut records = Vec::with_capacity(page.records.len());

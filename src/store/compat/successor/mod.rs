@@ -29,33 +29,39 @@ use crate::token::Token;
 pub use self::moving::Moved;
 
 /// Two stores as one: the new one, in which sessions begin, and the old one, from which they move.
-/// Nobody is logged out: a session's token and its public id stay what they are.
+/// Nobody is logged out: a session's token and its key stay what they are.
 ///
 /// # How does a service move?
 /// 1. While Node services share the sessions, use the old store alone.
 /// 2. When the last of them is gone, deploy this store, as
 ///    [`begin_in_old`](Self::begin_in_old): instances of before and after, which run side by side for a
 ///    while, know the same sessions.
-/// 3. Deploy it without that. From then on sessions begin in the new store; old ones live on in the
-///    old one, and move when they get a new token.
+/// 3. Deploy it without that. From then on sessions begin in the new store, with tokens of this crate's
+///    own form. Old ones live on in the old store, and move when they get a new token.
 /// 4. Run [`move_page`](Self::move_page) over the old store: the example `migrate` does, with a progress
-///    bar. It may be interrupted and begun again, and run while the service does.
+///    bar. You may interrupt it and begin it again, and run it while the service runs.
 /// 5. When the old store is empty, deploy the new one alone.
 ///
 /// A session whose id [anybody could guess](super#which-ids-are-tokens) stays in the old store, and no
 /// token opens it.
 ///
-/// The manager keeps its default [`KeyScheme`](crate::KeyScheme), SHA-256, has the codec
-/// [`Json`](crate::Json), and no [`prefix`](crate::TokenSessionBuilder::prefix), which the old tokens would lack.
+/// The manager has the codec [`Json`](crate::Json), and no [`prefix`](crate::TokenSessionBuilder::prefix), which the
+/// old tokens would lack. If it has a [`ProofScheme`] of its own, give that to
+/// [`proof_scheme`](Self::proof_scheme) too.
 ///
 /// # Which of the two counts?
-/// The old one, as long as it has the session, so each operation asks it first. A session moves in
-/// four steps: a copy is put into the new store, under a key that no token opens; the old record is
-/// overwritten by a note of that key, on the condition that it has not changed since; the copy gets
-/// its real key; the note is removed. With the note the session has moved, all at once. Whoever finds
-/// one takes the last two steps before it does its own work. So no change is lost, nothing that
-/// was ended comes back, and there is no moment without the session, wherever the move is
-/// killed. What it leaves then is a copy that nobody can open, which ends as an unused session does.
+/// The old one, as long as it has the session, so each operation on an old token asks it first. A session
+/// moves in these steps:
+///
+/// 1. A copy is put into the new store, under a key of its own and without a proof, so no token opens it.
+/// 2. The old record is overwritten by a note of that copy, on the condition that it has not changed
+///    since. With the note the session has moved, all at once.
+/// 3. The copy lands under the session's own key, with the proof of its token. The copy is removed then.
+/// 4. The note is removed.
+///
+/// A caller that finds a note takes the last two steps before it does its own work. So no change is lost,
+/// nothing that was ended comes back, and there is no moment without the session, wherever the move is
+/// killed. A killed move may leave a copy that nobody can open, which ends as an unused session does.
 ///
 /// While it is there it is listed and counted, and counts where its owner's sessions are limited.
 ///
@@ -64,17 +70,17 @@ pub use self::moving::Moved;
 /// has expired. So kill one rather than suspend it.
 ///
 /// **Whatever moves sessions has to know the same two stores**: the same names and partitions in the new
-/// one, and for the old one the same [`Shape`](super::Shape) and [`owner`](Self::owner). Whoever has another
-/// new store than the mover finds nothing of what has moved, as if all had logged out. It is
+/// one, and for the old one the same [`Shape`](super::Shape) and [`owner`](Self::owner). A service with
+/// another new store than the mover's finds nothing of what has moved, as if all had logged out. It is
 /// [`Refused`](StoreErrorKind::Refused) only for the moment in which the note is still there, and for what
-/// a killed mover has left: then to run the mover again helps.
+/// a killed mover has left: then running the mover again helps.
 ///
 /// # What does a session lose?
-/// * **Its proof**: [`authenticated_at`](Meta::authenticated_at) is `None` after the move, so that
-///   `require_fresh` answers 401 until the person has proved again who they are, and a handler has called
-///   [`reauthenticate`](crate::TokenSession::reauthenticate).
+/// * **Its proof of who the person is**: [`authenticated_at`](Meta::authenticated_at) is `None` after the
+///   move, so `require_fresh` answers 401 until the person has proved again who they are, and a handler has
+///   called [`reauthenticate`](crate::TokenSession::reauthenticate).
 /// * **Its beginning**: [`created_at`](Meta::created_at) is when it moved.
-/// * **Its absolute timeout**, but for the rest of it. A session with an hour left of 30 days ends in an
+/// * **Its absolute timeout**, except for the rest of it. A session with an hour left of 30 days ends in an
 ///   hour, and an hour is its absolute timeout from then on, after a `reauthenticate` too. Give it another
 ///   one with [`set_with_lifetime`](crate::TokenSession::set_with_lifetime), best where it is
 ///   reauthenticated.
@@ -82,11 +88,11 @@ pub use self::moving::Moved;
 ///   old store's [`Shape`](super::Shape).
 ///
 /// # What does it cost?
-/// An operation on a session that is in the new store takes a round trip to the old one more; one that
-/// writes or removes in the old store, one more too. A new token for a session in the old store moves
-/// it: some eight round trips. An operation on all sessions of an owner, and one by a public id that was
-/// read from text, looks at every session in the old store. A limit of an owner's sessions counts those in
-/// the new one.
+/// An operation with a token of this crate's own form asks the new store alone. One with an old token takes
+/// a round trip to the old store first, and one more if it writes or removes there. A new token for a
+/// session in the old store moves it: some ten round trips. An operation on all sessions of an owner, and
+/// one by a public id, looks at every session in the old store. A limit of an owner's sessions counts those
+/// in the new one.
 ///
 /// It is no [`AtomicStore`], so codes and links cannot use it: give them the new store itself while
 /// the service moves.
@@ -144,8 +150,8 @@ impl Successor {
         }
     }
 
-    /// Whose a session in the old store is, by its data: the old format knows no owners. Without this,
-    /// a session that began there belongs to nobody, and stays so. So does a session that no client can
+    /// Tells the owner of a session in the old store by its data: the old format knows no owners. Without
+    /// this, a session that began there belongs to nobody, and stays so. So does a session that no client can
     /// present, because its id is no [`Token`]: it may be another service's, under a longer prefix.
     ///
     /// # Errors
@@ -206,8 +212,9 @@ impl Successor {
         self.scheme.prove(&digest)
     }
 
-    /// The key of a session in the new store, and what its token claims there. The manager says both,
-    /// but for [`begin_in_old`](Self::begin_in_old): then it takes each token for an id.
+    /// The key of a session in the new store, and what its token claims there. The manager says both. With
+    /// [`begin_in_old`](Self::begin_in_old) it takes each token for an id, and the key and the claim are
+    /// found here.
     fn in_new(&self, key: &Key, claim: Option<&Claim>) -> (Key, Option<Claim>) {
         let id = key.plain_id().filter(|_| self.begins_in_old && claim.is_none());
         let Some(token) = id.and_then(|id| Token::parse(id).ok()) else {
@@ -239,8 +246,8 @@ impl Successor {
         }
     }
 
-    /// Fails for a note that still leads nowhere: to call the session ended would log out everybody
-    /// who has moved, where this store's names are not the mover's.
+    /// Fails for a note that still leads nowhere. If this store's names are not the mover's, calling the
+    /// session ended would log out everybody whose session has moved.
     async fn accept_as_gone(&self, key: &Key, note: &Meta) -> Result<()> {
         // A caller that ends a session by its token removes its note first, which others have read by
         // then.
@@ -263,7 +270,7 @@ impl Successor {
         let mut laps = Laps::new();
         loop {
             let record = match self.in_old(key, Touch::No).await {
-                // A record that nobody can read is removed whatever it is.
+                // A damaged record is removed unread.
                 Err(error) if error.kind() == StoreErrorKind::Corrupt => {
                     return self.old.remove(key, condition, hand_out).await;
                 }

@@ -123,14 +123,14 @@ impl Successor {
         }
     }
 
-    /// Takes the last two steps of a move, if there is but a note in the old store; whether the session
-    /// is in the new one then. `None`: it is in the old one.
+    /// Takes the last two steps of a move if only a note is left in the old store. Answers whether the
+    /// session is in the new one then; `None`: it is in the old one.
     pub(super) async fn arrive(&self, key: &Key, record: &Record) -> Result<Option<bool>> {
         let Some(nonce) = Note::read(&record.data) else {
             return Ok(None);
         };
         let has_landed = self.land(key, nonce).await?;
-        // A note that leads nowhere stays for the mover, who surely looks in the right place.
+        // A note that leads nowhere stays for the mover, which surely looks in the right place.
         if has_landed {
             self.old.remove(key, Condition::Version(record.meta.version), false).await?;
         }
@@ -203,7 +203,7 @@ pub(super) fn remaining(meta: &Meta) -> Result<Lifetime> {
         return Ok(meta.lifetime);
     }
     Lifetime::of(idle, left).map_err(|error| {
-        StoreError::new(StoreErrorKind::Corrupt, "a session has a lifetime that is none")
+        StoreError::new(StoreErrorKind::Corrupt, "a session has an invalid lifetime")
             .with_source(error)
     })
 }

@@ -1,4 +1,4 @@
-//! Whose sessions are in the two stores.
+//! The sessions of an owner in the two stores.
 
 use std::cmp::Reverse;
 
@@ -109,7 +109,7 @@ impl Owners for Successor {
 
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
         if self.owner.is_some() {
-            // What is kept must not be on its way: a copy under another key would end.
+            // The kept session must not be on its way: a copy under another key would end.
             let kept = match keep {
                 Some(keep) if keep.plain_id().is_none() => self.with_id(keep).await?,
                 keep => keep.cloned(),

@@ -38,8 +38,8 @@ impl Successor {
         let Some(record) = self.old.load(to, &Load::new()).await?.live() else {
             return Ok(Some(renamed));
         };
-        // It may have moved under its new key by now, or under the old one before: then what was
-        // renamed is but the note.
+        // Meanwhile it may have moved under its new key, or before that under the old one: then only
+        // the note was renamed.
         if let Some(false) = self.arrive(to, &record).await?
             && self.arrive(from, &record).await? == Some(true)
         {

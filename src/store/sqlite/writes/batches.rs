@@ -1,21 +1,20 @@
-//! Removals of many rows, a batch in a transaction, so that other writes have their turn soon.
+//! Removals of many rows. Each batch is one operation, so other writes run between two batches.
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
-use super::{Outcome, Statements};
+use super::{Outcome, Work, WriteStatements};
 use crate::key::Key;
 use crate::record::Owner;
 use crate::store::Result;
 use crate::store::sql::{key, row_limit};
-use crate::store::sqlite::operations::query;
-use crate::store::sqlite::writer::Work;
+use crate::store::sqlite::statement::query;
 
 /// Ends a batch of an owner's sessions.
 pub(in crate::store::sqlite) struct RemoveOwned {
     pub owner: Owner,
     pub keep: Option<Key>,
-    /// None that began later.
+    /// Leaves sessions that began later.
     pub until: Option<i64>,
     pub limit: usize,
 }
@@ -31,7 +30,11 @@ pub(super) const YOUNGEST: &str = "SELECT max(created_at) FROM {sessions} WHERE 
 impl Work for RemoveOwned {
     type Answer = Batch;
 
-    async fn run(&self, sql: &Statements, connection: &mut SqliteConnection) -> Outcome<Batch> {
+    async fn run(
+        &self,
+        sql: &WriteStatements,
+        connection: &mut SqliteConnection,
+    ) -> Outcome<Batch> {
         let done = query(&sql.remove_owned)
             .bind(self.owner.as_str())
             .bind(self.keep.as_ref().map(|key| key.as_bytes().as_slice()))
@@ -45,17 +48,17 @@ impl Work for RemoveOwned {
     }
 }
 
-/// What became of a batch of a removal.
+/// The answer to a batch.
 pub(in crate::store::sqlite) struct Batch {
-    /// There were no more rows.
+    /// Whether no rows are left to remove.
     pub is_last: bool,
-    /// The row after which none is there yet.
+    /// Where the last row stands: later rows are not there yet.
     pub until: Option<i64>,
 }
 
 /// Removes a batch of all rows.
 pub(in crate::store::sqlite) struct Clear {
-    /// None with a larger number.
+    /// Leaves rows with a larger number.
     pub until: Option<i64>,
     pub limit: usize,
 }
@@ -70,7 +73,11 @@ pub(super) const LAST: &str = "SELECT max(rowid) FROM {sessions}";
 impl Work for Clear {
     type Answer = Batch;
 
-    async fn run(&self, sql: &Statements, connection: &mut SqliteConnection) -> Outcome<Batch> {
+    async fn run(
+        &self,
+        sql: &WriteStatements,
+        connection: &mut SqliteConnection,
+    ) -> Outcome<Batch> {
         let clear = query(&sql.clear).bind(self.until.unwrap_or(i64::MAX));
         let done = clear.bind(row_limit(self.limit)).execute(&mut *connection).await?;
         let until = query(&sql.last).fetch_one(connection).await?.try_get(0)?;
@@ -78,7 +85,7 @@ impl Work for Clear {
     }
 }
 
-/// Frees up to so many expired rows.
+/// Removes up to this many expired rows.
 pub(in crate::store::sqlite) struct Sweep(pub usize);
 
 pub(super) const SWEEP: &str = "
@@ -92,7 +99,7 @@ impl Work for Sweep {
 
     async fn run(
         &self,
-        sql: &Statements,
+        sql: &WriteStatements,
         connection: &mut SqliteConnection,
     ) -> Outcome<Self::Answer> {
         let rows = query(&sql.sweep).bind(row_limit(self.0)).fetch_all(connection).await?;

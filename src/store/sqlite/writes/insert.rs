@@ -4,13 +4,12 @@ use bytes::Bytes;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
-use super::{Outcome, Statements, is_alive};
+use super::{Outcome, Work, WriteStatements, is_alive};
 use crate::key::Key;
 use crate::proof::Proof;
 use crate::record::{Details, Lifetime, Owner, Version};
 use crate::store::sql::timeouts;
-use crate::store::sqlite::operations::query;
-use crate::store::sqlite::writer::Work;
+use crate::store::sqlite::statement::query;
 use crate::store::{Inserted, NewRecord, OwnerLimit};
 
 pub(in crate::store::sqlite) struct Insert {
@@ -40,11 +39,10 @@ impl Insert {
         }
     }
 
-    /// The owner's sessions that are too many beside a new one, up to 1,000 of them, the oldest
-    /// first.
+    /// The owner's sessions that exceed the limit with the new one: up to 1,000, the oldest first.
     async fn surplus(
         &self,
-        sql: &Statements,
+        sql: &WriteStatements,
         connection: &mut SqliteConnection,
         owner: &Owner,
         limit: OwnerLimit,
@@ -69,7 +67,7 @@ impl Insert {
     }
 }
 
-/// An expired row is taken over.
+/// Overwrites an expired row.
 pub(super) const INSERT: &str = "
 INSERT INTO {sessions}
     (key, version, idle_ms, absolute_ms, created_at, last_seen, deadline, authenticated_at, owner,
@@ -83,7 +81,7 @@ ON CONFLICT (key) DO UPDATE SET
      excluded.proof, NULL, NULL, NULL, excluded.details, excluded.data)
 WHERE expires_at <= ?1";
 
-/// Looks at no more sessions than it has to.
+/// Reads at most 1,000 sessions beyond the limit.
 pub(super) const SURPLUS: &str = "
 SELECT count(*) FROM (
     SELECT 1 FROM {sessions} WHERE owner = ?2 AND expires_at > ?1
@@ -98,7 +96,11 @@ pub(super) const EVICT: &str = "DELETE FROM {sessions} WHERE key = ?2";
 impl Work for Insert {
     type Answer = Inserted;
 
-    async fn run(&self, sql: &Statements, connection: &mut SqliteConnection) -> Outcome<Inserted> {
+    async fn run(
+        &self,
+        sql: &WriteStatements,
+        connection: &mut SqliteConnection,
+    ) -> Outcome<Inserted> {
         let mut evicted = Vec::new();
         if let (Some(owner), Some(limit)) = (&self.owner, self.limit) {
             if is_alive(sql, connection, &self.key, None).await? {

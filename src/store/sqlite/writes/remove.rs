@@ -2,13 +2,12 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::{Outcome, Statements, is_alive};
+use super::{Outcome, Work, WriteStatements, is_alive};
 use crate::key::Key;
 use crate::proof::Claim;
 use crate::record::{Owner, Version};
 use crate::store::sql::record;
-use crate::store::sqlite::operations::claim_query;
-use crate::store::sqlite::writer::Work;
+use crate::store::sqlite::statement::claim_query;
 use crate::store::{Condition, Removed, Result};
 
 /// Removes a record if a condition holds, and may hand it out.
@@ -43,7 +42,7 @@ impl Work for Remove {
 
     async fn run(
         &self,
-        sql: &Statements,
+        sql: &WriteStatements,
         connection: &mut SqliteConnection,
     ) -> Outcome<Self::Answer> {
         let rows = claim_query(&sql.remove, &self.key, self.claim.as_ref())
@@ -56,7 +55,7 @@ impl Work for Remove {
             Some(row) if self.hand_out => {
                 record(row, 0, &self.key, true).map(|record| Removed::Done(Some(record)))
             }
-            // It goes unread, so that a damaged one can be removed.
+            // Not decoded, so that a damaged record can be removed.
             Some(_) => Ok(Removed::Done(None)),
             None if is_alive(sql, connection, &self.key, None).await? => Ok(Removed::Conflict),
             None => Ok(Removed::Missing),

@@ -3,16 +3,15 @@
 use bytes::Bytes;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::{Outcome, Statements, is_alive};
+use super::{Outcome, Work, WriteStatements, is_alive};
 use crate::key::Key;
 use crate::proof::{Claim, Proof};
 use crate::record::{Details, Lifetime, Version};
 use crate::store::sql::{number, time, timeouts, version};
-use crate::store::sqlite::operations::claim_query;
-use crate::store::sqlite::writer::Work;
+use crate::store::sqlite::statement::claim_query;
 use crate::store::{NewProof, Replaced, Result, Times, Write, Written};
 
-/// A [`Write`] of its own.
+/// An owned [`Write`].
 pub(in crate::store::sqlite) struct Replace {
     key: Key,
     expected: Option<Version>,
@@ -53,8 +52,8 @@ impl Replace {
 }
 
 /// `?10` says whether there is a new lifetime, `?11` and `?12`. `?14` is the proof of a new secret, and
-/// `?15` says that it is handed over: then no version is raised, and the claim must be of the current
-/// secret. What `SET` reads is the row as it was.
+/// `?15` says whether the old secret hands over to it: then the claim must be of the current secret.
+/// `SET` reads the row as it was before the write.
 pub(super) const REPLACE: &str = "
 UPDATE {sessions} SET
     data = ifnull(?6, data),
@@ -80,7 +79,7 @@ impl Work for Replace {
 
     async fn run(
         &self,
-        sql: &Statements,
+        sql: &WriteStatements,
         connection: &mut SqliteConnection,
     ) -> Outcome<Self::Answer> {
         let (idle, absolute) = self.lifetime.as_ref().map_or((None, None), timeouts);
@@ -109,7 +108,7 @@ impl Work for Replace {
     }
 }
 
-/// What the write left, from what it returns.
+/// The version and the times that the write returns.
 fn written(row: &SqliteRow, key: &Key) -> Result<Written> {
     let times = Times { now: time(number(row, 1)?, key)?, expires_at: time(number(row, 2)?, key)? };
     Ok(Written { version: version(row, 0)?, times: Some(times) })

@@ -1,36 +1,34 @@
-//! [`Visit`], what a load leaves in a record: a touch, a confirmation, or both.
+//! [`TouchAndConfirm`]: what a load writes.
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::{Outcome, Statements};
+use super::{Outcome, Work, WriteStatements};
 use crate::key::Key;
 use crate::proof::Claim;
 use crate::record::Record;
 use crate::store::sql::{record, ten_intervals};
-use crate::store::sqlite::operations::claim_query;
-use crate::store::sqlite::writer::Work;
+use crate::store::sqlite::statement::claim_query;
 use crate::store::{Load, Result, Touch};
 
-/// Touches a record if that is due, and confirms its handover if the claim is of the current secret and
-/// nobody has confirmed it yet. Answers the record as it is then, or `None` if the claim does not open
-/// it any more.
-pub(in crate::store::sqlite) struct Visit {
+/// Touches a record if a touch is due, and confirms its handover if this is the first claim of the current
+/// secret. Answers the record after that, or `None` if the claim no longer opens it.
+pub(in crate::store::sqlite) struct TouchAndConfirm {
     key: Key,
     claim: Option<Claim>,
     touch: Touch,
     with_data: bool,
 }
 
-impl Visit {
+impl TouchAndConfirm {
     pub fn new(key: &Key, load: &Load<'_>) -> Self {
         let Load { claim, touch, with_data } = *load;
         Self { key: key.clone(), claim: claim.copied(), touch, with_data }
     }
 }
 
-/// The touch is judged anew, for others may have written since it was found to be due. `?5` is ten touch
-/// intervals; where it is NULL, or the session has no idle timeout, `min` is too and nothing is due.
-pub(super) const VISIT: &str = "
+/// Checks again whether a touch is due, because another load may have touched since the read. `?5` is ten
+/// touch intervals. If it is NULL, or the session has no idle timeout, `min` is NULL and no touch is due.
+pub(super) const TOUCH_AND_CONFIRM: &str = "
 UPDATE {sessions} SET
     last_seen =
         iif(?1 > last_seen AND 10 * (?1 - last_seen) >= min(?5, idle_ms), ?1, last_seen),
@@ -39,23 +37,23 @@ UPDATE {sessions} SET
 WHERE key = ?2 AND expires_at > ?1 AND {opens}
 RETURNING {meta}, iif(?6, data, x'')";
 
-/// NULL, and so no confirmation, where nothing is claimed.
+/// NULL, and so no confirmation, without a claim.
 pub(super) const CONFIRMS: &str =
     "previous_proof IS NOT NULL AND confirmed_at IS NULL AND instr(?3, proof)";
 
-impl Work for Visit {
+impl Work for TouchAndConfirm {
     type Answer = Result<Option<Record>>;
 
     async fn run(
         &self,
-        sql: &Statements,
+        sql: &WriteStatements,
         connection: &mut SqliteConnection,
     ) -> Outcome<Self::Answer> {
         let interval = match self.touch {
             Touch::No => None,
             Touch::After(interval) => Some(ten_intervals(interval)),
         };
-        let rows = claim_query(&sql.visit, &self.key, self.claim.as_ref())
+        let rows = claim_query(&sql.touch_and_confirm, &self.key, self.claim.as_ref())
             .bind(interval)
             .bind(self.with_data)
             .fetch_all(connection)

@@ -1,4 +1,4 @@
-//! A connection with what was begun on it, and what becomes of that when its caller is gone.
+//! A pooled connection with what was begun on it, and what happens to that when its caller is gone.
 
 use std::future::Future;
 use std::time::Duration;
@@ -18,24 +18,24 @@ pub(super) struct Turn<DB: Server> {
     pub pool: Pool<DB>,
     pub permit: OwnedSemaphorePermit,
     pub deadline: Option<Instant>,
-    /// How long what a dropped call has begun may take to end.
+    /// How long a dropped call's statement may take to end.
     pub timeout: Duration,
 }
 
-/// What a statement answered.
+/// The answer to a statement.
 pub(super) struct Outcome<DB: Server> {
     pub rows: Vec<DB::Row>,
     pub done: DB::QueryResult,
 }
 
-/// How a connection is.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// Nothing is open on it.
     Settled,
-    /// A transaction is.
+    /// A transaction is open on it.
     Open,
-    /// A statement is under way, or nobody knows.
+    /// A statement may be under way.
     Unknown,
 }
 
@@ -45,28 +45,28 @@ where
 {
     /// Runs a statement on a connection of the pool.
     ///
-    /// If the caller drops this, a connection that is being made is still made, for the next caller. A
-    /// statement that was begun ends, and one that was not is left out.
+    /// If the caller drops this, a connection that is being opened is still opened, for the next caller. A
+    /// statement that has begun runs to its end, and one that has not is not sent.
     pub async fn first(
         self,
         query: impl Execute<'static, DB> + 'static,
         after: State,
         after_error: State,
-    ) -> Result<(Lease<DB>, Outcome<DB>), Failure> {
-        // On the heap, as the driver's future for a new connection has ten kilobytes. Every future
+    ) -> Result<(Transaction<DB>, Outcome<DB>), Failure> {
+        // On the heap, because the driver's future for a new connection has ten kilobytes. Every future
         // around it would have them too, and an unoptimized service would run out of stack.
         RunsOn::new(self.timeout, async move {
             let Self { pool, permit, deadline, timeout } = self;
             let connection = within(deadline, pool.acquire()).await?;
             let state = State::Settled;
-            let mut held = Held { connection, pool, deadline, timeout, state, _permit: permit };
+            let mut pooled = Pooled { connection, pool, deadline, timeout, state, _permit: permit };
             if caller_is_gone() {
-                return Err(Failure::Late);
+                return Err(Failure::DeadlineExceeded);
             }
-            let outcome = held.run(query, after, after_error).await;
+            let outcome = pooled.run(query, after, after_error).await;
             // If the statement failed, dropping this rolls back a transaction that it has begun.
-            let lease = Lease::new(held);
-            Ok((lease, outcome?))
+            let transaction = Transaction::new(pooled);
+            Ok((transaction, outcome?))
         })
         .await
     }
@@ -74,7 +74,7 @@ where
 
 /// A connection of the pool. Dropping it gives the connection back, or closes it if something may be
 /// under way on it.
-struct Held<DB: Server> {
+struct Pooled<DB: Server> {
     connection: PoolConnection<DB>,
     pool: Pool<DB>,
     deadline: Option<Instant>,
@@ -83,13 +83,13 @@ struct Held<DB: Server> {
     _permit: OwnedSemaphorePermit,
 }
 
-impl<DB: Server> Held<DB>
+impl<DB: Server> Pooled<DB>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
     /// If this future is dropped half-way, the connection is closed. The driver of MySQL reads a
-    /// packet's length and its content in two steps: dropped in between, it would take what a client
-    /// stored for the next packet.
+    /// packet's length and its content in two steps: dropped in between, it would read what a client
+    /// stored as the next packet.
     async fn run(
         &mut self,
         query: impl Execute<'static, DB> + 'static,
@@ -139,12 +139,12 @@ where
 
     async fn roll_back(mut self) {
         self.deadline = Some(Instant::now() + self.timeout);
-        // Closed, where that fails.
+        // If that fails, the connection is closed.
         let _ = self.run(raw_sql("ROLLBACK"), State::Settled, State::Unknown).await;
     }
 }
 
-impl<DB: Server> Drop for Held<DB> {
+impl<DB: Server> Drop for Pooled<DB> {
     fn drop(&mut self) {
         if self.state != State::Settled {
             self.connection.close_on_drop();
@@ -152,25 +152,24 @@ impl<DB: Server> Drop for Held<DB> {
     }
 }
 
-/// A connection with a transaction open on it, which is rolled back unless it comes to its
-/// [`end`](Self::end).
-pub(in crate::store) struct Lease<DB: Server>
+/// A connection with a transaction open on it, which is rolled back unless it [ends](Self::end).
+pub(in crate::store) struct Transaction<DB: Server>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
     /// `None` while a statement runs.
-    held: Option<Held<DB>>,
+    pooled: Option<Pooled<DB>>,
     /// Where an open transaction is rolled back.
     runtime: Option<Handle>,
 }
 
-impl<DB: Server> Lease<DB>
+impl<DB: Server> Transaction<DB>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
-    fn new(held: Held<DB>) -> Self {
-        let runtime = (held.state == State::Open).then(|| Handle::try_current().ok()).flatten();
-        Self { held: Some(held), runtime }
+    fn new(pooled: Pooled<DB>) -> Self {
+        let runtime = (pooled.state == State::Open).then(|| Handle::try_current().ok()).flatten();
+        Self { pooled: Some(pooled), runtime }
     }
 
     pub async fn rows(
@@ -197,31 +196,32 @@ where
         query: impl Execute<'static, DB> + 'static,
         after: State,
     ) -> Result<Outcome<DB>, Failure> {
-        let mut lease = Self { held: self.held.take(), runtime: self.runtime.take() };
-        let limit = lease.held.as_ref().map_or(Duration::ZERO, |held| held.timeout);
+        let mut transaction = Self { pooled: self.pooled.take(), runtime: self.runtime.take() };
+        let limit = transaction.pooled.as_ref().map_or(Duration::ZERO, |pooled| pooled.timeout);
         let outcome;
         (*self, outcome) = RunsOn::new(limit, async move {
-            let outcome = match &mut lease.held {
-                Some(held) => held.run(query, after, State::Open).await,
-                // A statement before this one was dropped, and has it.
-                None => Err(Failure::Late),
+            let outcome = match &mut transaction.pooled {
+                Some(pooled) => pooled.run(query, after, State::Open).await,
+                // A dropped statement before this one still has it.
+                None => Err(Failure::DeadlineExceeded),
             };
-            (lease, outcome)
+            (transaction, outcome)
         })
         .await;
         outcome
     }
 }
 
-impl<DB: Server> Drop for Lease<DB>
+impl<DB: Server> Drop for Transaction<DB>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
     fn drop(&mut self) {
-        let is_open = self.held.as_ref().is_some_and(|held| held.state == State::Open);
-        if let (true, Some(held), Some(runtime)) = (is_open, self.held.take(), self.runtime.take())
+        let is_open = self.pooled.as_ref().is_some_and(|pooled| pooled.state == State::Open);
+        if let (true, Some(pooled), Some(runtime)) =
+            (is_open, self.pooled.take(), self.runtime.take())
         {
-            run_on(&runtime, held.timeout, held.roll_back());
+            run_on(&runtime, pooled.timeout, pooled.roll_back());
         }
     }
 }
@@ -235,7 +235,7 @@ async fn within<T>(
     };
     match timeout_at(deadline, work).await {
         Ok(done) => Ok(done?),
-        Err(_) => Err(Failure::Late),
+        Err(_) => Err(Failure::DeadlineExceeded),
     }
 }
 
@@ -250,8 +250,8 @@ mod tests {
     use super::*;
     use crate::store::sql::Client;
 
-    /// How many allocations a call costs, and how many tasks it spawns, when all that is kept between
-    /// calls is there.
+    /// How many allocations a call costs, and how many tasks it spawns, after the pool and the driver have
+    /// warmed up.
     fn costs<F: Future>(runtime: &Runtime, pool: &PgPool, call: impl Fn() -> F) -> (u64, usize) {
         let once = |_| {
             runtime.block_on(async {
@@ -302,7 +302,7 @@ mod tests {
         let (allocations, tasks) = costs(&runtime, &pool, || by_the_driver(&pool));
         let call = || async { client.call().try_rows(sqlx::query("SELECT 1")).await.unwrap() };
         assert_eq!(costs(&runtime, &pool, call), (allocations + 1, tasks));
-        // The driver spawns what gives the connection back.
+        // The driver spawns the task that gives the connection back.
         assert_eq!(tasks, 1);
     }
 }

@@ -1,12 +1,11 @@
-//! [`Near`]: the records that are cached, and which of them may be served.
+//! [`Entries`]: the records that are cached, and which of them may be served.
 //!
-//! What matters is the race of a load that is under way with a change. One counter numbers all
-//! changes. A load notes the number before it asks the far store; a change takes its number after
-//! the far store has made it, and leaves it at the changed record's part. What a load has brought is
-//! served as long as no change of its part has a higher number than the load has noted: whatever was
-//! changed later may not be in it, whether it is put here before or after the change is known. While a
-//! change is under way nothing of its part is served: others may see it in the far store already.
-//! Nobody waits for anybody.
+//! The danger is a load that runs while a change takes place. One counter numbers all changes. A load
+//! notes the counter before it asks the inner store. A change takes the next number after the inner store
+//! has made it, and leaves that number at the bucket of the changed record. A loaded record is served as
+//! long as its bucket has no higher number than the load has noted: a later change may be missing in it.
+//! While a change runs, nothing of its bucket is served, because others may already see the change in the
+//! inner store. No call waits for another.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -19,17 +18,17 @@ use crate::key::Key;
 use crate::record::{Owner, Record, Timestamp};
 use crate::store::{Clock, Load, Standing};
 
-/// How many parts the keys fall into, and the owners: a change makes one of them forget.
-const PARTS: usize = 1_024;
+/// How many buckets the keys fall into, and the owners. A change invalidates one of them.
+const BUCKETS: usize = 1_024;
 
-/// Clocks show whole milliseconds, so the far store's may have moved by one more than was measured.
+/// Clocks show whole milliseconds, so the inner store's may have moved by one more than was measured.
 const TICK: Duration = Duration::from_millis(1);
 
-pub(super) struct Near {
+pub(super) struct Entries {
     entries: HashMap<Key, Arc<Entry>>,
     /// The number of the last change.
     changes: AtomicU64,
-    parts: Box<[Changes]>,
+    buckets: Box<[Changes]>,
     clock: Box<dyn Clock>,
     staleness: Duration,
     capacity: usize,
@@ -37,7 +36,7 @@ pub(super) struct Near {
     next_sweep: AtomicU64,
 }
 
-/// The changes of a part.
+/// The changes of a bucket.
 #[derive(Default)]
 struct Changes {
     /// How many are under way.
@@ -48,13 +47,13 @@ struct Changes {
 
 struct Entry {
     record: Record,
-    asked: Asked,
+    asked: ReadTicket,
     answered_at: Timestamp,
 }
 
-/// When the far store was asked.
+/// When the inner store was asked.
 #[derive(Clone, Copy)]
-pub(super) struct Asked {
+pub(super) struct ReadTicket {
     /// The number of the last change by then.
     changes: u64,
     at: Timestamp,
@@ -62,28 +61,28 @@ pub(super) struct Asked {
 
 /// What a change concerns.
 #[derive(Clone, Copy)]
-pub(super) struct Part(usize);
+pub(super) struct Bucket(usize);
 
-impl Part {
+impl Bucket {
     /// All records.
     pub(super) const ALL: Self = Self(0);
 
     pub(super) fn of(key: &Key) -> Self {
         let [.., a, b] = *key.as_bytes();
-        Self(1 + usize::from(u16::from_be_bytes([a, b])) % PARTS)
+        Self(1 + usize::from(u16::from_be_bytes([a, b])) % BUCKETS)
     }
 
     pub(super) fn of_owner(owner: &Owner) -> Self {
-        Self(1 + PARTS + usize::from(owner.partition(PARTS as u16)))
+        Self(1 + BUCKETS + usize::from(owner.partition(BUCKETS as u16)))
     }
 }
 
-impl Near {
+impl Entries {
     pub(super) fn new(staleness: Duration, capacity: usize, clock: Box<dyn Clock>) -> Self {
         Self {
             entries: HashMap::new(),
             changes: AtomicU64::new(0),
-            parts: (0..1 + 2 * PARTS).map(|_| Changes::default()).collect(),
+            buckets: (0..1 + 2 * BUCKETS).map(|_| Changes::default()).collect(),
             clock,
             staleness,
             capacity,
@@ -96,7 +95,7 @@ impl Near {
     }
 
     /// A record that is surely alive, fits the claim, and need not be touched or confirmed. Another claim
-    /// may be that of a newer secret, so the far store is to judge it.
+    /// may be that of a newer secret, so the inner store is to judge it.
     pub(super) fn get(&self, key: &Key, load: &Load<'_>) -> Option<Record> {
         let entries = self.entries.pin();
         let entry = entries.get(key)?;
@@ -105,9 +104,9 @@ impl Near {
             return None;
         }
         let record = &entry.record;
-        let far_now = record.meta.now + now.since(entry.asked.at) + TICK;
-        let is_current = record.standing(load.claim, far_now) == Standing::Current;
-        if !is_current || record.is_changed_by(load, far_now) {
+        let inner_now = record.meta.now + now.since(entry.asked.at) + TICK;
+        let is_current = record.standing(load.claim, inner_now) == Standing::Current;
+        if !is_current || record.is_changed_by(load, inner_now) {
             return None;
         }
         let mut record = record.clone();
@@ -118,13 +117,13 @@ impl Near {
         Some(record)
     }
 
-    /// To be called before the far store is asked.
-    pub(super) fn ask(&self) -> Asked {
-        Asked { changes: self.changes.load(Ordering::SeqCst), at: self.clock.now() }
+    /// To be called before the inner store is asked.
+    pub(super) fn ask(&self) -> ReadTicket {
+        ReadTicket { changes: self.changes.load(Ordering::SeqCst), at: self.clock.now() }
     }
 
-    /// Keeps what the far store has answered.
-    pub(super) fn put(&self, key: &Key, record: &Record, asked: Asked) {
+    /// Keeps what the inner store has answered.
+    pub(super) fn put(&self, key: &Key, record: &Record, asked: ReadTicket) {
         let now = self.clock.now();
         self.sweep(now);
         let entries = self.entries.pin();
@@ -135,26 +134,29 @@ impl Near {
         }
     }
 
-    /// A change was made: what was asked for before is not served any longer.
-    pub(super) fn forget(&self, part: Part) {
+    /// A change was made. What was loaded before is not served any longer.
+    pub(super) fn invalidate(&self, bucket: Bucket) {
         let number = self.changes.fetch_add(1, Ordering::SeqCst) + 1;
-        self.parts[part.0].last.fetch_max(number, Ordering::SeqCst);
+        self.buckets[bucket.0].last.fetch_max(number, Ordering::SeqCst);
     }
 
-    /// Serves nothing of these parts until the value is dropped, and forgets then: once the far store
+    /// Serves nothing of these buckets until the value is dropped, and invalidates them then: once the inner store
     /// has made the change, or has failed to, or the caller waits no longer.
-    pub(super) fn forget_after<const N: usize>(&self, parts: [Part; N]) -> Forgetting<'_, N> {
-        for part in parts {
-            self.parts[part.0].under_way.fetch_add(1, Ordering::SeqCst);
+    pub(super) fn invalidate_around<const N: usize>(
+        &self,
+        buckets: [Bucket; N],
+    ) -> InvalidateOnDrop<'_, N> {
+        for bucket in buckets {
+            self.buckets[bucket.0].under_way.fetch_add(1, Ordering::SeqCst);
         }
-        Forgetting { near: self, parts }
+        InvalidateOnDrop { entries: self, buckets }
     }
 
     fn is_changed(&self, key: &Key, entry: &Entry) -> bool {
-        let owner = entry.record.meta.owner.as_ref().map(Part::of_owner);
-        let parts = [Some(Part::ALL), Some(Part::of(key)), owner];
-        parts.into_iter().flatten().any(|part| {
-            let Changes { under_way, last } = &self.parts[part.0];
+        let owner = entry.record.meta.owner.as_ref().map(Bucket::of_owner);
+        let buckets = [Some(Bucket::ALL), Some(Bucket::of(key)), owner];
+        buckets.into_iter().flatten().any(|bucket| {
+            let Changes { under_way, last } = &self.buckets[bucket.0];
             // In this order: a change that has just ended has left its number.
             under_way.load(Ordering::SeqCst) > 0
                 || last.load(Ordering::SeqCst) > entry.asked.changes
@@ -179,16 +181,16 @@ impl Near {
 }
 
 #[must_use = "it forgets when it is dropped"]
-pub(super) struct Forgetting<'a, const N: usize> {
-    near: &'a Near,
-    parts: [Part; N],
+pub(super) struct InvalidateOnDrop<'a, const N: usize> {
+    entries: &'a Entries,
+    buckets: [Bucket; N],
 }
 
-impl<const N: usize> Drop for Forgetting<'_, N> {
+impl<const N: usize> Drop for InvalidateOnDrop<'_, N> {
     fn drop(&mut self) {
-        for part in self.parts {
-            self.near.forget(part);
-            self.near.parts[part.0].under_way.fetch_sub(1, Ordering::SeqCst);
+        for bucket in self.buckets {
+            self.entries.invalidate(bucket);
+            self.entries.buckets[bucket.0].under_way.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }
