@@ -53,8 +53,8 @@ async fn a_master_that_is_killed_is_replaced_by_its_replica() {
     assert_eq!(store.count().await.unwrap(), 60);
 }
 
-/// Between two masters goes every slot that the store uses, one after the other, while sessions are
-/// made, counted up and ended.
+/// Every slot that the store uses moves between two masters, one after the other, while sessions begin,
+/// change and end.
 #[tokio::test(flavor = "multi_thread")]
 async fn slots_that_move_under_load_lose_no_session() {
     let cluster = block_in_place(RedisCluster::start).unwrap();
@@ -108,7 +108,7 @@ async fn slots_that_move_under_load_lose_no_session() {
     assert_eq!(store.count().await.unwrap(), 200);
 }
 
-/// Under which name a session is kept, wherever that is.
+/// The name of a session, on whichever master it is.
 fn name_of(cluster: &RedisCluster, key: &Key) -> String {
     let masters = cluster.masters().unwrap();
     let pattern = format!("*{key}");
@@ -162,10 +162,10 @@ async fn log_in_at(store: &Redis, cluster: &RedisCluster, master: usize) -> Key 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_that_nobody_waits_for_on_one_master_keep_nobody_from_another() {
+async fn abandoned_calls_to_one_master_do_not_delay_calls_to_another() {
     let cluster = block_in_place(RedisCluster::start).unwrap();
     let store = Redis::builder().timeout(LONG).connect(&url(&cluster)).await.unwrap();
-    // No replica takes over meanwhile, and the other masters serve on.
+    // No replica takes over meanwhile, and the other masters go on.
     for node in cluster.urls() {
         for setting in
             [["cluster-replica-no-failover", "yes"], ["cluster-require-full-coverage", "no"]]
@@ -187,7 +187,7 @@ async fn calls_that_nobody_waits_for_on_one_master_keep_nobody_from_another() {
     block_in_place(|| cluster.node(masters[0]).resume()).unwrap();
 }
 
-/// The driver by itself would send it again, and the write could take place twice.
+/// By default the driver sends it again, and the write could take place twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_whose_connection_breaks_is_not_sent_again() {
     let cluster = block_in_place(RedisCluster::start).unwrap();

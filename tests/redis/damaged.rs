@@ -60,7 +60,7 @@ async fn damaged_records_hide_no_other() {
     let events = Events::default();
     let mut told = events.subscribe();
     store.attach(&events);
-    // The owner of one of them is not the one in whose index it is, so that it is nobody's.
+    // One of them names another owner than the one of its index, so it is not a session of either.
     let page = store.scan(None, 500).await.unwrap();
     let mut listed: Vec<_> = page.records.into_iter().map(|(key, _)| key).collect();
     listed.sort_unstable();

@@ -1,4 +1,4 @@
-//! Clients that hang up: their calls take no more of the server than those of clients that wait.
+//! Clients that hang up: their calls use no more of the server than those of clients that wait.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ async fn hang_up(store: &Redis, times: usize) {
     }
 }
 
-/// A server works on each call that it was sent, so those of clients that are gone would keep it from
-/// answering the others.
+/// A server works on each call that it was sent, so the calls of clients that have gone would delay its
+/// answers to the others.
 #[tokio::test]
-async fn few_calls_that_nobody_waits_for_are_sent_to_a_server_that_does_not_answer() {
+async fn few_abandoned_calls_are_sent_to_a_server_that_does_not_answer() {
     let server = test_servers::Redis::start().unwrap();
     let client = redis::Client::open(server.url()).unwrap();
     let manager = redis::aio::ConnectionManager::new(client).await.unwrap();
@@ -42,13 +42,13 @@ async fn few_calls_that_nobody_waits_for_are_sent_to_a_server_that_does_not_answ
         }
     }
     let connections = info(server.url(), "stats", "total_connections_received");
-    // Two of the stores, and those that asked for figures.
+    // Two of the stores, and those of the test's own questions.
     assert!(connections <= 12, "{connections} connections");
 }
 
 /// A runtime may end while a call of its is under way.
 #[test]
-fn calls_that_end_with_their_runtime_keep_nobody_out() {
+fn calls_that_end_with_their_runtime_do_not_block_later_calls() {
     let server = test_servers::Redis::start().unwrap();
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let store = {

@@ -1,10 +1,10 @@
-//! Names: what is under the prefix is the store's, and nothing else.
+//! Names: the store touches only its own Redis keys.
 
 use token_session::store::{Condition, Cursor, Listing, Redis, Store, StoreErrorKind};
 
 use crate::{LONG, Short, ask, fresh_key, hour, log_in, owner, patient};
 
-/// Names that look like a store's own with this prefix, and are none.
+/// Names that look like those of a store with this prefix, and are not.
 fn lookalikes(prefix: &str) -> Vec<String> {
     let key = fresh_key().to_string();
     let names = [
@@ -52,7 +52,7 @@ async fn nothing_that_only_looks_like_a_session_is_listed_counted_or_removed() {
         for name in &indexes {
             let _: usize = ask(server.url(), &["ZADD", name, "1", "1"]);
         }
-        // The names are the store's own, and what lies there is not.
+        // These names are the store's own, and the values are not.
         let _: usize = ask(server.url(), &["RPUSH", &format!("{prefix}{{0}}:s:{own}"), "1"]);
         let _: String = ask(server.url(), &["SET", &own_index, "1"]);
         let key = log_in(&store, &anna).await;
@@ -103,7 +103,7 @@ async fn a_clear_on_a_cluster_leaves_what_others_keep() {
 }
 
 #[tokio::test]
-async fn stores_whose_prefixes_begin_alike_leave_each_other_alone() {
+async fn a_store_leaves_stores_with_a_similar_prefix_untouched() {
     let server = test_servers::Redis::start().unwrap();
     let mut stores = Vec::new();
     for prefix in ["", "ts", "ts:", "ts:admin:", "ts:ts:"] {

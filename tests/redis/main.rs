@@ -1,5 +1,5 @@
-//! What the contract leaves to the Redis store, on real servers: what an operation costs, and what
-//! happens when servers fail, refuse, fill up, move and forget.
+//! What the contract leaves to the Redis store, on real servers: the cost of operations, and servers that
+//! fail, refuse, fill up, move and forget.
 
 mod bounds;
 mod clock;
@@ -7,6 +7,7 @@ mod cluster;
 mod commands;
 mod crash;
 mod damaged;
+mod golden;
 mod hang_ups;
 mod keys;
 mod outage;
@@ -26,7 +27,7 @@ use token_session::store::{
 };
 use token_session::{Key, Lifetime, Owner, Record, Version};
 
-/// A key that nobody has had.
+/// A new key.
 fn fresh_key() -> Key {
     // A version is 48 random bits.
     let drawn = [(); 3].map(|()| Version::random().get().to_be_bytes());
@@ -54,13 +55,13 @@ fn hour(data: &str) -> NewRecord<'static> {
     NewRecord::new(data.to_owned(), lifetime)
 }
 
-/// What most tests ask of a store: without a claim, and without an answer that the test need not look at.
+/// What most tests ask of a store: without a claim, and with a short answer.
 trait Short {
     /// The live record under a key, untouched.
     async fn get(&self, key: &Key) -> Result<Option<Record>>;
     /// The live record under a key, touched.
     async fn touch(&self, key: &Key) -> Result<Option<Record>>;
-    /// Up to so many sessions of an owner, without their data.
+    /// Up to `limit` sessions of an owner, without their data.
     async fn list(&self, owner: &Owner, limit: usize) -> Result<Vec<(Key, Record)>>;
 }
 
@@ -88,7 +89,7 @@ async fn log_in(store: &Redis, owner: &Owner) -> Key {
     key
 }
 
-/// A store on whose patience no verdict hangs.
+/// A store with timeouts that a busy machine does not reach.
 async fn patient(url: &str) -> Redis {
     let builder = Redis::builder().timeout(LONG).connect_timeout(LONG);
     builder.connect(url).await.unwrap()
@@ -134,7 +135,7 @@ async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) 
     patience.await.unwrap_or_else(|_| panic!("this has not happened in two minutes: {what}"))
 }
 
-/// What an outage may do to a call: a lost answer, to be tried again, and no other error.
+/// The answer, or `None` where an outage has lost it. Any other error is a fault.
 fn or_unavailable<T>(result: Result<T>) -> Option<T> {
     match result {
         Ok(answer) => Some(answer),

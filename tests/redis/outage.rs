@@ -1,5 +1,5 @@
 //! A server that is killed, stalls, forgets its scripts, or is cut off: each call answers in time,
-//! with the truth or an error to retry, and the service goes on by itself.
+//! with the truth or an error to retry, and service resumes by itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -296,7 +296,7 @@ async fn the_connection_that_comes_and_goes_is_told() {
     load(fresh_key()).await;
     assert_eq!(told.next().await, Some(Event::Connected));
     tokio::task::block_in_place(|| server.kill()).unwrap();
-    // Nobody calls: the end of the connection is noticed by itself.
+    // No call is made: the store notices the end of the connection by itself.
     assert_eq!(told.next().await, Some(Event::Disconnected));
     tokio::task::block_in_place(|| server.restart()).unwrap();
     let back = tokio::spawn(async move { told.next().await });

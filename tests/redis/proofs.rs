@@ -96,7 +96,7 @@ async fn a_load_without_data_confirms_and_reads_none() {
     assert_eq!(store.get(&key).await.unwrap().unwrap().data.len(), 1_000_000);
 }
 
-/// The server refuses to write, and nobody is logged out for it.
+/// The server refuses to write, and that ends no session.
 #[tokio::test]
 async fn a_full_server_confirms_later() {
     let server = test_servers::Redis::start().unwrap();

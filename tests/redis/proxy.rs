@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 /// answer.
 pub struct Proxy {
     port: u16,
-    /// After so many bytes of answers from now all connections are cut.
+    /// How many more bytes of answers pass before all connections are cut.
     left: Arc<AtomicUsize>,
 }
 
@@ -36,7 +36,7 @@ impl Proxy {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Cuts the connection after so many bytes of the next answer; those made later are whole.
+    /// Cuts the connection after this many bytes of the next answer. Later connections are not cut.
     pub fn cut_after(&self, bytes: usize) {
         self.left.store(bytes, Ordering::SeqCst);
     }

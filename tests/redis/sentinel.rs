@@ -33,13 +33,13 @@ async fn the_store_follows_a_failover() {
     block_in_place(|| sentinel.wait_until_ok()).unwrap();
     store.replace(&key, &Write::data("new")).await.unwrap();
 
-    // The old master comes back as a replica, and nobody is led to it.
+    // The old master comes back as a replica, and the store does not use it.
     block_in_place(|| old.restart()).unwrap();
     let again = Redis::connect(&url(&sentinel, Sentinel::MASTER_NAME)).await.unwrap();
     assert_eq!(again.get(&key).await.unwrap().unwrap().data, "new");
 }
 
-/// Its connections stay open, and nobody says that it is gone.
+/// Its connections stay open.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_that_goes_silent_is_left_for_its_successor() {
     let sentinel = block_in_place(Sentinel::start).unwrap();
@@ -61,7 +61,7 @@ async fn a_master_that_goes_silent_is_left_for_its_successor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sentinel_that_is_silent_holds_nobody_up() {
+async fn a_silent_sentinel_does_not_delay_the_connection() {
     let sentinel = block_in_place(Sentinel::start).unwrap();
     sentinel.sentinel(0).pause().unwrap();
     let store = Redis::connect(&url(&sentinel, Sentinel::MASTER_NAME)).await.unwrap();

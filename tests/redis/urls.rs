@@ -10,7 +10,7 @@ use crate::{ask, fresh_key};
 
 use StoreErrorKind::{Refused, Unavailable};
 
-/// What comes of a URL, at the latest when it is first used; the same whoever reads it.
+/// The error for a URL, at the latest when it is first used. It is the same for `connect` and `Redis`.
 async fn error_of(url: &str) -> StoreError {
     let any = match store::connect(url).await {
         Err(error) => error,
@@ -131,7 +131,7 @@ async fn what_is_wrong_with_sentinels_is_said() {
 }
 
 #[tokio::test]
-async fn every_reader_of_a_url_reads_it_alike() {
+async fn every_constructor_reads_a_url_in_the_same_way() {
     let server = test_servers::Redis::start().unwrap();
     let host = hosts(&[server.url()]);
     for url in [

@@ -1,4 +1,4 @@
-//! [`Abandoned`]: calls that nobody waits for any more.
+//! [`Abandoned`]: calls whose callers have gone.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::error::timed_out;
 
-/// So many calls may be waiting for answers that nobody reads. A client that hangs up and asks again
-/// takes no more of the server then than one that waits.
+/// How many abandoned calls may be unanswered. A client that hangs up and asks again then uses no more
+/// of the server than one that waits.
 const MOST: usize = 8;
 
 /// Counts the calls whose callers were dropped, as when a client hangs up, until the server has
-/// answered them. It works on them all the same, so without a bound clients that hang up after a
-/// millisecond keep it from answering anybody else.
+/// answered them. The server still works on them, so without a bound, clients that hang up after a
+/// millisecond keep it from answering other clients.
 #[derive(Default)]
 pub(super) struct Abandoned {
     calls: AtomicUsize,
@@ -24,11 +24,11 @@ pub(super) struct Abandoned {
 }
 
 impl Abandoned {
-    /// Waits until there are few enough. Costs one load where nobody hangs up.
+    /// Waits until there are few enough. Costs one atomic load while there are.
     pub(super) async fn are_few(&self, deadline: Instant) -> RedisResult<()> {
         while self.is_many() {
             let mut fewer = pin!(self.fewer.notified());
-            // What is told from here on is heard.
+            // A notification from here on is heard.
             fewer.as_mut().enable();
             if self.is_many() {
                 timeout_at(deadline, fewer).await.map_err(|_| timed_out())?;

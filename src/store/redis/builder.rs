@@ -11,24 +11,25 @@ use redis::cluster_async::ClusterConnection;
 use redis::{AsyncConnectionConfig, ConnectionInfo, ProtocolVersion, RedisError, RedisResult};
 use tokio::time::{Instant, timeout};
 
-use super::cluster::{Cluster, Detours};
+use super::cluster::{AskRedirects, Cluster};
 use super::connection::{Connection, Way};
+use super::connectivity::Connectivity;
+use super::endpoint::{ClientFactory, Endpoint, tcp_settings};
 use super::error::{on_connecting, refused, timed_out};
 #[cfg(feature = "tracing")]
 use super::eviction::warn_of_eviction;
-use super::link::{Link, Target};
-use super::listener::Source;
 use super::names::Names;
-use super::presence::Presence;
+use super::reconnecting::Reconnecting;
 use super::sentinel::Sentinels;
-use super::target::{Dialer, Place, tcp_settings};
+use super::subscriber::Endpoints;
 use super::tls::Certificates;
+use super::url::RedisUrl;
 use super::{Inner, Redis, RedisConnection};
 use crate::store::patience::patience;
 use crate::store::{Result, StoreError};
 
-/// How many partitions a store on a Cluster has. They lie evenly over the slots, so a dozen masters
-/// are still loaded alike, and to draw a token for one costs some 256 digests: 0.2 ms.
+/// How many partitions a store on a Cluster has. They lie evenly over the slots, so even a dozen
+/// masters get equal loads.
 const CLUSTER_PARTITIONS: u16 = 256;
 
 /// The settings of a [`Redis`]; made by [`Redis::builder`].
@@ -93,8 +94,8 @@ impl RedisBuilder {
     /// elsewhere, by default.
     ///
     /// The names of the Redis keys depend on it, so a store finds its sessions only as long as it
-    /// stays. One server that is to become a Cluster takes 256 from the beginning; its data then
-    /// moves as it is.
+    /// stays. For a server that is to become a Cluster, set 256 from the beginning: its data can then
+    /// be copied as it is.
     pub fn partitions(mut self, partitions: u16) -> Self {
         self.partitions = Some(partitions);
         self
@@ -103,7 +104,7 @@ impl RedisBuilder {
     /// How long a call waits for its answer, a new connection included: two seconds by default. It
     /// then fails with [`Unavailable`](crate::store::StoreErrorKind::Unavailable).
     ///
-    /// From a millisecond to 24 days; what is outside is taken as the nearest of these.
+    /// From a millisecond to 24 days; a timeout outside of these limits is set to the nearest one.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = patience(timeout);
         self
@@ -112,20 +113,20 @@ impl RedisBuilder {
     /// How long an attempt to connect may take, for [`connect`](Self::connect): a second by
     /// default.
     ///
-    /// From a millisecond to 24 days; what is outside is taken as the nearest of these.
+    /// From a millisecond to 24 days; a timeout outside of these limits is set to the nearest one.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = patience(timeout);
         self
     }
 
     /// The certificates of the authorities to trust, in PEM, for [`connect`](Self::connect) with
-    /// TLS; those that the system trusts, by default.
+    /// TLS. By default, those that the system trusts.
     pub fn certificate_authority(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.certificates.authority = Some(pem.into());
         self
     }
 
-    /// The certificate and the key, in PEM, that we show to a server that asks, for
+    /// The certificate and the key, in PEM, that the store shows to a server that asks, for
     /// [`connect`](Self::connect) with TLS.
     pub fn client_certificate(
         mut self,
@@ -136,27 +137,27 @@ impl RedisBuilder {
         self
     }
 
-    /// The login to the Sentinels, where they ask for one; the user is `default` where they ask for a
-    /// password alone. The login in the URL is that to the master.
+    /// The login to the Sentinels, if they ask for one. If they ask only for a password, the user is
+    /// `default`. The login in the URL is the one to the master.
     pub fn sentinel_login(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
         self.sentinel_login = Some((user.into(), password.into()));
         self
     }
 
-    /// Uses a connection that is there already.
+    /// Uses an existing connection.
     ///
     /// # Errors
     /// [`Refused`](crate::store::StoreErrorKind::Refused) for a prefix or a number of partitions
     /// that cannot be used.
     pub fn build(self, connection: impl Into<RedisConnection>) -> Result<Redis> {
         let RedisConnection(connection) = connection.into();
-        let (names, presence) = (Arc::new(self.names(&connection)?), Arc::default());
+        let (names, connectivity) = (Arc::new(self.names(&connection)?), Arc::default());
         let timeout = self.timeout;
-        let inner = Inner { connection, names, presence, timeout, source: None };
+        let inner = Inner { connection, names, connectivity, timeout, endpoints: None };
         Ok(Redis(Arc::new(inner)))
     }
 
-    /// Opens a connection of its own for a URL. It is made at once.
+    /// Connects to the servers of a URL, at once.
     ///
     /// | URL | |
     /// |---|---|
@@ -165,32 +166,31 @@ impl RedisBuilder {
     /// | `redis-sentinel://user:password@host:port,host:port/master/database` | the master that these Sentinels know by this name |
     /// | `redis+unix:///path?db=database&user=user&pass=password`, or `unix://` | one server, by its socket |
     ///
-    /// Each with `rediss` for TLS, or with `valkey` and `valkeys`, in capitals or not. All but the host,
-    /// the path of a socket and the name of a master may be left out; the port is 6379 then, and 26379
-    /// of a Sentinel. The database may be the option `db` everywhere. There is no other option. A user
-    /// or password is written as in every URL: `%2F` for `/`, `%3F` for `?`, `%23` for `#`, `%40` for
-    /// `@`.
+    /// Write `rediss` for TLS. `valkey` and `valkeys` work too, in capitals or not. Everything but the
+    /// host, the path of a socket and the name of a master can be left out; the default port is 6379, and
+    /// 26379 for a Sentinel. The database can also be the option `db`. There is no other option. Escape a
+    /// user or password as in every URL: `%2F` for `/`, `%3F` for `?`, `%23` for `#`, `%40` for `@`.
     ///
     /// # Errors
     /// [`Refused`](crate::store::StoreErrorKind::Refused) for a setting, a URL, a login or a
     /// certificate that cannot be used, [`Unavailable`](crate::store::StoreErrorKind::Unavailable)
     /// when the server is out of reach.
     pub async fn connect(self, url: &str) -> Result<Redis> {
-        let presence = Arc::<Presence>::default();
-        let (connection, source) = self.reach(url, &presence).await?;
+        let connectivity = Arc::<Connectivity>::default();
+        let (connection, endpoints) = self.reach(url, &connectivity).await?;
         let names = Arc::new(self.names(&connection)?);
         #[cfg(feature = "tracing")]
         warn_of_eviction(&connection, Instant::now() + self.connect_timeout).await;
         Ok(Redis(Arc::new(Inner {
             connection,
             names,
-            presence,
+            connectivity,
             timeout: self.timeout,
-            source: Some(source),
+            endpoints: Some(endpoints),
         })))
     }
 
-    /// The connection that [`connect`](Self::connect) opens, for another store.
+    /// Connects as [`connect`](Self::connect) does, for another store.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -199,53 +199,61 @@ impl RedisBuilder {
         Ok(RedisConnection(connection))
     }
 
-    /// A connection that is there.
-    async fn reach(&self, url: &str, presence: &Arc<Presence>) -> Result<(Connection, Source)> {
-        let place = Place::parse(url)?;
-        let (servers, is_tls) = place.servers();
+    /// A connection that is established.
+    async fn reach(
+        &self,
+        url: &str,
+        connectivity: &Arc<Connectivity>,
+    ) -> Result<(Connection, Endpoints)> {
+        let url = RedisUrl::parse(url)?;
+        let (servers, is_tls) = url.servers();
         let failed = |error| on_connecting(error, &servers, is_tls);
-        let (connection, source) = self.open(place, presence, failed).await?;
+        let (connection, endpoints) = self.open(url, connectivity, failed).await?;
         connection.reach(Instant::now() + self.connect_timeout).await.map_err(failed)?;
-        Ok((connection, source))
+        Ok((connection, endpoints))
     }
 
     async fn open(
         &self,
-        place: Place,
-        presence: &Arc<Presence>,
+        url: RedisUrl,
+        connectivity: &Arc<Connectivity>,
         failed: impl FnOnce(RedisError) -> StoreError,
-    ) -> Result<(Connection, Source)> {
-        let dialer = |info| Dialer::new(info, self.certificates.clone());
-        let one = |target: Target| {
-            let link = Link::new(target.clone(), self.connect_timeout, Arc::clone(presence));
-            Ok((Way::Link(Arc::new(link)).into(), Source::One(target)))
+    ) -> Result<(Connection, Endpoints)> {
+        let factory = |info| ClientFactory::new(info, self.certificates.clone());
+        let one = |endpoint: Endpoint| {
+            let connection =
+                Reconnecting::new(endpoint.clone(), self.connect_timeout, Arc::clone(connectivity));
+            Ok((Way::Reconnecting(Arc::new(connection)).into(), Endpoints::One(endpoint)))
         };
-        match place {
-            Place::Server(info) => {
-                let client = dialer(info).client().map_err(bad_settings)?;
-                one(Target::Server(Box::new(client)))
+        match url {
+            RedisUrl::Server(info) => {
+                let client = factory(info).client().map_err(bad_settings)?;
+                one(Endpoint::Server(Box::new(client)))
             }
-            Place::Sentinel { sentinels, master, node } => {
+            RedisUrl::Sentinel { sentinels, master, node } => {
                 let sentinels = sentinels
                     .into_iter()
-                    .map(|info| dialer(self.with_sentinel_login(info)).client())
+                    .map(|info| factory(self.with_sentinel_login(info)).client())
                     .collect::<RedisResult<_>>()
                     .map_err(bad_settings)?;
-                let sentinels = Sentinels::new(sentinels, master, dialer(node));
-                one(Target::Master(Arc::new(sentinels)))
+                let sentinels = Sentinels::new(sentinels, master, factory(node));
+                one(Endpoint::Master(Arc::new(sentinels)))
             }
-            Place::Cluster(nodes) => {
-                let dialer = dialer(nodes[0].clone());
+            RedisUrl::Cluster(nodes) => {
+                let factory = factory(nodes[0].clone());
                 let connection = match self.open_cluster(nodes.clone())?.await {
                     Ok(connection) => connection,
                     Err(error) => return Err(failed(self.reason(nodes, error).await)),
                 };
-                let detours =
-                    Detours::new(dialer.clone(), self.connect_timeout, Arc::clone(presence));
-                let cluster = Cluster::new(connection, Some(detours));
+                let redirects = AskRedirects::new(
+                    factory.clone(),
+                    self.connect_timeout,
+                    Arc::clone(connectivity),
+                );
+                let cluster = Cluster::new(connection, Some(redirects));
                 Ok((
                     Way::Cluster(cluster.clone()).into(),
-                    Source::Cluster(cluster, Box::new(dialer)),
+                    Endpoints::Cluster(cluster, Box::new(factory)),
                 ))
             }
         }
@@ -259,12 +267,12 @@ impl RedisBuilder {
         #[cfg(feature = "redis-rustls")]
         let is_tls = nodes.iter().any(|node| matches!(node.addr(), ConnectionAddr::TcpTls { .. }));
         let builder = ClusterClientBuilder::new(nodes)
-            // It would send a command again whose answer was lost.
+            // The driver would send a command again whose answer was lost.
             .retries(0)
             .use_protocol(ProtocolVersion::RESP3)
             .connection_timeout(self.connect_timeout)
             .response_timeout(self.timeout)
-            // Each call has its deadline here.
+            // Each call has a deadline of its own.
             .overall_response_timeout(None)
             .tcp_settings(tcp_settings());
         // Certificates alone would switch TLS on.
@@ -278,14 +286,14 @@ impl RedisBuilder {
         })
     }
 
-    /// Why none of these nodes leads to a Cluster. The driver says of each reason that they are out
-    /// of reach, a wrong password included, so they are asked once more, one by one.
+    /// Why none of these nodes leads to a Cluster. The driver calls them unreachable for any reason,
+    /// even for a wrong password, so each of them is asked once more.
     async fn reason(&self, nodes: Vec<ConnectionInfo>, said: RedisError) -> RedisError {
         if !said.is_io_error() {
             return said;
         }
         let attempts = nodes.into_iter().map(async |node| {
-            let client = Dialer::new(node, self.certificates.clone()).client()?;
+            let client = ClientFactory::new(node, self.certificates.clone()).client()?;
             let config = AsyncConnectionConfig::new()
                 .set_connection_timeout(Some(self.connect_timeout))
                 .set_response_timeout(None);
@@ -325,7 +333,7 @@ impl RedisBuilder {
     }
 }
 
-/// What the driver says before it has tried to connect.
+/// An error of the driver before it has tried to connect.
 fn bad_settings(error: RedisError) -> StoreError {
     refused("the certificates or addresses for Redis cannot be used").with_source(error)
 }

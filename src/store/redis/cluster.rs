@@ -10,45 +10,44 @@ use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::time::{Instant, timeout_at};
 
-use super::connection::answer;
-use super::error::{timed_out, was_not_run};
-use super::link::{Link, Target};
-use super::presence::Presence;
-use super::target::Dialer;
+use super::connectivity::Connectivity;
+use super::endpoint::{ClientFactory, Endpoint};
+use super::error::{answer, timed_out, was_not_run};
+use super::reconnecting::Reconnecting;
 use crate::backoff::Backoff;
 
-/// The driver's cluster connection, and what it lacks: it sends a command again only when it
-/// certainly was not run.
+/// The driver's cluster connection. Unlike the driver, it sends a command again only if the command
+/// was certainly not run.
 #[derive(Clone)]
 pub(in crate::store) struct Cluster {
     connection: ClusterConnection,
-    detours: Option<Arc<Detours>>,
+    redirects: Option<Arc<AskRedirects>>,
 }
 
-/// Connections to nodes that are taking over a slot. The driver knows those that have slots alone,
-/// and sends `ASKING` apart from the command that it is for.
-pub(super) struct Detours {
-    dialer: Dialer,
+/// Connections to nodes that are taking over a slot. The driver knows only nodes that have slots, and
+/// it sends `ASKING` separately from the command that it is for.
+pub(super) struct AskRedirects {
+    factory: ClientFactory,
     connect_timeout: Duration,
-    presence: Arc<Presence>,
-    links: Mutex<HashMap<String, Arc<Link>>>,
+    connectivity: Arc<Connectivity>,
+    connections: Mutex<HashMap<String, Arc<Reconnecting>>>,
 }
 
 /// A master of a Cluster.
 #[derive(Debug, Default)]
 pub(super) struct Node {
-    /// The first of its slots, by which a command reaches it.
+    /// The first of its slots. A command for this slot reaches it.
     pub(super) first_slot: u16,
     pub(super) address: String,
 }
 
 impl Cluster {
-    pub(super) fn new(connection: ClusterConnection, detours: Option<Detours>) -> Self {
-        Self { connection, detours: detours.map(Arc::new) }
+    pub(super) fn new(connection: ClusterConnection, redirects: Option<AskRedirects>) -> Self {
+        Self { connection, redirects: redirects.map(Arc::new) }
     }
 
-    /// Sends a command to the master that has the slot. While the Cluster is looking for one, it is
-    /// sent again and again, until the deadline.
+    /// Sends a command to the master that has the slot. While the Cluster has none, it repeats that
+    /// until the deadline.
     pub(super) async fn send(
         &self,
         command: &Cmd,
@@ -59,10 +58,10 @@ impl Cluster {
         let mut backoff = Backoff::new();
         loop {
             let mut result = self.route(command, route.clone(), deadline).await;
-            if let (Err(error), Some(detours)) = (&result, &self.detours)
+            if let (Err(error), Some(redirects)) = (&result, &self.redirects)
                 && error.kind() == ErrorKind::Server(ServerErrorKind::Ask)
             {
-                result = detours.send(command, error, deadline).await;
+                result = redirects.send(command, error, deadline).await;
             }
             match result {
                 Err(error) if was_not_run(&error) => {
@@ -101,8 +100,8 @@ impl Cluster {
     }
 }
 
-/// The master in a line of `CLUSTER SLOTS`: the first and the last slot of a range, its master, its
-/// replicas.
+/// The master in a line of `CLUSTER SLOTS`, which has the first and the last slot of a range, its master
+/// and its replicas.
 fn node(range: &[Value]) -> Option<Node> {
     let [Value::Int(first_slot), _, Value::Array(master), ..] = range else {
         return None;
@@ -117,32 +116,40 @@ fn node(range: &[Value]) -> Option<Node> {
     })
 }
 
-impl Detours {
-    pub(super) fn new(dialer: Dialer, connect_timeout: Duration, presence: Arc<Presence>) -> Self {
-        Self { dialer, connect_timeout, presence, links: Mutex::default() }
+impl AskRedirects {
+    pub(super) fn new(
+        factory: ClientFactory,
+        connect_timeout: Duration,
+        connectivity: Arc<Connectivity>,
+    ) -> Self {
+        Self { factory, connect_timeout, connectivity, connections: Mutex::default() }
     }
 
     /// Sends a command where `ASK` points to.
     async fn send(&self, command: &Cmd, ask: &RedisError, deadline: Instant) -> RedisResult<Value> {
         let address = ask.redirect_node().map(|(address, _)| address);
-        let link = self.link(address.unwrap_or_default())?;
+        let connection = self.connection(address.unwrap_or_default())?;
         let mut pipeline = redis::pipe();
         pipeline.cmd("ASKING").ignore().add_command(command.clone());
         let send = |mut connection: MultiplexedConnection| async move {
             let mut answers = connection.send_packed_commands(&pipeline, 1, 1).await?;
             answer(Ok(answers.pop().unwrap_or_default()))
         };
-        link.perform(deadline, send).await
+        connection.perform(deadline, send).await
     }
 
-    fn link(&self, address: &str) -> RedisResult<Arc<Link>> {
-        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(link) = links.get(address) {
-            return Ok(Arc::clone(link));
+    fn connection(&self, address: &str) -> RedisResult<Arc<Reconnecting>> {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connection) = connections.get(address) {
+            return Ok(Arc::clone(connection));
         }
-        let target = Target::Server(Box::new(self.dialer.client_at(address)?));
-        let link = Arc::new(Link::new(target, self.connect_timeout, Arc::clone(&self.presence)));
-        links.insert(address.to_owned(), Arc::clone(&link));
-        Ok(link)
+        let endpoint = Endpoint::Server(Box::new(self.factory.client_at(address)?));
+        let connection = Arc::new(Reconnecting::new(
+            endpoint,
+            self.connect_timeout,
+            Arc::clone(&self.connectivity),
+        ));
+        connections.insert(address.to_owned(), Arc::clone(&connection));
+        Ok(connection)
     }
 }

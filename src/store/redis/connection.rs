@@ -1,4 +1,4 @@
-//! [`Connection`]: whatever carries commands to Redis.
+//! [`Connection`]: carries commands to Redis.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -11,18 +11,17 @@ use tokio::time::{Instant, timeout_at};
 
 use super::abandoned::Abandoned;
 use super::cluster::{Cluster, Node};
-use super::error::{is_unknown_script, timed_out, wrong_setting};
-use super::link::Link;
+use super::error::{answer, is_unknown_script, timed_out, wrong_setting};
+use super::reconnecting::Reconnecting;
 use super::script::Script;
 
-/// A connection that an application has already: a `ConnectionManager` or a `ClusterConnection` of
-/// the crate `redis`.
+/// An existing connection of an application: a `ConnectionManager` or a `ClusterConnection` of the
+/// crate `redis`.
 ///
-/// A cluster connection is best made with
-/// [`retries(0)`](redis::cluster::ClusterClientBuilder::retries): by itself it sends a command again
-/// when the connection broke before the answer came, and a write that has taken place looks like a
-/// conflict then, or like a session that is gone. The store itself sends again what certainly was
-/// not run.
+/// Make a cluster connection with [`retries(0)`](redis::cluster::ClusterClientBuilder::retries). By
+/// default, it sends a command again if the connection broke before the answer came. A write that has
+/// taken place then looks like a conflict, or like a session that is gone. The store itself repeats a
+/// command that was certainly not run.
 ///
 /// ```no_run
 /// use redis::cluster::ClusterClient;
@@ -59,12 +58,12 @@ impl From<ClusterConnection> for RedisConnection {
 #[derive(Clone)]
 pub(in crate::store) struct Connection {
     way: Way,
-    /// For each range of slots, so that one master of a Cluster that does not answer keeps nobody from
-    /// the others. As many as a few ranges allow may lie with one master.
+    /// One for each range of slots, so that a master of a Cluster that does not answer does not delay
+    /// calls to the others. A master has slots of a few ranges.
     abandoned: Arc<[Arc<Abandoned>; RANGES]>,
 }
 
-/// Into how many ranges the slots are parted. Each master of a Cluster has a few of them.
+/// How many ranges of slots there are.
 const RANGES: usize = 16;
 
 /// How many slots a range has, of 16,384.
@@ -73,7 +72,7 @@ const SLOTS: usize = 16_384 / RANGES;
 /// The ways to Redis.
 #[derive(Clone)]
 pub(super) enum Way {
-    Link(Arc<Link>),
+    Reconnecting(Arc<Reconnecting>),
     Manager(ConnectionManager),
     Cluster(Cluster),
 }
@@ -122,18 +121,18 @@ impl Connection {
         }
     }
 
-    /// The masters, in the order of their first slots; the one server where there is no Cluster.
+    /// The masters, in the order of their first slots. Without a Cluster, the one server.
     pub(super) async fn nodes(&self, deadline: Instant) -> RedisResult<Vec<Node>> {
         match &self.way {
             Way::Cluster(cluster) => cluster.masters(deadline).await,
-            Way::Link(_) | Way::Manager(_) => Ok(vec![Node::default()]),
+            Way::Reconnecting(_) | Way::Manager(_) => Ok(vec![Node::default()]),
         }
     }
 
-    /// Connects, where that has not happened yet.
+    /// Connects, if that has not happened yet.
     pub(super) async fn reach(&self, deadline: Instant) -> RedisResult<()> {
         match &self.way {
-            Way::Link(link) => link.perform(deadline, |_| ready(Ok(()))).await,
+            Way::Reconnecting(connection) => connection.perform(deadline, |_| ready(Ok(()))).await,
             Way::Manager(_) | Way::Cluster(_) => Ok(()),
         }
     }
@@ -142,11 +141,11 @@ impl Connection {
 impl Way {
     async fn send(&self, command: &Cmd, slot: u16, deadline: Instant) -> RedisResult<Value> {
         match self {
-            Self::Link(link) => {
+            Self::Reconnecting(connection) => {
                 let send = |mut connection: MultiplexedConnection| async move {
                     answer(connection.send_packed_command(command).await)
                 };
-                link.perform(deadline, send).await.map_err(name_cluster)
+                connection.perform(deadline, send).await.map_err(name_cluster)
             }
             Self::Manager(manager) => {
                 let mut manager = manager.clone();
@@ -174,7 +173,7 @@ impl Call<'_> {
 }
 
 impl Drop for Call<'_> {
-    /// Its caller was dropped: it is over when the server answers what is asked next.
+    /// Its caller was dropped. The call is over when the server answers the next command.
     fn drop(&mut self) {
         if self.is_over {
             return;
@@ -183,7 +182,7 @@ impl Drop for Call<'_> {
             let (way, slot, deadline) = (self.connection.way.clone(), self.slot, self.deadline);
             let abandoned = self.connection.abandoned(slot).add();
             runtime.spawn(async move {
-                // An error is an answer as well. The store's user has the right to this command.
+                // An error is an answer too. The store's user has the right to this command.
                 let _ = way.send(&redis::cmd("TIME"), slot, deadline).await;
                 drop(abandoned);
             });
@@ -191,7 +190,7 @@ impl Drop for Call<'_> {
     }
 }
 
-/// A server that points to another one is a node of a Cluster, which no retry changes.
+/// A server that points to another one is a node of a Cluster; a retry does not help.
 fn name_cluster(error: RedisError) -> RedisError {
     if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) {
         return wrong_setting(
@@ -199,12 +198,4 @@ fn name_cluster(error: RedisError) -> RedisError {
         );
     }
     error
-}
-
-/// The driver hands out an error of the server as a value.
-pub(super) fn answer(result: RedisResult<Value>) -> RedisResult<Value> {
-    match result {
-        Ok(Value::ServerError(error)) => Err(error.into()),
-        other => other,
-    }
 }

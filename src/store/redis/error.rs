@@ -1,10 +1,10 @@
-//! What a Redis error means to the caller of a store.
+//! What a Redis error means for the caller of a store.
 
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 
 use crate::store::{StoreError, StoreErrorKind};
 
@@ -14,8 +14,7 @@ pub(in crate::store) fn store_error(error: RedisError) -> StoreError {
     StoreError::new(kind, message).with_source(error)
 }
 
-/// The store's error where connecting to these servers has failed, which shows that the URL is wrong,
-/// more often than later.
+/// The store's error if it could not connect to these servers. At this time, the URL is often wrong.
 pub(super) fn on_connecting(error: RedisError, servers: &str, is_tls: bool) -> StoreError {
     let (kind, message) = classify(&error);
     let advice = if is_tls && error.is_timeout() {
@@ -28,11 +27,19 @@ pub(super) fn on_connecting(error: RedisError, servers: &str, is_tls: bool) -> S
     StoreError::new(kind, format!("{message}{advice} (connecting to {servers})")).with_source(error)
 }
 
-/// Whether the server has hung up on the connection rather than refused it.
+/// Whether the server has closed the connection instead of refusing it.
 fn is_hung_up(error: &RedisError) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     let kind = cause(error).map(io::Error::kind);
     matches!(kind, Some(BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof))
+}
+
+/// The answer of the driver, which hands out an error of the server as a value.
+pub(super) fn answer(result: RedisResult<Value>) -> RedisResult<Value> {
+    match result {
+        Ok(Value::ServerError(error)) => Err(error.into()),
+        other => other,
+    }
 }
 
 /// The answer did not come in time.
@@ -50,7 +57,7 @@ pub(super) fn wrong_setting(message: String) -> RedisError {
     (ErrorKind::InvalidClientConfig, "a setting for Redis is wrong", message).into()
 }
 
-/// What a Sentinel says, so that it is not taken for what the master says.
+/// The error of a Sentinel, with words that tell it from an error of the master.
 pub(super) fn of_sentinel(error: RedisError) -> RedisError {
     if is_of_login(&error) {
         return wrong_setting(
@@ -69,13 +76,13 @@ pub(super) fn of_sentinel(error: RedisError) -> RedisError {
     error
 }
 
-/// The server, or something in between, answered what no script of this store answers.
+/// The server, or something in between, has sent an answer that no script of this store sends.
 pub(in crate::store) fn unexpected() -> StoreError {
-    refused("Redis answered what it never should; is there a proxy that rewrites scripts?")
+    refused("Redis sent an answer that no script of this store sends; is there a proxy in between?")
 }
 
-/// Whether the command has certainly not been run, because the server said so or none was reached,
-/// so that to send it again cannot do it twice.
+/// Whether the command has certainly not been run, because the server said so or no server was
+/// reached. It can then be sent again without being run twice.
 pub(in crate::store) fn was_not_run(error: &RedisError) -> bool {
     matches!(
         error.kind(),
@@ -167,15 +174,15 @@ fn of_code(code: &str, detail: &str) -> (StoreErrorKind, String) {
         }
         "WRONGTYPE" => (
             Refused,
-            "something else than a session lies under one of the store's names in Redis; give the \
-             store a prefix of its own"
+            "a Redis key with the name of a session holds something else; give the store a prefix \
+             of its own"
                 .to_owned(),
         ),
         _ => of_words(detail),
     }
 }
 
-/// For the errors whose code says nothing, above all those from within a script.
+/// For errors with a general code, such as those from within a script.
 fn of_words(detail: &str) -> (StoreErrorKind, String) {
     use StoreErrorKind::{Full, Refused, Unavailable};
     let says = |words: &str| detail.contains(words);
@@ -187,7 +194,7 @@ fn of_words(detail: &str) -> (StoreErrorKind, String) {
     } else if says("executing the script can't") || says("permission") {
         (Refused, lacks_right(detail))
     } else if says("unknown command") {
-        // Its arguments say nothing to anybody.
+        // The arguments are of no use to a reader.
         let command = detail.split(',').next().unwrap_or_default();
         (
             Refused,
@@ -220,19 +227,19 @@ fn lacks_right(detail: &str) -> String {
     )
 }
 
-/// Whether the server does not know the user or the password, or wants some.
+/// Whether the server refuses the login, or asks for one.
 pub(super) fn is_of_login(error: &RedisError) -> bool {
     error.kind() == ErrorKind::AuthenticationFailed
         || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
 }
 
-/// Whether the connection was given up for what the server showed.
+/// Whether the connection was given up because of the server's certificate.
 fn is_of_tls(error: &RedisError) -> bool {
     cause(error).is_some_and(|io| io.kind() == io::ErrorKind::InvalidData)
 }
 
 fn cause(error: &RedisError) -> Option<&io::Error> {
-    // The driver hands out its shared pointer to the cause as the cause.
+    // What the driver hands out as the cause is a shared pointer to it.
     let cause = error.source()?.downcast_ref::<Arc<dyn Error + Send + Sync>>()?;
     cause.downcast_ref()
 }

@@ -1,11 +1,11 @@
-//! Whether a server ends records early: what counts guesses must not be forgotten.
+//! Whether a server may evict records before their time. A record that counts guesses must not go.
 
 use tokio::time::Instant;
 
 use super::connection::Connection;
 
-/// Logs it when a master may evict records before their time. Says nothing where the store's user has
-/// no right to ask, which no operation needs.
+/// Logs a warning if a master may evict records before their time. Logs nothing if the store's user has
+/// no right to ask; no operation needs that right.
 pub(super) async fn warn_of_eviction(connection: &Connection, deadline: Instant) {
     let Ok(nodes) = connection.nodes(deadline).await else { return };
     let mut command = redis::cmd("INFO");
@@ -24,7 +24,7 @@ pub(super) async fn warn_of_eviction(connection: &Connection, deadline: Instant)
     }
 }
 
-/// The policy by which a server evicts that says this of its memory, if it ever does.
+/// The policy by which a server with this `INFO` evicts, if it ever does.
 fn evicting_policy(info: &str) -> Option<&str> {
     let value = |name: &str| {
         let mut lines = info.lines();

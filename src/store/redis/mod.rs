@@ -4,22 +4,24 @@ mod abandoned;
 mod builder;
 mod cluster;
 mod connection;
+mod connectivity;
+mod endpoint;
 mod error;
 #[cfg(feature = "tracing")]
 mod eviction;
-mod link;
-mod listener;
 mod names;
 mod operations;
 mod owners;
-mod presence;
+mod reconnecting;
 mod record;
 mod scan;
 mod script;
 mod sentinel;
-mod target;
+mod slots;
+mod subscriber;
 mod tls;
 mod tracking;
+mod url;
 mod walk;
 
 use std::sync::Arc;
@@ -28,10 +30,10 @@ use std::time::Duration;
 use redis::Value;
 use tokio::time::Instant;
 
+use self::connectivity::Connectivity;
 use self::error::store_error;
-use self::listener::Source;
 use self::names::Names;
-use self::presence::Presence;
+use self::subscriber::Endpoints;
 use super::{Result, Store, StoreError};
 use crate::key::Key;
 use crate::record::Owner;
@@ -42,9 +44,10 @@ pub use self::connection::RedisConnection;
 pub(super) use self::error::{
     store_error as redis_error, unexpected as redis_unexpected, was_not_run as redis_was_not_run,
 };
-pub(super) use self::names::{escape, slot_of_name};
+pub(super) use self::names::escape;
 pub(super) use self::script::Script;
-pub(super) use self::target::answers_to;
+pub(super) use self::slots::slot_of_name;
+pub(super) use self::url::answers_to;
 pub(super) use self::walk::{Recent, STEP, Sought, Walk};
 
 /// Keeps sessions in Redis 7.0 or later, or in Valkey: on one server, behind Sentinel, or on a
@@ -192,10 +195,10 @@ pub struct Redis(Arc<Inner>);
 struct Inner {
     connection: Connection,
     names: Arc<Names>,
-    presence: Arc<Presence>,
+    connectivity: Arc<Connectivity>,
     timeout: Duration,
     /// Where the server pushes changes, if the store has connected by itself.
-    source: Option<Source>,
+    endpoints: Option<Endpoints>,
 }
 
 impl std::fmt::Debug for Redis {
@@ -237,16 +240,16 @@ impl Redis {
         keys: &[&[u8]],
         args: &[&[u8]],
     ) -> Result<Value> {
-        let Inner { connection, names, presence, timeout, .. } = &*self.0;
+        let Inner { connection, names, connectivity, timeout, .. } = &*self.0;
         let (slot, deadline) = (names.slot(partition), Instant::now() + *timeout);
         match connection.run(script, slot, keys, args, deadline).await {
             Ok(value) => {
-                presence.succeeded();
+                connectivity.succeeded();
                 Ok(value)
             }
             Err(error) => {
                 if error.is_io_error() {
-                    presence.failed();
+                    connectivity.failed();
                 }
                 Err(store_error(error))
             }
@@ -275,7 +278,7 @@ impl Redis {
     /// Runs a script on all sessions of an owner.
     async fn run_on_owner(&self, script: &Script, owner: &Owner, args: &[&[u8]]) -> Result<Value> {
         let partition = owner.partition(self.partitions());
-        let names = [self.0.names.index(owner), self.0.names.nothing(partition)];
+        let names = [self.0.names.index(owner), self.0.names.slot_guard(partition)];
         let keys = [names[0].as_bytes(), names[1].as_bytes()];
         self.run(script, partition, &keys, args).await
     }

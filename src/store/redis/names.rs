@@ -1,28 +1,26 @@
-//! [`Names`]: under which names Redis keeps what.
+//! [`Names`]: the names of the Redis keys.
 
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::slots::tag;
 use crate::key::Key;
 use crate::record::Owner;
-
-/// Hash slots of a Cluster.
-const SLOTS: usize = 16_384;
 
 /// The names of the Redis keys of one store: for a session `<prefix>{<tag>}:s:<key>`, for an
 /// owner's index `<prefix>{<tag>}:o:<owner>`.
 ///
-/// The tag is the partition's, and the only part that a Cluster hashes, so that all of a partition
-/// lies in one slot.
+/// The tag is the partition's. A Cluster hashes only the tag, so all keys of a partition lie in one
+/// slot.
 pub(super) struct Names {
     prefix: String,
     partitions: Vec<Partition>,
 }
 
 struct Partition {
-    /// What the names of its keys begin with.
+    /// The beginning of the names of its keys.
     head: String,
     slot: u16,
 }
@@ -34,7 +32,7 @@ impl fmt::Debug for Names {
 }
 
 impl Names {
-    /// The names of a store with this prefix and so many partitions.
+    /// The names of a store with this prefix and this number of partitions.
     pub(super) fn new(prefix: String, partitions: u16) -> Self {
         let partitions = (0..partitions)
             .map(|number| {
@@ -59,7 +57,7 @@ impl Names {
         &self.partitions[usize::from(partition)].head
     }
 
-    /// Under which name a session is kept.
+    /// The name of a session.
     pub(super) fn session(&self, key: &Key) -> String {
         let head = self.head(key.partition(self.partitions()));
         let mut name = String::with_capacity(head.len() + 2 + Key::TEXT_LEN);
@@ -69,24 +67,24 @@ impl Names {
         name
     }
 
-    /// Under which name the list of an owner's sessions is kept.
+    /// The name of an owner's index.
     pub(super) fn index(&self, owner: &Owner) -> String {
         let head = self.head(owner.partition(self.partitions()));
         format!("{head}o:{}", owner.as_str())
     }
 
-    /// A name in the partition under which there is never anything.
-    pub(super) fn nothing(&self, partition: u16) -> String {
+    /// A name in the partition under which no key is ever written.
+    pub(super) fn slot_guard(&self, partition: u16) -> String {
         format!("{}-", self.head(partition))
     }
 
-    /// What all names begin with.
+    /// The beginning of all names.
     pub(super) fn beginning(&self) -> String {
         format!("{}{{", self.prefix)
     }
 
-    /// The session that this store keeps under this name, if there can be one: exactly its prefix,
-    /// the tag of the session's partition and the session's key.
+    /// The session that this store keeps under this name. The name has exactly the store's prefix, the
+    /// tag of the session's partition and the session's key.
     pub(super) fn parse(&self, name: &[u8]) -> Option<Key> {
         let (head, text) = name.split_at_checked(name.len().checked_sub(Key::TEXT_LEN)?)?;
         let key: Key = std::str::from_utf8(text).ok()?.parse().ok()?;
@@ -94,7 +92,7 @@ impl Names {
         (head.strip_prefix(own_head.as_bytes()) == Some(b"s:")).then_some(key)
     }
 
-    /// The owner whose sessions this store lists under this name, if there can be one.
+    /// The owner whose index has this name.
     pub(super) fn parse_index(&self, name: &[u8]) -> Option<Owner> {
         let tagged = name.strip_prefix(self.prefix.as_bytes())?;
         let separator = b"}:o:";
@@ -106,50 +104,15 @@ impl Names {
         (rest == owner.as_str().as_bytes()).then_some(owner)
     }
 
-    /// What the names of all sessions match, for `SCAN`; those of others can, too.
+    /// A pattern for `SCAN` that the names of all sessions match. Other names may match too.
     pub(super) fn session_pattern(&self) -> String {
         format!("{}{{*}}:s:*", escape(&self.prefix))
     }
 
-    /// What the names of all indexes match, for `SCAN`; those of others can, too.
+    /// A pattern for `SCAN` that the names of all indexes match. Other names may match too.
     pub(super) fn index_pattern(&self) -> String {
         format!("{}{{*}}:o:*", escape(&self.prefix))
     }
-}
-
-/// The tag of a partition and its slot: the smallest number whose slot lies in the partition's
-/// share of all slots. So the partitions lie evenly over the slots, and over the masters of a
-/// Cluster, which numbers in a row would not.
-fn tag(number: usize, count: usize) -> (usize, u16) {
-    let mut tag = 0;
-    loop {
-        let slot = crc16(tag.to_string().as_bytes()) % SLOTS as u16;
-        if usize::from(slot) * count / SLOTS == number {
-            return (tag, slot);
-        }
-        tag += 1;
-    }
-}
-
-/// CRC-16/XMODEM, by which a Cluster finds the slot of a key.
-fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |crc, &byte| {
-        (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| {
-            let polynomial = if crc & 0x8000 == 0 { 0 } else { 0x1021 };
-            (crc << 1) ^ polynomial
-        })
-    })
-}
-
-/// The slot of a name: that of what stands between its first braces, where that is something.
-pub(in crate::store) fn slot_of_name(name: &[u8]) -> u16 {
-    let find = |bytes: &[u8], brace| bytes.iter().position(|&byte| byte == brace);
-    let tag = find(name, b'{').and_then(|open| {
-        let rest = &name[open + 1..];
-        find(rest, b'}').map(|end| &rest[..end])
-    });
-    let tag = tag.filter(|tag| !tag.is_empty());
-    crc16(tag.unwrap_or(name)) % SLOTS as u16
 }
 
 /// A text that a glob pattern takes literally.
@@ -166,6 +129,7 @@ pub(in crate::store) fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::slots::{SLOTS, slot_of_name};
     use super::*;
     use redis::cluster_routing::Slot;
 
@@ -199,7 +163,7 @@ mod tests {
         assert_eq!(names.parse(own.as_bytes()), Some(key.clone()));
         for name in [
             names.index(&owner),
-            names.nothing(3),
+            names.slot_guard(3),
             format!("ts:{{x}}:s:{key}"),
             format!("ts:{{}}:s:{key}"),
             format!("other:{{1}}:s:{key}"),
@@ -267,19 +231,8 @@ mod tests {
         let owner = Owner::new("{7}").unwrap();
         let slot = names.slot(owner.partition(256));
         assert_eq!(Slot::new(slot), Some(Slot::for_key(names.index(&owner))));
-        let nothing = names.nothing(owner.partition(256));
-        assert_eq!(Slot::new(slot), Some(Slot::for_key(nothing)));
-    }
-
-    #[test]
-    fn the_slot_of_a_name_is_that_of_its_tag() {
-        for name in ["sess:abc", "{a}b", "a{b}c{d}", "{}a", "a{b", "a}b{c}", ""] {
-            assert_eq!(
-                Slot::new(slot_of_name(name.as_bytes())),
-                Some(Slot::for_key(name)),
-                "{name}"
-            );
-        }
+        let slot_guard = names.slot_guard(owner.partition(256));
+        assert_eq!(Slot::new(slot), Some(Slot::for_key(slot_guard)));
     }
 
     #[test]

@@ -160,9 +160,9 @@ impl Store for Redis {
         Some(self)
     }
 
-    /// None for a store [over a connection](Redis::new) that was there already.
+    /// `None` for a store over an [existing connection](Redis::new).
     fn watch(&self) -> Option<&dyn Watch> {
-        self.0.source.is_some().then_some(self)
+        self.0.endpoints.is_some().then_some(self)
     }
 
     fn moves(&self) -> Option<&dyn Moves> {
@@ -178,7 +178,7 @@ impl Store for Redis {
     }
 
     fn attach(&self, events: &Events) {
-        self.0.presence.attach(events);
+        self.0.connectivity.attach(events);
     }
 }
 

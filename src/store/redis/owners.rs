@@ -1,5 +1,4 @@
-//! What concerns all sessions of an owner: a thousand records a call, as more would hold up the calls
-//! of others.
+//! All sessions of an owner: a thousand records a call, as more would delay the calls of others.
 
 use redis::Value;
 
@@ -29,7 +28,7 @@ impl Owners for Redis {
                 return Err(unexpected());
             };
             let (records, damaged) =
-                self.0.presence.readable(found.into_iter().map(session_from))?;
+                self.0.connectivity.readable(found.into_iter().map(session_from))?;
             page.records.extend(records);
             page.damaged.extend(damaged);
             page.next = next.as_ref().map(Place::cursor);
@@ -88,7 +87,7 @@ impl Place {
     }
 }
 
-/// From where on the next call looks, if there is more, and what this one has found.
+/// The place from which the next call goes on, if there is more, and what this call has found.
 fn place_from(value: Value) -> Result<(Option<Place>, Value)> {
     let Value::Array(parts) = value else {
         return Err(unexpected());

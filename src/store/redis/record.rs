@@ -1,4 +1,4 @@
-//! How a record is kept: the bytes of one Redis string.
+//! The layout of a record: the bytes of one Redis string.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -19,8 +19,8 @@
 //! | … | owner, details, sealed secret, data |
 //!
 //! Numbers are big-endian, times in milliseconds. When the record ends is the expiry of the Redis
-//! key, to the millisecond, and a touch moves that alone: where there is an idle timeout and the
-//! expiry is not the deadline's, it also tells when the record was last seen. A confirmation fills the
+//! key, to the millisecond, and a touch moves only that. If there is an idle timeout and the expiry is
+//! not the deadline's, the expiry also tells when the record was last seen. A confirmation fills the
 //! sealed secret with zeros, and the next write drops them.
 //!
 //! The scripts in `lua/` read and write the same bytes, counted from 1.

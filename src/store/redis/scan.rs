@@ -1,4 +1,4 @@
-//! Listing, counting and clearing, which walk through all masters, and what judges many sessions at once.
+//! Listing, counting and clearing, which walk through all masters, and the look at many sessions at once.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::{Inner, Redis, script};
 use crate::key::Key;
 use crate::store::{Cursor, Listing, Load, Page, Result, Store, StoreErrorKind};
 
-/// How many sessions one call judges. More would hold up the calls of others.
+/// How many sessions one call judges. More would delay the calls of others.
 const JUDGED: usize = 1_000;
 
 /// What the script answers of a live session, and of one that it cannot judge.
@@ -32,7 +32,7 @@ impl Listing for Redis {
             let found = self.load(&key, &Load::new()).await?;
             Ok(found.live().map(|record| (key, record)))
         });
-        let (records, damaged) = self.0.presence.readable(join_all(loads).await)?;
+        let (records, damaged) = self.0.connectivity.readable(join_all(loads).await)?;
         let records = records.into_iter().flatten().collect();
         Ok(Page { records, damaged, next: walk.place() })
     }
@@ -119,7 +119,7 @@ impl Redis {
         }
     }
 
-    /// Removes what has exactly the name and the type of a session or of an index of this store. The
+    /// Removes the keys with exactly the name and the type of a session or of an index of this store. The
     /// indexes go first, and all sessions of owners end with them.
     async fn clear_all(&self) -> Result<()> {
         let (names, partitions) = (&self.0.names, self.partitions());
@@ -130,7 +130,7 @@ impl Redis {
             .await
     }
 
-    /// Removes what a walk finds and `partition_of` knows for the store's own.
+    /// Removes the keys that a walk finds and that are the store's own, as `partition_of` says.
     async fn remove_all(
         &self,
         sought: &Sought,

@@ -1,6 +1,6 @@
-//! [`Script`]: what runs on the server.
+//! [`Script`]: a Lua script that runs on the server.
 //!
-//! Every operation is one script on one node, and so atomic: nothing else runs on the server
+//! Every operation is one script on one node, so it is atomic: nothing else runs on the server
 //! meanwhile, and its log and its replicas get all of the script's writes or none.
 
 use std::sync::LazyLock;

@@ -1,4 +1,4 @@
-//! [`Sentinels`]: who the master is.
+//! [`Sentinels`]: find the master.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult};
 use tokio::time::{Instant, timeout_at};
 
+use super::endpoint::ClientFactory;
 use super::error::{of_sentinel, wrong_setting};
-use super::target::Dialer;
 
-/// How long the others are waited for once a Sentinel has answered.
+/// How long to wait for the others once a Sentinel has answered.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The Sentinels that watch a master.
@@ -20,22 +20,22 @@ pub(super) struct Sentinels {
     clients: Vec<Client>,
     master: String,
     /// How the master itself is reached.
-    dialer: Dialer,
+    factory: ClientFactory,
 }
 
 impl Sentinels {
-    pub(super) fn new(clients: Vec<Client>, master: String, dialer: Dialer) -> Self {
-        Self { clients, master, dialer }
+    pub(super) fn new(clients: Vec<Client>, master: String, factory: ClientFactory) -> Self {
+        Self { clients, master, factory }
     }
 
-    /// The master as the Sentinel names it that knows of the latest failover. Another one may still
-    /// name the old master, which takes itself for one, and for empty, when it has just come back.
+    /// The master, as named by the Sentinel that knows of the latest failover. Another one may still name
+    /// the old master, which believes to be the master, with no data, when it has just come back.
     pub(super) async fn master(&self) -> RedisResult<Client> {
         let ask = async |client| ask(client, &self.master).await.map_err(of_sentinel);
         let mut answers: FuturesUnordered<_> = self.clients.iter().map(ask).collect();
         let mut latest: Option<Named> = None;
         let mut failure = None;
-        // All are asked at once: one that has gone silent must not hold up the others.
+        // All are asked at once: one that has gone silent must not delay the others.
         let mut patience: Option<Instant> = None;
         loop {
             let next = answers.next();
@@ -50,7 +50,7 @@ impl Sentinels {
                         latest = Some(named);
                     }
                 }
-                // That one is out of reach says less than what another one answers.
+                // An unreachable Sentinel matters less than the answer of another one.
                 Some(Err(error)) => {
                     if failure.as_ref().is_none_or(RedisError::is_io_error) {
                         failure = Some(error);
@@ -60,7 +60,7 @@ impl Sentinels {
             }
         }
         match (latest, failure) {
-            (Some(named), _) => self.dialer.client_at(&named.address),
+            (Some(named), _) => self.factory.client_at(&named.address),
             (None, Some(error)) => Err(error),
             (None, None) => Err(wrong_setting("no Sentinel was named".to_owned())),
         }
@@ -96,8 +96,8 @@ async fn ask(sentinel: &Client, master: &str) -> RedisResult<Named> {
     Ok(Named { address: format!("{host}:{port}"), epoch: epoch.unwrap_or_default() })
 }
 
-/// Whether the server takes itself for a master: a Sentinel that was away may name the old one, and
-/// a replica would show sessions that have ended.
+/// Fails if the server is not a master: a Sentinel that was away may name the old one, and a replica
+/// would show sessions that have ended.
 pub(super) async fn check_master(connection: &mut MultiplexedConnection) -> RedisResult<()> {
     let role: Vec<redis::Value> = redis::cmd("ROLE").query_async(connection).await?;
     match role.first() {

@@ -1,4 +1,4 @@
-//! [`Certificates`]: whom to trust, and who we are.
+//! [`Certificates`]: the authorities to trust, and the store's own certificate.
 
 #[cfg(feature = "redis-rustls")]
 use redis::ConnectionAddr;
@@ -13,8 +13,8 @@ pub(super) fn check() -> Result<()> {
     Err(refused("TLS to Redis needs the feature redis-rustls-ring or redis-rustls-aws-lc-rs"))
 }
 
-/// Whether connections with TLS can be made at all: the library panics when it was given no
-/// cryptography, so it is given one where the application has not chosen.
+/// Whether connections with TLS can be made at all. The TLS library panics without a cryptography
+/// provider, so this installs one if the application has not.
 #[cfg(feature = "redis-rustls")]
 pub(super) fn check() -> Result<()> {
     use rustls::crypto::CryptoProvider;
@@ -30,7 +30,7 @@ pub(super) fn check() -> Result<()> {
     let provider: Option<CryptoProvider> = None;
     match provider {
         Some(provider) => {
-            // Fails when another thread has installed one meanwhile, which is as good.
+            // Fails if another thread has installed one meanwhile, which is just as good.
             let _ = provider.install_default();
             Ok(())
         }
@@ -44,14 +44,14 @@ pub(super) fn check() -> Result<()> {
 /// Certificates in PEM for connections with TLS.
 #[derive(Clone, Default)]
 pub(super) struct Certificates {
-    /// Whom to trust; none: whom the system trusts.
+    /// The authorities to trust; `None`: those that the system trusts.
     pub(super) authority: Option<Vec<u8>>,
-    /// The certificate and the key that we show.
+    /// The certificate and the key that the store shows.
     pub(super) client: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Certificates {
-    /// A client that shows and trusts these.
+    /// A client with these certificates.
     pub(super) fn client(&self, info: ConnectionInfo) -> RedisResult<Client> {
         #[cfg(feature = "redis-rustls")]
         if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {

@@ -1,7 +1,7 @@
-//! What Redis tells of changed sessions: client-side caching in broadcast mode.
+//! How Redis tells of changed sessions: client-side caching in broadcast mode.
 //!
-//! The server sends the name of each key with the store's prefix that any client changes, and keeps
-//! nothing of who has read what (<https://redis.io/docs/latest/develop/reference/client-side-caching/>).
+//! The server sends the name of each key with the store's prefix that any client changes. It does not
+//! record which client has read which key (<https://redis.io/docs/latest/develop/reference/client-side-caching/>).
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use tokio::time::{Instant, timeout};
 
 use super::Redis;
 use super::error::{refused, store_error, timed_out};
-use super::listener::{Listener, PATIENCE};
 use super::names::Names;
+use super::subscriber::{PATIENCE, Subscriber};
 use crate::store::{Change, Result, Tell, Watch, Watching};
 
 #[async_trait::async_trait]
@@ -20,22 +20,22 @@ impl Watch for Redis {
     /// Takes a connection of its own to each master, and the right to `CLIENT TRACKING`. Redis 6 or
     /// later, and a store that [`connect`](Redis::connect) has made.
     async fn watch(&self, tell: Tell) -> Result<Watching> {
-        let Some(source) = self.0.source.clone() else {
+        let Some(endpoints) = self.0.endpoints.clone() else {
             return Err(refused(
-                "Redis tells changes on connections of the store's own; make the store by a URL",
+                "Redis tells changes only to a store that connects by itself; make the store with a URL",
             ));
         };
         let tracking = Tracking { names: Arc::clone(&self.0.names), tell };
-        // Whether it will be told at all is known now, not when something is missed.
-        let clients = source.clients(Instant::now() + PATIENCE).await.map_err(store_error)?;
+        // A server that refuses to tell changes is an error now, not a missed change later.
+        let clients = endpoints.clients(Instant::now() + PATIENCE).await.map_err(store_error)?;
         for client in clients {
             drop(tracking.track(&client, Arc::default()).await.map_err(store_error)?);
         }
-        Ok(Watching::until_dropped(Listener::new(source, tracking)))
+        Ok(Watching::until_dropped(Subscriber::new(endpoints, tracking)))
     }
 }
 
-/// What a connection to one server tells, and to whom.
+/// Tells the changes that a server sends.
 #[derive(Clone)]
 pub(super) struct Tracking {
     names: Arc<Names>,
@@ -79,7 +79,7 @@ impl Tracking {
         timeout(PATIENCE, connect).await.unwrap_or_else(|_| Err(timed_out()))
     }
 
-    /// One list of names; none at all when the server was emptied.
+    /// A list of names; no list if the server was emptied.
     fn hear_names(&self, data: &[Value]) {
         let [Value::Array(names)] = data else {
             return (self.tell)(Change::Any);

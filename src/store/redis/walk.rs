@@ -1,4 +1,4 @@
-//! [`Walk`]: through the keys of all masters, with `SCAN`.
+//! [`Walk`]: goes through the keys of all masters, with `SCAN`.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -13,15 +13,15 @@ use tokio::time::Instant;
 use super::cluster::Node;
 use super::connection::Connection;
 use super::error::{is_of_another_type, refused, store_error, unexpected};
-use super::names::slot_of_name;
 use super::script::Script;
+use super::slots::slot_of_name;
 use crate::store::{Cursor, Result};
 
-/// How many keys a step asks Redis to look at, at most. More would hold up the calls of others.
+/// How many keys a step asks Redis to look at, at most. More would delay the calls of others.
 pub(in crate::store) const STEP: usize = 500;
 
-/// How many bytes of records a page holds, at most, if it holds more than one. All other calls wait
-/// behind them on the connection.
+/// How many bytes of records a page holds, at most, if it holds more than one record. All other calls
+/// on the connection wait for them.
 const PAGE_BYTES: u64 = 1 << 20;
 
 static SIZES: LazyLock<Script> = LazyLock::new(|| {
@@ -42,22 +42,22 @@ static SIZES: LazyLock<Script> = LazyLock::new(|| {
 /// A walk through the keys of all masters.
 pub(in crate::store) struct Walk {
     nodes: Vec<Node>,
-    /// Which node is being walked through.
+    /// The number of the current node.
     at: usize,
-    /// Where `SCAN` goes on there.
+    /// Where `SCAN` continues there.
     cursor: u64,
-    /// Names that were found and did not fit on a page: the next step names them.
+    /// Names that were found and did not fit on a page. The next step returns them.
     left: Vec<Vec<u8>>,
 }
 
-/// What a walk looks for: names that match a pattern, of Redis keys of one type.
+/// What a walk looks for: Redis keys of one type whose names match a pattern.
 pub(in crate::store) struct Sought {
     pub(in crate::store) pattern: String,
     pub(in crate::store) kind: &'static str,
 }
 
 impl Walk {
-    /// Begins, or goes on where another walk was.
+    /// Begins, or continues another walk.
     pub(in crate::store) async fn begin(
         connection: &Connection,
         after: Option<&Cursor>,
@@ -70,7 +70,7 @@ impl Walk {
         }
     }
 
-    /// The names on the next stretch, which may have none.
+    /// The next names; there may be none this time.
     pub(in crate::store) async fn step(
         &mut self,
         connection: &Connection,
@@ -98,8 +98,8 @@ impl Walk {
         Ok(names)
     }
 
-    /// How many of the first of these names have records that fit on one page, which has room for
-    /// one in any case. The others are left for the next step.
+    /// How many of these names, from the first on, have records that fit on one page. A page always has
+    /// room for one. The others are left for the next step.
     pub(in crate::store) async fn fit(
         &mut self,
         connection: &Connection,
@@ -124,7 +124,7 @@ impl Walk {
         self.at >= self.nodes.len() && self.left.is_empty()
     }
 
-    /// Where the walk goes on: `<first slot> <cursor> <address>`, and the names that are left.
+    /// Where the walk continues: `<first slot> <cursor> <address>`, and the names that are left.
     pub(in crate::store) fn place(&self) -> Option<Cursor> {
         if self.is_over() {
             return None;
@@ -141,8 +141,8 @@ impl Walk {
         Some(Cursor::new(place))
     }
 
-    /// Goes on where another walk was, as far as the Cluster is still the same. The cursors of a
-    /// server mean nothing to another one: where one has taken over, its part begins again.
+    /// Continues another walk. A cursor of `SCAN` is valid only on its own server: if another server has
+    /// taken over, its part begins again.
     fn resume(nodes: Vec<Node>, place: &Cursor) -> Result<Self> {
         let parse = || {
             let mut words = std::str::from_utf8(place.as_bytes()).ok()?.split(' ');
@@ -160,7 +160,7 @@ impl Walk {
     }
 }
 
-/// How many bytes lie under each name; none where there is no string.
+/// How many bytes each key holds; 0 if it holds no string.
 async fn sizes(connection: &Connection, names: &[Vec<u8>], deadline: Instant) -> Result<Vec<u64>> {
     if !connection.is_cluster() {
         let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
@@ -179,10 +179,10 @@ async fn sizes(connection: &Connection, names: &[Vec<u8>], deadline: Instant) ->
     .await
 }
 
-/// How many names [`Recent`] remembers: as many to twice as many.
+/// How many names [`Recent`] remembers: from this number to twice as many.
 const REMEMBERED: usize = 50_000;
 
-/// What a walk has named lately, so that a count has it once.
+/// The names of the last steps of a walk, so that a count counts each key once.
 ///
 /// `SCAN` names a key again when Redis has shrunk its table meanwhile: all keys that share a place in
 /// the smaller table were in places of the larger one that `SCAN` passes one after the other. So the
@@ -195,8 +195,8 @@ pub(in crate::store) struct Recent {
 }
 
 impl Recent {
-    /// Whether it was not named lately. It is remembered as a hash: once in a hundred million counts
-    /// of a million names, two of them are taken for one.
+    /// Whether the name was not among the last ones. Only its hash is remembered: in one of a hundred
+    /// million counts of a million names, two names have the same hash.
     pub(in crate::store) fn is_new(&mut self, name: &impl Hash) -> bool {
         let hash = self.hasher.hash_one(name);
         let is_new = !self.older.contains(&hash) && self.newer.insert(hash);

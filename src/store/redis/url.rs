@@ -1,27 +1,19 @@
-//! What a URL leads to.
+//! [`RedisUrl`]: the servers that a URL names.
 
 use std::slice;
-use std::time::Duration;
 
-use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{
-    Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, ProtocolVersion,
-    RedisResult,
-};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
+use super::endpoint::tcp_settings;
 use super::error::refused;
-use super::tls::{self, Certificates};
+use super::tls;
 use crate::store::{Result, StoreError};
-
-/// After so long without a sign of life the system takes a connection for lost. Less would take a
-/// server for lost that is stopped for a snapshot of its machine.
-const SILENCE: Duration = Duration::from_secs(15);
 
 /// The port of Redis, and that of a Sentinel.
 const PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
-/// What a URL leads to by its scheme.
+/// The kind of servers that a scheme names.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Server,
@@ -30,7 +22,7 @@ enum Kind {
     Sentinel,
 }
 
-/// What a scheme stands for, in capitals or not, and how the driver calls it.
+/// What a scheme stands for, in capitals or not, and the driver's name for it.
 fn kind_of(scheme: &str) -> Option<(Kind, &'static str)> {
     Some(match scheme.to_ascii_lowercase().as_str() {
         "redis" | "valkey" => (Kind::Server, "redis"),
@@ -44,13 +36,13 @@ fn kind_of(scheme: &str) -> Option<(Kind, &'static str)> {
     })
 }
 
-/// Whether a URL with this scheme leads here.
+/// Whether a URL with this scheme names a Redis.
 pub(in crate::store) fn answers_to(scheme: &str) -> bool {
     kind_of(scheme).is_some()
 }
 
 /// The servers that a URL names.
-pub(super) enum Place {
+pub(super) enum RedisUrl {
     /// One server.
     Server(ConnectionInfo),
     /// Some nodes of a Cluster.
@@ -64,8 +56,8 @@ pub(super) enum Place {
     },
 }
 
-impl Place {
-    /// The servers that the URL names, for a message, and whether they are spoken to with TLS.
+impl RedisUrl {
+    /// The servers that the URL names, for a message, and whether they use TLS.
     pub(super) fn servers(&self) -> (String, bool) {
         let nodes = match self {
             Self::Server(info) => slice::from_ref(info),
@@ -77,7 +69,7 @@ impl Place {
         (addresses.join(", "), nodes.iter().any(is_tls))
     }
 
-    /// Reads a URL; what its parts are stands at [`RedisBuilder::connect`](super::RedisBuilder::connect).
+    /// Reads a URL; [`RedisBuilder::connect`](super::RedisBuilder::connect) describes its parts.
     pub(super) fn parse(url: &str) -> Result<Self> {
         let (scheme, rest) = url.trim().split_once("://").ok_or_else(not_a_url)?;
         let (kind, scheme) = kind_of(scheme).ok_or_else(not_a_url)?;
@@ -86,7 +78,7 @@ impl Place {
         }
         if rest.contains('#') {
             return Err(refused(
-                "nothing follows a # in a Redis URL; write a # of the password as %23",
+                "a Redis URL has no part behind a #; write a # of the password as %23",
             ));
         }
         let (rest, options) = rest.split_once('?').unwrap_or((rest, ""));
@@ -98,7 +90,7 @@ impl Place {
         }
         let options = Options::parse(options, kind)?;
         if kind == Kind::Socket {
-            // The driver knows the options of a socket.
+            // The driver reads the options of a socket.
             return info(&format!("{scheme}://{authority}/{path}?{}", options.text))
                 .map(Self::Server);
         }
@@ -144,7 +136,7 @@ fn at(host: &str, port: u16) -> String {
     if has_port { host.to_owned() } else { format!("{host}:{port}") }
 }
 
-/// What follows the question mark.
+/// The text behind the question mark.
 struct Options<'a> {
     text: &'a str,
     database: Option<&'a str>,
@@ -170,7 +162,7 @@ impl<'a> Options<'a> {
         Ok(Self { text, database })
     }
 
-    /// The database number, which stands in the path or is an option.
+    /// The database number, from the path or from the option.
     fn database(&self, path: &'a str) -> Result<&'a str> {
         let path = path.trim_matches('/');
         match self.database {
@@ -205,48 +197,6 @@ fn not_a_url() -> StoreError {
     )
 }
 
-/// How a connection is made to last, and its loss to be noticed.
-pub(super) fn tcp_settings() -> TcpSettings {
-    let keepalive = TcpKeepalive::new().with_time(SILENCE / 3).with_interval(SILENCE / 3);
-    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
-    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-    let settings = settings.set_user_timeout(SILENCE);
-    settings
-}
-
-/// Makes clients for servers of one kind: the same login, the same certificates.
-#[derive(Clone)]
-pub(super) struct Dialer {
-    info: ConnectionInfo,
-    certificates: Certificates,
-}
-
-impl Dialer {
-    pub(super) fn new(info: ConnectionInfo, certificates: Certificates) -> Self {
-        Self { info, certificates }
-    }
-
-    /// A client for the server that the dialer was made with.
-    pub(super) fn client(&self) -> RedisResult<Client> {
-        self.certificates.client(self.info.clone())
-    }
-
-    /// A client for another server, `host:port`.
-    pub(super) fn client_at(&self, address: &str) -> RedisResult<Client> {
-        let (host, port) = address
-            .rsplit_once(':')
-            .and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)))
-            .ok_or((ErrorKind::Client, "Redis names a server that has no address"))?;
-        let addr = match self.info.addr() {
-            ConnectionAddr::TcpTls { .. } => {
-                ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
-            }
-            _ => ConnectionAddr::Tcp(host, port),
-        };
-        self.certificates.client(self.info.clone().set_addr(addr))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -261,10 +211,10 @@ mod tests {
         };
         let nodes =
             |infos: &[ConnectionInfo]| infos.iter().map(node).collect::<Vec<_>>().join(", ");
-        match Place::parse(url).unwrap_or_else(|error| panic!("{url}: {error}")) {
-            Place::Server(info) => node(&info),
-            Place::Cluster(infos) => format!("cluster {}", nodes(&infos)),
-            Place::Sentinel { sentinels, master, node: of_master } => {
+        match RedisUrl::parse(url).unwrap_or_else(|error| panic!("{url}: {error}")) {
+            RedisUrl::Server(info) => node(&info),
+            RedisUrl::Cluster(infos) => format!("cluster {}", nodes(&infos)),
+            RedisUrl::Sentinel { sentinels, master, node: of_master } => {
                 format!("{master} of {}; {}", nodes(&sentinels), node(&of_master))
             }
         }
@@ -350,7 +300,7 @@ mod tests {
             "redis+unix:///run/r.sock?password=secret",
             "redis+unix:///run/r.sock?db=secret",
         ] {
-            let Err(error) = Place::parse(url) else {
+            let Err(error) = RedisUrl::parse(url) else {
                 panic!("{url} is read");
             };
             assert_eq!(error.kind(), crate::store::StoreErrorKind::Refused, "{url}");

@@ -1,4 +1,4 @@
-//! [`Link`]: a connection to one server, made anew when it is lost.
+//! [`Reconnecting`]: a connection to one server that connects again when it is lost.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,51 +7,35 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError, RedisResult};
+use redis::{AsyncConnectionConfig, PushInfo, PushKind, RedisError, RedisResult};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::connectivity::Connectivity;
+use super::endpoint::Endpoint;
 use super::error::{is_read_only, timed_out};
-use super::presence::Presence;
-use super::sentinel::{Sentinels, check_master};
+use super::sentinel::check_master;
 
 /// How long calls fail at once after an attempt to connect has failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What a link leads to.
-#[derive(Clone)]
-pub(super) enum Target {
-    Server(Box<Client>),
-    /// The master that the Sentinels name.
-    Master(Arc<Sentinels>),
-}
-
-impl Target {
-    pub(super) async fn client(&self) -> RedisResult<Client> {
-        match self {
-            Self::Server(client) => Ok((**client).clone()),
-            Self::Master(sentinels) => sentinels.master().await,
-        }
-    }
-}
-
 /// One connection, shared by all calls.
 ///
-/// It differs from the driver's `ConnectionManager` where an outage is concerned: it finds the new
-/// master after a failover, replaces a connection that has gone silent, and goes on trying after
-/// an attempt that the server refused, as it does while it loads its data.
-pub(in crate::store) struct Link {
-    target: Target,
+/// It differs from the driver's `ConnectionManager` during an outage: it finds the new master after a
+/// failover, replaces a connection that has gone silent, and tries again after the server has refused an
+/// attempt, as a server does while it loads its data.
+pub(in crate::store) struct Reconnecting {
+    endpoint: Endpoint,
     connect_timeout: Duration,
-    presence: Arc<Presence>,
-    current: ArcSwapOption<Connection>,
+    connectivity: Arc<Connectivity>,
+    current: ArcSwapOption<Live>,
     /// Held while connecting, so that of many calls one connects and the others share the outcome.
     attempt: Mutex<Option<Failure>>,
     next_id: AtomicU64,
 }
 
 #[derive(Clone)]
-struct Connection {
+struct Live {
     id: u64,
     multiplexed: MultiplexedConnection,
 }
@@ -61,12 +45,16 @@ struct Failure {
     error: RedisError,
 }
 
-impl Link {
-    pub(super) fn new(target: Target, connect_timeout: Duration, presence: Arc<Presence>) -> Self {
+impl Reconnecting {
+    pub(super) fn new(
+        endpoint: Endpoint,
+        connect_timeout: Duration,
+        connectivity: Arc<Connectivity>,
+    ) -> Self {
         Self {
-            target,
+            endpoint,
             connect_timeout,
-            presence,
+            connectivity,
             current: ArcSwapOption::empty(),
             attempt: Mutex::default(),
             next_id: AtomicU64::new(0),
@@ -94,7 +82,7 @@ impl Link {
         .await
         .unwrap_or_else(|_| Err(timed_out()));
         if let (Err(error), Some(id)) = (&result, used) {
-            // A silent server may be gone for good, with nobody to say so.
+            // A silent server may be gone for good.
             if error.is_unrecoverable_error() || error.is_timeout() || is_read_only(error) {
                 self.forget(id);
             }
@@ -102,12 +90,12 @@ impl Link {
         result
     }
 
-    fn current(&self) -> Option<Connection> {
+    fn current(&self) -> Option<Live> {
         self.current.load().as_deref().cloned()
     }
 
-    /// The connection, made where there is none.
-    async fn connected(self: &Arc<Self>) -> RedisResult<Connection> {
+    /// The connection. Connects if there is none.
+    async fn connected(self: &Arc<Self>) -> RedisResult<Live> {
         let mut last_failure = self.attempt.lock().await;
         // Another call may have connected meanwhile.
         if let Some(connection) = self.current() {
@@ -131,22 +119,22 @@ impl Link {
         }
     }
 
-    async fn connect(self: &Arc<Self>) -> RedisResult<Connection> {
+    async fn connect(self: &Arc<Self>) -> RedisResult<Live> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let link = Arc::downgrade(self);
+        let weak = Arc::downgrade(self);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None)
-            .set_push_sender(move |push: PushInfo| disconnected(&link, id, &push));
-        let client = self.target.client().await?;
+            .set_push_sender(move |push: PushInfo| disconnected(&weak, id, &push));
+        let client = self.endpoint.client().await?;
         let mut multiplexed = client.get_multiplexed_async_connection_with_config(&config).await?;
-        if let Target::Master(_) = self.target {
+        if let Endpoint::Master(_) = self.endpoint {
             check_master(&mut multiplexed).await?;
         }
-        Ok(Connection { id, multiplexed })
+        Ok(Live { id, multiplexed })
     }
 
-    /// Lets the next call connect anew, and says whether it would have used this connection. Calls
+    /// Lets the next call connect again, and says whether it would have used this connection. Calls
     /// under way keep the one that they have.
     fn forget(&self, id: u64) -> bool {
         let current = self.current.load();
@@ -158,13 +146,17 @@ impl Link {
     }
 }
 
-/// Told by the driver when a connection ends, so that the next call does not fail to find it out.
-fn disconnected(link: &Weak<Link>, id: u64, push: &PushInfo) -> Result<(), redis::aio::SendError> {
+/// The driver calls this when a connection ends, so that the next call does not have to fail first.
+fn disconnected(
+    weak: &Weak<Reconnecting>,
+    id: u64,
+    push: &PushInfo,
+) -> Result<(), redis::aio::SendError> {
     if push.kind == PushKind::Disconnection
-        && let Some(link) = link.upgrade()
-        && link.forget(id)
+        && let Some(reconnecting) = weak.upgrade()
+        && reconnecting.forget(id)
     {
-        link.presence.failed();
+        reconnecting.connectivity.failed();
     }
     Ok(())
 }

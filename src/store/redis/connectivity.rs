@@ -1,4 +1,4 @@
-//! [`Presence`]: whether Redis is within reach, told to those who asked.
+//! [`Connectivity`]: tells whether Redis can be reached.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -7,24 +7,24 @@ use std::time::{Duration, Instant};
 use crate::event::{Event, Events, Listeners};
 use crate::store::{Result, StoreError};
 
-/// For so long nothing may have failed before Redis counts as within reach again. While one master
-/// of a Cluster is away, calls fail and succeed in turns.
+/// How long no call may have failed before Redis counts as reachable again. While one master of a
+/// Cluster is away, some calls fail and some succeed.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// Tells of the store's connection, to every manager that uses the store.
+/// Tells every manager that uses the store when its connection comes or goes.
 #[derive(Debug, Default)]
-pub(super) struct Presence {
+pub(super) struct Connectivity {
     is_up: AtomicBool,
     last_failure: Mutex<Option<Instant>>,
     listeners: Listeners,
 }
 
-impl Presence {
+impl Connectivity {
     pub(super) fn attach(&self, events: &Events) {
         self.listeners.attach(events);
     }
 
-    /// A call has succeeded. Costs one load while all is well.
+    /// A call has succeeded. Costs one atomic load while all is well.
     pub(super) fn succeeded(&self) {
         if self.is_up.load(Ordering::Relaxed) {
             return;
@@ -37,7 +37,7 @@ impl Presence {
         }
     }
 
-    /// A call has failed for want of a connection.
+    /// A call has failed because there was no connection.
     pub(super) fn failed(&self) {
         let mut last_failure = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
         *last_failure = Some(Instant::now());
@@ -46,7 +46,7 @@ impl Presence {
         }
     }
 
-    /// What a listing has found, the damaged records apart; those are told.
+    /// Separates the records that a list has found from the damaged ones, and tells of these.
     pub(super) fn readable<T>(
         &self,
         found: impl IntoIterator<Item = Result<T>>,
