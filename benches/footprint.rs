@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use token_session::store::{Load, Memory, NewRecord, Store, Touch};
-use token_session::{Key, Label, Lifetime, Owner};
+use token_session::{Details, Key, Label, Lifetime, Owner};
 
 const SESSIONS: usize = 1_000_000;
 const DATA: &[u8] = br#"{"user":"0123456789","visits":17,"device":"Anna's phone"}"#;
@@ -69,8 +69,8 @@ fn main() {
             for (number, key) in keys.iter().enumerate() {
                 let owner = Owner::new(format!("user-{number}")).expect("it is short");
                 let label = Label::new("Anna's phone").expect("it is short");
-                let (owner, label) = (Some(&owner), Some(&label));
-                insert(store, key, &NewRecord { owner, label, ..record.clone() });
+                let details = Details::new().with_label(label);
+                insert(store, key, &NewRecord { owner: Some(&owner), details, ..record.clone() });
             }
         }),
         _ => {

@@ -6,6 +6,8 @@ use super::rejection::Rejection;
 use super::request::RequestSession;
 use super::session::Session;
 use crate::key::Key;
+#[cfg(doc)]
+use crate::manager::TokenSession;
 use crate::manager::{Issued, NewSession, OwnedSession};
 use crate::record::Owner;
 

@@ -1,4 +1,4 @@
-//! [`Page`], a part of all records, and [`Cursor`], where the next one begins.
+//! [`Page`], a part of a list of records, and [`Cursor`], where the next one begins.
 
 use std::fmt;
 
@@ -6,11 +6,12 @@ use bytes::Bytes;
 
 use super::StoreError;
 #[cfg(doc)]
-use super::{Store, StoreErrorKind};
+use super::{Listing, Owners, StoreErrorKind};
 use crate::key::Key;
 use crate::record::Record;
 
-/// Where a [scan](Store::scan) goes on. Its bytes mean something to the store that made it alone.
+/// Where a [scan](Listing::scan) or an [owner's list](Owners::owned) goes on. Only the store that made it
+/// understands its bytes.
 ///
 /// Never give it to a client: a store of `compat` may have put a session's id in it, which is its
 /// token. That is why `Debug` shows none of the bytes.
@@ -42,7 +43,7 @@ impl Cursor {
     }
 }
 
-/// A part of all records.
+/// A part of a list of records.
 #[derive(Debug, Default)]
 pub struct Page {
     /// The records.

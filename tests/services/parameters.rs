@@ -30,9 +30,9 @@ async fn are_apart(url: &str, parameter: &str) {
     }
     let cached = format!("{parameter}={}&cache=1s", names[0]);
     let cached = store::connect_sessions(&with(url, &cached)).await.unwrap();
-    assert_eq!(cached.alive(&[key.clone()]).await.unwrap(), [true]);
+    assert_eq!(cached.alive(std::slice::from_ref(&key)).await.unwrap(), [true]);
     cached.listing().unwrap().clear().await.unwrap();
-    assert_eq!(cached.alive(&[key]).await.unwrap(), [false]);
+    assert_eq!(cached.alive(std::slice::from_ref(&key)).await.unwrap(), [false]);
     for typo in ["tabel=x", "prefixx=x", "colection=x"] {
         for error in [
             store::connect(&with(url, typo)).await.map(drop).unwrap_err(),

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use token_session::store::{
-    Change, Condition, Cursor, Found, Inserted, Listing, Load, ManualClock, Memory, Moves,
-    NewRecord, Owners, Page, Removed, Replaced, Result, Store, Tell, Watch, Watching, Write,
+    Change, Condition, Found, Inserted, Listing, Load, ManualClock, Memory, Moves, NewRecord,
+    Owners, Removed, Replaced, Result, Store, Tell, Watch, Watching, Write,
 };
 use token_session::{Events, Key, Lifetime, Owner};
 use tokio::sync::{Mutex as Gate, MutexGuard as Closed};

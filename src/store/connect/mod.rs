@@ -56,7 +56,7 @@ pub async fn connect(url: &str) -> Result<Arc<dyn AtomicStore>> {
 /// | parameter | meaning |
 /// |---|---|
 /// | `?cache=1s` | a [cache](Cached) in this process serves a session for this long (`ms` or `s`; at most 60s). Where the store [tells its changes](Store::watch), they are seen at once |
-/// | `?format=connect-redis`, `connect-mongo`, `connect-pg-simple` or `express-mysql-session` | the format of this Node package ([`compat`](super::compat)) |
+/// | `?format=connect-redis`, `connect-mongo`, `connect-pg-simple` or `express-mysql-session` | the format of this Node package (module `compat`) |
 /// | `?shape=express` or `token-session` | with a format: what the records hold; default: `express` |
 /// | `?time_zone=Europe/Berlin` | with `connect-pg-simple`: the time zone of the Node service's connections; default: `UTC` |
 ///
