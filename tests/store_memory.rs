@@ -210,7 +210,7 @@ async fn an_owners_oldest_session_makes_room() {
 }
 
 #[tokio::test]
-async fn the_nearest_expiry_makes_room_if_it_shall() {
+async fn the_nearest_expiry_makes_room_if_the_policy_says_so() {
     let clock = ManualClock::default();
     let store = Memory::builder()
         .capacity(3)
@@ -249,7 +249,7 @@ async fn a_capacity_of_zero_takes_no_session_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_a_thousand_inserts_at_once_a_hundred_fit() {
+async fn a_hundred_of_a_thousand_inserts_at_once_fit() {
     let store = Memory::builder().capacity(100).build();
     let mut inserts = JoinSet::new();
     for number in 0..1_000 {
@@ -263,7 +263,7 @@ async fn of_a_thousand_inserts_at_once_a_hundred_fit() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_a_thousand_inserts_that_evict_a_hundred_remain() {
+async fn a_hundred_of_a_thousand_inserts_that_evict_remain() {
     let policy = WhenFull::EvictNearestExpiry;
     let store = Memory::builder().capacity(100).when_full(policy).build();
     let mut inserts = JoinSet::new();

@@ -4,6 +4,8 @@
 mod damaged;
 #[path = "store_mongodb/faults.rs"]
 mod faults;
+#[path = "store_mongodb/golden.rs"]
+mod golden;
 #[path = "store_mongodb/hang_ups.rs"]
 mod hang_ups;
 #[path = "store_mongodb/hooked.rs"]
@@ -47,13 +49,13 @@ mod conformance {
 
     token_session::conformance_suite!(OnMongoDb);
 
-    // Debian has no `mongod`, and its stand-in is a Python program, which runs one thread at a time. A
-    // round of the race for one code is some 4,000 calls; this saves 90 rounds.
+    // Debian has no `mongod`. Its stand-in is a Python program that runs one thread at a time, and a
+    // round of the race for one code is some 4,000 calls.
     crate::on_every_store::codes_on_store!(OnMongoDb, rounds: 10);
 }
 
-/// As for a sharded cluster, and with the other read concern. Its races are short: those above are
-/// of the same commands.
+/// With partitions, as for a sharded cluster, and with the other read concern. Its races are short: the
+/// ones above use the same commands.
 mod partitioned {
     use std::time::Duration;
 

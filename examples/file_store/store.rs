@@ -25,14 +25,14 @@ pub struct FileStore {
 }
 
 impl FileStore {
-    /// Opens a folder, which is made if it is missing. Let nobody else write to it.
+    /// Opens a folder, which is made if it is missing. No other process may write to it.
     pub fn open(folder: impl Into<PathBuf>) -> std::io::Result<Self> {
         let folder = folder.into();
         fs::create_dir_all(&folder)?;
         Ok(Self { folder, lock: Mutex::default() })
     }
 
-    /// There is nothing under the lock that a panic could leave half done.
+    /// No panic leaves anything half done under the lock, so a poisoned one is good.
     pub fn lock(&self) -> MutexGuard<'_, ()> {
         self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -105,7 +105,7 @@ impl Store for FileStore {
         let record = match self.read(key, now) {
             Ok(Some(record)) if record.is_live(now) => record,
             Ok(_) => return Ok(Removed::Missing),
-            // In any case means in this case too.
+            // `Always` includes a damaged record.
             Err(error)
                 if error.kind() == StoreErrorKind::Corrupt
                     && matches!(condition, Condition::Always) =>

@@ -124,7 +124,7 @@ pub enum Fault {
     OwnedHidesTheDetails,
     OwnedAlwaysHasData,
     OwnersAreCaseInsensitive,
-    RemoveOwnedListsThenRemoves,
+    RemoveOwnedEndsOnePage,
     RemoveOwnedKeepsNothing,
     RemoveOwnedKeepsStrangers,
     RemoveOwnedLeavesTheOldest,

@@ -1,5 +1,6 @@
 //! [`FaultyStore`], a store with one fault, and the harness that makes it.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -217,7 +218,10 @@ impl Store for FaultyStore {
                 }
             }
             AliveIsSorted => keys.sort(),
-            AliveAnswersEachKeyOnce => keys.dedup(),
+            AliveAnswersEachKeyOnce => {
+                let mut seen = HashSet::new();
+                keys.retain(|key| seen.insert(key.clone()));
+            }
             _ => {}
         }
         let asked = if self.fault == AliveStopsAtAHundred { 100 } else { usize::MAX };

@@ -9,17 +9,17 @@ found! {
         abuse::an_expired_code_stays_dead,
         abuse::a_link_ends_with_its_lifetime;
     a_first_guess_budget_that_is_looked_for_then_written_is_found: InsertLooksThenWrites =>
-        codes::racing_challenges_keep_no_more_than_a_day;
+        codes::racing_challenges_reserve_no_more_than_a_day;
     a_code_that_is_looked_at_then_used_is_found: ReplaceLooksThenWrites =>
-        codes::of_racing_right_codes_one_is_redeemed,
-        codes::no_more_racing_guesses_are_compared_than_there_are,
-        codes::racing_challenges_keep_no_more_than_a_day,
+        codes::one_of_racing_right_codes_is_redeemed,
+        codes::only_the_allowed_racing_guesses_are_compared,
+        codes::racing_challenges_reserve_no_more_than_a_day,
         codes::a_racing_double_submit_gets_one_answer_twice,
-        codes::of_racing_leases_one_is_taken,
-        codes::of_racing_recovery_codes_one_is_used,
+        codes::one_of_racing_leases_is_taken,
+        codes::one_of_racing_recovery_codes_is_used,
         codes::a_link_is_used_as_often_as_it_has_uses,
-        codes::of_racing_right_codes_of_a_subject_one_is_redeemed,
-        codes::of_racing_guesses_at_a_subject_five_are_compared;
+        codes::one_of_racing_right_codes_of_a_subject_is_redeemed,
+        codes::five_of_racing_guesses_at_a_subject_are_compared;
     a_last_use_that_is_looked_for_then_removed_is_found: RemoveLooksThenRemoves =>
         codes::a_link_is_used_as_often_as_it_has_uses;
     a_revocation_of_others_is_found: RemoveOwnedEndsOthers =>

@@ -5,7 +5,7 @@ found! {
     a_record_that_outlives_its_end_is_found: ClockStandsStill =>
         throughout::an_expired_record_does_not_exist,
         throughout::a_sweep_changes_no_verdict,
-        insert::an_expired_record_is_no_hindrance,
+        insert::an_expired_record_does_not_block_its_key,
         insert::timeouts_from_a_millisecond_to_the_longest_are_kept,
         load::a_touch_never_passes_the_deadline,
         replace::a_new_lifetime_may_be_shorter;
@@ -16,11 +16,11 @@ found! {
         insert::a_new_record_is_of_its_version_created_and_seen_now;
     an_insert_over_another_is_found: InsertOverwrites =>
         insert::a_taken_key_is_refused_and_nothing_changes,
-        insert::of_racing_inserts_of_one_key_one_is_done;
+        insert::one_of_racing_inserts_of_a_key_is_done;
     an_insert_in_two_steps_is_found: InsertListsLater =>
         throughout::a_dropped_insert_is_done_or_not_done;
     an_insert_that_looks_then_writes_is_found: InsertLooksThenWrites =>
-        insert::of_racing_inserts_of_one_key_one_is_done;
+        insert::one_of_racing_inserts_of_a_key_is_done;
     a_lost_detail_is_found: InsertForgetsTheDetails =>
         insert::a_new_record_is_as_it_was_given;
     a_lost_owner_is_found: InsertForgetsTheOwner =>
@@ -31,7 +31,7 @@ found! {
     a_lifetime_that_is_cut_is_found: InsertCapsTheLifetime =>
         insert::timeouts_from_a_millisecond_to_the_longest_are_kept;
     a_load_that_makes_a_record_is_found: LoadMakesRecords =>
-        load::a_missing_record_is_none;
+        load::a_missing_record_is_not_found;
     a_load_that_touches_unasked_is_found: LoadAlwaysTouches =>
         load::a_load_without_a_touch_leaves_the_record;
     a_load_that_does_not_touch_is_found: LoadNeverTouches =>
@@ -57,7 +57,7 @@ found! {
         load::racing_touches_and_writes_lose_neither,
         replace::a_write_that_races_a_removal_does_not_undo_it;
     a_write_that_looks_then_writes_is_found: ReplaceLooksThenWrites =>
-        replace::of_racing_writes_that_expect_one_version_one_is_done,
+        replace::one_of_racing_writes_that_expect_a_version_is_done,
         replace::racing_increments_are_all_counted,
         replace::a_write_that_races_a_removal_does_not_undo_it;
     a_write_that_revives_is_found: ReplaceInserts =>
@@ -74,9 +74,9 @@ found! {
         replace::a_new_lifetime_may_be_shorter;
     a_write_over_any_version_is_found: ReplaceIgnoresTheVersion =>
         replace::another_version_is_a_conflict_and_nothing_is_written,
-        replace::of_racing_writes_that_expect_one_version_one_is_done;
+        replace::one_of_racing_writes_that_expect_a_version_is_done;
     a_write_that_is_denied_is_found: ReplaceDeniesWhatItWrote =>
-        replace::of_racing_writes_that_expect_one_version_one_is_done;
+        replace::one_of_racing_writes_that_expect_a_version_is_done;
     a_write_in_two_steps_is_found: ReplaceWritesDataLast =>
         throughout::nobody_sees_half_of_a_write,
         throughout::a_dropped_write_is_done_or_not_done;
@@ -85,11 +85,11 @@ found! {
     a_take_that_leaves_the_record_is_found: TakeLeavesTheRecord =>
         remove::a_take_hands_out_the_record_and_removes_it;
     a_take_that_looks_then_removes_is_found: TakeLooksThenRemoves =>
-        remove::of_racing_takes_one_gets_the_record,
-        remove::of_a_racing_take_and_removal_one_wins;
+        remove::one_of_racing_takes_gets_the_record,
+        remove::either_a_racing_take_or_a_removal_wins;
     a_removal_that_looks_then_removes_is_found: RemoveLooksThenRemoves =>
-        remove::of_racing_removals_one_is_done,
-        remove::of_a_racing_take_and_removal_one_wins;
+        remove::one_of_racing_removals_is_done,
+        remove::either_a_racing_take_or_a_removal_wins;
     a_removal_without_a_condition_is_found: RemoveIgnoresTheCondition =>
         remove::another_version_is_a_conflict_and_nothing_is_removed;
     a_removal_of_nothing_is_found: RemoveIsAlwaysDone =>
@@ -101,13 +101,12 @@ found! {
         throughout::there_are_1_to_1024_partitions;
 
     details_that_are_cut_are_found: InsertCutsTheDetails =>
-        insert::a_new_record_is_as_it_was_given,
-        remove::a_take_hands_out_the_record_and_removes_it;
+        insert::a_new_record_is_as_it_was_given;
     a_lost_proof_is_found: InsertForgetsTheProof =>
         insert::a_new_record_is_as_it_was_given,
         proof::the_claim_of_the_current_secret_opens_the_record;
     a_proof_that_an_expired_record_left_is_found: InsertKeepsTheOldProof =>
-        insert::an_expired_record_is_no_hindrance;
+        insert::an_expired_record_does_not_block_its_key;
     data_that_nobody_asked_for_are_found: LoadAlwaysHasData =>
         load::a_load_without_data_has_none,
         reuse::a_reused_secret_changes_nothing,
@@ -133,7 +132,7 @@ found! {
         reference::every_operation_does_what_the_reference_does;
     a_removal_that_hands_out_unasked_is_found: RemoveHandsOutUnasked =>
         remove::a_removed_record_is_gone,
-        remove::of_racing_removals_one_is_done;
+        remove::one_of_racing_removals_is_done;
     an_answer_of_the_past_is_found: AliveIsOfThePast =>
         alive::each_key_is_answered_in_its_place,
         throughout::an_expired_record_does_not_exist;

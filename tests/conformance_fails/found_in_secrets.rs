@@ -38,7 +38,7 @@ found! {
     a_regeneration_that_begins_anew_is_found: RegenerationBeginsAnew =>
         proof::a_regenerated_session_keeps_its_key;
     a_regeneration_that_looks_then_writes_is_found: RegenerationLooksThenWrites =>
-        proof::of_racing_regenerations_with_one_secret_one_is_done;
+        proof::one_of_racing_regenerations_with_a_secret_is_done;
 
     a_handover_of_another_version_is_found: HandoverRaisesTheVersion =>
         handover::a_handover_keeps_the_version_and_both_secrets,
@@ -54,11 +54,11 @@ found! {
         handover::a_sealed_secret_of_every_size_is_kept;
     a_handover_by_the_previous_secret_is_found: HandoverByThePrevious =>
         handover::only_the_current_secret_hands_over,
-        handover::of_racing_handovers_one_is_done;
+        handover::one_of_racing_handovers_is_done;
     a_handover_over_any_version_is_found: HandoverIgnoresTheVersion =>
         handover::a_handover_of_another_version_is_a_conflict;
     a_handover_that_looks_then_writes_is_found: HandoverLooksThenWrites =>
-        handover::of_racing_handovers_one_is_done;
+        handover::one_of_racing_handovers_is_done;
     a_handover_in_two_steps_is_found: HandoverWritesTheSealedLast =>
         throughout::a_dropped_handover_is_done_or_not_done;
     a_previous_secret_that_only_reads_is_found: PreviousReadsOnly =>
@@ -74,7 +74,7 @@ found! {
         confirmation::the_first_load_with_the_current_secret_confirms;
     a_confirmation_with_each_load_is_found: ConfirmsAgain =>
         confirmation::a_confirmation_takes_place_once,
-        confirmation::of_racing_confirmations_one_sets_the_time;
+        confirmation::one_of_racing_confirmations_sets_the_time;
     a_confirmation_without_a_claim_is_found: ConfirmsWithoutAClaim =>
         confirmation::only_a_claim_of_the_current_secret_confirms,
         handover::a_handover_keeps_the_version_and_both_secrets;
@@ -83,7 +83,7 @@ found! {
         handover::the_previous_secret_is_told_the_same_sealed_secret;
     a_confirmation_that_keeps_the_sealed_secret_is_found: ConfirmKeepsTheSealed =>
         confirmation::the_first_load_with_the_current_secret_confirms,
-        confirmation::of_racing_confirmations_one_sets_the_time;
+        confirmation::one_of_racing_confirmations_sets_the_time;
     a_confirmation_that_touches_is_found: ConfirmTouches =>
         confirmation::the_first_load_with_the_current_secret_confirms,
         reference::every_operation_does_what_the_reference_does;

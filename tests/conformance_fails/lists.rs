@@ -57,9 +57,9 @@ impl Owners for FaultyStore {
         let owner = &self.owner(owner);
         let owned = self.inner.all_owned(owner);
         match self.fault {
-            RemoveOwnedListsThenRemoves => {
-                round_trip().await;
-                for (key, _) in owned.iter().filter(|(key, _)| Some(key) != keep) {
+            RemoveOwnedEndsOnePage => {
+                let page = owned.iter().take(10);
+                for (key, _) in page.filter(|(key, _)| Some(key) != keep) {
                     self.inner.take(key);
                 }
             }

@@ -67,12 +67,12 @@ mod without_a_fault {
             moves {
                 a_rename_changes_the_key_and_the_version_and_is_seen_now
                 an_authentication_renews_the_deadline_too
-                at_no_moment_are_both_keys_alive
+                both_keys_are_never_alive
                 a_missing_record_is_not_renamed
                 a_taken_key_is_refused_and_nothing_changes
-                an_expired_record_is_no_hindrance
-                of_racing_renames_of_one_key_one_is_done
-                of_racing_renames_to_one_key_one_is_done
+                an_expired_record_does_not_block_its_key
+                one_of_racing_renames_of_a_key_is_done
+                one_of_racing_renames_to_a_key_is_done
                 a_rename_that_races_a_removal_does_not_undo_it
                 a_dropped_rename_is_done_or_not_done
             }

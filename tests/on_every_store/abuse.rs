@@ -77,8 +77,8 @@ pub async fn a_code_of_another_challenge_is_refused_and_charged<H: Harness<Store
     assert_eq!(outcome(codes.redeem(&second.0, &second.1).await), Outcome::Redeemed);
 }
 
-/// Who clicks twice gets the first answer twice, by the attempt key of the form: without it, with
-/// that of another form or with another code it is a replay.
+/// A double click gets the first answer twice, by the attempt key of the form. Without that key, with the
+/// key of another form or with another code it is a replay.
 pub async fn a_double_click_gets_the_first_answer_again<H: Harness<Store: AtomicStore>>(
     on: &On<H>,
 ) {

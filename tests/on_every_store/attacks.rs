@@ -1,4 +1,4 @@
-//! What attackers get who have time, or the store's dump, on every store that keeps the contract.
+//! What an attacker gets with much time, or with the store's dump, on every store that keeps the contract.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -52,9 +52,9 @@ pub async fn nothing_in_a_dump_redeems<H: Harness<Store: AtomicStore>>(on: &On<H
     assert_eq!(link_outcome(links.redeem(link.token()).await), Outcome::Redeemed);
 }
 
-/// Who opens challenges, has codes sent anew and guesses for 30 days, as often as that is allowed, has no
-/// more guesses compared within any 24 hours than the budget of a day: the smallest, to spare the store's
-/// server. With fewer [rounds](On::rounds) it is fewer days.
+/// A client opens challenges, asks for new codes and guesses for 30 days, as often as it may. Within any
+/// 24 hours no more guesses are compared than the budget of a day. The budget is the smallest, which spares
+/// the store's server. With fewer [rounds](On::rounds) it is fewer days.
 pub async fn thirty_days_of_guesses_stay_within_the_budget<H: Harness<Store: AtomicStore>>(
     on: &On<H>,
 ) {
@@ -75,8 +75,8 @@ pub async fn thirty_days_of_guesses_stay_within_the_budget<H: Harness<Store: Ato
     }
 }
 
-/// Opens up to so many challenges, has another code sent for each and guesses twice, which is once too
-/// often. These are decoys: to guess at one is as to guess at a code, but no guess is right.
+/// Opens up to this number of challenges, asks for another code for each and guesses twice, which is once
+/// too often. These are decoys: to guess at one is as to guess at a code, but no guess is right.
 async fn attack(codes: &Codes<()>, store: &Later<Arc<dyn AtomicStore>>, challenges: usize) {
     let mut handles = Vec::new();
     for _ in 0..challenges {
@@ -96,13 +96,13 @@ async fn attack(codes: &Codes<()>, store: &Later<Arc<dyn AtomicStore>>, challeng
     }
 }
 
-/// Fills a store with codes and links in all states, and returns what nobody but their clients and
-/// their persons may know.
+/// Fills a store with codes and links in all states, and returns what only their clients and their
+/// persons may know.
 async fn put_some_of_everything(store: &Arc<dyn AtomicStore>) -> Vec<String> {
     let mut secrets: Vec<String> = (0..6).map(subject).collect();
     put_links(store, &mut secrets).await;
     put_codes_under_a_key(store, &mut secrets).await;
-    // Last, for a used code is kept for half a minute only.
+    // Last, because a used code is kept for half a minute only.
     put_codes(store, &mut secrets).await;
     secrets
 }

@@ -11,7 +11,7 @@ use token_session::store::conformance::Harness;
 use super::*;
 
 /// Of any number of racing requests with the right code, one redeems it.
-pub async fn of_racing_right_codes_one_is_redeemed<H: Harness<Store: AtomicStore>>(on: &On<H>) {
+pub async fn one_of_racing_right_codes_is_redeemed<H: Harness<Store: AtomicStore>>(on: &On<H>) {
     let codes = codes_in(on.store().await);
     for round in 0..on.rounds {
         let (handle, code) = issue(&codes, round).await;
@@ -29,7 +29,7 @@ pub async fn of_racing_right_codes_one_is_redeemed<H: Harness<Store: AtomicStore
 
 /// A guess is charged before it is compared: of any number of racing wrong guesses as many are
 /// compared as a challenge allows.
-pub async fn no_more_racing_guesses_are_compared_than_there_are<H: Harness<Store: AtomicStore>>(
+pub async fn only_the_allowed_racing_guesses_are_compared<H: Harness<Store: AtomicStore>>(
     on: &On<H>,
 ) {
     let codes = codes_in(on.store().await);
@@ -69,7 +69,9 @@ pub async fn a_right_code_amid_wrong_guesses_is_redeemed<H: Harness<Store: Atomi
 }
 
 /// Of racing challenges of one subject no more are opened than there are guesses to keep.
-pub async fn racing_challenges_keep_no_more_than_a_day<H: Harness<Store: AtomicStore>>(on: &On<H>) {
+pub async fn racing_challenges_reserve_no_more_than_a_day<H: Harness<Store: AtomicStore>>(
+    on: &On<H>,
+) {
     let codes = codes_in(on.store().await);
     let answers = race(on.races(), |_| {
         let codes = codes.clone();
@@ -109,7 +111,7 @@ pub async fn a_racing_double_submit_gets_one_answer_twice<H: Harness<Store: Atom
 }
 
 /// Of racing leases of one code one is taken.
-pub async fn of_racing_leases_one_is_taken<H: Harness<Store: AtomicStore>>(on: &On<H>) {
+pub async fn one_of_racing_leases_is_taken<H: Harness<Store: AtomicStore>>(on: &On<H>) {
     let codes = codes_in(on.store().await);
     for round in 0..on.rounds_of_few() {
         let (handle, code) = issue(&codes, round).await;
@@ -156,7 +158,7 @@ pub async fn all_codes_of_a_subject_are_revoked<H: Harness<Store: AtomicStore>>(
 }
 
 /// Of racing requests with one recovery code one uses it.
-pub async fn of_racing_recovery_codes_one_is_used<H: Harness<Store: AtomicStore>>(on: &On<H>) {
+pub async fn one_of_racing_recovery_codes_is_used<H: Harness<Store: AtomicStore>>(on: &On<H>) {
     let recovery = recovery(on).await;
     for round in 0..on.rounds_of_few() {
         let subject = subject(round);
@@ -168,7 +170,7 @@ pub async fn of_racing_recovery_codes_one_is_used<H: Harness<Store: AtomicStore>
         })
         .await;
         let mut used = answers.into_iter().filter_map(Result::ok);
-        let replacement = used.next().expect("nobody could use the code").replacement;
+        let replacement = used.next().expect("no caller could use the code").replacement;
         assert!(used.next().is_none(), "two used one code in round {round}");
         recovery.redeem(&subject, replacement.reveal()).await.unwrap();
     }
@@ -199,7 +201,7 @@ pub async fn a_link_is_used_as_often_as_it_has_uses<H: Harness<Store: AtomicStor
 }
 
 /// Of any number of racing requests with the right code one redeems it, without a handle too.
-pub async fn of_racing_right_codes_of_a_subject_one_is_redeemed<H: Harness<Store: AtomicStore>>(
+pub async fn one_of_racing_right_codes_of_a_subject_is_redeemed<H: Harness<Store: AtomicStore>>(
     on: &On<H>,
 ) {
     let codes = by_subject(on).await;
@@ -217,7 +219,7 @@ pub async fn of_racing_right_codes_of_a_subject_one_is_redeemed<H: Harness<Store
 
 /// Of any number of racing wrong guesses at a subject's code as many are compared as a challenge
 /// allows.
-pub async fn of_racing_guesses_at_a_subject_five_are_compared<H: Harness<Store: AtomicStore>>(
+pub async fn five_of_racing_guesses_at_a_subject_are_compared<H: Harness<Store: AtomicStore>>(
     on: &On<H>,
 ) {
     let codes = by_subject(on).await;
@@ -234,8 +236,8 @@ pub async fn of_racing_guesses_at_a_subject_five_are_compared<H: Harness<Store: 
     assert_eq!(outcome(codes.redeem(&subject(0), &code).await), Outcome::Exhausted);
 }
 
-/// A subject's code that is revoked stays dead, and the next one is good, whatever races.
-pub async fn a_subjects_revoked_code_stays_dead_whatever_races<H: Harness<Store: AtomicStore>>(
+/// A subject's code that is revoked stays dead, and the next one is good, also in a race.
+pub async fn a_subjects_revoked_code_stays_dead_in_every_race<H: Harness<Store: AtomicStore>>(
     on: &On<H>,
 ) {
     let codes = by_subject(on).await;
@@ -262,8 +264,8 @@ pub async fn a_subjects_revoked_code_stays_dead_whatever_races<H: Harness<Store:
     }
 }
 
-/// A set of recovery codes that is revoked stays dead, and the next one is good, whatever races.
-pub async fn a_revoked_set_stays_dead_whatever_races<H: Harness<Store: AtomicStore>>(on: &On<H>) {
+/// A set of recovery codes that is revoked stays dead, and the next one is good, also in a race.
+pub async fn a_revoked_set_stays_dead_in_every_race<H: Harness<Store: AtomicStore>>(on: &On<H>) {
     let recovery = recovery(on).await;
     for round in 0..on.rounds_of_few() {
         let old = recovery.generate(&subject(round)).await.unwrap();

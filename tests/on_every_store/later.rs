@@ -1,4 +1,4 @@
-//! [`Later`]: a store on which time passes without anybody waiting.
+//! [`Later`]: a store on which time passes without a wait.
 
 use std::collections::HashMap;
 use std::sync::Mutex;

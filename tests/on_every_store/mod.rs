@@ -29,20 +29,20 @@ macro_rules! codes_on_store {
     ($harness:expr, rounds: $rounds:expr) => {
         $crate::on_every_store::codes_on_store! { @parts $harness, $rounds;
             codes {
-                of_racing_right_codes_one_is_redeemed
-                no_more_racing_guesses_are_compared_than_there_are
+                one_of_racing_right_codes_is_redeemed
+                only_the_allowed_racing_guesses_are_compared
                 a_right_code_amid_wrong_guesses_is_redeemed
-                racing_challenges_keep_no_more_than_a_day
+                racing_challenges_reserve_no_more_than_a_day
                 a_racing_double_submit_gets_one_answer_twice
-                of_racing_leases_one_is_taken
+                one_of_racing_leases_is_taken
                 a_code_ends_with_its_lifetime
                 all_codes_of_a_subject_are_revoked
-                of_racing_recovery_codes_one_is_used
+                one_of_racing_recovery_codes_is_used
                 a_link_is_used_as_often_as_it_has_uses
-                of_racing_right_codes_of_a_subject_one_is_redeemed
-                of_racing_guesses_at_a_subject_five_are_compared
-                a_subjects_revoked_code_stays_dead_whatever_races
-                a_revoked_set_stays_dead_whatever_races
+                one_of_racing_right_codes_of_a_subject_is_redeemed
+                five_of_racing_guesses_at_a_subject_are_compared
+                a_subjects_revoked_code_stays_dead_in_every_race
+                a_revoked_set_stays_dead_in_every_race
             }
             abuse {
                 a_replayed_code_is_refused
@@ -96,9 +96,9 @@ const FORM: &str = "a random text of form 17";
 /// A store, by its harness.
 pub struct On<H> {
     pub harness: H,
-    /// How many rounds the race for one code takes, of which each is some 4,000 calls at 1,000 races.
-    /// Races of a few callers take up to 20 of them, and an attack of 30 days no more days than this. A
-    /// second suite of one store may take fewer.
+    /// How many rounds the race for one code takes. A round is about 4,000 calls at 1,000 races. Races of
+    /// a few callers take at most 20 rounds, and the attack of 30 days takes at most this number of days.
+    /// A second suite of one store may take fewer.
     pub rounds: usize,
 }
 
@@ -186,7 +186,7 @@ fn another_than(code: &str) -> String {
 }
 
 /// Runs this many tasks at once, and returns what they answered. They start when all are there, and wait
-/// for a few turns of the scheduler then, so that its order does not decide who comes first.
+/// for a few turns of the scheduler then, so that its order does not decide which comes first.
 async fn race<T, F>(tasks: usize, task: impl Fn(usize) -> F) -> Vec<T>
 where
     T: Send + 'static,

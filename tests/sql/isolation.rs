@@ -36,17 +36,17 @@ impl Harness for With {
 }
 
 async fn races(harness: &With) {
-    insert::of_racing_inserts_of_one_key_one_is_done(harness).await;
+    insert::one_of_racing_inserts_of_a_key_is_done(harness).await;
     limits::racing_inserts_that_evict_leave_no_more_than_the_limit(harness).await;
     limits::racing_inserts_that_are_refused_leave_no_more_than_the_limit(harness).await;
     load::racing_touches_and_writes_lose_neither(harness).await;
-    replace::of_racing_writes_that_expect_one_version_one_is_done(harness).await;
+    replace::one_of_racing_writes_that_expect_a_version_is_done(harness).await;
     replace::a_write_that_races_a_removal_does_not_undo_it(harness).await;
-    proof::of_racing_regenerations_with_one_secret_one_is_done(harness).await;
-    handover::of_racing_handovers_one_is_done(harness).await;
-    confirmation::of_racing_confirmations_one_sets_the_time(harness).await;
-    remove::of_racing_takes_one_gets_the_record(harness).await;
-    ends::what_the_owner_had_ends_whatever_races(harness).await;
+    proof::one_of_racing_regenerations_with_a_secret_is_done(harness).await;
+    handover::one_of_racing_handovers_is_done(harness).await;
+    confirmation::one_of_racing_confirmations_sets_the_time(harness).await;
+    remove::one_of_racing_takes_gets_the_record(harness).await;
+    ends::what_the_owner_had_ends_in_every_race(harness).await;
     ends::an_insert_that_races_is_listed_or_dead(harness).await;
 }
 

@@ -1,4 +1,4 @@
-//! A damaged document beside sound ones.
+//! A damaged document among intact ones.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use token_session::{Event, Events, Key, Owner};
 
 use super::server::{claim, database, fresh_name, options, put, random_key, record};
 
-/// Ways to damage a document, by what its fields are set to.
+/// Ways to damage a document: the values that its fields are set to.
 fn damages() -> [Document; 7] {
     let of_another_subtype =
         Binary { subtype: BinarySubtype::UserDefined(0x80), bytes: vec![1; 33] };
@@ -53,7 +53,7 @@ async fn damaged_by(damage: Document) -> Damaged {
 }
 
 #[tokio::test]
-async fn an_owners_list_names_a_damaged_document_once_and_tells_its_key() {
+async fn an_owners_list_names_a_damaged_document_once_and_sends_an_event() {
     for damage in damages() {
         let it = damaged_by(damage.clone()).await;
         for limit in [1, 2, 100] {
@@ -80,7 +80,7 @@ async fn an_owners_list_names_a_damaged_document_once_and_tells_its_key() {
 }
 
 #[tokio::test]
-async fn a_scan_names_a_damaged_document_once_and_goes_on_behind_it() {
+async fn a_scan_names_a_damaged_document_once_and_continues_after_it() {
     for damage in damages() {
         let it = damaged_by(damage.clone()).await;
         for limit in [1, 2, 100] {
@@ -102,7 +102,7 @@ async fn a_scan_names_a_damaged_document_once_and_goes_on_behind_it() {
 }
 
 #[tokio::test]
-async fn a_scan_goes_on_behind_pages_of_documents_without_a_key() {
+async fn a_scan_continues_after_pages_of_documents_without_a_valid_key() {
     let it = damaged_by(doc! { "details": "text" }).await;
     // The stand-in orders bytes by their length, and compares them without: these are last by both.
     let too_long = |last| {
@@ -156,7 +156,7 @@ async fn a_damaged_document_is_an_error_to_every_operation_and_can_be_removed() 
 }
 
 #[tokio::test]
-async fn an_insert_with_a_limit_passes_a_document_without_a_key() {
+async fn an_insert_with_a_limit_does_not_count_a_document_without_a_key() {
     let it = damaged_by(doc! { "details": "text" }).await;
     let filter = doc! { "details": "text" };
     let change = doc! { "$set": { "key": "no key", "place": 0_i64 } };
@@ -169,7 +169,7 @@ async fn an_insert_with_a_limit_passes_a_document_without_a_key() {
 }
 
 #[tokio::test]
-async fn the_end_of_an_owners_sessions_ends_damaged_ones_too() {
+async fn remove_owned_removes_damaged_documents_too() {
     for damage in damages() {
         let it = damaged_by(damage.clone()).await;
         it.store.remove_owned(&it.owner, None).await.unwrap();

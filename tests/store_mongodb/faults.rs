@@ -1,4 +1,4 @@
-//! What the store does when its server fails it.
+//! The store on a server that fails.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,21 +17,21 @@ use super::server::{
     database, fresh_name, fresh_store, loaded, options, put, random_key, record, url,
 };
 
-/// Bounds each wait for something that has to happen.
+/// The longest wait for something that has to happen.
 const LONG: Duration = Duration::from_secs(120);
 
-/// What a client was told of its sessions.
+/// The store's last answer about a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answered {
     /// It has this version.
     Alive(Version),
-    /// It is gone.
+    /// It was removed.
     Removed,
-    /// An operation on it failed, which may have taken place.
+    /// An operation on it failed. It may have taken place.
     Unknown,
 }
 
-/// Begins sessions, writes them and ends every third, until it is told to stop.
+/// Inserts sessions, writes to them and removes every third one, until `stop` is set.
 async fn work(store: MongoDb, stop: Arc<AtomicBool>) -> HashMap<Key, Answered> {
     let mut answered = HashMap::new();
     while !stop.load(Ordering::Relaxed) {
@@ -69,7 +69,7 @@ async fn step(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_server_that_is_killed_loses_nothing_that_it_has_acknowledged() {
+async fn a_killed_server_loses_no_acknowledged_write() {
     let server = Arc::new(test_servers::MongoDb::durable().unwrap());
     let builder = MongoDb::builder().timeout(Duration::from_secs(10));
     // The driver repeats a write whose answer was lost. The stand-in forgets in a crash which ones it
@@ -117,7 +117,7 @@ async fn a_server_that_is_killed_loses_nothing_that_it_has_acknowledged() {
     assert!(counts[0] > 0 && counts[1] > 0, "{counts:?}");
 }
 
-/// The store works again, sooner or later.
+/// Waits until the store works again.
 async fn resumes(store: &MongoDb) {
     let works = async {
         while store.load(&random_key(), &Load::new()).await.is_err() {
@@ -132,7 +132,7 @@ async fn kind_of_load(store: &MongoDb) -> Option<StoreErrorKind> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn callers_of_a_server_that_does_not_answer_get_an_error_in_time_though_the_pool_is_full() {
+async fn callers_of_a_paused_server_get_an_error_within_the_timeout_with_a_full_pool() {
     let server = test_servers::MongoDb::start().unwrap();
     let builder = MongoDb::builder().timeout(Duration::from_secs(3));
     let store = builder.connect(&url(&server, "&maxPoolSize=2")).await.unwrap();
@@ -151,7 +151,7 @@ async fn callers_of_a_server_that_does_not_answer_get_an_error_in_time_though_th
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn every_operation_on_a_server_that_is_gone_is_unavailable() {
+async fn every_operation_on_a_killed_server_is_unavailable() {
     let server = test_servers::MongoDb::start().unwrap();
     let builder = MongoDb::builder().timeout(Duration::from_secs(1));
     let store = builder.connect(&url(&server, "")).await.unwrap();
@@ -165,7 +165,7 @@ async fn every_operation_on_a_server_that_is_gone_is_unavailable() {
         store.replace(&key, &Write::data("data")).await.err(),
         store.remove(&key, Condition::Always, false).await.err(),
         store.remove(&key, Condition::Always, true).await.err(),
-        store.alive(&[key.clone()]).await.err(),
+        store.alive(std::slice::from_ref(&key)).await.err(),
         store.owned(&owner, None, 1, true).await.err(),
         store.remove_owned(&owner, None).await.err(),
         store.scan(None, 1).await.err(),
@@ -180,7 +180,7 @@ async fn every_operation_on_a_server_that_is_gone_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_connection_that_comes_and_goes_is_told() {
+async fn a_lost_connection_and_its_return_are_events() {
     let server = test_servers::MongoDb::start().unwrap();
     let store = MongoDb::connect(&url(&server, "&heartbeatFrequencyMS=500")).await.unwrap();
     let events = Events::default();
@@ -195,7 +195,7 @@ async fn a_connection_that_comes_and_goes_is_told() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_unavailable() {
+async fn connecting_to_a_killed_server_is_unavailable() {
     let server = test_servers::MongoDb::start().unwrap();
     server.kill().unwrap();
     let builder = MongoDb::builder().timeout(Duration::from_secs(1));
@@ -204,7 +204,7 @@ async fn a_server_that_is_not_there_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_url_that_cannot_be_used_is_refused() {
+async fn an_unusable_url_is_refused() {
     for url in [
         "mongodb://127.0.0.1:1/",
         "mongodb://127.0.0.1:port/database",
@@ -228,7 +228,7 @@ async fn partitions_out_of_range_are_refused() {
 }
 
 #[tokio::test]
-async fn data_that_no_document_can_hold_is_refused() {
+async fn data_above_16_mib_is_refused() {
     let store = fresh_store(MongoDb::builder()).await;
     let key = put(&store, None).await;
     let write = Write::data(vec![7; 17 << 20]);
@@ -238,7 +238,7 @@ async fn data_that_no_document_can_hold_is_refused() {
 }
 
 #[tokio::test]
-async fn a_document_that_is_no_session_is_an_error_that_names_its_key() {
+async fn the_error_for_a_damaged_document_names_its_key() {
     let name = fresh_name();
     let database = database(options().await);
     let store = MongoDb::builder().collection(&name).database(&database).unwrap();
@@ -276,7 +276,7 @@ async fn a_document_that_is_no_session_is_an_error_that_names_its_key() {
 }
 
 #[tokio::test]
-async fn expired_documents_are_left_to_a_ttl_index() {
+async fn a_ttl_index_removes_expired_documents() {
     let name = fresh_name();
     let database = database(options().await);
     let store = MongoDb::builder().collection(&name).database(&database).unwrap();

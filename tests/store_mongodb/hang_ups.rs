@@ -1,4 +1,4 @@
-//! What becomes of a connection whose caller is gone.
+//! What happens to a connection when its caller hangs up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use super::server::{HOUR, database, fresh_name, loaded, options, put, random_key
 
 const MOST: u32 = 5;
 
-/// A store on a client of a few connections, and how many of those were made so far.
+/// A store on a client of a few connections, and the number of connections made so far.
 async fn counted() -> (MongoDb, Arc<AtomicUsize>) {
     let made = Arc::<AtomicUsize>::default();
     let counts = Arc::clone(&made);
@@ -70,7 +70,7 @@ async fn clients_that_hang_up_cost_no_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dropped_write_that_was_begun_is_done() {
+async fn a_write_that_is_dropped_after_its_start_is_completed() {
     let (store, _) = counted().await;
     let key = put(&store, None).await;
     let write = Write::data("new data");

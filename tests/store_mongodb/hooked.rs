@@ -1,4 +1,4 @@
-//! A store that does something between the commands of a call.
+//! A store that runs a hook between the commands of a call.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,16 +10,16 @@ use token_session::store::MongoDb;
 
 use super::server::{HOUR, database, fresh_name, options};
 
-/// What happens when a command is about to be sent, by its name.
+/// The hook. It receives the name of a command that is about to be sent.
 pub type Before = Box<dyn FnMut(&str) + Send>;
 
-/// A store that does something before a command, and its documents by another client.
+/// A store that runs a hook before each command, and its documents through another client.
 pub struct Hooked {
     pub store: MongoDb,
     pub documents: Collection<Document>,
     pub before: Arc<Mutex<Option<Before>>>,
     pub sent: Arc<Mutex<Vec<String>>>,
-    /// How many documents each answer to a question had.
+    /// The number of documents in each answer to an `aggregate`.
     pub found: Arc<Mutex<Vec<usize>>>,
 }
 
@@ -51,7 +51,7 @@ pub async fn hooked() -> Hooked {
     Hooked { store, documents, before, sent, found }
 }
 
-/// Runs something to its end on a thread of its own, for what cannot wait by itself.
+/// Runs a future to its end on another thread. A hook cannot await.
 pub fn on_a_thread<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     let run = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,4 +1,4 @@
-//! An owner with thousands of sessions, and what happens between the commands of one call.
+//! An owner with thousands of sessions, and races between the commands of one call.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::server::{database, loaded, options, put, random_key, record};
 
 const MANY: usize = 2_500;
 
-/// Has a thousand sessions of an owner begin before each removal.
+/// Inserts a thousand sessions of an owner before each removal.
 fn log_in_at_each_removal(it: &Hooked, owner: &Owner) {
     let (name, owner) = (it.documents.name().to_owned(), owner.clone());
     let mut removals = 0;
@@ -32,7 +32,7 @@ fn log_in_at_each_removal(it: &Hooked, owner: &Owner) {
     }));
 }
 
-/// A live session of an owner as the store keeps it, which began at this time.
+/// The document of an owner's live session that began at this time.
 fn session(owner: &Owner, began: i64) -> (Key, Document) {
     let key = random_key();
     let bytes = key.as_bytes().to_vec();
@@ -59,16 +59,16 @@ async fn fill(documents: &Collection<Document>, owner: &Owner, count: usize, beg
 }
 
 #[tokio::test]
-async fn an_owners_sessions_end_a_thousand_at_a_time() {
+async fn remove_owned_removes_a_thousand_sessions_at_a_time() {
     let it = hooked().await;
     let (owner, other) = (Owner::new("guest").unwrap(), Owner::new("other").unwrap());
     let kept = fill(&it.documents, &owner, MANY, 1_700_000_000_000).await;
     let others = put(&it.store, Some(&other)).await;
     it.sent.lock().unwrap().clear();
     it.store.remove_owned(&owner, Some(&kept)).await.unwrap();
-    let (look, end) = ("aggregate", "delete");
-    // The second look asks how far the call has to go.
-    assert_eq!(*it.sent.lock().unwrap(), [look, look, end, look, end, look, end]);
+    let (read, delete) = ("aggregate", "delete");
+    // The second read asks for the last session that the call has to remove.
+    assert_eq!(*it.sent.lock().unwrap(), [read, read, delete, read, delete, read, delete]);
     let left = it.store.owned(&owner, None, 10, false).await.unwrap().records;
     assert_eq!(left.into_iter().map(|(key, _)| key).collect::<Vec<_>>(), [kept]);
     assert!(loaded(&it.store, &others).await.is_some());
@@ -77,7 +77,7 @@ async fn an_owners_sessions_end_a_thousand_at_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_end_of_an_owners_sessions_ends_though_a_thousand_log_in_meanwhile() {
+async fn remove_owned_returns_while_a_thousand_sessions_begin_between_its_batches() {
     let it = hooked().await;
     let owner = Owner::new("guest").unwrap();
     let first = fill(&it.documents, &owner, MANY, 1_700_000_000_000).await;
@@ -90,7 +90,7 @@ async fn the_end_of_an_owners_sessions_ends_though_a_thousand_log_in_meanwhile()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_sessions_end_a_thousand_at_a_time_though_others_begin_meanwhile() {
+async fn clear_removes_a_thousand_sessions_at_a_time_and_returns_while_others_begin() {
     let it = hooked().await;
     let owner = Owner::new("guest").unwrap();
     fill(&it.documents, &owner, MANY, 1_700_000_000_000).await;
@@ -98,15 +98,15 @@ async fn all_sessions_end_a_thousand_at_a_time_though_others_begin_meanwhile() {
     log_in_at_each_removal(&it, &owner);
     it.store.clear().await.unwrap();
     *it.before.lock().unwrap() = None;
-    let (look, end) = ("aggregate", "delete");
-    // The second look asks how far the call has to go.
-    assert_eq!(*it.sent.lock().unwrap(), [look, look, end, look, end, look, end]);
+    let (read, delete) = ("aggregate", "delete");
+    // The second read asks for the last session that the call has to remove.
+    assert_eq!(*it.sent.lock().unwrap(), [read, read, delete, read, delete, read, delete]);
     let old = doc! { "created_at": { "$lte": DateTime::from_millis(1_700_000_000_000) } };
     assert_eq!(it.documents.count_documents(old).await.unwrap(), 0);
 }
 
 #[tokio::test]
-async fn an_insert_looks_at_no_more_sessions_than_the_limit_and_a_hundred() {
+async fn an_insert_reads_at_most_a_hundred_sessions_more_than_the_limit() {
     let it = hooked().await;
     let owner = Owner::new("guest").unwrap();
     fill(&it.documents, &owner, MANY, 1_700_000_000_000).await;
@@ -118,7 +118,7 @@ async fn an_insert_looks_at_no_more_sessions_than_the_limit_and_a_hundred() {
 }
 
 #[tokio::test]
-async fn an_insert_finds_the_living_behind_more_dead_ones_than_it_looks_at() {
+async fn an_insert_finds_live_sessions_behind_more_dead_ones_than_it_reads() {
     let it = hooked().await;
     let owner = Owner::new("guest").unwrap();
     let dead: Vec<_> = (0..150)
@@ -137,7 +137,7 @@ async fn an_insert_finds_the_living_behind_more_dead_ones_than_it_looks_at() {
 }
 
 #[tokio::test]
-async fn a_key_of_somebody_else_is_taken_whether_or_not_a_session_would_go_for_it() {
+async fn a_key_of_another_owner_is_taken_with_and_without_an_eviction() {
     let it = hooked().await;
     let (owner, other) = (Owner::new("guest").unwrap(), Owner::new("other").unwrap());
     fill(&it.documents, &owner, 3, 1_700_000_000_000).await;
@@ -170,7 +170,7 @@ async fn an_owners_list_is_in_the_order_of_its_index() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_touches_at_once_the_later_one_finds_the_session_touched() {
+async fn the_later_of_two_racing_touches_keeps_the_time_of_the_first() {
     let it = hooked().await;
     let key = put(&it.store, None).await;
     let an_hour_ago = DateTime::from_millis(DateTime::now().timestamp_millis() - 3_500_000);

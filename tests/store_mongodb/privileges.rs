@@ -1,4 +1,4 @@
-//! The rights that the docs of the store name are enough, and no more is granted by them.
+//! The rights that the docs of the store name are enough, and they grant nothing else.
 
 use mongodb::Client;
 use mongodb::bson::doc;
@@ -10,7 +10,8 @@ use token_session::store::{
 
 use super::server::{TOUCH, put, random_key, record, url};
 
-/// A server that lets in `app`, who may do what the docs say, and the one that may index.
+/// A server with the users `app`, which has the rights that the docs name, and `migrator`, which may
+/// create indexes.
 async fn guarded() -> test_servers::MongoDb {
     let mut server = test_servers::MongoDb::durable().unwrap();
     let client = Client::with_uri_str(server.url()).await.unwrap();
@@ -73,7 +74,7 @@ async fn four_rights_on_one_collection_are_enough() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_refused_and_not_repeated() {
+async fn a_wrong_password_is_refused_and_not_shown() {
     let server = guarded().await;
     let url = url_of(&server, "app").replace(":secret@", ":hunter2@");
     let error = MongoDb::connect(&url).await.unwrap_err();

@@ -1,8 +1,9 @@
-//! What a document holds of a session's secrets, and two calls that meet at a handover.
+//! What a document holds about a session's secrets, and two calls that race at a handover.
+
+use std::time::Duration;
 
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, doc};
-use std::time::Duration;
 use token_session::store::{Found, Load, MongoDb, NewProof, NewRecord, Replaced, Store, Write};
 use token_session::{Claim, Details, Key, Label, Record};
 
@@ -21,7 +22,7 @@ async fn put(store: &MongoDb) -> Key {
     key
 }
 
-/// Hands the secret 2 over to the holder of 1.
+/// Hands over from the secret 1 to the secret 2.
 async fn rotate(store: &MongoDb, key: &Key) -> Replaced {
     let (claim, sealed) = (claim(1), "sealed".into());
     let rotated = NewProof::Rotated { next: proof(2), sealed };
@@ -34,7 +35,7 @@ async fn regenerate(store: &MongoDb, key: &Key) -> Replaced {
     store.replace(key, &write).await.unwrap()
 }
 
-/// Has another server do something before the next command of this name.
+/// Lets another server run an operation before the next command of this name.
 fn before_the_next<F>(
     it: &Hooked,
     name: &'static str,
@@ -92,7 +93,7 @@ async fn a_document_has_the_fields_that_the_docs_name() {
 }
 
 #[tokio::test]
-async fn empty_details_are_no_field() {
+async fn empty_details_have_no_field() {
     let it = hooked().await;
     let key = put(&it.store).await;
     let labelled = Details::new().with_label(Label::new("$owner").unwrap());
@@ -106,7 +107,7 @@ async fn empty_details_are_no_field() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_secret_that_dies_between_the_read_and_the_touch_touches_nothing() {
+async fn a_secret_that_is_replaced_between_read_and_touch_touches_nothing() {
     let it = hooked().await;
     let key = put(&it.store).await;
     let same = key.clone();
@@ -118,7 +119,7 @@ async fn a_secret_that_dies_between_the_read_and_the_touch_touches_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_previous_secret_whose_time_ends_between_the_read_and_the_touch_touches_nothing() {
+async fn a_previous_secret_that_ends_between_read_and_touch_touches_nothing() {
     let it = hooked().await;
     let key = put(&it.store).await;
     rotate(&it.store, &key).await;
@@ -133,7 +134,7 @@ async fn a_previous_secret_whose_time_ends_between_the_read_and_the_touch_touche
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_confirmations_at_once_the_first_sets_the_time() {
+async fn the_first_of_two_racing_confirmations_sets_the_time() {
     let it = hooked().await;
     let key = put(&it.store).await;
     rotate(&it.store, &key).await;
@@ -153,8 +154,7 @@ async fn of_two_confirmations_at_once_the_first_sets_the_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_of_a_secret_that_was_handed_over_at_that_moment_is_a_conflict_for_a_handover_alone()
- {
+async fn a_lost_race_for_a_handover_is_a_conflict_and_other_writes_go_on() {
     let it = hooked().await;
     let key = put(&it.store).await;
     let same = key.clone();

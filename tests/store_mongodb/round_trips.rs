@@ -1,4 +1,4 @@
-//! How many commands an operation sends, told by the driver's monitor.
+//! How many commands an operation sends, counted by the driver's monitor.
 
 use std::sync::{Arc, Mutex};
 
@@ -16,7 +16,7 @@ use super::server::{
 
 const NOT_DUE: Load<'_> = Load { touch: Touch::After(HOUR), ..Load::new() };
 
-/// A store, and the commands that it has sent since they were last asked for.
+/// A store, and the commands that it has sent since the last look.
 struct Watched {
     store: MongoDb,
     sent: Arc<Mutex<Vec<String>>>,
@@ -61,7 +61,7 @@ impl Watched {
         key
     }
 
-    /// The session is there, and what it took to make it is forgotten.
+    /// Inserts a session, and forgets the commands for it.
     async fn put(&self, owner: Option<&Owner>) -> Key {
         let key = put(&self.store, owner).await;
         self.sent();
@@ -116,7 +116,7 @@ async fn a_load_is_one_command() {
 }
 
 #[tokio::test]
-async fn a_touch_that_is_due_is_one_command_more() {
+async fn a_due_touch_is_one_more_command() {
     let watched = Watched::new().await;
     let key = watched.put(None).await;
     for load in [TOUCH, Load { with_data: false, ..TOUCH }] {
@@ -126,7 +126,7 @@ async fn a_touch_that_is_due_is_one_command_more() {
 }
 
 #[tokio::test]
-async fn a_handover_is_one_command_and_its_confirmation_one_more_once() {
+async fn a_handover_is_one_command_and_its_confirmation_one_more() {
     let watched = Watched::new().await;
     let key = watched.put_with(1).await;
     let (old, new) = (claim(1), claim(2));
@@ -179,7 +179,7 @@ async fn a_write_over_another_version_or_with_another_secret_is_two_commands() {
 }
 
 #[tokio::test]
-async fn a_removal_that_hands_the_session_out_is_two_commands() {
+async fn a_removal_with_hand_out_is_two_commands() {
     let watched = Watched::new().await;
     let key = watched.put(None).await;
     let removed = watched.store.remove(&key, Condition::Always, true).await.unwrap();
@@ -191,7 +191,7 @@ async fn a_removal_that_hands_the_session_out_is_two_commands() {
 }
 
 #[tokio::test]
-async fn a_removal_is_one_command_and_one_more_where_its_condition_fails() {
+async fn a_removal_is_one_command_and_one_more_if_its_condition_fails() {
     let watched = Watched::new().await;
     let (key, first) = watched.put_new().await;
     let other = Condition::Version(first.next());
@@ -241,7 +241,7 @@ async fn an_owners_sessions_are_listed_by_one_command_and_ended_by_two() {
 }
 
 #[tokio::test]
-async fn a_page_and_a_count_are_one_command_and_a_clearance_two_for_a_thousand_sessions() {
+async fn a_page_and_a_count_are_one_command_and_clear_is_two_for_a_thousand_sessions() {
     let watched = Watched::new().await;
     for _ in 0..200 {
         put(&watched.store, None).await;

@@ -1,4 +1,4 @@
-//! Stores on the shared server, each on a collection of its own, and what a test puts into them.
+//! Stores on the shared server, each in a collection of its own, and the records that tests insert.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub fn random_key() -> Key {
     Key::from_bytes(bytes)
 }
 
-/// What a client of the shared server is made of.
+/// The options of a client of the shared server.
 pub async fn options() -> ClientOptions {
     ClientOptions::parse(test_servers::mongodb_url()).await.expect("the URL is one of MongoDB")
 }
@@ -27,7 +27,7 @@ pub fn database(options: ClientOptions) -> Database {
     client.database("token_session_tests")
 }
 
-/// The URL of a server of one's own, with a database.
+/// The URL of a test's own server, with a database.
 pub fn url(server: &test_servers::Server, options: &str) -> String {
     let port = server.port();
     format!("mongodb://127.0.0.1:{port}/token_session_tests?directConnection=true{options}")
@@ -50,7 +50,7 @@ pub fn record<'a>(data: &'static str, owner: Option<&'a Owner>) -> NewRecord<'a>
     NewRecord { owner, ..NewRecord::new(data, lifetime) }
 }
 
-/// By the key alone, touched although it may not be due.
+/// Loads by the key alone, and always touches.
 pub const TOUCH: Load<'_> = Load { touch: Touch::After(Duration::ZERO), ..Load::new() };
 
 /// The proof of one of a session's secrets.

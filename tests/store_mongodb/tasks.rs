@@ -1,8 +1,8 @@
-//! Only a dropped call goes on in a task, on both stores that keep sessions in MongoDB.
+//! Only a dropped call runs in a task, on both stores that keep sessions in MongoDB.
 //!
 //! The driver spawns tasks of its own, so counting tasks proves nothing. Its monitor runs in the task
-//! that sends the command. These tests call from outside any task, so a command that a task sends is
-//! one whose call the store has spawned.
+//! that sends the command. These tests call from outside any task, so if a task sends a command, the
+//! store has spawned the call.
 
 use std::sync::{Arc, Mutex};
 

@@ -71,11 +71,11 @@ mod codes {
 async fn in_session_mode_statements_may_be_prepared() {
     let harness = &Behind(PoolMode::Session);
     conform::limits::racing_inserts_that_evict_leave_no_more_than_the_limit(harness).await;
-    conform::replace::of_racing_writes_that_expect_one_version_one_is_done(harness).await;
-    conform::ends::what_the_owner_had_ends_whatever_races(harness).await;
-    conform::handover::of_racing_handovers_one_is_done(harness).await;
+    conform::replace::one_of_racing_writes_that_expect_a_version_is_done(harness).await;
+    conform::ends::what_the_owner_had_ends_in_every_race(harness).await;
+    conform::handover::one_of_racing_handovers_is_done(harness).await;
     let on = On { harness: Behind(PoolMode::Session), rounds: 5 };
-    on_every_store::codes::of_racing_right_codes_one_is_redeemed(&on).await;
+    on_every_store::codes::one_of_racing_right_codes_is_redeemed(&on).await;
 }
 
 /// A pool of one connection, with only the settings that the pooler accepts.

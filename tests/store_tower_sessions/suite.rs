@@ -45,10 +45,10 @@ macro_rules! what_can_hold {
                 data_of_every_size_and_byte_is_kept
                 timeouts_from_a_millisecond_to_the_longest_are_kept
                 a_taken_key_is_refused_and_nothing_changes
-                an_expired_record_is_no_hindrance
+                an_expired_record_does_not_block_its_key
             }
             load {
-                a_missing_record_is_none
+                a_missing_record_is_not_found
                 a_load_without_a_touch_leaves_the_record
                 a_load_without_data_has_none
                 a_touch_makes_the_record_seen_now

@@ -132,7 +132,7 @@ macro_rules! shared_format_suite {
                 timeouts_from_a_millisecond_to_the_longest_are_kept
             }
             load {
-                a_missing_record_is_none
+                a_missing_record_is_not_found
                 a_touch_after_the_interval_is_written
                 a_touch_after_a_tenth_of_the_idle_timeout_is_written
                 nothing_slides_without_an_idle_timeout
@@ -143,8 +143,8 @@ macro_rules! shared_format_suite {
                 a_write_that_races_a_removal_does_not_undo_it
             }
             remove {
-                of_racing_takes_one_gets_the_record
-                of_a_racing_take_and_removal_one_wins
+                one_of_racing_takes_gets_the_record
+                either_a_racing_take_or_a_removal_wins
             }
             alive {
                 each_key_is_answered_in_its_place
@@ -156,9 +156,9 @@ macro_rules! shared_format_suite {
                 a_record_that_stays_is_scanned_while_others_come_and_go
             }
             moves {
-                at_no_moment_are_both_keys_alive
+                both_keys_are_never_alive
                 a_missing_record_is_not_renamed
-                of_racing_renames_to_one_key_one_is_done
+                one_of_racing_renames_to_a_key_is_done
                 a_rename_that_races_a_removal_does_not_undo_it
             }
         }

@@ -110,7 +110,7 @@ pub fn random_below(end: usize) -> usize {
     number as usize % end
 }
 
-/// The proof of a secret that nobody else has.
+/// The proof of a new secret.
 pub fn random_proof() -> Proof {
     let mut bytes = [1; Proof::LEN];
     getrandom::fill(&mut bytes[1..]).expect("the operating system gives random bytes");
@@ -270,7 +270,7 @@ pub fn data_of_every_kind() -> [Vec<u8>; 3] {
 }
 
 /// Runs this many tasks at once, and returns what they answered. They start when all are there, and
-/// wait for a few turns of the scheduler then, so that its order does not decide who comes first.
+/// wait for a few turns of the scheduler then, so that its order does not decide which comes first.
 pub async fn race<T, F>(tasks: usize, task: impl Fn(usize) -> F) -> Vec<T>
 where
     T: Send + 'static,

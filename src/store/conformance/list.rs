@@ -28,11 +28,11 @@ macro_rules! __conformance_cases {
                     data_of_every_size_and_byte_is_kept
                     timeouts_from_a_millisecond_to_the_longest_are_kept
                     a_taken_key_is_refused_and_nothing_changes
-                    an_expired_record_is_no_hindrance
-                    of_racing_inserts_of_one_key_one_is_done
+                    an_expired_record_does_not_block_its_key
+                    one_of_racing_inserts_of_a_key_is_done
                 }
                 load {
-                    a_missing_record_is_none
+                    a_missing_record_is_not_found
                     a_load_without_a_touch_leaves_the_record
                     a_load_without_data_has_none
                     a_touch_makes_the_record_seen_now
@@ -58,7 +58,7 @@ macro_rules! __conformance_cases {
                     no_write_brings_a_removed_record_back
                     a_write_that_races_a_removal_does_not_undo_it
                     another_version_is_a_conflict_and_nothing_is_written
-                    of_racing_writes_that_expect_one_version_one_is_done
+                    one_of_racing_writes_that_expect_a_version_is_done
                     racing_increments_are_all_counted
                 }
                 proof {
@@ -70,7 +70,7 @@ macro_rules! __conformance_cases {
                     a_regeneration_ends_the_secret_before_at_once
                     a_regeneration_ends_a_handover
                     a_regenerated_session_keeps_its_key
-                    of_racing_regenerations_with_one_secret_one_is_done
+                    one_of_racing_regenerations_with_a_secret_is_done
                 }
                 handover {
                     a_handover_keeps_the_version_and_both_secrets
@@ -80,14 +80,14 @@ macro_rules! __conformance_cases {
                     the_previous_secret_works_for_the_grace_after_the_confirmation
                     only_the_current_secret_hands_over
                     a_handover_of_another_version_is_a_conflict
-                    of_racing_handovers_one_is_done
+                    one_of_racing_handovers_is_done
                 }
                 confirmation {
                     the_first_load_with_the_current_secret_confirms
                     a_confirmation_takes_place_once
                     only_a_claim_of_the_current_secret_confirms
                     a_load_without_a_handover_confirms_nothing
-                    of_racing_confirmations_one_sets_the_time
+                    one_of_racing_confirmations_sets_the_time
                 }
                 reuse {
                     the_previous_secret_is_reused_after_the_grace
@@ -97,13 +97,13 @@ macro_rules! __conformance_cases {
                 }
                 remove {
                     a_take_hands_out_the_record_and_removes_it
-                    of_racing_takes_one_gets_the_record
+                    one_of_racing_takes_gets_the_record
                     a_removed_record_is_gone
                     a_missing_record_is_not_removed
                     another_version_is_a_conflict_and_nothing_is_removed
                     another_claim_is_a_conflict_and_nothing_is_removed
-                    of_racing_removals_one_is_done
-                    of_a_racing_take_and_removal_one_wins
+                    one_of_racing_removals_is_done
+                    either_a_racing_take_or_a_removal_wins
                 }
                 alive {
                     each_key_is_answered_in_its_place
@@ -114,9 +114,9 @@ macro_rules! __conformance_cases {
             }
             owners {
                 limits {
-                    at_the_limit_the_oldest_goes_and_its_key_is_returned
-                    as_many_go_as_a_lower_limit_asks_for
-                    at_the_limit_an_insert_is_refused_and_nothing_changes
+                    the_oldest_ends_at_the_limit_and_its_key_is_returned
+                    a_lower_limit_ends_as_many_as_it_has_to
+                    an_insert_at_the_limit_is_refused_and_changes_nothing
                     a_taken_key_ends_none_of_the_owners_sessions
                     only_live_sessions_of_the_owner_count_for_the_limit
                     racing_inserts_that_are_refused_leave_no_more_than_the_limit
@@ -139,11 +139,11 @@ macro_rules! __conformance_cases {
                     a_stranger_is_not_kept
                     an_owner_without_sessions_is_no_error
                     an_owner_whose_sessions_ended_begins_anew
-                    what_the_owner_had_ends_whatever_races
+                    what_the_owner_had_ends_in_every_race
                     an_insert_that_races_is_listed_or_dead
-                    of_two_that_keep_different_sessions_neither_keeps_one
+                    two_ends_that_keep_different_sessions_keep_none
                     a_repeat_ends_what_a_dropped_end_has_left
-                    an_end_returns_although_sessions_keep_coming
+                    an_end_returns_while_sessions_keep_coming
                 }
             }
             listing {
@@ -162,12 +162,12 @@ macro_rules! __conformance_cases {
                 moves {
                     a_rename_changes_the_key_and_the_version_and_is_seen_now
                     an_authentication_renews_the_deadline_too
-                    at_no_moment_are_both_keys_alive
+                    both_keys_are_never_alive
                     a_missing_record_is_not_renamed
                     a_taken_key_is_refused_and_nothing_changes
-                    an_expired_record_is_no_hindrance
-                    of_racing_renames_of_one_key_one_is_done
-                    of_racing_renames_to_one_key_one_is_done
+                    an_expired_record_does_not_block_its_key
+                    one_of_racing_renames_of_a_key_is_done
+                    one_of_racing_renames_to_a_key_is_done
                     a_rename_that_races_a_removal_does_not_undo_it
                     a_dropped_rename_is_done_or_not_done
                 }

@@ -1,6 +1,6 @@
 //! A test for each sentence of the [store contract](super), for any store.
 //!
-//! Say in a [`Harness`] how to get an empty store and how to let time pass. Then
+//! A [`Harness`] says how to get an empty store and how to let time pass. Then
 //! [`conformance_suite!`](crate::conformance_suite) makes a test of each function here. The tests
 //! need `tokio` with `macros` and `rt-multi-thread` among your development dependencies.
 //!
@@ -91,7 +91,7 @@ pub trait Harness: Send + Sync + 'static {
 /// | `conformance_suite!(harness)` | that knows owners and lists its records, as an [`AtomicStore`] does |
 /// | `conformance_suite!(without owners: harness)` | whose [`owners()`](Store::owners) is `None` |
 /// | `conformance_suite!(without owners, listing: harness)` | whose [`listing()`](Store::listing) is `None` too |
-/// | `conformance_suite! { harness; load { a_missing_record_is_none } }` | that cannot keep every sentence: it names the cases that it passes, and its docs say what does not hold |
+/// | `conformance_suite! { harness; load { a_missing_record_is_not_found } }` | that cannot keep every sentence: it names the cases that it passes, and its docs say what does not hold |
 ///
 /// The cases of the module [`moves`](crate::store::conformance::moves) are for stores whose
 /// [`moves()`](Store::moves) is not `None`. Such a store keeps another program's format and names its

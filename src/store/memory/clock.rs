@@ -27,10 +27,10 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
 }
 
-/// The wall clock of the moment when it was made, and the monotonic clock from there on: setting
-/// the machine's clock ends no session and prolongs none.
+/// Starts at the wall clock's time and then follows the monotonic clock: setting the machine's clock
+/// neither ends nor extends a session.
 ///
-/// Where the monotonic clock stands still while the machine sleeps, as on Linux, so do sessions.
+/// On Linux the monotonic clock stands still while the machine sleeps. Sessions do not age then.
 ///
 /// ```
 /// use token_session::store::{Clock, SystemClock};
@@ -64,8 +64,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved, for tests that need not sleep. Its clones show the
-/// same time.
+/// A clock that stands still until it is moved: tests need no sleep. Its clones show the same time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -94,8 +93,7 @@ impl ManualClock {
 }
 
 impl Default for ManualClock {
-    /// A clock that shows the second that ended the first billion since the Unix epoch, in
-    /// September 2001.
+    /// A clock that shows 1,000,000,000 seconds after the Unix epoch, in September 2001.
     fn default() -> Self {
         Self::new(Timestamp::from_millis(1_000_000_000_000))
     }

@@ -1,5 +1,4 @@
-//! [`Entry`], what the map holds under a key, and [`Epoch`], by which an owner's entries end at
-//! once.
+//! [`Entry`], what the map holds under a key, and [`Epoch`], which ends all entries of an owner at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,15 +10,15 @@ use super::slots::Slot;
 use crate::record::{Details, Owner, Record, Timestamp};
 use crate::store::NewRecord;
 
-/// A record. It never changes: a writer puts a changed copy in its place, so that a reader has all
-/// of a write or nothing.
+/// A record. It never changes: a writer puts a changed copy in its place, so a reader sees all of a
+/// write or nothing.
 #[derive(Clone)]
 pub(super) struct Entry {
     pub(super) record: Record,
     pub(super) epoch: Option<Arc<Epoch>>,
-    /// The time under which the expiry queue has it. A touch makes it end later than that.
+    /// Its time in the expiry queue. After a touch the record ends later than that.
     pub(super) queued: Timestamp,
-    /// Its turn on its owner's list, if it has an owner.
+    /// Its turn on its owner's list; `None` without an owner.
     pub(super) turn: u64,
     /// Its place in the expiry queue's shard.
     pub(super) slot: Slot,
@@ -37,13 +36,13 @@ impl Epoch {
     }
 
     pub(super) fn end(&self) {
-        // Seen by every load that starts after this call, on whatever core.
+        // Every load that starts after this call sees it, on any core.
         self.ended.store(true, Ordering::SeqCst);
     }
 }
 
 impl Entry {
-    /// A record that begins now, or when its owner's list says, and has no slot yet.
+    /// A record that begins now, or when its owner's list says. It has no slot yet.
     pub(super) fn new(record: &NewRecord<'_>, added: Option<Added>, now: Timestamp) -> Self {
         let (now, turn, epoch) = match added {
             Some(Added { epoch, turn, began }) => (began, turn, Some(epoch)),
@@ -68,7 +67,7 @@ impl Entry {
         self.record.meta.expires_at()
     }
 
-    /// Whether all of its owner's sessions of its time were ended.
+    /// Whether its epoch was ended, with all sessions of its owner.
     pub(super) fn has_ended(&self) -> bool {
         self.epoch.as_ref().is_some_and(|epoch| epoch.ended.load(Ordering::SeqCst))
     }
@@ -85,7 +84,7 @@ impl Entry {
         Self { epoch: Some(epoch.clone()), ..self.clone() }
     }
 
-    /// The record as it is handed out now.
+    /// The record as an answer shows it now.
     pub(super) fn answered(&self, with_data: bool, now: Timestamp) -> Record {
         let mut record = self.record.clone();
         record.meta.now = now;
@@ -96,8 +95,7 @@ impl Entry {
     }
 }
 
-/// The same bytes in a buffer of their own, so that a few bytes of a large one do not hold all of
-/// it.
+/// The same bytes in a buffer of their own, so a short slice does not keep a large buffer alive.
 pub(super) fn copied(data: &Bytes) -> Bytes {
     Bytes::copy_from_slice(data)
 }

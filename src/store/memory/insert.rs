@@ -1,4 +1,4 @@
-//! How a record comes to the map, and what is done when there is no space for it.
+//! How a record enters the map, and how it gets space.
 
 use std::sync::atomic::Ordering;
 
@@ -13,27 +13,27 @@ use crate::key::Key;
 use crate::record::Timestamp;
 use crate::store::{Inserted, NewRecord};
 
-/// How many due records an insert looks at: more than one for the one that it adds, so that space
-/// is freed faster than it is taken; and few, so that no login waits for it.
+/// How many due records an insert looks at: more than the one that it adds, so space is freed faster
+/// than it is taken, but few, so no login waits for it.
 const SWEPT_BY_INSERT: usize = 4;
 
-/// How many dead records are freed at once where space is wanted.
+/// How many dead records are freed at once where space is needed.
 const FREED_AT_ONCE: usize = 64;
 
-/// How many records an insert looks at before it says that there is no space.
+/// How many records an insert looks at before it answers that there is no space.
 const SEARCH: usize = 16 * LOOKS;
 
-/// Why an insert did not come about, and what it can try.
+/// Why an insert was not done, and what it can try.
 enum Obstacle {
-    /// Dead records: to be discarded.
+    /// It met dead records. Discard them.
     Dead(Vec<Key>),
-    /// The owner has too many sessions to look at each, and some of them may have expired.
+    /// The owner has too many sessions to look at each, and some may have expired.
     Unswept,
-    /// No space: to be made.
+    /// There is no space. Make some.
     Full,
 }
 
-/// The store takes no further record.
+/// The store accepts no further record.
 #[derive(Debug)]
 pub(super) struct Full;
 
@@ -81,7 +81,7 @@ impl Records {
         }
     }
 
-    /// `swept` says that the store was swept for this insert.
+    /// `swept`: the store was swept for this insert.
     fn try_insert(
         &self,
         key: &Key,
@@ -120,7 +120,7 @@ impl Records {
         Ok(Inserted::Done { evicted: victims })
     }
 
-    /// The sessions that end so that the owner's limit allows one more, unless it refuses one more.
+    /// The sessions that end so that the owner's limit allows one more; `None` if it refuses one more.
     fn victims(
         &self,
         record: &NewRecord<'_>,
@@ -148,7 +148,7 @@ impl Records {
         if !limit.evicts() {
             return Ok(None);
         }
-        // Of more than it has looked at, the rest is left to the next inserts.
+        // It leaves those beyond what it has looked at to the next inserts.
         live.truncate(owned.len() + 1 - max);
         Ok(Some(live))
     }

@@ -1,6 +1,5 @@
-//! What looks at many records: the lists, the count, and the end of all of an owner's sessions or of
-//! all that there are. Each looks at a thousand records before it lets others at its worker, and
-//! holds no lock for more than that.
+//! The operations that look at many records: the lists, the count, the clearing and the end of an owner's
+//! sessions. Each looks at a thousand records before it yields its worker, and at no more under one lock.
 
 use std::collections::VecDeque;
 
@@ -19,12 +18,12 @@ use crate::record::{Owner, Timestamp};
 struct Part<T> {
     live: Vec<T>,
     dead: Vec<Key>,
-    /// Where the list goes on: with the sessions before this turn.
+    /// Where the list continues: with the sessions before this turn.
     next: Option<u64>,
 }
 
 impl Records {
-    /// The owner's live sessions of a turn before this one, the youngest first, and where to go on if
+    /// The owner's live sessions of a turn before this one, the youngest first, and where to continue if
     /// there may be more.
     pub(super) async fn owned<T>(
         &self,
@@ -45,7 +44,7 @@ impl Records {
                     next => return (found, next),
                 }
             } else {
-                // What was touched meanwhile is alive after all: the same part is looked at again.
+                // A session that was touched meanwhile is alive after all: look at this part again.
                 self.discard_all(&part.dead, now);
             }
             if looks >= LOOKS {
@@ -81,8 +80,8 @@ impl Records {
         part
     }
 
-    /// Ends all sessions of an owner in one write. The space of the first thousand is freed at
-    /// once, that of the others by inserts and sweeps.
+    /// Ends all sessions of an owner in one write. It frees the space of the first thousand; inserts and
+    /// sweeps free that of the others.
     pub(super) fn remove_owned(&self, owner: &Owner, keep: Option<&Key>, now: Timestamp) {
         self.leave_ended(self.end_epoch(owner, keep, now));
         self.free_ended(LOOKS);
@@ -94,7 +93,7 @@ impl Records {
         let Some(epoch) = owned.epoch() else {
             return VecDeque::new();
         };
-        // Moved first: it is alive in either epoch, so it is at no moment dead.
+        // Moved first: it is alive in either epoch, so it is never dead.
         let next = Epoch::new();
         let kept = keep.map(|key| {
             let moved = map.compute(key.clone(), |found| match found {
@@ -111,7 +110,7 @@ impl Records {
         })
     }
 
-    /// Up to `limit` live records from a place on, and where to go on, unless these were the last.
+    /// Up to `limit` live records from a place on, and where to continue; `None` at the end.
     pub(super) fn scan<T>(
         &self,
         from: Place,
@@ -127,7 +126,7 @@ impl Records {
             looks += keys.len();
             self.looked(keys.len());
             for key in keys {
-                // The key as it was inserted: the queue has its digest alone.
+                // The key as it was inserted: the queue has only its bytes.
                 let held = map.get_key_value(&key).filter(|(_, entry)| entry.is_live(now));
                 found.extend(held.map(|(key, entry)| view(key, entry)));
             }
@@ -152,7 +151,7 @@ impl Records {
         }
     }
 
-    /// Removes all records that are there now, and any that come meanwhile and are met.
+    /// Removes all records that are there now, and those of meanwhile that it meets.
     pub(super) async fn clear(&self) {
         let mut next = Some(Place::default());
         while let Some(place) = next {
@@ -161,7 +160,7 @@ impl Records {
         }
     }
 
-    /// Removes a thousand records from a place on, and says where to go on.
+    /// Removes a thousand records from a place on, and returns where to continue.
     fn clear_from(&self, place: Place) -> Option<Place> {
         let (keys, next) = self.queue.keys_from(place, LOOKS);
         self.looked(keys.len());

@@ -29,35 +29,35 @@ use crate::event::Events;
 use crate::key::Key;
 use crate::record::Owner;
 
-/// How many locks there are for the owners, and as many for the expiry queue: enough that two cores
-/// rarely want the same one.
+/// How many locks the owners have, and as many the expiry queue: enough that two cores rarely want the
+/// same one.
 const SHARDS: usize = 64;
 
-/// How many records an operation looks at before it lets others at its worker, and the most that it
-/// looks at under one lock.
+/// How many records an operation looks at before it yields its worker, and the most that it looks at
+/// under one lock.
 const LOOKS: usize = 1_000;
 
 /// Keeps sessions in this process: the default. They end with it, and another process does not see
 /// them. A clone is the same store.
 ///
 /// * **What waits?** Loading, touching and writing a live session take no lock; readers never wait
-///   for each other, nor for writers. What begins or ends sessions waits for others of its
-///   kind, of the same 64th of the owners or of the keys, for a moment.
-/// * **What grows?** Only what lives. Each insert frees the space of a few expired sessions, a load
-///   frees what it finds expired, and [`sweep`](Listing::sweep) frees the rest;
-///   [`Expired`](crate::Event::Expired) is told then. Call it now and then, where logins come in
-///   bursts. A cap is [an option](MemoryBuilder::capacity).
+///   for each other, nor for writers. A call that begins or ends sessions waits for a moment where
+///   another such call works on the same 64th of the owners or of the keys.
+/// * **What grows?** Only live sessions take space for long. Each insert frees the space of a few
+///   expired sessions, a load frees an expired one that it finds, and [`sweep`](Listing::sweep) frees
+///   the rest. The store then tells [`Expired`](crate::Event::Expired). Call `sweep` now and then where
+///   logins come in bursts. You can set [a cap](MemoryBuilder::capacity).
 /// * **How long does an operation hold its worker?** It looks at 1,000 sessions at most, and then
 ///   lets other tasks run before it goes on. A full listing, a count, a clear and a sweep without a
 ///   limit look at each session once. `sweep(n)` looks at `n` and 1,000 more, so it may free less
-///   than there is where most sessions were touched. [`remove_owned`](Owners::remove_owned) is one
+///   than possible where most sessions were touched. [`remove_owned`](Owners::remove_owned) is one
 ///   write; it frees the space of 1,000 sessions, and inserts and sweeps free that of the others.
 ///   A list of more than 1,000 of an owner's sessions is made in several steps, and so shows what
 ///   changes between them.
 /// * **What if two things happen at once?** It is as if one came after the other. Two operations
-///   can be seen half done for a moment, and neither brings back what has ended: an insert beyond its owner's limit, when
-///   the newcomer is alive and the oldest not yet all gone; a [`clear`](Listing::clear), record by
-///   record.
+///   can be seen half done for a moment, and neither brings back an ended session: an insert beyond its
+///   owner's limit, while the newcomer is alive and some of the oldest are not yet gone, and a
+///   [`clear`](Listing::clear), record by record.
 ///
 /// ```
 /// use token_session::store::{Listing, Memory};
@@ -87,8 +87,8 @@ impl Memory {
         MemoryBuilder { capacity: usize::MAX, when_full: WhenFull::Refuse, clock: None }
     }
 
-    /// How many records take space now: the live ones, and those that expired and were not swept.
-    /// For a gauge; it costs one load.
+    /// How many records take space now: the live ones, and the expired ones that were not swept. Meant
+    /// for a gauge; it costs one atomic load.
     pub fn held(&self) -> usize {
         self.0.records.held()
     }
@@ -131,13 +131,13 @@ impl MemoryBuilder {
         Self { capacity: sessions, ..self }
     }
 
-    /// What becomes of one more. Default: [`WhenFull::Refuse`].
+    /// What happens to one session more. Default: [`WhenFull::Refuse`].
     #[must_use]
     pub fn when_full(self, policy: WhenFull) -> Self {
         Self { when_full: policy, ..self }
     }
 
-    /// Where it takes the time from. Default: a [`SystemClock`].
+    /// The clock that it uses. Default: a [`SystemClock`].
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
         Self { clock: Some(Box::new(clock)), ..self }
@@ -161,8 +161,8 @@ impl fmt::Debug for MemoryBuilder {
     }
 }
 
-/// What becomes of one session more than the [capacity](MemoryBuilder::capacity), when no expired
-/// one is found.
+/// What happens to one session more than the [capacity](MemoryBuilder::capacity), when no expired one
+/// is found.
 ///
 /// An insert looks for expired sessions among the first 16,000 of the expiry queue, where a touched
 /// session stays at its earlier time until it comes up. Behind that many touched ones an expired
@@ -183,13 +183,13 @@ impl fmt::Debug for MemoryBuilder {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
-    /// It is refused with an error of kind [`Full`](StoreErrorKind::Full), and nobody is logged out
-    /// by another's login. The default.
+    /// It is refused with an error of kind [`Full`](StoreErrorKind::Full), and no login ends another
+    /// user's session. The default.
     #[default]
     Refuse,
-    /// The session that would expire next ends for it, and
-    /// [`Destroyed`](crate::Event::Destroyed) is told. It is the next of 1,000 where more than that
-    /// were touched and have not come up since.
+    /// The session that would expire next ends, and the store tells
+    /// [`Destroyed`](crate::Event::Destroyed). Where more than 1,000 touched sessions come
+    /// before it in the queue, the next of those 1,000 ends instead.
     EvictNearestExpiry,
 }
 
@@ -330,7 +330,7 @@ fn foreign_cursor() -> StoreError {
     StoreError::new(StoreErrorKind::Refused, message)
 }
 
-/// No code of a user's runs under a lock, so what a panic leaves behind is whole.
+/// No user code runs under a lock, so a panic leaves nothing half done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! [`Owners`]: which sessions each owner has, in the order in which they began.
+//! [`Owners`]: the sessions of each owner, in the order in which they began.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -9,7 +9,7 @@ use super::{SHARDS, lock};
 use crate::key::Key;
 use crate::record::{Owner, Timestamp};
 
-/// Locks one after the other, so that logins of different owners rarely wait for each other.
+/// Many locks, so logins of different owners rarely wait for each other.
 pub(super) struct Owners {
     shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
@@ -17,34 +17,34 @@ pub(super) struct Owners {
 
 type Shard = HashMap<Owner, Sessions>;
 
-/// An owner with at least one session: the map has no others, so that an owner who is gone takes
-/// no space.
+/// An owner with at least one session. The map holds no other owner, so one without sessions takes no
+/// space.
 struct Sessions {
     epoch: Arc<Epoch>,
-    /// The oldest first. The first and the last have not gone.
+    /// The oldest first. The first and the last are still there.
     listed: VecDeque<Listed>,
-    /// How many of those have gone. They stay on the list for a while, because closing each gap at
-    /// once would move half of the list. They are never more than those that are there.
+    /// How many of those are gaps. A gap stays for a while, because closing each at once would move half
+    /// of the list. There are never more gaps than sessions.
     gone: usize,
 }
 
 /// A session on its owner's list.
 pub(super) struct Listed {
-    /// Its number on the list, by which it is found: each one's is higher than the one's before.
+    /// Its number on the list, by which it is found. Numbers rise along the list.
     turn: u64,
     began: Timestamp,
-    /// The bytes alone: a key may hold its token. Nothing where the session has gone.
+    /// The bytes only: a key may hold its token. `None` in a gap.
     key: Option<[u8; Key::LEN]>,
 }
 
 impl Listed {
-    /// The session's key, unless it has gone.
+    /// The session's key; `None` in a gap.
     pub(super) fn key(&self) -> Option<Key> {
         self.key.map(Key::from_bytes)
     }
 }
 
-/// What an entry has to know of its owner's list.
+/// What an entry knows of its owner's list.
 pub(super) struct Added {
     pub(super) epoch: Arc<Epoch>,
     pub(super) turn: u64,
@@ -62,7 +62,7 @@ impl Owners {
     }
 }
 
-/// An owner's sessions. None begins or goes while this is held.
+/// An owner's sessions. While this is held, no session of the owner begins or ends.
 pub(super) struct Owned<'a> {
     shard: MutexGuard<'a, Shard>,
     owner: &'a Owner,
@@ -83,7 +83,7 @@ impl Owned<'_> {
         sessions.into_iter().flat_map(|sessions| &sessions.listed).filter_map(Listed::key)
     }
 
-    /// The youngest first, of those whose turn is before this one, with their turns.
+    /// The sessions whose turn is before this one, with their turns, the youngest first.
     pub(super) fn keys_before(&self, turn: u64) -> impl Iterator<Item = (u64, Key)> {
         let sessions = self.shard.get(self.owner);
         let before = sessions.into_iter().flat_map(move |sessions| {
@@ -93,8 +93,8 @@ impl Owned<'_> {
         before.filter_map(|listed| Some((listed.turn, listed.key()?)))
     }
 
-    /// Puts a session at the young end. It begins now, or with the youngest if that one's clock was
-    /// read later.
+    /// Puts a session at the young end. It begins now, or together with the youngest where that one has
+    /// read the clock later.
     pub(super) fn add(&mut self, key: &Key, now: Timestamp) -> Added {
         let sessions = self.shard.entry(self.owner.clone()).or_insert_with(|| Sessions {
             epoch: Epoch::new(),
@@ -108,7 +108,7 @@ impl Owned<'_> {
         Added { epoch: sessions.epoch.clone(), turn, began }
     }
 
-    /// Takes a session off the list, if it is on it: one of an epoch that has ended is not.
+    /// Takes a session off the list. A session of an ended epoch is not on it.
     pub(super) fn remove(&mut self, key: &Key, entry: &Entry) {
         let Some(sessions) = self.shard.get_mut(self.owner) else {
             return;
@@ -121,8 +121,8 @@ impl Owned<'_> {
         }
     }
 
-    /// Ends the epoch, and says which sessions were in it. What is kept must have been moved to the
-    /// epoch that follows.
+    /// Ends the epoch, and returns the sessions that were in it. The caller has moved the kept session to
+    /// the next epoch before.
     pub(super) fn end_epoch(&mut self, kept: Option<(&Key, &Entry)>) -> VecDeque<Listed> {
         let followed_by = kept.and_then(|(key, entry)| {
             let key = Some(*key.as_bytes());

@@ -1,4 +1,4 @@
-//! [`Queue`]: which record expires next, and where each record has its place in a listing.
+//! [`Queue`]: which record expires next, and the place of each record in a listing.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
@@ -8,8 +8,8 @@ use super::{SHARDS, lock};
 use crate::key::Key;
 use crate::record::Timestamp;
 
-/// Every record is here once, under the time when it expires or an earlier one. A record comes to
-/// the map, and leaves it, under its shard's lock, so the two never differ.
+/// Every record is here once, under its expiry or an earlier time. A record enters and leaves the map
+/// under its shard's lock, so the two never differ.
 ///
 /// Sharded by the first bits of the key.
 pub(super) struct Queue([Mutex<Shard>; SHARDS]);
@@ -20,7 +20,7 @@ pub(super) struct Shard {
     slots: Slots,
 }
 
-/// Where a listing goes on. A record keeps its place until it is renamed or goes.
+/// Where a listing continues. A record keeps its place until it is removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) shard: usize,
@@ -40,7 +40,7 @@ impl Queue {
         lock(&self.0[shard_of(key)])
     }
 
-    /// As [`lock`](Self::lock), if nobody holds it.
+    /// As [`lock`](Self::lock), but `None` where it would have to wait.
     pub(super) fn try_lock(&self, key: &Key) -> Option<MutexGuard<'_, Shard>> {
         match self.0[shard_of(key)].try_lock() {
             Ok(shard) => Some(shard),
@@ -59,7 +59,7 @@ impl Queue {
         self.0.iter().any(|shard| lock(shard).times.first().is_some_and(|(at, _)| *at <= now))
     }
 
-    /// Up to `limit` keys from a place on, and where to go on, unless these were the last.
+    /// Up to `limit` keys from a place on, and where to continue; `None` at the end.
     pub(super) fn keys_from(&self, mut place: Place, limit: usize) -> (Vec<Key>, Option<Place>) {
         let mut keys = Vec::new();
         while place.shard < SHARDS {
@@ -100,12 +100,12 @@ impl Shard {
 
 #[cfg(test)]
 impl Queue {
-    /// Locks all of it, in order.
+    /// Locks all shards, in order.
     pub(super) fn lock_all(&self) -> Vec<MutexGuard<'_, Shard>> {
         self.0.iter().map(lock).collect()
     }
 
-    /// When each record is queued, its slot and its key. As many are queued as have a slot.
+    /// The time, the slot and the key of each queued record. A record is queued if it has a slot.
     pub(super) fn listed(&self) -> Vec<(Timestamp, Slot, Key)> {
         let mut listed = Vec::new();
         for shard in self.lock_all() {

@@ -1,8 +1,8 @@
 //! [`Records`]: the map, and how records are read, written and removed.
 //!
 //! Reads, touches and writes take no lock: they read an entry of the map, or put a changed copy in
-//! its place if nobody else did meanwhile. What makes a record come or go takes locks in this order: its
-//! owner's, where it has one, then the expiry queue's for its key.
+//! its place if no other call did meanwhile. Inserts and removals take locks in this order: the owner's,
+//! if there is one, then the expiry queue's for the key.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -23,13 +23,13 @@ pub(super) struct Records {
     pub(super) map: papaya::HashMap<Key, Entry>,
     pub(super) owners: Owners,
     pub(super) queue: Queue,
-    /// The sessions that ended with their epoch, and take space yet.
+    /// The sessions that ended with their epoch and still take space.
     pub(super) ended: Mutex<VecDeque<VecDeque<Listed>>>,
-    /// Whether there may be any of them, for those that would rather not lock it for nothing.
+    /// Whether there may be any of them. Spares a lock where there are none.
     pub(super) has_ended: AtomicBool,
-    /// The shard that the next sweep begins with.
+    /// The shard at which the next sweep begins.
     pub(super) next_swept: AtomicUsize,
-    /// How many records take space, those on their way in included.
+    /// How many records take space, including those that are being inserted.
     pub(super) held: AtomicUsize,
     pub(super) capacity: usize,
     pub(super) when_full: WhenFull,
@@ -42,7 +42,7 @@ pub(super) struct Records {
 pub(super) struct Gone {
     pub(super) key: Key,
     pub(super) entry: Entry,
-    /// Whether its epoch had ended before.
+    /// Whether its epoch had ended already.
     had_ended: bool,
 }
 
@@ -176,7 +176,7 @@ impl Records {
         keys.iter().map(is_live).collect()
     }
 
-    /// Removes the record under `key`, live or not, from wherever it is, if `check` lets it go.
+    /// Removes the record under `key`, live or not, from every place that has it, if `check` agrees.
     pub(super) fn remove_if<E>(
         &self,
         key: &Key,
@@ -197,19 +197,19 @@ impl Records {
                     if let Some(owned) = &mut owned {
                         owned.remove(key, &entry);
                     }
-                    // Asked under the owner's lock: as soon as that is gone, its epoch may end.
+                    // Asked under the owner's lock: its epoch may end as soon as that is released.
                     let had_ended = entry.has_ended();
                     return Ok(Some(Gone { key: key.clone(), entry, had_ended }));
                 }
                 Err(Some(refusal)) => return Err(refusal),
-                // The key went to another owner's record before its lock was held.
+                // Before the lock was held, another owner's record took the key.
                 Err(None) => {}
             }
         }
     }
 
-    /// Removes the record from the map and the queue. Its owner's lock is held, or it has ended
-    /// with its epoch.
+    /// Removes the record from the map and the queue. The caller holds its owner's lock, or the record
+    /// has ended with its epoch.
     pub(super) fn unmap<E>(
         &self,
         key: &Key,
@@ -234,7 +234,7 @@ impl Records {
         }
     }
 
-    /// Whether it was live, and if it had expired, tells so.
+    /// Whether it was live. Tells of it if it had expired.
     pub(super) fn was_live(&self, gone: &Gone, now: Timestamp) -> bool {
         let had_expired = gone.entry.expires_at() <= now;
         if had_expired && !gone.had_ended {
@@ -246,7 +246,7 @@ impl Records {
 
 #[cfg(test)]
 impl Records {
-    /// How many records were looked at since this was last asked.
+    /// How many records were looked at since the last call.
     pub(super) fn take_looks(&self) -> usize {
         self.looks.swap(0, Ordering::Relaxed)
     }
@@ -256,12 +256,12 @@ impl Records {
         (self.map.len(), self.queue.listed().len(), self.owners.listed().len())
     }
 
-    /// Takes every lock that there is.
+    /// Takes every lock.
     pub(super) fn lock_everything(&self) -> impl Sized {
         (self.owners.lock_all(), self.queue.lock_all())
     }
 
-    /// What the map holds is queued once and listed once, and nothing else is.
+    /// Every record of the map is queued once and listed once, and nothing else is.
     pub(super) fn assert_whole(&self) {
         let map = self.map.pin();
         let mut queued = 0;

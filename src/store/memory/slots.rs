@@ -1,4 +1,4 @@
-//! [`Slots`]: the keys of a shard, each in a place that it keeps for as long as it is there.
+//! [`Slots`]: the keys of a shard. A key keeps its place until it is removed.
 
 use std::collections::BTreeSet;
 
@@ -29,17 +29,17 @@ impl Slot {
     }
 }
 
-/// Keys in chunks, so that growing moves no key and an empty chunk takes no space.
+/// Keys in chunks: growing moves no key, and an empty chunk takes no space.
 #[derive(Default)]
 pub(super) struct Slots {
     chunks: Vec<Chunk>,
-    /// The chunks that are not full. New keys go to the lowest, so that the highest run empty.
+    /// The chunks that are not full. New keys go to the lowest, so the highest become empty.
     open: BTreeSet<u32>,
 }
 
 #[derive(Default)]
 struct Chunk {
-    /// The bytes alone: a key may hold its token.
+    /// The bytes only: a key may hold its token.
     keys: Vec<[u8; Key::LEN]>,
     /// A bit for each slot that has a key.
     used: u64,
@@ -79,8 +79,7 @@ impl Slots {
         Key::from_bytes(self.chunks[slot.chunk()].keys[slot.bit() as usize])
     }
 
-    /// Up to `limit` keys from this slot on, and the slot after the last of them, unless nothing
-    /// is left.
+    /// Up to `limit` keys from this slot on, and the slot after the last of them; `None` at the end.
     pub(super) fn keys_from(&self, slot: Slot, limit: usize) -> (Vec<Key>, Option<Slot>) {
         let mut keys = Vec::new();
         let mut from = slot.bit();

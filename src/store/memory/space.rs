@@ -1,9 +1,9 @@
-//! How the space of dead records is freed: bit by bit, a bounded number at a time.
+//! How the space of dead records is freed: a bounded number at a time.
 //!
-//! A touch leaves a record in the expiry queue where it was, under a time that is too early. Whoever
-//! comes across such a record there puts it under the right time. So does a touch that finds its
-//! record's time in the queue over, which keeps a store of touched sessions from hiding the expired
-//! ones among them; but it waits for no lock, and leaves it where another holds that.
+//! A touch leaves a record at its place in the expiry queue, under a time that is too early. A call that
+//! meets such a record there puts it under the right time. A touch does so too if the record's time in
+//! the queue is over. Otherwise many touched sessions would hide the expired ones among them. A touch
+//! waits for no lock: where another call holds it, the record stays where it is.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -19,7 +19,7 @@ use crate::event::Event;
 use crate::key::Key;
 use crate::record::Timestamp;
 
-/// What a part of a sweep did.
+/// What a step of a sweep did.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Swept {
     pub(super) freed: usize,
@@ -27,8 +27,8 @@ pub(super) struct Swept {
 }
 
 impl Records {
-    /// Frees the space of the record under `key` if it is dead, before anyone is told so: another
-    /// whose clock was read earlier might touch it yet.
+    /// Frees the space of the record under `key` if it is dead, before any event tells of it: a call that
+    /// read the clock earlier might still touch it.
     pub(super) fn discard(&self, key: &Key, now: Timestamp) -> bool {
         self.looked(1);
         let removed =
@@ -42,12 +42,12 @@ impl Records {
         }
     }
 
-    /// Puts the record under the time when it expires by now.
+    /// Puts the record under its present expiry.
     pub(super) fn requeue(&self, key: &Key) {
         self.requeue_in(&mut self.queue.lock(key), key);
     }
 
-    /// As [`requeue`](Self::requeue), unless that would have to wait.
+    /// As [`requeue`](Self::requeue), but does nothing where that would have to wait.
     pub(super) fn requeue_if_free(&self, key: &Key) {
         if let Some(mut queue) = self.queue.try_lock(key) {
             self.requeue_in(&mut queue, key);
@@ -67,8 +67,8 @@ impl Records {
         }
     }
 
-    /// Frees the space of up to `limit` dead records, and looks at up to `looks` for that, a
-    /// thousand before it lets others at its worker.
+    /// Frees the space of up to `limit` dead records, and looks at up to `looks` records to find them. It
+    /// yields its worker after each thousand.
     pub(super) async fn sweep(&self, limit: usize, mut looks: usize, now: Timestamp) -> usize {
         let mut freed = 0;
         loop {
@@ -83,8 +83,8 @@ impl Records {
         }
     }
 
-    /// It takes fewer looks only where nothing is left that may be dead. It goes on where the last
-    /// one ended, so that no shard waits for all that comes up in another.
+    /// It takes fewer looks only where no other record may be dead. It continues where the last one ended,
+    /// so no shard waits for all the expiries of another.
     pub(super) fn sweep_some(&self, limit: usize, looks: usize, now: Timestamp) -> Swept {
         let ended = self.free_ended(limit.min(looks));
         let mut swept = Swept { freed: ended, looks: ended };
@@ -125,7 +125,7 @@ impl Records {
         swept
     }
 
-    /// Leaves sessions that have ended with their epoch to those that free space.
+    /// Leaves sessions that have ended with their epoch to the calls that free space.
     pub(super) fn leave_ended(&self, sessions: VecDeque<Listed>) {
         if !sessions.is_empty() {
             let mut ended = lock(&self.ended);
@@ -134,8 +134,8 @@ impl Records {
         }
     }
 
-    /// Frees the space of up to `limit` sessions that have ended with their epoch, and says of how
-    /// many.
+    /// Frees the space of up to `limit` sessions that have ended with their epoch, and returns their
+    /// number.
     pub(super) fn free_ended(&self, limit: usize) -> usize {
         if !self.has_ended.load(Ordering::Relaxed) {
             return 0;
@@ -161,8 +161,8 @@ impl Records {
         batch.iter().filter(is_freed).count()
     }
 
-    /// Ends the session that expires next, if there is one. Where more than a thousand come before
-    /// it in the queue, which were touched since, it is the next one of those.
+    /// Ends the session that expires next, if there is one. Where more than a thousand sessions that were
+    /// touched since come before it in the queue, it ends the next of those thousand.
     pub(super) fn evict_nearest_expiry(&self, now: Timestamp) {
         let mut firsts: Vec<_> = (0..SHARDS).map(|shard| self.queue.first(shard)).collect();
         let mut nearest: Option<(Timestamp, Key)> = None;

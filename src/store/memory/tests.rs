@@ -1,5 +1,5 @@
-//! What can be seen from within alone: that the map, the expiry queue and the owners' lists agree,
-//! and that a reader waits for no lock.
+//! What only a look from within can show: the map, the expiry queue and the owners' lists agree, and a
+//! reader waits for no lock.
 
 mod bounded;
 
@@ -142,7 +142,7 @@ fn the_map_the_queue_and_the_lists_agree_whatever_happens_at_once() {
     }
 }
 
-/// Two thousand operations on a few keys of a few owners, with a clock that goes on.
+/// Two thousand operations on a few keys of a few owners, while the clock advances.
 fn any_operations(records: &Records, seed: u64) {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut draw = |end: u64| {

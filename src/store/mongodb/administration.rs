@@ -12,8 +12,8 @@ use super::{BATCH, MongoDb};
 use crate::store::patience::patience;
 use crate::store::{Cursor, Listing, Page, Result};
 
-/// How much longer than others an operation may take that looks at each document.
-const UNHURRIED: u32 = 60;
+/// An operation that looks at each document may take this many times the timeout.
+const FULL_SCAN_FACTOR: u32 = 60;
 
 /// The most records of a page.
 const PAGE: usize = 1_000;
@@ -28,7 +28,7 @@ impl Listing for MongoDb {
         let mut filter = doc! { "$expr": is_live() };
         if let Some(after) = after {
             let [partition, key] = cursor::place(after, ORDER)?;
-            // A filter compares values of one type alone, and what is not of a key's type comes before
+            // A filter compares only values of one type, and values that are not binary come before
             // all keys.
             let partition = partition.as_i32().unwrap_or(-1);
             let key = if matches!(key, Bson::Binary(_)) { key } else { binary(&[]).into() };
@@ -54,13 +54,13 @@ impl Listing for MongoDb {
             let record = record(&key, document, true)?;
             Ok((key, record))
         });
-        let (records, damaged) = self.presence.listeners().readable(records)?;
+        let (records, damaged) = self.connectivity.listeners().readable(records)?;
         Ok(Page { records, damaged, next })
     }
 
     async fn count(&self) -> Result<u64> {
         let filter = doc! { "$expr": is_live() };
-        let (limit, sessions) = (self.unhurried(), self.sessions.clone());
+        let (limit, sessions) = (self.full_scan_timeout(), self.sessions.clone());
         self.run(limit, async move { Ok(sessions.count_documents(filter).max_time(limit).await?) })
             .await
     }
@@ -81,9 +81,9 @@ impl Listing for MongoDb {
 }
 
 impl MongoDb {
-    /// Removes a batch of all documents, and says whether more may be there. What is inserted after
-    /// the first batch was seen is left, so that the call ends though logins go on: `until` is the
-    /// last of the ids by then, for the batches that follow.
+    /// Removes a batch of all documents, and says whether there may be more. Documents that are
+    /// inserted after the first batch was read stay, so that the call ends while new sessions begin:
+    /// `until` is the last id at that time, for the batches that follow.
     async fn remove_first(&self, until: Option<Bson>) -> Result<(Option<Bson>, bool), Failure> {
         let first = |order: i32, limit: usize| {
             let until = until.clone().map_or(doc! {}, |until| doc! { "_id": { "$lte": until } });
@@ -109,8 +109,8 @@ impl MongoDb {
     }
 
     /// How long an operation may take that looks at each document.
-    fn unhurried(&self) -> Duration {
+    fn full_scan_timeout(&self) -> Duration {
         // The server counts its milliseconds in 32 bits.
-        patience(self.timeout.saturating_mul(UNHURRIED))
+        patience(self.timeout.saturating_mul(FULL_SCAN_FACTOR))
     }
 }

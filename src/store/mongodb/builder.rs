@@ -1,4 +1,4 @@
-//! [`MongoDbBuilder`]: the settings of the store, and how it comes by its database.
+//! [`MongoDbBuilder`]: the settings of the store, and how it opens or takes its database.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use mongodb::options::{
 use mongodb::{Client, Database};
 use tokio::sync::Semaphore;
 
-use super::presence::Presence;
+use super::connectivity::Connectivity;
 use super::{MongoDb, error, within};
 use crate::store::patience::patience;
 use crate::store::{Result, StoreError, StoreErrorKind};
@@ -58,14 +58,15 @@ impl Default for MongoDbBuilder {
 }
 
 impl MongoDbBuilder {
-    /// The collection: `token_sessions` by default. It is the store's own, and has no collation.
+    /// The collection: `token_sessions` by default. Give the store a collection of its own, without a
+    /// collation.
     pub fn collection(mut self, name: impl Into<String>) -> Self {
         self.collection = name.into();
         self
     }
 
-    /// In how many [partitions](crate::store::Store::partitions) sessions are kept, for a sharded
-    /// cluster: 1 by default, at most 1024. It is the most shards that the store can use.
+    /// The number of [partitions](crate::store::Store::partitions) that the sessions are kept in, for a
+    /// sharded cluster: 1 by default, at most 1024. The store can use no more shards than that.
     ///
     /// A change makes the existing sessions unreachable.
     pub fn partitions(mut self, count: u16) -> Self {
@@ -73,49 +74,49 @@ impl MongoDbBuilder {
         self
     }
 
-    /// Whether a read waits until a majority of the replica set has confirmed that the primary still
-    /// is one: no by default.
+    /// Whether a read waits until a majority of the replica set has confirmed that the primary is
+    /// still the primary: no by default.
     ///
-    /// It costs each read a round trip among the servers, and an entry in the oplog where there is
-    /// nothing else to confirm. A server that is not in a replica set refuses it.
+    /// It costs each read a round trip among the servers, and an entry in the oplog if there is nothing
+    /// else to confirm. A server outside a replica set refuses it.
     pub fn linearizable_reads(mut self, linearizable: bool) -> Self {
         self.linearizable_reads = linearizable;
         self
     }
 
-    /// How long an operation may take, the wait for a server and a connection included: 5 seconds by
-    /// default. Past that it fails as [`Unavailable`](StoreErrorKind::Unavailable), so that no
-    /// request hangs. [`count`](crate::store::Listing::count) and
+    /// How long an operation may take, including the wait for a server and a connection: 5 seconds by
+    /// default. After that it fails as [`Unavailable`](StoreErrorKind::Unavailable), so no request
+    /// hangs. [`count`](crate::store::Listing::count) and
     /// [`clear`](crate::store::Listing::clear), which look at each document, may take sixty times as
     /// long.
     ///
-    /// From a millisecond to 24 days; what is outside is taken as the nearest of these.
+    /// From a millisecond to 24 days. A value outside this range is set to the nearest limit.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = patience(timeout);
         self
     }
 
-    /// How many connections the client has that is handed over with [`database`](Self::database):
-    /// its `maxPoolSize`, 10 by default. No more operations run at once, and those that wait for
-    /// their turn can be dropped at no cost. 0: any number. [`connect`](Self::connect) takes it from
-    /// the URL.
+    /// The number of connections of the client that you hand over with [`database`](Self::database):
+    /// its `maxPoolSize`, 10 by default. No more operations than that run at once, and an operation
+    /// that waits for its turn can be dropped at no cost. 0: no limit. [`connect`](Self::connect) takes
+    /// the number from the URL.
     pub fn connections(mut self, most: u32) -> Self {
         self.connections = most;
         self
     }
 
-    /// Opens a client of its own for a URL with a database, such as
+    /// Opens a client for a URL with a database, such as
     /// `mongodb://user:password@host:27017/database`, and waits until the server answers. Such a store
     /// tells [`Connected`](crate::Event::Connected) and
     /// [`Disconnected`](crate::Event::Disconnected).
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) for a setting, a URL or an account that cannot be used,
-    /// [`Unavailable`](StoreErrorKind::Unavailable) when no server is within reach.
+    /// [`Unavailable`](StoreErrorKind::Unavailable) when no server answers.
     pub async fn connect(self, url: &str) -> Result<MongoDb> {
-        let presence = Arc::<Presence>::default();
-        let (database, connections) = self.reach(url, &presence).await?;
-        self.connections(connections).build(&database, presence)
+        let connectivity = Arc::<Connectivity>::default();
+        let (database, connections) = self.reach(url, &connectivity).await?;
+        self.connections(connections).build(&database, connectivity)
     }
 
     /// The database of the client that [`connect`](Self::connect) opens, for another store.
@@ -126,16 +127,16 @@ impl MongoDbBuilder {
         Ok(self.reach(url, &Arc::default()).await?.0)
     }
 
-    async fn reach(&self, url: &str, presence: &Arc<Presence>) -> Result<(Database, u32)> {
+    async fn reach(&self, url: &str, connectivity: &Arc<Connectivity>) -> Result<(Database, u32)> {
         let mut options = ClientOptions::parse(url).await.map_err(error::in_the_url)?;
         let name = options.default_database.clone().ok_or_else(|| {
             let message = "the URL of MongoDB names no database; \
                            write mongodb://user:password@host:27017/database";
             StoreError::new(StoreErrorKind::Refused, message)
         })?;
-        // The driver's own 30 seconds would outlive every operation.
+        // The driver's default of 30 seconds is longer than any operation may take.
         options.server_selection_timeout.get_or_insert(self.timeout);
-        let heard = Arc::clone(presence);
+        let heard = Arc::clone(connectivity);
         options.sdam_event_handler = Some(EventHandler::callback(move |event| heard.hear(&event)));
         let connections = options.max_pool_size.unwrap_or(CONNECTIONS);
         let client = Client::with_options(options).map_err(error::in_the_url)?;
@@ -148,8 +149,8 @@ impl MongoDbBuilder {
         Ok((database, connections))
     }
 
-    /// Uses a database of a client that is there already. Its own read and write concern do not
-    /// matter: the store has the ones that its promises need.
+    /// Uses a database of an existing client. The client's read and write concern do not matter: the
+    /// store sets those that its promises need.
     ///
     /// # Errors
     /// [`Refused`](StoreErrorKind::Refused) for a number of partitions that is out of range.
@@ -157,7 +158,7 @@ impl MongoDbBuilder {
         self.build(database, Arc::default())
     }
 
-    fn build(self, database: &Database, presence: Arc<Presence>) -> Result<MongoDb> {
+    fn build(self, database: &Database, connectivity: Arc<Connectivity>) -> Result<MongoDb> {
         if !(1..=1024).contains(&self.partitions) {
             let message =
                 format!("MongoDB was given {} partitions; give 1 to 1024", self.partitions);
@@ -186,7 +187,7 @@ impl MongoDbBuilder {
             sessions: database.collection_with_options(&self.collection, options),
             partitions: self.partitions,
             timeout: self.timeout,
-            presence,
+            connectivity,
             turns: Arc::new(Semaphore::new(turns)),
         })
     }

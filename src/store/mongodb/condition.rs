@@ -8,7 +8,7 @@ use crate::proof::Claim;
 use crate::record::{Owner, Version};
 use crate::store::Condition;
 
-/// A [`Condition`] that outlives its caller.
+/// A [`Condition`] in an operation that may outlive its caller.
 pub(super) enum Wanted {
     Always,
     Version(Version),
@@ -30,7 +30,7 @@ impl Wanted {
         }
     }
 
-    /// Lets a filter pass only records for which the condition holds.
+    /// Restricts a filter to the records that meet the condition.
     pub(super) fn narrow(&self, filter: &mut Document) {
         match self {
             Self::Always => {}

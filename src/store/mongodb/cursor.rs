@@ -1,4 +1,4 @@
-//! Cursors: the place of a document in an index, whatever a damaged one has there.
+//! Cursors: the place of a document in an index. It works for the values of damaged documents too.
 
 use mongodb::bson::{self, Bson, Document};
 

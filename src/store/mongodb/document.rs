@@ -1,4 +1,4 @@
-//! Documents, as records.
+//! How a document holds a record.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,8 +17,7 @@ pub(super) fn binary(bytes: &[u8]) -> Binary {
     Binary { subtype: BinarySubtype::Generic, bytes: bytes.to_vec() }
 }
 
-/// A timeout in milliseconds. A longer one than any lifetime has the same effect as the longest, and
-/// the server can add it to its clock.
+/// A timeout in milliseconds, at most the longest lifetime: the server can add that to its clock.
 pub(super) fn millis(timeout: Duration) -> i64 {
     i64::try_from(timeout.min(Lifetime::MAX).as_millis()).unwrap_or(i64::MAX)
 }
@@ -56,15 +55,15 @@ pub(super) fn record(key: &Key, mut document: Document, with_data: bool) -> Resu
     Ok(Record { data, details: details.unwrap_or_default(), proofs, meta })
 }
 
-/// What a write has left, where the version, the end and the time of the write were asked for.
+/// The version and the times in the answer to a write.
 pub(super) fn written(key: &Key, document: &Document) -> Result<Written> {
     let fields = Fields { key, document };
     let (now, expires_at) = (fields.some_time("written_at")?, fields.some_time("expires_at")?);
     Ok(Written { version: fields.version()?, times: Some(Times { now, expires_at }) })
 }
 
-/// What goes with the data of a session. The clock of an answer is its `now`; the answer to a write is
-/// the document itself, and says when it was written.
+/// What goes with the data of a session. An answer to a read has the clock in `now`. The answer to a
+/// write is the document itself, and has the time of the write.
 fn meta(key: &Key, document: &Document) -> Result<Meta> {
     let fields = Fields { key, document };
     let lifetime = Lifetime::of(fields.timeout("idle_ms")?, fields.timeout("absolute_ms")?);
@@ -113,8 +112,8 @@ fn proof(key: &Key, document: &mut Document, name: &str) -> Result<Option<Proof>
     })
 }
 
-/// Moves bytes out of a document. Of the generic subtype only, since the server takes those of another
-/// one for other bytes.
+/// Moves bytes out of a document. Only of the generic subtype: to the server, the same bytes of another
+/// subtype are not equal.
 fn bytes(key: &Key, document: &mut Document, name: &str) -> Result<Option<Bytes>> {
     match document.remove(name) {
         None | Some(Bson::Null) => Ok(None),
@@ -122,7 +121,7 @@ fn bytes(key: &Key, document: &mut Document, name: &str) -> Result<Option<Bytes>
             Ok(Some(bytes.into()))
         }
         Some(_) => {
-            let what = format_args!("its {name} is no binary data of the generic subtype");
+            let what = format_args!("its {name} is not binary data of the generic subtype");
             Err(StoreError::corrupt(key, what))
         }
     }

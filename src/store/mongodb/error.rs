@@ -4,15 +4,15 @@ use mongodb::error::{Error, ErrorKind, WriteFailure};
 
 use crate::store::{StoreError, StoreErrorKind};
 
-/// A unique value is there already.
+/// The server's code for a unique value that exists already.
 const DUPLICATE_KEY: i32 = 11_000;
 
 /// Why an operation did not do its work.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The driver says so, or the server through it.
+    /// An error of the driver, or of the server.
     Driver(Error),
-    /// The store says so.
+    /// An error of the store.
     Store(StoreError),
 }
 
@@ -37,12 +37,12 @@ impl From<Failure> for StoreError {
     }
 }
 
-/// A document with this key, or in this place of its owner, is there already.
+/// Whether a document with this key, or with this place of its owner, exists already.
 pub(in crate::store) fn is_duplicate(error: &Error) -> bool {
     code(error) == Some(DUPLICATE_KEY)
 }
 
-/// The URL, or what it names, cannot be used.
+/// The error for a URL that cannot be used, or a server that it names.
 pub(super) fn in_the_url(error: Error) -> StoreError {
     match *error.kind {
         ErrorKind::InvalidArgument { .. } => StoreError::new(
@@ -64,24 +64,24 @@ fn classify(error: &Error) -> (StoreErrorKind, &'static str) {
     use StoreErrorKind::{Refused, Unavailable};
     match &*error.kind {
         ErrorKind::ServerSelection { .. } => {
-            (Unavailable, "has no primary within reach; see its servers, and the URL")
+            (Unavailable, "has no primary that answers; check its servers and the URL")
         }
         ErrorKind::Io(_)
         | ErrorKind::ConnectionPoolCleared { .. }
-        | ErrorKind::DnsResolve { .. } => (Unavailable, "is out of reach"),
+        | ErrorKind::DnsResolve { .. } => (Unavailable, "does not answer"),
         ErrorKind::Authentication { .. } => {
-            (Refused, "does not let this user in; see the URL's user, password and authSource")
+            (Refused, "does not let this user in; check the URL's user, password and authSource")
         }
         ErrorKind::InvalidTlsConfig { .. } => {
-            (Refused, "cannot be reached over TLS; see the URL's settings")
+            (Refused, "cannot be reached over TLS; check the URL's settings")
         }
         ErrorKind::Shutdown => (Refused, "has its client shut down"),
-        // What was written may be undone by a failover, or stay.
+        // A failover may undo the write, or it may stay.
         ErrorKind::Write(WriteFailure::WriteConcernError(_)) => (
             Unavailable,
-            "has written it, but no majority of its servers has confirmed that in time",
+            "has written it, but a majority of its servers did not confirm that in time",
         ),
-        _ => code(error).map_or((Refused, "cannot be asked this"), of_code),
+        _ => code(error).map_or((Refused, "cannot run the command"), of_code),
     }
 }
 
@@ -98,7 +98,7 @@ fn of_code(code: i32) -> (StoreErrorKind, &'static str) {
         // InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary,
         // ReadConcernMajorityNotAvailableYet, SocketException, UnsatisfiableWriteConcern.
         6 | 7 | 89 | 91 | 64 | 189 | 10_107 | 11_600 | 11_601 | 11_602 | 13_435 | 13_436 | 134
-        | 9_001 | 100 => (Unavailable, "is changing its primary, or is not at work; try later"),
+        | 9_001 | 100 => (Unavailable, "is changing its primary or is shutting down; try later"),
         // WriteConflict, StaleConfig, LockTimeout: the driver has tried again already.
         112 | 13_388 | 24 => (Unavailable, "was too busy with other operations; try later"),
         // Unauthorized.
@@ -108,21 +108,22 @@ fn of_code(code: i32) -> (StoreErrorKind, &'static str) {
              (migrate() needs createIndex)",
         ),
         // AuthenticationFailed.
-        18 => (Refused, "does not let this user in; see the URL's user, password and authSource"),
+        18 => (Refused, "does not let this user in; check the URL's user, password and authSource"),
         // IndexOptionsConflict, IndexKeySpecsConflict.
         85 | 86 => (
             Refused,
-            "has other indexes of the same names there; give the store a collection of its own",
+            "has other indexes of the same names in this collection; give the store a collection of \
+             its own",
         ),
         // BSONObjectTooLarge.
-        10_334 => (Refused, "keeps no more than 16 MiB in one document; store less in a session"),
+        10_334 => (Refused, "keeps at most 16 MiB in one document; store less in a session"),
         // NotAReplicaSet.
         123 => (Refused, "is not a replica set, which linearizable reads need"),
-        _ => (Refused, "does not take the command"),
+        _ => (Refused, "refused the command"),
     }
 }
 
-/// The server's code, where the error is the server's.
+/// The server's code, if the error is the server's.
 pub(in crate::store) fn code(error: &Error) -> Option<i32> {
     match &*error.kind {
         ErrorKind::Command(error) => Some(error.code),

@@ -8,8 +8,8 @@ use super::document::{binary, millis, number};
 use crate::proof::Claim;
 use crate::store::{NewProof, NewRecord, Write};
 
-/// The server's clock. By way of a number, because not every server that speaks MongoDB's protocol
-/// compares the date with those in a document; `mongod` makes one constant of it.
+/// The server's clock. It goes through a number because not every server that speaks MongoDB's protocol
+/// can compare `$$NOW` with the dates in a document. `mongod` computes it once a command.
 pub(super) fn now() -> Document {
     doc! { "$toDate": { "$toLong": "$$NOW" } }
 }
@@ -41,8 +41,8 @@ pub(super) fn is_open_to(claim: &Claim) -> Document {
     ] }
 }
 
-/// The stage that confirms a handover, if the claim is of the current secret and no other load was
-/// first.
+/// The stage that confirms a handover, if the claim is of the current secret and no other load has
+/// confirmed it.
 pub(super) fn confirmed_by(claim: &Claim) -> Document {
     let is_first = doc! { "$and": [
         { "$in": ["$proof", proofs(claim)] },
@@ -59,16 +59,16 @@ fn proofs(claim: &Claim) -> Vec<Binary> {
     claim.proofs().map(binary).collect()
 }
 
-/// The stage that makes a session seen now if its last touch is at least this long ago. The caller has
-/// found that it is; but another touch may have come first.
+/// The stage that sets `last_seen` to now if the last touch is at least this long ago. The caller has
+/// seen that it is, but another touch may have come between.
 pub(super) fn seen_if_due(interval: Duration) -> Document {
     let is_due = doc! { "$lte": [{ "$add": ["$last_seen", millis(interval)] }, now()] };
     doc! { "$set": { "last_seen": { "$cond": [is_due, now(), "$last_seen"] } } }
 }
 
-/// The stage that ends every write: it says when the session ends, and when it was written, because the
-/// answer to a write is the document and has no clock beside it. The sum is null where there is no idle
-/// timeout, and the least of a null and a date is the date.
+/// The last stage of every write sets the end of the session, and the time of the write: the answer to
+/// a write is the document, without the server's clock. The sum is null if there is no idle timeout, and
+/// the minimum of a null and a date is the date.
 pub(super) fn expiry() -> Document {
     doc! { "$set": {
         "expires_at": { "$min": [{ "$add": ["$last_seen", "$idle_ms"] }, "$deadline"] },
@@ -131,8 +131,8 @@ pub(super) fn written(write: &Write<'_>) -> Vec<Document> {
     stages
 }
 
-/// A session that begins now, as an expression. The fields that a record has not are not there at
-/// all, as the partial indexes want it.
+/// A session that begins now, as an expression. It has no field for an owner or a proof that the record
+/// lacks, because the partial indexes cover the documents that have the field.
 pub(super) fn new_session(under: Document, record: &NewRecord<'_>) -> Document {
     let lifetime = record.lifetime;
     let mut session = under;

@@ -1,11 +1,11 @@
-//! An insert with an owner's limit, atomic though each command changes one document.
+//! An insert with an owner's limit. It is atomic although each command changes one document.
 //!
-//! A session that is inserted with a limit of three has one of the places 0 to 2 of its owner, which
-//! a unique index guards. An insert looks, and then either takes a place that it saw free, or takes
-//! over the document of the session that goes, place and all. What another one did between makes the
-//! write fail, and it looks again. So no number of racing inserts gets past the limit: each of them
-//! takes the lowest place that it saw free, which is below the limit less the sessions that have no
-//! place below it.
+//! A session that is inserted with a limit of three gets one of the places 0 to 2 of its owner, which
+//! a unique index guards. An insert reads the owner's sessions. Then it either takes a free place, or
+//! takes over the document of the session that ends, with its place. If another insert came between,
+//! the write fails and the insert reads again. So racing inserts never exceed the limit: each takes
+//! the lowest free place, which is below the limit minus the number of sessions that have no place
+//! below it.
 
 use std::collections::HashSet;
 
@@ -20,7 +20,7 @@ use crate::key::Key;
 use crate::record::Owner;
 use crate::store::{Inserted, OwnerLimit};
 
-/// The most sessions that one insert ends, where an owner has more than the limit allows. Each is a
+/// The most sessions that one insert ends if an owner has more than the limit allows. Each takes a
 /// command of its own.
 const MOST_EVICTED: usize = 100;
 
@@ -48,7 +48,7 @@ impl MongoDb {
             }
             if alive.len() < max {
                 if hidden {
-                    // What was not seen may be alive. The dead that hid it are gone now.
+                    // Live sessions may stand behind the dead ones, which are removed now.
                     continue;
                 }
                 let mut new = new.clone();
@@ -69,7 +69,8 @@ impl MongoDb {
             } else {
                 return Ok(Inserted::OwnerFull);
             }
-            // Else all that race would look at once, and all but one in vain, again and again.
+            // Without a wait, all racing inserts would read at once, and all but one would fail, again
+            // and again.
             backoff.wait().await;
         }
     }
@@ -89,7 +90,7 @@ impl MongoDb {
     async fn see(&self, owner: &Owner, max: usize) -> Result<Seen, Failure> {
         let most = max.saturating_add(MOST_EVICTED);
         let pipeline = vec![
-            doc! { "$match": self.of(owner) },
+            doc! { "$match": self.of_owner(owner) },
             doc! { "$sort": { "created_at": 1, "_id": 1 } },
             doc! { "$limit": i64::try_from(most).unwrap_or(i64::MAX) },
             doc! { "$project": { "key": 1, "place": 1, "is_live": is_live() } },
@@ -101,14 +102,14 @@ impl MongoDb {
                 seen.dead.extend(document.get("_id").cloned());
                 continue;
             }
-            // Nobody can load one without a key, so it does not count; but it may have a place.
+            // A document without a key cannot be loaded, so it does not count. It may have a place.
             seen.alive.extend(key(&document).ok());
             seen.places.extend(document.get_i64("place").ok());
         }
         Ok(seen)
     }
 
-    /// Puts a new session in the place of the last of some that go, and removes the others.
+    /// Puts a new session in the place of the last of these, and removes the others.
     async fn take_over(&self, mut going: Vec<Key>, new: Document) -> Result<TakenOver, Failure> {
         let Some(last) = going.pop() else {
             return Ok(TakenOver::Gone);
@@ -130,10 +131,10 @@ impl MongoDb {
     }
 }
 
-/// What an insert has found.
+/// The owner's sessions that an insert has read.
 #[derive(Default)]
 struct Seen {
-    /// Whether the owner has no sessions besides.
+    /// Whether these are all sessions of the owner.
     all: bool,
     /// The owner's live sessions, the oldest first.
     alive: Vec<Key>,
@@ -143,7 +144,8 @@ struct Seen {
     dead: Vec<Bson>,
 }
 
-/// What became of an attempt to take over a session's document. Unless it is done, nothing is.
+/// The outcome of an attempt to take over a session's document. Unless it is `Done`, nothing was
+/// written.
 enum TakenOver {
     Done {
         evicted: Vec<Key>,

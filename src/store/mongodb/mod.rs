@@ -3,6 +3,7 @@
 mod administration;
 mod builder;
 mod condition;
+mod connectivity;
 mod cursor;
 mod document;
 mod error;
@@ -10,7 +11,6 @@ mod expression;
 mod limit;
 mod operations;
 mod owners;
-mod presence;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -22,9 +22,9 @@ use mongodb::{Collection, Database, IndexModel};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+use self::connectivity::Connectivity;
 use self::document::binary;
 use self::error::Failure;
-use self::presence::Presence;
 use super::to_the_end::RunsOn;
 use super::{Result, StoreError, StoreErrorKind};
 use crate::key::Key;
@@ -33,8 +33,8 @@ use crate::record::Owner;
 pub use self::builder::MongoDbBuilder;
 pub(super) use self::error::{code as mongodb_code, is_duplicate, of_driver as mongodb_error};
 
-/// Keeps sessions in a collection of MongoDB 6.0 or later, one document a session, over the
-/// [driver](::mongodb) of its makers.
+/// Keeps sessions in a collection of MongoDB 6.0 or later, one document a session, over MongoDB's own
+/// [driver](::mongodb).
 ///
 /// ```no_run
 /// use token_session::TokenSession;
@@ -47,7 +47,7 @@ pub(super) use self::error::{code as mongodb_code, is_duplicate, of_driver as mo
 /// # Ok(()) }
 /// ```
 ///
-/// A service that has a client hands its database over with [`new`](Self::new) or
+/// If your service has a client already, hand its database over with [`new`](Self::new) or
 /// [`MongoDbBuilder::database`]. `mongodb+srv://` URLs need the feature `mongodb-srv`.
 ///
 /// # What does an operation cost?
@@ -57,46 +57,45 @@ pub(super) use self::error::{code as mongodb_code, is_duplicate, of_driver as mo
 /// |---|---|
 /// | load that restarts the idle timeout, or confirms a handover | 2: a read, and the write when it is due |
 /// | remove that hands the record out | 2: a read, and the removal |
-/// | insert with an [`OwnerLimit`](super::OwnerLimit) | 2: a look at the owner's sessions, and the write; 1 more to clear away what has expired among them; 1 more for each session beyond the first that goes |
+/// | insert with an [`OwnerLimit`](super::OwnerLimit) | 2: a read of the owner's sessions, and the write; 1 more to remove expired ones among them; 1 more for each evicted session after the first |
 /// | replace or remove whose condition or claim does not hold | 2: the second tells why |
-/// | end of all of an owner's sessions | 2 for each 1,000: a look at the oldest, and their removal; 1 more where there are more than that, and at the end |
-/// | one that another operation on the same record outran | the same again |
+/// | end of all of an owner's sessions | 2 for each 1,000: a read of the oldest, and their removal; 1 more if there are more than 1,000, and 1 more at the end |
+/// | a call that loses a race for the record | the same again |
 ///
-/// A load that writes nothing is a read. That is why a load is not one `findAndModify`: with nothing to
-/// write that leaves nothing in the oplog either, but it takes a write ticket and waits for a majority
-/// of the servers, at each request, for the one write in a touch interval. The read finds the document
-/// by its key; the store compares the proofs itself. The write names the proofs once more, so a claim
-/// that was good at the read and is not any more writes nothing.
+/// A load that writes nothing is a read. One `findAndModify` would save the second round trip of a load
+/// that writes, but it takes a write ticket and waits for a majority of the servers even if it changes
+/// nothing, and most loads change nothing. The read finds the document by its key, and the store
+/// compares the proofs. The write has the proofs in its filter, so a claim that has become invalid since
+/// the read writes nothing.
 ///
-/// The driver sends a command once more when its connection broke before the answer came. A replica
-/// set remembers what it has done and answers that, rather than do it twice.
+/// If a connection breaks before the answer comes, the driver sends the command once more. A replica set
+/// remembers what it has done and repeats the answer; it does not do it twice.
 ///
 /// # What if a client hangs up?
 /// The driver closes a connection when its command is dropped. So an operation that has begun runs on
 /// in a task, within its [timeout](MongoDbBuilder::timeout), and the connection goes back to the pool.
-/// One that works in batches begins no other batch. One that waits for a connection is dropped. No more
-/// operations run at once than the client has connections; a store on a client that it did not open has
-/// to be told [how many](MongoDbBuilder::connections) that are, where it is not the driver's default of
-/// 10.
+/// An operation that works in batches begins no other batch. An operation that waits for a connection is
+/// dropped. No more operations run at once than the client has connections. If you hand over a client
+/// whose pool does not have the driver's default of 10 connections, tell the store
+/// [how many](MongoDbBuilder::connections) it has.
 ///
 /// # What holds when operations race?
-/// Everything changes one document by one command, which MongoDB does atomically, with no
-/// transaction: it works on a single server as on a replica set. The command's filter holds the
-/// version and the proofs that the operation asks for.
+/// Each change is one command on one document. MongoDB does that atomically without a transaction, so
+/// it works on a single server too. The command's filter holds the version and the proofs that the
+/// operation asks for.
 ///
-/// * **All sessions of an owner** end in batches of up to 1,000, the oldest first, over an index on
-///   what never changes of a session, its owner and its beginning. One that is written meanwhile stays
-///   where the next look finds it. After an error some sessions may live on: repeat
-///   the call, and it ends the rest. Sessions that begin after the call do not keep it from ending.
-///   `clear` works alike.
-/// * **The owner's limit** is kept by numbered places, unique for each owner: of two logins that see
-///   the same free place one gets it, and the other looks again. Where the oldest session goes, the
-///   newcomer takes over its document in one update. When a limit was lowered and several go at
-///   once, the newcomer takes the place of one and then the others are removed; a crash between
-///   leaves them alive until the next login.
+/// * **All sessions of an owner** end in batches of up to 1,000, the oldest first, over an index of the
+///   owner and the beginning, which never change. The next batch finds a session that is written
+///   meanwhile. After an error some sessions may live on: repeat the call, and it ends the rest. The
+///   call ends even while new sessions begin. `clear` works the same way.
+/// * **The owner's limit** is kept by numbered places, which are unique for each owner. If two logins
+///   see the same free place, one gets it, and the other reads again. If the oldest session has to end,
+///   the new one takes over its document in one update. If a limit was lowered and several sessions have
+///   to end at once, the new one takes the place of one of them, and then the others are removed. A
+///   crash between these commands leaves them alive until the next login.
 ///
 /// # Which clock?
-/// The server's, as `$$NOW` within the command, in milliseconds.
+/// The server's: `$$NOW` in each command, in milliseconds.
 ///
 /// # What is in a document?
 /// | field | type | |
@@ -114,21 +113,21 @@ pub(super) use self::error::{code as mongodb_code, is_duplicate, of_driver as mo
 /// A field without a value is missing or null.
 ///
 /// # What survives a crash?
-/// Writes are acknowledged when a majority of the replica set has them in its journal, whatever the
-/// client's own settings say: nothing acknowledged is lost, neither by a crash nor by a failover.
+/// A write is acknowledged when a majority of the replica set has it in the journal, whatever the
+/// settings of the client are. An acknowledged write survives a crash and a failover.
 ///
-/// Reads are from the primary, at read concern `majority`, so that none shows what a failover would
-/// take back. A primary that was cut off and does not know it yet may go on serving a session that
-/// its successor has ended, until it steps down (10 seconds by default);
+/// Reads are from the primary, at read concern `majority`, so a read never shows a write that a failover
+/// can undo. A primary that is cut off and does not know it yet may still serve a session that its
+/// successor has ended, until it steps down (10 seconds by default);
 /// [`linearizable_reads`](MongoDbBuilder::linearizable_reads) closes that window.
 ///
 /// # Who removes expired documents?
-/// The server, by a TTL index, once a minute. No verdict hangs on it, and
+/// The server, by a TTL index, once a minute. An expired session is invisible before that, and
 /// [`sweep`](super::Listing::sweep) does nothing.
 ///
 /// # Which rights does it need?
-/// `migrate` needs `createIndex` on the collection, and `createCollection` where it is not there
-/// yet. All else needs this, and nothing more:
+/// `migrate` needs `createIndex` on the collection, and `createCollection` if it does not exist yet. All
+/// other operations need these rights alone:
 ///
 /// ```js
 /// db.createRole({
@@ -142,29 +141,29 @@ pub(super) use self::error::{code as mongodb_code, is_duplicate, of_driver as mo
 /// ```
 ///
 /// # How does it grow?
-/// One replica set does as much as its primary. Beyond that, set
+/// A replica set does as much as its primary. To go beyond that, set
 /// [`partitions`](MongoDbBuilder::partitions) from the start, and shard the collection by
-/// `{partition: 1}` (`sh.shardCollection("shop.token_sessions", {partition: 1})`): all sessions of
-/// an owner are on one shard, each command but those of `scan`, `count` and `clear` goes to one shard
-/// only, and everything above holds.
+/// `{partition: 1}` (`sh.shardCollection("shop.token_sessions", {partition: 1})`). All sessions of an
+/// owner are then on one shard. Each command goes to one shard, except those of `alive`, `scan`, `count`
+/// and `clear`. Everything above still holds.
 ///
 /// * Shard by the partition alone. A unique index of a sharded collection has to begin with the shard
-///   key, and the one of the owners' places does not hold the session's key.
+///   key, and the index of the owners' places does not contain the session's key.
 /// * While the balancer moves a chunk, a `deleteMany` may miss documents in it. MongoDB 8.0 prevents
 ///   it with the cluster parameter `pauseMigrationsDuringMultiUpdates`; for older ones, set the
 ///   balancer's window to quiet hours.
 ///
-/// # Against what was it tested?
-/// Against SecantusDB 0.7, a single-node server of MongoDB's protocol, unless `TEST_MONGODB_URL`
-/// names another one. Failover and sharding were not.
+/// # What was it tested on?
+/// On SecantusDB 0.7, a single-node server that speaks MongoDB's protocol, unless `TEST_MONGODB_URL`
+/// names another server. `mongod` itself, failover and sharding were not tested.
 #[derive(Clone, Debug)]
 pub struct MongoDb {
     sessions: Collection<Document>,
     partitions: u16,
     timeout: Duration,
-    presence: Arc<Presence>,
-    /// One for each connection of the client. An operation that waits for a turn can be dropped
-    /// without a trace; with a turn, it has a connection or is about to, and runs on.
+    connectivity: Arc<Connectivity>,
+    /// One permit for each connection of the client. An operation that waits for a permit can be
+    /// dropped at no cost. With a permit it has a connection or soon gets one, and runs on.
     turns: Arc<Semaphore>,
 }
 
@@ -192,19 +191,19 @@ impl MongoDb {
         Self::builder().connect(url).await
     }
 
-    /// Creates the collection and its indexes, where they are not there yet. Any number of servers
-    /// may do so at once.
+    /// Creates the collection and its indexes if they do not exist yet. Any number of servers may do so
+    /// at once.
     ///
     /// # Errors
-    /// [`Refused`](StoreErrorKind::Refused) when the user may not, or when indexes of the same names
-    /// are there that are others.
+    /// [`Refused`](StoreErrorKind::Refused) if the user lacks the right, or if the collection has other
+    /// indexes of the same names.
     pub async fn migrate(&self) -> Result<()> {
         let named = |name: &str| IndexOptions::builder().name(name.to_owned());
         let having = |field: &str| doc! { field: { "$exists": true } };
         let indexes = [
             (doc! { "partition": 1, "key": 1 }, named("key").unique(true).build()),
             (doc! { "expires_at": 1 }, named("expires_at").expire_after(Duration::ZERO).build()),
-            // Of fields that are written once, with the document: `remove_owned` relies on it.
+            // These fields never change after the insert: `remove_owned` relies on it.
             (
                 doc! { "partition": 1, "owner": 1, "created_at": -1, "_id": -1 },
                 named("owned").partial_filter_expression(having("owner")).build(),
@@ -223,9 +222,9 @@ impl MongoDb {
         .await
     }
 
-    /// Runs an operation, for so long at most. If its caller drops it once its commands have begun,
-    /// it runs on in a task: the driver closes a connection whose command was dropped, and a new one
-    /// costs far more than the rest of the operation.
+    /// Runs an operation within a time limit. If its caller drops it after its commands have begun, it
+    /// runs on in a task: the driver closes a connection whose command was dropped, and a new one costs
+    /// far more than the rest of the operation.
     async fn run<T: Send + 'static>(
         &self,
         limit: Duration,
@@ -251,12 +250,12 @@ impl MongoDb {
     }
 }
 
-/// Waits for MongoDB, for so long at most.
+/// Waits for MongoDB within a time limit.
 pub(super) async fn in_time<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T> {
     until(Instant::now().checked_add(limit), limit, work).await
 }
 
-/// As [`in_time`], where the time has been running.
+/// As [`in_time`], with a deadline that was set before.
 async fn until<T>(
     deadline: Option<Instant>,
     limit: Duration,
@@ -271,7 +270,7 @@ async fn until<T>(
     })
 }
 
-/// Runs the commands of an operation, for so long at most.
+/// Runs the commands of an operation within a time limit.
 async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T> {
     in_time(limit, work).await?.map_err(StoreError::from)
 }

@@ -61,7 +61,7 @@ impl Store for MongoDb {
                     let now = changed.meta.now;
                     return Ok(changed.found(&load, now));
                 }
-                // It has ended meanwhile, or the claim has come too late: the next look tells.
+                // The session has ended meanwhile, or the claim is too late. The next read tells.
             }
         })
         .await
@@ -102,7 +102,7 @@ impl Store for MongoDb {
                 let mut found = record(&key, found, false)?;
                 let now = found.meta.now;
                 match found.write(&asked, now) {
-                    // Another write came between, after which this one fits.
+                    // Another write came between, and after it this one is possible.
                     Replaced::Done(_) => {}
                     refused => return Ok(refused),
                 }
@@ -147,7 +147,8 @@ impl Store for MongoDb {
             let partition = key.partition(self.partitions).into();
             partitions.entry(partition).or_default().push(binary(key.as_bytes()));
         }
-        // One look into the index for each key, and on a sharded cluster only where its key is.
+        // The index is read once for each key, and a sharded cluster asks only the shards that the keys
+        // are on.
         let places: Vec<_> = partitions
             .into_iter()
             .map(|(partition, keys)| doc! { "partition": partition, "key": { "$in": keys } })
@@ -156,7 +157,7 @@ impl Store for MongoDb {
         let (store, limit) = (self.clone(), self.timeout);
         let found = self.run(self.timeout, async move {
             let find = store.sessions.find(filter).projection(doc! { "_id": 0, "key": 1 });
-            // All in one batch.
+            // The answer is one batch, so there is no second question.
             let mut cursor = find.batch_size(BATCH_OF_KEYS).max_time(limit).await?;
             let mut alive = HashSet::new();
             while cursor.advance().await? {
@@ -193,7 +194,7 @@ impl Store for MongoDb {
     }
 
     fn attach(&self, events: &Events) {
-        self.presence.attach(events);
+        self.connectivity.attach(events);
     }
 }
 
@@ -202,7 +203,7 @@ impl AtomicStore for MongoDb {}
 /// More keys than one batch of documents can hold.
 const BATCH_OF_KEYS: u32 = 1 << 20;
 
-/// The stages by which a load changes a record, none in most loads.
+/// The stages by which a load changes a record. Most loads change nothing.
 fn changes(found: &Record, load: &Load<'_>) -> Vec<Document> {
     let (now, mut changes) = (found.meta.now, Vec::new());
     if !found.standing(load.claim, now).is_live() {
@@ -230,9 +231,9 @@ impl MongoDb {
         filter
     }
 
-    /// Puts a new session there, if no live one is: an update that makes the document where there
-    /// is none, replaces it by the new one where it is dead, and by itself where it is alive. `None`
-    /// where another insert was between the look and the write, or has the same place.
+    /// Puts a new session under a key that has no live one. The update creates the document if it is
+    /// missing, replaces a dead one by the new one, and a live one by itself. `None` if another insert
+    /// came between the server's read and its write, or has the same place.
     pub(super) async fn try_insert(
         &self,
         key: &Key,
@@ -250,7 +251,7 @@ impl MongoDb {
         }
     }
 
-    /// Changes a live session that the claim of a load opens, and answers with what it is then.
+    /// Changes a live session that the claim of a load opens, and answers with the changed document.
     async fn change(
         &self,
         key: &Key,
@@ -274,7 +275,7 @@ impl MongoDb {
     /// Removes a live session that meets a condition, and hands it out. A damaged one stays.
     async fn take(&self, key: &Key, filter: Document, wanted: &Wanted) -> Result<Removed, Failure> {
         loop {
-            // The removal answers with the document alone, not with what time it is.
+            // The removal answers with the document alone, without the server's clock.
             let Some(found) = self.read(key, false).await? else {
                 return Ok(Removed::Missing);
             };
@@ -304,15 +305,15 @@ impl MongoDb {
         Ok(self.list(pipeline, 1).await?.pop())
     }
 
-    /// All that a pipeline gives, at most so much.
+    /// The documents that a pipeline gives, which has this limit.
     pub(super) async fn list(
         &self,
         pipeline: Vec<Document>,
         limit: usize,
     ) -> Result<Vec<Document>, Failure> {
-        // A batch that is not full is known to be the last one: that saves the question.
+        // A batch that is not full is the last one, so there is no second question.
         let batch = u32::try_from(limit).unwrap_or(u32::MAX - 1).saturating_add(1).min(1 << 20);
-        // The server gives up too, which matters where it waits for a majority to read.
+        // The server gives up too. That matters when it waits for a majority before it reads.
         let aggregate = self.sessions.aggregate(pipeline).batch_size(batch).max_time(self.timeout);
         let mut cursor = aggregate.await?;
         let mut documents = Vec::new();

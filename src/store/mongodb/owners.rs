@@ -26,7 +26,7 @@ impl Owners for MongoDb {
         if limit == 0 {
             return Ok(Page { next: after.cloned(), ..Page::default() });
         }
-        let mut filter = self.of(owner);
+        let mut filter = self.of_owner(owner);
         filter.insert("$expr", after.map(beyond).transpose()?.unwrap_or_else(is_live));
         let mut pipeline = vec![
             doc! { "$match": filter },
@@ -45,20 +45,20 @@ impl Owners for MongoDb {
             let record = record(&key, document, with_data)?;
             Ok((key, record))
         });
-        let (records, damaged) = self.presence.listeners().readable(records)?;
+        let (records, damaged) = self.connectivity.listeners().readable(records)?;
         Ok(Page { records, damaged, next })
     }
 
     async fn remove_owned(&self, owner: &Owner, keep: Option<&Key>) -> Result<()> {
-        let mut filter = self.of(owner);
+        let mut filter = self.of_owner(owner);
         if let Some(keep) = keep {
             filter.insert("key", doc! { "$ne": binary(keep.as_bytes()) });
         }
         let (mut until, mut more) = (None, true);
         while more {
             let (store, filter) = (self.clone(), filter.clone());
-            // Each batch has the whole timeout, so that any number of sessions ends. A caller that
-            // hangs up leaves the batch that is under way to end by itself, and begins no other.
+            // Each batch has the whole timeout, so that any number of sessions can end. If the caller
+            // hangs up, the current batch ends in a task, and no other begins.
             let batch = async move { store.remove_oldest(filter, until).await };
             (until, more) = self.run(self.timeout, batch).await?;
         }
@@ -66,12 +66,12 @@ impl Owners for MongoDb {
     }
 }
 
-/// The live sessions behind this place. As an expression, since a filter compares only values of one
-/// type; the first comparison is the one that the index can serve.
+/// The live sessions behind this place. It is an expression because a filter compares only values of
+/// one type. The index serves the first comparison.
 fn beyond(after: &Cursor) -> Result<Document> {
     let [began, id] = cursor::place(after, ORDER)?;
     let of_lower_id = doc! { "$lt": ["$_id", { "$literal": id }] };
-    // A missing value is less than null, and has the same place in the index.
+    // A missing value is less than null here, but has the same place in the index.
     let behind = if began == Bson::Null {
         of_lower_id
     } else {
@@ -86,13 +86,13 @@ fn beyond(after: &Cursor) -> Result<Document> {
 
 impl MongoDb {
     /// The sessions of an owner, dead or alive.
-    pub(super) fn of(&self, owner: &Owner) -> Document {
+    pub(super) fn of_owner(&self, owner: &Owner) -> Document {
         doc! { "partition": self.partition_of(owner), "owner": owner.as_str() }
     }
 
-    /// Removes a batch of the oldest of these sessions of an owner, and says whether more may be
-    /// there. What began after the first batch was seen is left, so that the call ends though logins
-    /// go on: `until` is when the youngest had begun by then, for the batches that follow.
+    /// Removes a batch of the oldest of these sessions of an owner, and says whether there may be more.
+    /// Sessions that begin after the first batch was read stay, so that the call ends while new ones
+    /// begin: `until` is when the youngest began at that time, for the batches that follow.
     async fn remove_oldest(
         &self,
         filter: Document,
@@ -126,7 +126,7 @@ impl MongoDb {
                 let with_it = doc! { "created_at": at, "_id": { "$lte": id } };
                 going.insert("$or", vec![doc! { "created_at": { "$lt": at } }, with_it]);
             }
-            // A damaged one's beginning is no date, and is before all dates.
+            // The beginning of a damaged session is not a date, and sorts before all dates.
             None => {
                 let ids: Vec<_> = batch.iter().filter_map(|it| it.get("_id").cloned()).collect();
                 going.insert("_id", doc! { "$in": ids });

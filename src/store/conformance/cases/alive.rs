@@ -1,5 +1,7 @@
 //! [`Store::alive`](crate::store::Store::alive).
 
+use std::slice::from_ref;
+
 use crate::key::Key;
 use crate::store::conformance::Harness;
 use crate::store::conformance::fixture::*;
@@ -17,7 +19,7 @@ pub async fn each_key_is_answered_in_its_place<H: Harness>(harness: &H) {
     let ended = key_for(&store, owner);
     if let Some(owner) = owner {
         put(&store, &ended, &record_of(owner)).await;
-        assert_eq!(store.alive(&[ended.clone()]).await.unwrap(), [true]);
+        assert_eq!(store.alive(from_ref(&ended)).await.unwrap(), [true]);
         owners(&store).remove_owned(owner, None).await.unwrap();
     }
     let owned = key_for(&store, owner);
@@ -59,7 +61,7 @@ pub async fn a_question_touches_nothing<H: Harness>(harness: &H) {
     write(&store, &key, &Write::data("new data")).await;
     let before = look(&store, &key).await;
     tick(harness).await;
-    assert_eq!(store.alive(&[key.clone()]).await.unwrap(), [true]);
+    assert_eq!(store.alive(from_ref(&key)).await.unwrap(), [true]);
     assert_unchanged(&store, &key, &before).await;
 }
 

@@ -82,7 +82,7 @@ pub async fn a_load_without_a_handover_confirms_nothing<H: Harness>(harness: &H)
 }
 
 /// *Of racing ones, one sets the time.*
-pub async fn of_racing_confirmations_one_sets_the_time<H: Harness>(harness: &H) {
+pub async fn one_of_racing_confirmations_sets_the_time<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let (key, first) = put_proved(&store).await;
     let second = hand_over(&store, &key, &first).await;

@@ -149,7 +149,7 @@ pub async fn an_owner_whose_sessions_ended_begins_anew<H: Harness>(harness: &H) 
 
 /// *When it has returned, no session that the owner had when it was called can be loaded, whatever
 /// raced with it: an insert, a write.*
-pub async fn what_the_owner_had_ends_whatever_races<H: Harness>(harness: &H) {
+pub async fn what_the_owner_had_ends_in_every_race<H: Harness>(harness: &H) {
     let store = store(harness).await;
     for round in 0..harness.races().div_ceil(20) {
         let owner = owner_named(format!("user-{round}"));
@@ -233,7 +233,7 @@ pub async fn an_insert_that_races_is_listed_or_dead<H: Harness>(harness: &H) {
 }
 
 /// *An operation is atomic*: each of two ends what the other keeps, whichever comes first.
-pub async fn of_two_that_keep_different_sessions_neither_keeps_one<H: Harness>(harness: &H) {
+pub async fn two_ends_that_keep_different_sessions_keep_none<H: Harness>(harness: &H) {
     let store = store(harness).await;
     for round in 0..harness.races().div_ceil(20) {
         let owner = owner_named(format!("user-{round}"));
@@ -274,7 +274,7 @@ pub async fn a_repeat_ends_what_a_dropped_end_has_left<H: Harness>(harness: &H) 
 }
 
 /// *It returns although such sessions keep coming.*
-pub async fn an_end_returns_although_sessions_keep_coming<H: Harness>(harness: &H) {
+pub async fn an_end_returns_while_sessions_keep_coming<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let owner = owner_named("Anna");
     let mut had = Vec::new();

@@ -158,7 +158,7 @@ pub async fn a_handover_of_another_version_is_a_conflict<H: Harness>(harness: &H
 }
 
 /// *Of claims that race to hand the same secret over, one wins; the others are `Conflict`.*
-pub async fn of_racing_handovers_one_is_done<H: Harness>(harness: &H) {
+pub async fn one_of_racing_handovers_is_done<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let (key, first) = put_proved(&store).await;
     let answers = race(harness.races(), |_| {

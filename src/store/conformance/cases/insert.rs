@@ -27,7 +27,7 @@ pub async fn a_new_record_is_of_its_version_created_and_seen_now<H: Harness>(har
     assert!(first.now <= second.created_at && first.created_at < second.created_at);
 }
 
-/// A record comes back with all that it was given.
+/// A record comes back with everything that it was given.
 pub async fn a_new_record_is_as_it_was_given<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let (owner, details) = (any_owner(&store, "Anna"), long_details());
@@ -123,7 +123,7 @@ pub async fn a_taken_key_is_refused_and_nothing_changes<H: Harness>(harness: &H)
 }
 
 /// *An expired record there is no hindrance*, and leaves nothing of itself.
-pub async fn an_expired_record_is_no_hindrance<H: Harness>(harness: &H) {
+pub async fn an_expired_record_does_not_block_its_key<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let owner = any_owner(&store, "Anna");
     let owner = owner.as_ref();
@@ -150,11 +150,11 @@ pub async fn an_expired_record_is_no_hindrance<H: Harness>(harness: &H) {
     if let Some(owner) = owner {
         owners(&store).remove_owned(owner, None).await.unwrap();
     }
-    assert!(is_alive(&store, &key).await, "it is another's by now");
+    assert!(is_alive(&store, &key).await, "it is another owner's record now");
 }
 
 /// *Of callers that race for one record exactly one wins.*
-pub async fn of_racing_inserts_of_one_key_one_is_done<H: Harness>(harness: &H) {
+pub async fn one_of_racing_inserts_of_a_key_is_done<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let key = random_key();
     let answers = race(harness.races(), |task| {

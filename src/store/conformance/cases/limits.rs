@@ -26,7 +26,7 @@ async fn three<H: Harness>(harness: &H, store: &dyn Store, owner: &Owner) -> [Ke
 }
 
 /// *By its policy the oldest go, and their keys are returned.*
-pub async fn at_the_limit_the_oldest_goes_and_its_key_is_returned<H: Harness>(harness: &H) {
+pub async fn the_oldest_ends_at_the_limit_and_its_key_is_returned<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let owner = owner_named("Anna");
     let [first, second, third] = three(harness, &store, &owner).await;
@@ -40,7 +40,7 @@ pub async fn at_the_limit_the_oldest_goes_and_its_key_is_returned<H: Harness>(ha
 }
 
 /// *The oldest go*, as many as it takes.
-pub async fn as_many_go_as_a_lower_limit_asks_for<H: Harness>(harness: &H) {
+pub async fn a_lower_limit_ends_as_many_as_it_has_to<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let owner = owner_named("Anna");
     let three = three(harness, &store, &owner).await;
@@ -56,7 +56,7 @@ pub async fn as_many_go_as_a_lower_limit_asks_for<H: Harness>(harness: &H) {
 }
 
 /// *Or `OwnerFull`, and nothing changes.*
-pub async fn at_the_limit_an_insert_is_refused_and_nothing_changes<H: Harness>(harness: &H) {
+pub async fn an_insert_at_the_limit_is_refused_and_changes_nothing<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let owner = owner_named("Anna");
     let [first, second, third] = three(harness, &store, &owner).await;
@@ -112,7 +112,7 @@ pub async fn racing_inserts_that_evict_leave_no_more_than_the_limit<H: Harness>(
     let mut evicted: Vec<Key> = Vec::new();
     for answer in &answers {
         let Inserted::Done { evicted: keys } = answer else {
-            panic!("{answer:?}, though the oldest goes");
+            panic!("{answer:?}, but the oldest has to go");
         };
         evicted.extend_from_slice(keys);
     }

@@ -1,6 +1,7 @@
 //! [`Listing`](crate::store::Listing). Where the store knows owners, some of the records have one.
 
 use std::collections::{HashMap, HashSet};
+use std::slice::from_ref;
 
 use crate::key::Key;
 use crate::record::{Owner, Record};
@@ -62,7 +63,7 @@ pub async fn a_scan_lists_every_live_record_once<H: Harness>(harness: &H) {
             assert!(keys.contains(key));
             let loaded = look(&store, key).await;
             assert_eq!(found.data, loaded.data);
-            assert_eq!(facts(&found), facts(&loaded));
+            assert_eq!(facts(found), facts(&loaded));
         }
     }
 }
@@ -156,7 +157,7 @@ pub async fn a_cleared_store_begins_anew<H: Harness>(harness: &H) {
     let key = put_for(&store, owner).await;
     listing(&store).clear().await.unwrap();
     put(&store, &key, &NewRecord { owner, ..NewRecord::new("data", hour()) }).await;
-    assert_listed(&store, owner, &[key.clone()]).await;
+    assert_listed(&store, owner, from_ref(&key)).await;
     assert_eq!(count(&store).await, 1);
     assert!(take(&store, &key).await.is_some());
     assert!(!is_alive(&store, &key).await);

@@ -10,7 +10,7 @@ use crate::store::conformance::fixture::*;
 use crate::store::{Found, Load, NewRecord, Replaced, Touch, Write};
 
 /// *Missing, …: `Missing`.*
-pub async fn a_missing_record_is_none<H: Harness>(harness: &H) {
+pub async fn a_missing_record_is_not_found<H: Harness>(harness: &H) {
     let store = store(harness).await;
     put_any(&store).await;
     let key = random_key();

@@ -42,7 +42,8 @@ pub async fn a_rename_changes_the_key_and_the_version_and_is_seen_now<H: Harness
     assert_count(&store, 2).await;
 }
 
-/// *Unless `Renewal` says otherwise*: who they are is proven now, and the absolute timeout restarts.
+/// *Unless `Renewal` says otherwise*: the person has proved who they are, and the absolute timeout
+/// restarts.
 pub async fn an_authentication_renews_the_deadline_too<H: Harness>(harness: &H) {
     let store = store(harness).await;
     for lifetime in [hour(), valid(hour().and_absolute(2 * HOUR))] {
@@ -68,7 +69,7 @@ pub async fn an_authentication_renews_the_deadline_too<H: Harness>(harness: &H) 
 }
 
 /// *At no moment … are both keys alive.*
-pub async fn at_no_moment_are_both_keys_alive<H: Harness>(harness: &H) {
+pub async fn both_keys_are_never_alive<H: Harness>(harness: &H) {
     let store = store(harness).await;
     for _ in 0..harness.races().div_ceil(10) {
         let from = put_any(&store).await;
@@ -120,7 +121,7 @@ pub async fn a_taken_key_is_refused_and_nothing_changes<H: Harness>(harness: &H)
 }
 
 /// *`to` holds a live record*: an expired one is no hindrance.
-pub async fn an_expired_record_is_no_hindrance<H: Harness>(harness: &H) {
+pub async fn an_expired_record_does_not_block_its_key<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let to = random_key();
     put(&store, &to, &NewRecord::new("another's data", moment(harness))).await;
@@ -132,7 +133,7 @@ pub async fn an_expired_record_is_no_hindrance<H: Harness>(harness: &H) {
 }
 
 /// *Of callers that race for one record exactly one wins.*
-pub async fn of_racing_renames_of_one_key_one_is_done<H: Harness>(harness: &H) {
+pub async fn one_of_racing_renames_of_a_key_is_done<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let from = put_any(&store).await;
     let answers = race(harness.races(), |_| {
@@ -157,7 +158,7 @@ pub async fn of_racing_renames_of_one_key_one_is_done<H: Harness>(harness: &H) {
 }
 
 /// *Of callers that race for one record exactly one wins*: the others' records stay where they are.
-pub async fn of_racing_renames_to_one_key_one_is_done<H: Harness>(harness: &H) {
+pub async fn one_of_racing_renames_to_a_key_is_done<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let to = random_key();
     let answers = race(harness.races(), |_| {
@@ -248,6 +249,6 @@ async fn one_alive<'a>(store: &dyn Store, keys: impl Iterator<Item = &'a Key>) -
             alive.push(key.clone());
         }
     }
-    assert_eq!(alive.len(), 1, "so many keys are alive");
+    assert_eq!(alive.len(), 1, "more than one key is alive, or none");
     alive.remove(0)
 }

@@ -150,7 +150,7 @@ pub async fn a_list_shows_what_a_load_shows<H: Harness>(harness: &H) {
     }
 }
 
-/// *Live sessions*: removed, taken and expired ones are no longer among them.
+/// *Live sessions*: removed, taken and expired ones are not listed.
 pub async fn what_has_ended_is_not_listed<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let owner = owner_named("Anna");

@@ -35,7 +35,7 @@ pub async fn the_claim_of_the_current_secret_opens_the_record<H: Harness>(harnes
     assert!(!is_alive(&store, &key).await);
 }
 
-/// *Of another claim*: a record fits a claim if it has one of its proofs, whatever the place.
+/// *Of another claim*: a record fits a claim that has its proof in any place.
 pub async fn each_proof_of_a_claim_counts<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let secret = random_proof();
@@ -120,7 +120,7 @@ pub async fn a_record_without_a_proof_fits_no_claim<H: Harness>(harness: &H) {
     }
 }
 
-/// Without a claim a record is found by its key alone, whatever its proof: the program itself asks.
+/// Without a claim a record is found by its key alone, with a proof or without: the program itself asks.
 pub async fn without_a_claim_every_record_is_found_by_its_key<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let (key, proof) = put_proved(&store).await;
@@ -202,7 +202,7 @@ pub async fn a_regenerated_session_keeps_its_key<H: Harness>(harness: &H) {
 }
 
 /// *Of callers that race for one record exactly one wins*: the others no longer hold its secret.
-pub async fn of_racing_regenerations_with_one_secret_one_is_done<H: Harness>(harness: &H) {
+pub async fn one_of_racing_regenerations_with_a_secret_is_done<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let (key, old) = put_proved(&store).await;
     let answers = race(harness.races(), |_| {

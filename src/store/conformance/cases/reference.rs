@@ -1,6 +1,7 @@
 //! The store against the reference: what [`Record`] says of each operation.
 
 use std::fmt::Debug;
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ struct Sequence {
     record: Option<Record>,
     /// Of every secret that there was.
     proofs: Vec<Proof>,
-    /// What was asked and answered, for who reads a failure.
+    /// What was asked and answered, for the message of a failure.
     history: Vec<String>,
 }
 
@@ -79,7 +80,7 @@ impl Sequence {
             Some(_) if operation < 18 => self.replace(&store).await,
             Some(_) if operation == 18 => self.remove(&store).await,
             Some(_) => {
-                let alive = store.alive(&[self.key.clone()]).await.unwrap();
+                let alive = store.alive(from_ref(&self.key)).await.unwrap();
                 self.agree("alive", &alive, &vec![true]);
             }
         }

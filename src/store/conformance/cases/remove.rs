@@ -36,7 +36,7 @@ pub async fn a_take_hands_out_the_record_and_removes_it<H: Harness>(harness: &H)
 }
 
 /// *Only one of racing callers gets `Done`*, with the record.
-pub async fn of_racing_takes_one_gets_the_record<H: Harness>(harness: &H) {
+pub async fn one_of_racing_takes_gets_the_record<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let key = put_any(&store).await;
     let answers = race(harness.races(), |_| {
@@ -71,7 +71,7 @@ pub async fn a_removed_record_is_gone<H: Harness>(harness: &H) {
     assert_listed(&store, owner, &[stays]).await;
 }
 
-/// *The live record*: there is none, whatever the condition.
+/// *The live record*: where none is, no condition finds one.
 pub async fn a_missing_record_is_not_removed<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let owner = any_owner(&store, "Anna");
@@ -124,7 +124,7 @@ pub async fn another_claim_is_a_conflict_and_nothing_is_removed<H: Harness>(harn
 }
 
 /// *Only one of racing callers gets `Done`.*
-pub async fn of_racing_removals_one_is_done<H: Harness>(harness: &H) {
+pub async fn one_of_racing_removals_is_done<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let owner = any_owner(&store, "Anna");
     let (key, proof) = (key_for(&store, owner.as_ref()), random_proof());
@@ -151,8 +151,8 @@ pub async fn of_racing_removals_one_is_done<H: Harness>(harness: &H) {
     assert!(!is_alive(&store, &key).await);
 }
 
-/// *Of callers that race for one record exactly one wins*, though they ask in different words.
-pub async fn of_a_racing_take_and_removal_one_wins<H: Harness>(harness: &H) {
+/// *Of callers that race for one record exactly one wins*, also if they use different operations.
+pub async fn either_a_racing_take_or_a_removal_wins<H: Harness>(harness: &H) {
     let store = store(harness).await;
     for _ in 0..harness.races().div_ceil(10) {
         let key = put_any(&store).await;

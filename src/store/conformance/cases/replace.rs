@@ -224,7 +224,7 @@ pub async fn no_write_brings_a_removed_record_back<H: Harness>(harness: &H) {
     .await;
 }
 
-/// *So that no write brings a removed record back*, though both are under way at once.
+/// *So that no write brings a removed record back*, also if both run at once.
 pub async fn a_write_that_races_a_removal_does_not_undo_it<H: Harness>(harness: &H) {
     let store = store(harness).await;
     for _ in 0..harness.races().div_ceil(10) {
@@ -282,7 +282,7 @@ pub async fn another_version_is_a_conflict_and_nothing_is_written<H: Harness>(ha
 }
 
 /// *Of writers that expect the same version, one wins.*
-pub async fn of_racing_writes_that_expect_one_version_one_is_done<H: Harness>(harness: &H) {
+pub async fn one_of_racing_writes_that_expect_a_version_is_done<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let key = put_any(&store).await;
     let first = look(&store, &key).await.meta.version;

@@ -62,8 +62,8 @@ pub async fn a_reused_secret_changes_nothing<H: Harness>(harness: &H) {
     assert!(matches!(found(&store, &key, &claim(&second)).await, Found::Current(_)));
 }
 
-/// *Of another claim: `Missing`*: a secret from before the previous one. Nobody can end a session with
-/// one that has been on paper for a year.
+/// *Of another claim: `Missing`*: a secret from before the previous one. An old copy of
+/// one, as in a log, ends no session.
 pub async fn an_older_secret_is_missing<H: Harness>(harness: &H) {
     let store = store(harness).await;
     let (key, first, second) = put_confirmed(&store).await;

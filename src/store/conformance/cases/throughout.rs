@@ -173,8 +173,8 @@ pub async fn a_dropped_write_is_done_or_not_done<H: Harness>(harness: &H) {
     .await;
 }
 
-/// *A dropped future leaves the operation done or not done*: a handover, in which no moment is without
-/// a secret that opens the session, nor with a next secret that nobody is told.
+/// *A dropped future leaves the operation done or not done*: a handover. At every moment a secret opens the
+/// session, and the client is told the next secret.
 pub async fn a_dropped_handover_is_done_or_not_done<H: Harness>(harness: &H) {
     let store = store(harness).await;
     race(harness.races().min(100), |task| {

@@ -1,5 +1,5 @@
-//! That no step of an operation looks at more than a thousand records, however many there are. What
-//! is counted is looks, not time.
+//! No step of an operation looks at more than a thousand records, whatever the store holds. The tests
+//! count looks, not time.
 
 use super::*;
 use crate::store::memory::LOOKS;
@@ -8,7 +8,7 @@ use crate::store::memory::queue::Place;
 const MANY: usize = 20_000;
 const ALWAYS: Touch = Touch::After(Duration::ZERO);
 
-/// Keys that are as evenly spread as digests are.
+/// Keys that are spread as evenly as digests.
 fn spread(number: usize) -> Key {
     let mut bytes = [0; Key::LEN];
     for (word, chunk) in bytes.chunks_exact_mut(8).enumerate() {
@@ -30,7 +30,7 @@ fn filled(records: Records) -> Records {
     records
 }
 
-/// Sessions whose time in the queue is over at [`LATER`], and that live on until 1,500.
+/// Sessions whose time in the queue is over at [`LATER`], but that live until 1,500.
 fn touched(records: Records) -> Records {
     let records = filled(records);
     for number in 0..MANY {
@@ -127,7 +127,7 @@ fn a_full_store_finds_an_expired_session_among_thousands_of_touched_ones() {
     insert(&records, &old, &NewRecord::new("data", idle(1_200)), START);
     let inserted = done(records.insert(&new, &NewRecord::new("data", idle(1)), LATER));
     let full = inserted.is_err();
-    // The first refusal has looked at 16,000: the second gets to the end.
+    // The first refusal has looked at 16,000 records: the second reaches the end.
     let inserted = done(records.insert(&new, &NewRecord::new("data", idle(1)), LATER));
     assert!(!full || inserted.is_ok());
     records.assert_whole();
@@ -163,7 +163,7 @@ fn a_session_that_stays_is_listed_once_while_others_come_and_go_between_the_page
         let page = records.scan(from, 100, START, |key, _| key.clone());
         listed.extend(page.0);
         place = page.1;
-        // Every other one goes, from both ends, and new ones take the slots.
+        // Every second one is removed, from both ends, and new ones take the slots.
         for number in [turn * 2, MANY - 2 - turn * 2] {
             remove(&records, &spread(number), START);
         }

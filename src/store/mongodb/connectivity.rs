@@ -1,22 +1,22 @@
-//! [`Presence`]: whether MongoDB takes writes, told to the managers.
+//! [`Connectivity`]: tells the managers when MongoDB starts or stops taking writes.
 
 use mongodb::event::sdam::SdamEvent;
 
 use crate::event::{Event, Events, Listeners};
 
-/// Tells what the driver learns of the servers. The driver watches them by itself, on connections of
-/// its own, for clients that the store has opened.
+/// Tells what the driver learns about the servers. The driver watches them on connections of its own.
+/// It tells only the stores that have opened their client themselves.
 #[derive(Debug, Default)]
-pub(super) struct Presence {
+pub(super) struct Connectivity {
     listeners: Listeners,
 }
 
-impl Presence {
+impl Connectivity {
     pub(super) fn attach(&self, events: &Events) {
         self.listeners.attach(events);
     }
 
-    /// Whom the store tells what only it knows.
+    /// The managers that use the store.
     pub(super) fn listeners(&self) -> &Listeners {
         &self.listeners
     }
