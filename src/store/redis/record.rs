@@ -39,7 +39,7 @@ use super::error::refused;
 const FORMAT: u8 = 1;
 
 /// What precedes owner, details, sealed secret and data.
-const HEADER_LEN: usize = 136;
+pub(super) const HEADER_LEN: usize = 136;
 
 /// The proof of a record that has none.
 const NO_PROOF: [u8; Proof::LEN] = [0; Proof::LEN];

@@ -58,3 +58,17 @@ fn command(name: &str, script: &str, keys: &[&[u8]], args: &[&[u8]]) -> Cmd {
     }
     command
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::HEADER_LEN;
+    use super::*;
+    use crate::key::Key;
+
+    #[test]
+    fn the_scripts_know_the_lengths_of_keys_and_headers() {
+        let source = LOAD.source;
+        assert!(source.contains(&format!("local KEY_LEN = {}\n", Key::TEXT_LEN)));
+        assert!(source.contains(&format!("local HEADER_LEN = {HEADER_LEN}\n")));
+    }
+}

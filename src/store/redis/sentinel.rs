@@ -29,7 +29,7 @@ impl Sentinels {
     }
 
     /// The master, as named by the Sentinel that knows of the latest failover. Another one may still name
-    /// the old master, which believes to be the master, with no data, when it has just come back.
+    /// the old master. When that one has just come back, it still acts as a master, and may hold no data.
     pub(super) async fn master(&self) -> RedisResult<Client> {
         let ask = async |client| ask(client, &self.master).await.map_err(of_sentinel);
         let mut answers: FuturesUnordered<_> = self.clients.iter().map(ask).collect();
