@@ -31,9 +31,19 @@ async fn a_master_that_is_killed_is_replaced_by_its_replica() {
     for number in 0..60 {
         keys.push(log_in(&store, &owner(&format!("user-{number}"))).await);
     }
-    // Replication is not part of the answer, so it is waited for before the master dies.
+    // Replication is not part of the answer, so it is waited for before the master dies. WAIT would
+    // look at the writes of its own connection alone.
     for master in block_in_place(|| cluster.masters()).unwrap() {
-        let _: usize = ask(cluster.node(master).url(), &["WAIT", "1", "30000"]);
+        eventually("a replica that has caught up", async || {
+            let info: String = ask(cluster.node(master).url(), &["INFO", "replication"]);
+            let after = |name: &str| {
+                let (_, rest) = info.split_once(name)?;
+                rest.split(|c: char| !c.is_ascii_digit()).next().map(str::to_owned)
+            };
+            let (written, copied) = (after("master_repl_offset:"), after("offset="));
+            (copied.is_some() && copied == written).then_some(())
+        })
+        .await;
     }
     let killed = block_in_place(|| cluster.kill_master(0)).unwrap();
 

@@ -294,7 +294,7 @@ async fn a_table_without_triggers_is_refused() {
 async fn a_connection_of_the_applications_own_is_refused_by_redis() {
     let client = redis::Client::open(test_servers::redis_url()).unwrap();
     let manager = client.get_connection_manager().await.unwrap();
-    assert!(refused(&Redis::new(manager)).await.contains("by a URL"));
+    assert!(refused(&Redis::new(manager)).await.contains("with a URL"));
 }
 
 #[tokio::test]
