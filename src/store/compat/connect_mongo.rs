@@ -37,7 +37,7 @@ use crate::store::{Cursor, Result, StoreError, StoreErrorKind};
 /// * Sessions that Node encrypts (`crypto`, `cryptoAdapter`) are not read, nor are ids that
 ///   `transformId` changes.
 /// * The collection and its TTL index are the Node service's: this store creates neither. With the
-///   index (`autoRemove: 'native'`) [`sweep`](crate::store::Store::sweep) finds nothing to do.
+///   index (`autoRemove: 'native'`) [`sweep`](crate::store::Listing::sweep) finds nothing to do.
 /// * It needs the actions `find`, `insert`, `update` and `remove` on the collection, and nothing more.
 ///
 /// ```no_run

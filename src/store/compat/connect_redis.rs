@@ -86,7 +86,7 @@ static WITHDRAW: LazyLock<Script> = LazyLock::new(|| {
 /// * It needs Redis 6.2 or newer, or Valkey.
 /// * Every string under the prefix is a session to this store, as it is to connect-redis. Give the sessions
 ///   a prefix that nothing else has. A key of another type is not listed, counted or removed.
-/// * Without a prefix, [`clear`](crate::store::Store::clear) is refused: it would empty the database.
+/// * Without a prefix, [`clear`](crate::store::Listing::clear) is refused: it would empty the database.
 /// * The count is of keys: it includes strings that are not sessions, which a listing leaves out. It asks for 500
 ///   keys at a time.
 /// * A page of a listing holds a megabyte at most, or one session.

@@ -30,7 +30,7 @@
 //! * **No owners.** A session of an owner is refused, and so are the operations on an owner's sessions:
 //!   there is no "sign out everywhere".
 //! * **No proofs.** The id is the whole token, so a new token is a new key
-//!   ([`Store::moves`](crate::store::Store::moves)), and no secret can be handed over gracefully.
+//!   ([`moves`](crate::store::Store::moves)), and no secret can be handed over gracefully.
 //! * **Node resets the end of a session.** Each read by `token-session` in Node gives the session the
 //!   store's own lifetime, even if it had another one; express-session keeps a session's own idle timeout. A
 //!   touch here corrects it. A member `tokenSession` of the record holds an idle timeout of its own, the
